@@ -1,0 +1,5 @@
+"""Train, judge and hand over classifiers of skin images."""
+
+from importlib.metadata import version
+
+__version__ = version("skin-lesions")

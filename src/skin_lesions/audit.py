@@ -1,0 +1,224 @@
+"""What is wrong with a set of images: findings, counted, with examples and a remedy."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import pandas as pd
+
+from skin_lesions.splitting import under_two_labels
+
+Severity = Literal["high", "medium", "low", "info"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One plain sentence about the data, the numbers behind it, and what to do."""
+
+    id: str
+    severity: Severity
+    sentence: str
+    count: int
+    numbers: dict[str, int | float]
+    examples: list[list[str]]
+    remedy: str
+
+
+def find(
+    image_table: pd.DataFrame,
+    image_groups: pd.DataFrame,
+    quarantine: pd.DataFrame,
+    max_examples: int,
+) -> dict[str, Any]:
+    """Look for copies, contradictions and leaks.
+
+    Args:
+        image_table: One row per readable file.
+        image_groups: group_id and evidence of every such file.
+        quarantine: file and reason of what could not be read.
+        max_examples: How many examples each finding shows.
+
+    Returns:
+        ``summary`` (counts of files, images, groups, classes, quarantined) and ``findings``, the
+        gravest first; a finding that counts nothing is left out.
+    """
+    table = image_table.merge(image_groups[["file", "group_id", "evidence"]], on="file")
+    pairs = _pairs_of_copies(table)
+    candidates = [
+        _copies_across_splits(pairs),
+        _groups_across_splits(table),
+        _copies_under_two_labels(table, pairs),
+        _groups_under_two_labels(table),
+        _copies(table, pairs),
+        _quarantined(quarantine),
+        _without_test_images(table),
+    ]
+    findings = [finding for finding in candidates if finding.count]
+    order: list[Severity] = ["high", "medium", "low", "info"]
+    findings.sort(key=lambda finding: order.index(finding.severity))
+    return {
+        "summary": {
+            "files": len(table) + len(quarantine),
+            "images": int(table["image_id"].nunique()),
+            "groups": int(table["group_id"].nunique()),
+            "classes": int(table["label"].nunique()),
+            "quarantined": len(quarantine),
+        },
+        "findings": [asdict(f) | {"examples": f.examples[:max_examples]} for f in findings],
+    }
+
+
+def _pairs_of_copies(table: pd.DataFrame) -> pd.DataFrame:
+    """List all pairs of files with equal bytes: columns ``<name>_a`` and ``<name>_b``."""
+    repeated = table[table.duplicated("image_id", keep=False)].sort_values("file")
+    indices = [
+        pair for _, rows in repeated.groupby("image_id") for pair in combinations(rows.index, 2)
+    ]
+    first = table.loc[[a for a, _ in indices]].reset_index(drop=True).add_suffix("_a")
+    second = table.loc[[b for _, b in indices]].reset_index(drop=True).add_suffix("_b")
+    return pd.concat([first, second], axis=1)
+
+
+def _examples(pairs: pd.DataFrame) -> list[list[str]]:
+    return pairs[["file_a", "file_b"]].to_numpy().tolist()
+
+
+def _copies(table: pd.DataFrame, pairs: pd.DataFrame) -> Finding:
+    files = int(table.duplicated("image_id", keep=False).sum())
+    return Finding(
+        "exact_copies",
+        "medium",
+        f"{_count(len(pairs), 'pair')} of files are the same, byte for byte "
+        f"({files} of {len(table)} files stand more than once).",
+        len(pairs),
+        {"pairs": len(pairs), "files": files},
+        _examples(pairs),
+        "split.policy=grouped keeps each picture once.",
+    )
+
+
+def _copies_across_splits(pairs: pd.DataFrame) -> Finding:
+    known = pairs["shipped_split_a"].notna() & pairs["shipped_split_b"].notna()
+    across = pairs[known & pairs["shipped_split_a"].ne(pairs["shipped_split_b"])]
+    return Finding(
+        "exact_copies_across_splits",
+        "high",
+        f"{_count(len(across), 'pair')} of exact copies lie across the shipped splits: "
+        "the test knows pictures that training has seen.",
+        len(across),
+        {"pairs": len(across)},
+        _examples(across),
+        "split.policy=grouped; numbers from split.policy=as_shipped are too good.",
+    )
+
+
+def _copies_under_two_labels(table: pd.DataFrame, pairs: pd.DataFrame) -> Finding:
+    torn = pairs[pairs["label_a"].ne(pairs["label_b"])]
+    images = int(table.loc[under_two_labels(table), "image_id"].nunique())
+    return Finding(
+        "exact_copies_under_two_labels",
+        "high",
+        f"{_count(len(torn), 'pair')} of exact copies carry two different labels "
+        f"({_count(images, 'picture')}); at least one of them is wrong.",
+        len(torn),
+        {"pairs": len(torn), "images": images} | _by_labels(torn),
+        _examples(torn),
+        "split.policy=grouped leaves these pictures out; ask the source which label is right.",
+    )
+
+
+def _by_labels(pairs: pd.DataFrame) -> dict[str, int | float]:
+    names = [" / ".join(sorted(two)) for two in pairs[["label_a", "label_b"]].to_numpy()]
+    return {str(name): int(n) for name, n in pd.Series(names, dtype=object).value_counts().items()}
+
+
+def _groups_across_splits(table: pd.DataFrame) -> Finding:
+    shipped = table[table["shipped_split"].notna()]
+    crossing = shipped.groupby("group_id")["shipped_split"].transform("nunique") > 1
+    torn = shipped[crossing]
+    leaked = torn[torn["shipped_split"].eq("test")]
+    has_train = torn["shipped_split"].isin(["train", "val"])
+    leaked = leaked[leaked["group_id"].isin(torn.loc[has_train, "group_id"])]
+    tests = int(shipped["shipped_split"].eq("test").sum())
+    share = len(leaked) / tests if tests else 0.0
+    groups = int(torn["group_id"].nunique())
+    return Finding(
+        "groups_across_splits",
+        "high",
+        f"{_count(groups, 'group')} of pictures that belong together (same bytes, lesion, patient or "
+        f"name) lie across the shipped splits; {len(leaked)} of {tests} test files ({share:.1%}) have "
+        "a mate in train or val.",
+        groups,
+        {"groups": groups, "leaked_test_files": len(leaked), "test_files": tests, "share": share},
+        _files_by_group(torn),
+        "split.policy=grouped keeps every group in one split.",
+    )
+
+
+def _groups_under_two_labels(table: pd.DataFrame) -> Finding:
+    alone = table[~under_two_labels(table)]
+    torn = alone[alone.groupby("group_id")["label"].transform("nunique") > 1]
+    groups = int(torn["group_id"].nunique())
+    return Finding(
+        "groups_under_two_labels",
+        "low",
+        f"{_count(groups, 'group')} of pictures that belong together carry several labels, "
+        "besides exact copies: one patient with two diseases, or a mistake.",
+        groups,
+        {"groups": groups, "files": len(torn)},
+        _files_by_group(torn),
+        "Nothing is left out for this; each such group stays in one split.",
+    )
+
+
+def _files_by_group(table: pd.DataFrame) -> list[list[str]]:
+    return [sorted(files)[:4] for _, files in table.groupby("group_id")["file"]]
+
+
+def _quarantined(quarantine: pd.DataFrame) -> Finding:
+    rows = quarantine[["file", "reason"]].to_numpy().tolist()
+    return Finding(
+        "unreadable_files",
+        "medium",
+        f"{_count(len(quarantine), 'file')} could not be used and {_are(len(quarantine))} left out.",
+        len(quarantine),
+        {"files": len(quarantine)},
+        rows,
+        "quarantine.csv names each file and the reason.",
+    )
+
+
+def _without_test_images(table: pd.DataFrame) -> Finding:
+    shipped = table[table["shipped_split"].notna()]
+    tested = set(shipped.loc[shipped["shipped_split"].eq("test"), "label"])
+    untested = sorted(set(shipped["label"]) - tested) if tested else []
+    return Finding(
+        "classes_without_shipped_test",
+        "medium",
+        f"{_count(len(untested), 'class', 'classes')} have no file in the shipped test split.",
+        len(untested),
+        {"classes": len(untested)},
+        [[label] for label in untested],
+        "Under as_shipped nothing can be said of these classes; split.policy=grouped tests them.",
+    )
+
+
+def _count(n: int, one: str, many: str | None = None) -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def summary_sentences(findings: dict[str, Any]) -> Iterable[str]:
+    """Tell an audit in a few lines: what there is, then the grave findings."""
+    counts = findings["summary"]
+    yield (
+        f"{counts['files']:,} files, {counts['images']:,} different pictures in {counts['groups']:,} "
+        f"groups, {counts['classes']} classes; {counts['quarantined']} quarantined"
+    )
+    for finding in findings["findings"]:
+        if finding["severity"] == "high":
+            yield finding["sentence"]

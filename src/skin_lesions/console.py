@@ -1,0 +1,70 @@
+"""What a person sees while something long goes on."""
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger(__name__)
+
+_STEPS_BEFORE_ESTIMATE = 20
+
+
+class StepProgress:
+    """A bar in a terminal, nothing in a pipe; and one estimate in the log, for both."""
+
+    def __init__(self, what: str, steps: int):
+        self._what, self._steps, self._done = what, steps, 0
+        self._images = 0
+        self._start = time.perf_counter()
+        self._bar = Progress(
+            TextColumn(what),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} steps, {task.fields[rate]:.0f} images/s"),
+            TimeRemainingColumn(),
+            transient=True,
+        )
+        self._bar.disable = not self._bar.console.is_terminal
+        self._task = self._bar.add_task(what, total=steps, rate=0.0)
+
+    def __enter__(self) -> "StepProgress":
+        self._start = time.perf_counter()
+        self._bar.start()
+        if not self._bar.disable:
+            _log_through_stdout()  # now the bar's stand-in: lines go above the bar, not across it
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+        if not self._bar.disable:
+            _log_through_stdout()
+
+    def advance(self, images: int) -> None:
+        """One step is done; it took in so many images."""
+        self._done += 1
+        self._images += images
+        seconds = time.perf_counter() - self._start
+        self._bar.update(self._task, advance=1, rate=self._images / seconds)
+        if self._done == _STEPS_BEFORE_ESTIMATE < self._steps:
+            left = seconds / self._done * (self._steps - self._done)
+            log.info("%s takes about %s more", self._what, _in_words(left))
+
+
+def _log_through_stdout() -> None:
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setStream(sys.stdout)
+
+
+def _in_words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,35 @@
+"""The model file: one self-sufficient dict."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from kedro.io import AbstractDataset
+from kedro_datasets._typing import JSONPreview
+
+from skin_lesions.models import describe_model, load_model
+
+
+class ModelDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
+    """Saves and loads a model dict; loading never executes anything in the file."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        self._path, self.metadata = Path(filepath), metadata
+
+    def load(self) -> dict[str, Any]:
+        """Return the dict, tensors on the CPU."""
+        return load_model(self._path)
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Write the dict."""
+        torch.save(data, self._path)
+
+    def preview(self) -> JSONPreview:
+        """Show everything but the weights in kedro-viz."""
+        return JSONPreview(describe_model(self.load()))
+
+    def _exists(self) -> bool:
+        return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}

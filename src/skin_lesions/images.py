@@ -1,0 +1,156 @@
+"""Bytes of a file -> RGB pixels, or a named reason why not.
+
+The header is read with Pillow, so that a file says what it is before anything is decoded; plain JPEG
+and PNG files then go through torchvision, which is faster, everything else through Pillow.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch.nn.functional import interpolate
+from torchvision.io import ImageReadMode, decode_image
+
+Pixels = npt.NDArray[np.uint8]
+
+# Only formats that are pure data: Pillow would hand, say, an EPS file to an interpreter.
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
+MAX_PIXELS = 100_000_000  # 300 MB once decoded; larger headers are taken for decompression bombs
+# The limit above is ours, checked from the header before a pixel is decoded.
+Image.MAX_IMAGE_PIXELS = None
+Image.init()  # Pillow knows some formats only once all its plugins are loaded
+
+_EXIF_ORIENTATION = 0x0112
+_WIDE_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
+
+
+class UnreadableImageError(Exception):
+    """These bytes are not a picture we can show; the text is the reason, for people."""
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """``pixels``: (size, size, 3) uint8, RGB; width and height are the picture's own, upright."""
+
+    pixels: Pixels
+    width: int
+    height: int
+    format: str
+
+
+def decode(data: bytes, size: int) -> DecodedImage:
+    """Decode one image file and squash it to a square.
+
+    EXIF orientation is applied, transparency laid on white, 16-bit scaled to 8, antialiased.
+
+    Args:
+        data: The whole file.
+        size: Edge of the square, pixels.
+
+    Raises:
+        UnreadableImageError: The bytes are not one whole picture in a format of ``FORMATS``.
+    """
+    image = _open(data)
+    width, height = image.size
+    orientation = _orientation(image)
+    if orientation >= 5:  # stored lying on its side
+        width, height = height, width
+    square = _squash(_rgb(image, data), size)
+    # A square commutes with turning: cheaper than turning the full picture.
+    return DecodedImage(_upright(square, orientation), width, height, str(image.format))
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise UnreadableImageError("the file is empty")
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        frames = getattr(image, "n_frames", 1)
+    except UnidentifiedImageError:
+        raise UnreadableImageError(_what_it_is_instead(data)) from None
+    except Exception as error:  # Pillow's parsers raise whatever a broken header makes them raise
+        raise UnreadableImageError(f"broken header: {_brief(error)}") from None
+    if image.width * image.height > MAX_PIXELS:
+        raise UnreadableImageError(
+            f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS:,} allowed"
+        )
+    if frames > 1 and image.format != "MPO":  # MPO: a phone's JPEG with a preview behind it
+        raise UnreadableImageError(f"{frames} pictures in one file; which one is meant is not known")
+    return image
+
+
+def _what_it_is_instead(data: bytes) -> str:
+    start = data[:512].lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the image; fetch it with: git lfs pull"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page, not an image; the download failed"
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+        return "HEIC is not supported; convert it to JPEG"
+    return f"not an image in a known format ({', '.join(FORMATS)})"
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # EXIF is often broken and never worth losing a picture for
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _rgb(image: Image.Image, data: bytes) -> torch.Tensor:
+    """Return the picture as (3, height, width) uint8."""
+    plain = image.mode in ("RGB", "L") and "transparency" not in image.info
+    try:
+        if plain and image.format in ("JPEG", "MPO", "PNG") and not _is_16_bit_png(data):
+            encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+            return decode_image(encoded, mode=ImageReadMode.RGB)
+        return torch.from_numpy(_rgb_by_pillow(image)).permute(2, 0, 1)
+    except Exception as error:  # each decoder has errors of its own; all mean the same to us
+        raise UnreadableImageError(f"damaged or truncated: {_brief(error)}") from None
+
+
+def _is_16_bit_png(data: bytes) -> bool:
+    return data.startswith(b"\x89PNG") and data[24:25] == b"\x10"
+
+
+def _rgb_by_pillow(image: Image.Image) -> Pixels:
+    if image.mode in _WIDE_MODES:
+        return np.repeat(_eight_bit(np.asarray(image))[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise UnreadableImageError("floating-point pixels have no known range")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        image = Image.alpha_composite(white, rgba)
+    return np.array(image.convert("RGB"))
+
+
+def _eight_bit(values: npt.NDArray[np.integer]) -> Pixels:
+    if values.size and (values.min() < 0 or values.max() > 65535):
+        raise UnreadableImageError("32-bit pixels have no known range")
+    return np.round(values / 257).astype(np.uint8)
+
+
+def _squash(rgb: torch.Tensor, size: int) -> Pixels:
+    resized = interpolate(rgb[None], (size, size), mode="bilinear", antialias=True)[0]
+    return resized.permute(1, 2, 0).contiguous().numpy()
+
+
+def _upright(square: Pixels, orientation: int) -> Pixels:
+    """Undo one of the eight EXIF orientations of a square picture."""
+    if orientation in (5, 6, 7, 8):
+        square = square.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        square = square[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        square = square[::-1]
+    return np.ascontiguousarray(square)
+
+
+def _brief(error: Exception) -> str:
+    first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
+    return first_line[:120]

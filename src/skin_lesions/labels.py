@@ -1,0 +1,76 @@
+"""The diagnoses this project knows: names, codes, origin, malignant or not.
+
+Source:
+    The 14 classes of the Kaggle data set ``ahmedxc4/skin-ds``: the eight diagnoses of ISIC 2019
+    (dermoscopy) and the six of MSLD v2.0 (photographs).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+ImageKind = Literal["dermoscopy", "photograph"]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One diagnosis; ``premalignant`` ones are counted as benign unless said otherwise."""
+
+    name: str
+    code: str
+    origin: str
+    image_kind: ImageKind
+    malignant: bool = False
+    premalignant: bool = False
+    aliases: tuple[str, ...] = ()
+
+
+def _isic(name: str, code: str, *aliases: str, **flags: bool) -> Diagnosis:
+    return Diagnosis(name, code, "ISIC 2019", "dermoscopy", aliases=aliases, **flags)
+
+
+def _msld(name: str, code: str, *aliases: str) -> Diagnosis:
+    return Diagnosis(name, code, "MSLD v2.0", "photograph", aliases=aliases)
+
+
+DIAGNOSES: tuple[Diagnosis, ...] = (
+    _isic("Actinic keratoses", "AK", "AKIEC", premalignant=True),
+    _isic("Basal cell carcinoma", "BCC", malignant=True),
+    _isic("Benign keratosis-like-lesions", "BKL", "Pigmented benign keratosis"),
+    _msld("Chickenpox", "CHP"),
+    _msld("Cowpox", "CWP"),
+    _isic("Dermatofibroma", "DF"),
+    _msld("HFMD", "HFMD", "Hand, foot and mouth disease"),
+    _msld("Healthy", "HEALTHY"),
+    _msld("Measles", "MSL"),
+    _isic("Melanocytic nevi", "NV", "Nevus", "Naevus", "Melanocytic naevi"),
+    _isic("Melanoma", "MEL", malignant=True),
+    _msld("Monkeypox", "MKP", "Mpox"),
+    _isic("Squamous cell carcinoma", "SCC", malignant=True),
+    _isic("Vascular lesions", "VASC"),
+)
+
+
+def _normalised(label: str) -> str:
+    """Fold case, punctuation and the usual English and Latin plurals.
+
+    >>> _normalised("Actinic Keratoses") == _normalised("actinic_keratosis")
+    True
+    """
+    words = re.sub(r"[\W_]+", " ", label.casefold()).split()
+    return " ".join(re.sub(r"(es|is|i|us|s)$", "", word) or word for word in words)
+
+
+_BY_NAME = {
+    _normalised(name): diagnosis
+    for diagnosis in DIAGNOSES
+    for name in (diagnosis.name, diagnosis.code, *diagnosis.aliases)
+}
+
+
+def diagnosis_of(label: str) -> Diagnosis | None:
+    """Return the known diagnosis that a class folder or table names, or None.
+
+    Case, plural and punctuation don't count: ``vascular lesion`` is ``Vascular lesions``.
+    """
+    return _BY_NAME.get(_normalised(label))

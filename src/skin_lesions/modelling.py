@@ -1,0 +1,124 @@
+"""Tables and pixels -> model dict -> predictions."""
+
+import logging
+import platform
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+import torch
+import torchvision
+
+from skin_lesions import __version__
+from skin_lesions.batches import labelled_images
+from skin_lesions.calibration import fit_temperature, probabilities
+from skin_lesions.devices import choose_device, describe
+from skin_lesions.inference import predict_logits
+from skin_lesions.models import FORMAT, network_of
+from skin_lesions.parameters import TrainRecipe
+from skin_lesions.pixels import PixelStore
+from skin_lesions.preprocessing import Preprocessing
+from skin_lesions.training import train
+
+log = logging.getLogger(__name__)
+
+
+def fit_model(
+    pixels: PixelStore, split_table: pd.DataFrame, recipe: TrainRecipe, fit: Any, pixel_size: int
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Train on the train rows, choose the epoch on the val rows.
+
+    Returns:
+        A model dict that lacks only its calibration, and the history (a row per epoch).
+    """
+    classes = sorted(split_table["label"].unique())
+    preprocessing = Preprocessing(fit, pixel_size, recipe.image_size)
+    images = {
+        split: labelled_images(rows, classes, pixels.at(pixel_size), preprocessing)
+        for split, rows in split_table.groupby("split")
+        if split != "test"  # what is never looked at can't be chosen by
+    }
+    network, history = train(images["train"], images["val"], len(classes), recipe)
+    best = history[history["best"]].iloc[0]
+    model = {
+        "format": FORMAT,
+        "architecture": recipe.architecture,
+        "classes": classes,
+        "preprocessing": preprocessing.to_model(),
+        "recipe": recipe.model_dump(),
+        "selection": {
+            "best_epoch": int(best["epoch"]),
+            "by": recipe.select_by,
+            "value": float(best[f"val_{recipe.select_by}"]),
+        },
+        "provenance": _provenance(split_table, recipe),
+        "generated_images": is_generated(split_table),
+        "licence_notes": split_table.attrs["origin"].get("licence_notes", []),
+        "state_dict": network.state_dict(),
+    }
+    return model, history
+
+
+def _provenance(split_table: pd.DataFrame, recipe: TrainRecipe) -> dict[str, Any]:
+    made_from = {key: value for key, value in split_table.attrs.items() if key != "version"}
+    return {
+        **made_from,
+        "split_table_version": split_table.attrs["version"],
+        "package_version": __version__,
+        "torch": torch.__version__.split("+")[0],
+        "torchvision": torchvision.__version__.split("+")[0],
+        "python": platform.python_version(),
+        "device": describe(choose_device(recipe.device)),
+    }
+
+
+def is_generated(table: pd.DataFrame) -> bool:
+    """Say whether the images of a table were drawn by the demo source."""
+    return bool(table.attrs["origin"]["kind"] == "demo")
+
+
+def calibrated(
+    trained: dict[str, Any], pixels: PixelStore, split_table: pd.DataFrame
+) -> dict[str, Any]:
+    """Set the temperature on the val rows; return the whole model dict."""
+    val = split_table[split_table["split"] == "val"]
+    recipe = trained["recipe"]
+    logits = _logits(trained, pixels, val, 2 * recipe["batch_size"], recipe["device"])
+    number_of = {label: number for number, label in enumerate(trained["classes"])}
+    temperature = fit_temperature(logits, val["label"].map(number_of).to_numpy())
+    return {**trained, "calibration": asdict(temperature)}
+
+
+def predict(
+    model: dict[str, Any],
+    pixels: PixelStore,
+    split_table: pd.DataFrame,
+    batch_size: int,
+    device: str,
+) -> pd.DataFrame:
+    """Predict the val and test rows of a split.
+
+    Returns:
+        One row per image: file, image_id, group_id, split, label, predicted and ``p_<class>``,
+        calibrated, for each class of the model.
+    """
+    rows = split_table[split_table["split"].isin(["val", "test"])].reset_index(drop=True)
+    logits = _logits(model, pixels, rows, batch_size, device)
+    shares = probabilities(logits, model["calibration"]["temperature"])
+    classes = model["classes"]
+    columns = pd.DataFrame(shares, columns=[f"p_{label}" for label in classes])
+    predicted = pd.Series([classes[i] for i in shares.argmax(axis=1)], name="predicted")
+    keys = rows[["file", "image_id", "group_id", "split", "label", "leaked"]]
+    return pd.concat([keys, predicted, columns], axis=1)
+
+
+def _logits(
+    model: dict[str, Any], pixels: PixelStore, rows: pd.DataFrame, batch_size: int, device: str
+) -> Any:
+    preprocessing = Preprocessing.from_model(model["preprocessing"])
+    images = labelled_images(
+        rows, model["classes"], pixels.at(preprocessing.pixel_size), preprocessing
+    )
+    chosen = choose_device(device)
+    network = network_of(model).to(chosen, memory_format=torch.channels_last)
+    return predict_logits(network, images, batch_size, chosen)

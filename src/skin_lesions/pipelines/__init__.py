@@ -1,0 +1,1 @@
+"""One folder per pipeline, named as users type it."""

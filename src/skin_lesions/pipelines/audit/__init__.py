@@ -1,0 +1,5 @@
+"""The audit pipeline."""
+
+from skin_lesions.pipelines.audit.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,61 @@
+"""Nodes of evaluate. torch is imported inside: listing the pipelines must not wait for it."""
+
+from typing import Any
+
+import pandas as pd
+
+from skin_lesions.parameters import Evaluate
+from skin_lesions.raw_images import RawImages
+
+
+def predict(
+    model: dict[str, Any],
+    pixels: Any,
+    split_table: pd.DataFrame,
+    image_table: pd.DataFrame,
+    raw_images: RawImages,
+    evaluate: Evaluate,
+) -> pd.DataFrame:
+    """Predict the validation and test images, if model, split and images belong together."""
+    from skin_lesions import modelling  # noqa: PLC0415
+    from skin_lesions.models import refuse_foreign  # noqa: PLC0415
+
+    refuse_foreign(model, split_table, image_table, raw_images.table)
+    predictions = modelling.predict(
+        model, pixels, split_table, evaluate.batch_size, evaluate.device
+    )
+    predictions.attrs = {
+        "split_table_version": split_table.attrs["version"],
+        "image_table_version": image_table.attrs["version"],
+        "raw_images_version": raw_images.table.attrs["version"],
+        "model_version": model["provenance"]["version"],
+    }
+    return predictions
+
+
+def score(
+    predictions: pd.DataFrame, model: dict[str, Any], evaluate: Evaluate
+) -> dict[str, Any]:
+    """Score the predictions, with intervals and with what they were made from."""
+    from skin_lesions import metrics  # noqa: PLC0415
+
+    scores = {
+        split: metrics.score(
+            rows, model["classes"], evaluate.bootstrap_replicates, evaluate.seed
+        )
+        for split, rows in predictions.groupby("split")
+    }
+    made_from = model["provenance"]
+    return {
+        "split_policy": made_from["split_policy"],
+        "provenance": {
+            "predictions_version": predictions.attrs["version"],
+            **{k: v for k, v in predictions.attrs.items() if k.endswith("_version")},
+            "split_fingerprint": made_from["split_fingerprint"],
+            "data_fingerprint": made_from["data_fingerprint"],
+            "package_version": made_from["package_version"],
+            "generated_images": model["generated_images"],
+        },
+        "validation": scores["val"],
+        "test": scores["test"],
+    }

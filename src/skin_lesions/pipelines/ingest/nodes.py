@@ -1,0 +1,27 @@
+"""Nodes of ingest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from skin_lesions.parameters import Ingest
+from skin_lesions.raw_images import RawImages
+
+
+def decode_images(raw_images: RawImages, ingest: Ingest) -> Any:
+    """Ask for every raw image at ``ingest.pixel_size``; the data set decodes what it lacks."""
+    from skin_lesions.pixels import Decoding  # noqa: PLC0415  (imports torch)
+
+    return Decoding(raw_images, ingest.pixel_size)
+
+
+def describe_images(
+    raw_images: RawImages, pixels: Any, ingest: Ingest
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Say of every file what it is, or why it can't be used: (image_table, quarantine)."""
+    from skin_lesions.describing import describe_files  # noqa: PLC0415  (imports torch)
+
+    checks = pixels.at(ingest.pixel_size).index
+    return describe_files(raw_images.table, checks, ingest.max_unreadable_share)

@@ -1,0 +1,29 @@
+"""A source of images -> raw images, one row per file, decoded pixels."""
+
+from kedro.pipeline import Node, Pipeline
+
+from skin_lesions.pipelines.ingest.nodes import decode_images, describe_images
+from skin_lesions.sources import open_source
+
+
+def create_pipeline() -> Pipeline:
+    """Open the source, keep its bytes, decode what is new, describe every file."""
+    return Pipeline(
+        [
+            Node(open_source, inputs="params:source", outputs="raw_images", name="open_source"),
+            Node(
+                decode_images,
+                inputs=["raw_images", "params:ingest"],
+                outputs="pixels",
+                name="decode_images",
+            ),
+            Node(
+                describe_images,
+                inputs=["raw_images", "pixels", "params:ingest"],
+                outputs=["image_table", "quarantine"],
+                name="describe_images",
+            ),
+        ],
+        namespace="ingest",
+        prefix_datasets_with_namespace=False,
+    )

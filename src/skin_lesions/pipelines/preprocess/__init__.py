@@ -1,0 +1,5 @@
+"""The preprocess pipeline."""
+
+from skin_lesions.pipelines.preprocess.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

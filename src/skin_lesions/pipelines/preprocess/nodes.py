@@ -1,0 +1,35 @@
+"""Nodes of preprocess."""
+
+import logging
+
+import pandas as pd
+
+from skin_lesions import splitting
+from skin_lesions.fingerprints import data_fingerprint, split_fingerprint
+from skin_lesions.parameters import Split
+
+log = logging.getLogger(__name__)
+
+
+def split_images(
+    image_table: pd.DataFrame, image_groups: pd.DataFrame, split: Split
+) -> pd.DataFrame:
+    """Split the images; the table carries with it what it was made from."""
+    table = splitting.split_images(image_table, image_groups, split)
+    table.attrs = {
+        "split_policy": split.policy,
+        "split_fingerprint": split_fingerprint(table),
+        "data_fingerprint": data_fingerprint(image_table),
+        "image_table_version": image_table.attrs["version"],
+        "raw_images_version": image_table.attrs["raw_images_version"],
+        "origin": image_table.attrs["origin"],
+    }
+    sizes = table["split"].value_counts()
+    log.info(
+        "Split %s: %d train, %d val, %d test; %d of %d readable files left out",
+        split.policy,
+        *(sizes[name] for name in splitting.SPLITS),
+        len(image_table) - len(table),
+        len(image_table),
+    )
+    return table

@@ -1,0 +1,21 @@
+"""The image table and its groups -> one split per usable image."""
+
+from kedro.pipeline import Node, Pipeline
+
+from skin_lesions.pipelines.preprocess.nodes import split_images
+
+
+def create_pipeline() -> Pipeline:
+    """Split the images."""
+    return Pipeline(
+        [
+            Node(
+                split_images,
+                inputs=["image_table", "image_groups", "params:split"],
+                outputs="split_table",
+                name="split_images",
+            ),
+        ],
+        namespace="preprocess",
+        prefix_datasets_with_namespace=False,
+    )

@@ -1,0 +1,5 @@
+"""The report pipeline."""
+
+from skin_lesions.pipelines.report.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

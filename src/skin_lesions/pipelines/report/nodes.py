@@ -1,0 +1,69 @@
+"""Nodes of report."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from skin_lesions import figures
+from skin_lesions.parameters import Report
+from skin_lesions.report.card import render_model_card
+from skin_lesions.report.page import render_report
+
+# In the order in which write_report takes them.
+FIGURES = (
+    "confusion_matrix",
+    "loss_curves",
+    "per_class_recall",
+    "calibration_curve",
+    "class_counts",
+    "sample_sheet",
+)
+
+
+def draw_sample_sheet(
+    image_table: pd.DataFrame, pixels: Any, model: dict[str, Any], report: Report
+) -> Figure:
+    """Show some images of each class, as the model gets them."""
+    images = pixels.at(model["preprocessing"]["pixel_size"])
+    return figures.sample_sheet(image_table, images, per_class=report.samples_per_class)
+
+
+def write_report(
+    metrics: dict[str, Any],
+    model: dict[str, Any],
+    audit_findings: dict[str, Any],
+    split_table: pd.DataFrame,
+    quarantine: pd.DataFrame,
+    training_history: pd.DataFrame,
+    image_table: pd.DataFrame,
+    *drawn: bytes,
+) -> str:
+    """Write the page."""
+    return render_report(
+        metrics=metrics,
+        model=model,
+        audit_findings=audit_findings,
+        split_table=split_table,
+        quarantine=quarantine,
+        training_history=training_history,
+        image_table=image_table,
+        figures=dict(zip(FIGURES, drawn, strict=True)),
+    )
+
+
+def write_model_card(
+    metrics: dict[str, Any],
+    model: dict[str, Any],
+    audit_findings: dict[str, Any],
+    split_table: pd.DataFrame,
+    image_table: pd.DataFrame,
+) -> str:
+    """Write the card."""
+    return render_model_card(
+        metrics=metrics,
+        model=model,
+        audit_findings=audit_findings,
+        split_table=split_table,
+        image_table=image_table,
+    )

@@ -1,0 +1,77 @@
+"""Tables and numbers -> figures, one page, a model card."""
+
+from kedro.pipeline import Node, Pipeline
+
+from skin_lesions import figures
+from skin_lesions.pipelines.report.nodes import (
+    FIGURES,
+    draw_sample_sheet,
+    write_model_card,
+    write_report,
+)
+
+def create_pipeline() -> Pipeline:
+    """Draw the figures, then write the pages that show them."""
+    return Pipeline(
+        [
+            Node(
+                figures.confusion_matrix,
+                inputs="metrics",
+                outputs="confusion_matrix",
+                name="draw_confusion_matrix",
+            ),
+            Node(
+                figures.loss_curves,
+                inputs=["training_history", "metrics"],
+                outputs="loss_curves",
+                name="draw_loss_curves",
+            ),
+            Node(
+                figures.per_class_recall,
+                inputs="metrics",
+                outputs="per_class_recall",
+                name="draw_per_class_recall",
+            ),
+            Node(
+                figures.calibration_curve,
+                inputs=["predictions", "metrics"],
+                outputs="calibration_curve",
+                name="draw_calibration_curve",
+            ),
+            Node(
+                figures.class_counts,
+                inputs=["image_table", "split_table"],
+                outputs="class_counts",
+                name="draw_class_counts",
+            ),
+            Node(
+                draw_sample_sheet,
+                inputs=["image_table", "pixels", "model", "params:report"],
+                outputs="sample_sheet",
+                name="draw_sample_sheet",
+            ),
+            Node(
+                write_report,
+                inputs=[
+                    "metrics",
+                    "model",
+                    "audit_findings",
+                    "split_table",
+                    "quarantine",
+                    "training_history",
+                    "image_table",
+                    *FIGURES,
+                ],
+                outputs="report",
+                name="write_report",
+            ),
+            Node(
+                write_model_card,
+                inputs=["metrics", "model", "audit_findings", "split_table", "image_table"],
+                outputs="model_card",
+                name="write_model_card",
+            ),
+        ],
+        namespace="report",
+        prefix_datasets_with_namespace=False,
+    )

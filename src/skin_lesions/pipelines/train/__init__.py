@@ -1,0 +1,5 @@
+"""The train pipeline."""
+
+from skin_lesions.pipelines.train.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,192 @@
+"""The decoded images: append-only, memory-mapped, one uint8 square per image_id and size.
+
+Layout of the folder, for each size: ``<size>px-v<decoder>/images.bin`` (squares one after the other) and
+``index.jsonl`` (a line per image_id: its row, or the reason why it can't be read). The index line is
+written after the pixels: what a killed run wrote last is either whole or unknown.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from skin_lesions.errors import InputError
+from skin_lesions.images import DecodedImage, Pixels, UnreadableImageError, decode
+from skin_lesions.parallel import ordered_map
+from skin_lesions.raw_images import RawImages
+
+log = logging.getLogger(__name__)
+
+DECODER = 1  # raise it when images.decode gives other pixels than before
+_FLUSH_EVERY = 64  # images
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """A request to hold the pixels of these raw images at one size (pixels)."""
+
+    images: RawImages
+    size: int
+
+
+@dataclass(frozen=True)
+class PixelStore:
+    """All decoded images of a data root, at every size asked for so far."""
+
+    folder: Path
+
+    def at(self, size: int) -> "SquareImages":
+        """Open the images decoded at ``size``; nothing is read but the index."""
+        return SquareImages(self.folder / f"{size}px-v{DECODER}", size)
+
+    def summary(self) -> str:
+        """Count the images at each size, as JSON."""
+        sizes = sorted(path.name for path in self.folder.glob("*px-v*"))
+        counts = {name: len(_whole_lines(self.folder / name / "index.jsonl")) for name in sizes}
+        return json.dumps({"images": counts})
+
+    def add(self, decoding: Decoding) -> None:
+        """Decode, on all cores, what the store lacks."""
+        images = self.at(decoding.size)
+        missing = [i for i in decoding.images.image_ids if i not in images.index.index]
+        start = time.perf_counter()
+        images.append(missing, _decoded(missing, decoding))
+        if missing:
+            seconds = time.perf_counter() - start
+            log.info(
+                "Decoded %d images at %d pixels (%.0f images/s)",
+                len(missing),
+                decoding.size,
+                len(missing) / seconds,
+            )
+
+
+def _decoded(
+    image_ids: Sequence[str], decoding: Decoding
+) -> Iterator[DecodedImage | UnreadableImageError]:
+    def read_and_decode(image_id: str) -> DecodedImage | UnreadableImageError:
+        try:
+            return decode(decoding.images.store.get(image_id), decoding.size)
+        except UnreadableImageError as error:
+            return error
+
+    return ordered_map(read_and_decode, image_ids)
+
+
+class SquareImages:
+    """Images of one size: ``images[image_id]`` is (size, size, 3) uint8, read from the map.
+
+    ``index`` has a row per image_id ever decoded: row (-1 if unreadable), width, height, format
+    and reason.
+    """
+
+    def __init__(self, folder: Path, size: int):
+        self.folder, self.size = folder, size
+
+    @cached_property
+    def index(self) -> pd.DataFrame:
+        """What is known of each image_id."""
+        columns = ["image_id", "row", "width", "height", "format", "reason"]
+        records = [json.loads(line) for line in _whole_lines(self.folder / "index.jsonl")]
+        return pd.DataFrame(records, columns=columns).set_index("image_id")
+
+    @cached_property
+    def array(self) -> npt.NDArray[np.uint8]:
+        """All squares, (n, size, size, 3), memory-mapped."""
+        n = int(self.index["row"].max()) + 1 if len(self.index) else 0
+        if n == 0:
+            return np.empty((0, self.size, self.size, 3), np.uint8)
+        shape = (n, self.size, self.size, 3)
+        return np.memmap(self.folder / "images.bin", np.uint8, mode="r", shape=shape)
+
+    def rows(self, image_ids: Iterable[str]) -> npt.NDArray[np.int64]:
+        """Return the rows of ``array`` that hold these images.
+
+        Raises:
+            InputError: Some were never decoded at this size, or can't be read.
+        """
+        wanted = pd.Index(image_ids)
+        rows = self.index["row"].reindex(wanted).fillna(-1).to_numpy(np.int64)
+        if (rows < 0).any():
+            lacking = wanted[rows < 0]
+            raise InputError(
+                f"{len(lacking)} of {len(wanted)} images are not decoded at {self.size} pixels "
+                f"(e.g. {lacking[0]}); decode them with: kedro run --pipelines ingest "
+                f"--params ingest.pixel_size={self.size} (same --env and data_root)"
+            )
+        return rows
+
+    def __getitem__(self, image_id: str) -> Pixels:
+        return np.asarray(self.array[self.rows([image_id])[0]])
+
+    def append(
+        self, image_ids: Sequence[str], images: Iterable[DecodedImage | UnreadableImageError]
+    ) -> None:
+        """Write images behind those already there; forget what a killed run left unfinished."""
+        if not image_ids:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        index_path, images_path = self.folder / "index.jsonl", self.folder / "images.bin"
+        row = int(self.index["row"].max()) + 1 if len(self.index) else 0
+        images_path.touch()
+        index_path.touch()
+        with images_path.open("r+b") as pixels, index_path.open("r+b") as index:
+            pixels.truncate(row * self.size**2 * 3)
+            pixels.seek(0, 2)
+            index.truncate(sum(len(line) + 1 for line in _whole_lines(index_path)))
+            index.seek(0, 2)
+            self._write(zip(image_ids, images, strict=True), row, pixels, index)
+        self.__dict__.pop("index", None)
+        self.__dict__.pop("array", None)
+
+    def _write(
+        self,
+        images: Iterable[tuple[str, DecodedImage | UnreadableImageError]],
+        row: int,
+        pixels: BinaryIO,
+        index: BinaryIO,
+    ) -> None:
+        lines: list[bytes] = []
+        for image_id, image in images:
+            if isinstance(image, DecodedImage):
+                pixels.write(image.pixels.data)
+                entry = _entry(image_id, row, image)
+                row += 1
+            else:
+                entry = {"image_id": image_id, "row": -1, "reason": str(image)}
+            lines.append(json.dumps(entry).encode() + b"\n")
+            if len(lines) >= _FLUSH_EVERY:
+                _commit(lines, pixels, index)
+        _commit(lines, pixels, index)
+
+
+def _entry(image_id: str, row: int, image: DecodedImage) -> dict[str, Any]:
+    return {
+        "image_id": image_id,
+        "row": row,
+        "width": image.width,
+        "height": image.height,
+        "format": image.format,
+    }
+
+
+def _commit(lines: list[bytes], pixels: BinaryIO, index: BinaryIO) -> None:
+    pixels.flush()
+    index.write(b"".join(lines))
+    index.flush()
+    lines.clear()
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file, without the last if it lacks its end."""
+    if not path.exists():
+        return []
+    return path.read_bytes().split(b"\n")[:-1]

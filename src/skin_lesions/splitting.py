@@ -1,0 +1,128 @@
+"""Groups -> train, val and test."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from skin_lesions.errors import InputError
+from skin_lesions.parameters import Split
+
+SPLITS = ("train", "val", "test")
+COLUMNS = ["file", "image_id", "label", "split", "shipped_split", "group_id", "leaked"]
+
+
+def split_images(image_table: pd.DataFrame, image_groups: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """Give every usable image its split, under ``split.policy``.
+
+    ``grouped`` keeps one row per image_id, leaves out images that stand under two labels, and puts
+    no group into two splits. ``as_shipped`` keeps every file where the source put it; a missing
+    val is cut from train, by groups.
+
+    Args:
+        image_table: One row per readable file; columns file, image_id, label, shipped_split.
+        image_groups: group_id of every file of ``image_table``.
+        split: Policy, shares and seed.
+
+    Returns:
+        One row per kept file, sorted by file, with the columns of ``COLUMNS``. ``leaked`` marks a
+        file shipped as test that has a group mate in the shipped train or val.
+
+    Raises:
+        InputError: There is nothing to divide, or a split or class would stay empty.
+    """
+    groups = image_groups.set_index("file")["group_id"]
+    table = image_table.assign(group_id=image_table["file"].map(groups)).sort_values("file")
+    table = table.assign(leaked=_leaked(table)).reset_index(drop=True)
+    divided = _grouped(table, split) if split.policy == "grouped" else _as_shipped(table, split)
+    _refuse_unusable(divided)
+    return divided[COLUMNS].reset_index(drop=True)
+
+
+def cut_by_group(table: pd.DataFrame, shares: Mapping[str, float], seed: int) -> pd.Series:
+    """Give each row a split so that no group is torn and each class comes close to the shares.
+
+    Groups are taken at random, the largest first; each goes where its classes lack most. A class
+    with fewer groups than splits can't be everywhere: it goes to the first splits of ``shares``.
+
+    Args:
+        table: Columns label and group_id.
+        shares: Split name to share; sums to 1.
+        seed: Equal seeds and equal groups give equal splits, whatever the order of the rows.
+
+    Returns:
+        The split's name for each row.
+    """
+    cells = pd.crosstab(table["group_id"], table["label"])  # both sorted: row order can't matter
+    counts, share = cells.to_numpy(), np.array(list(shares.values()))
+    order = np.random.default_rng(seed).permutation(len(counts))
+    order = order[np.argsort(-counts.sum(axis=1)[order], kind="stable")]
+    per_class = counts.sum(axis=0)
+    lacking = np.outer(share, per_class)  # (splits, classes), images
+    chosen = np.empty(len(counts), dtype=int)
+    for group in order:
+        # Relative to the class, so that rare classes count as much as common ones.
+        need = (lacking * counts[group] / per_class).sum(axis=1) / share
+        chosen[group] = int(np.argmax(need))
+        lacking[chosen[group]] -= counts[group]
+    names = pd.Series(np.array(list(shares))[chosen], index=cells.index)
+    return table["group_id"].map(names)
+
+
+def _leaked(table: pd.DataFrame) -> pd.Series:
+    elsewhere = table.loc[table["shipped_split"].isin(["train", "val"]), "group_id"]
+    return table["shipped_split"].eq("test") & table["group_id"].isin(elsewhere)
+
+
+def under_two_labels(image_table: pd.DataFrame) -> pd.Series:
+    """Mark the files whose bytes stand under more than one label."""
+    return image_table.groupby("image_id")["label"].transform("nunique") > 1
+
+
+def _grouped(table: pd.DataFrame, split: Split) -> pd.DataFrame:
+    kept = table[~under_two_labels(table)].drop_duplicates("image_id")
+    if kept.empty:
+        raise InputError("no image is left: all stand under two labels")
+    return kept.assign(split=cut_by_group(kept, split.shares.model_dump(), split.seed))
+
+
+def _as_shipped(table: pd.DataFrame, split: Split) -> pd.DataFrame:
+    shipped = set(table["shipped_split"].dropna())
+    absent = {"train", "test"} - shipped
+    if absent:
+        raise InputError(
+            f"split.policy=as_shipped needs the folders train and test; the source has no "
+            f"{' and no '.join(sorted(absent))}. Take the default instead: --params split.policy=grouped"
+        )
+    divided = table.assign(split=table["shipped_split"])
+    if "val" not in shipped:
+        train = divided[divided["split"] == "train"]
+        val_share = split.shares.val / (split.shares.train + split.shares.val)
+        shares = {"train": 1 - val_share, "val": val_share}
+        divided.loc[train.index, "split"] = cut_by_group(train, shares, split.seed)
+    return divided
+
+
+def _refuse_unusable(table: pd.DataFrame) -> None:
+    counts = pd.crosstab(table["label"], table["split"]).reindex(columns=SPLITS, fill_value=0)
+    if len(counts) < 2:
+        raise InputError(
+            f"there is one class only ({counts.index[0]!r}); a classifier needs two or more"
+        )
+    untrained = counts.index[counts["train"] == 0].tolist()
+    if untrained:
+        raise InputError(
+            f"no image of {_names(untrained)} is in train, so nothing could learn it: add images, "
+            "remove the class, or mend the spelling of its folder (train has "
+            f"{_names(counts.index[counts['train'] > 0].tolist())})"
+        )
+    empty = [name for name in SPLITS if counts[name].sum() == 0]
+    if empty:
+        raise InputError(
+            f"the split leaves {_names(empty)} without any image: there are too few images, or "
+            "too few groups, to divide"
+        )
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names)
