@@ -84,6 +84,12 @@ def test_the_fit_never_worsens_the_likelihood(logits, labels):
     assert fit.nll_before == pytest.approx(one)
 
 
+def test_where_every_temperature_is_as_good_it_stays_1():
+    fit = fit_temperature(np.zeros((5, 3)), [0, 1, 2, 0, 1])
+    assert fit.temperature == 1.0
+    assert fit.nll_after == fit.nll_before == pytest.approx(np.log(3))
+
+
 @pytest.mark.parametrize("scale", [0.5, 3.0])
 def test_scaled_logits_have_the_scaled_temperature_and_the_same_probabilities(scale):
     logits, labels = simulated(400, 1.5)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import f1_score, roc_auc_score
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import proportion_confint
 
 from skin_lesions.intervals import (
@@ -82,6 +83,18 @@ def test_the_design_effect_is_the_cluster_variance_over_the_binomial_one():
     spread = np.var(hits[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
     expected = success.mean() * (1 - success.mean()) / spread
     assert effective_n(success, group) == pytest.approx(expected, rel=0.06)
+
+
+@pytest.mark.parametrize("groups", [12, 30, 80])
+def test_the_design_effect_is_that_of_the_cluster_robust_variance_of_statsmodels(groups):
+    success, group = clustered(np.random.default_rng(8), groups, share=0.6, correlation=0.3)
+    model = OLS(success.astype(float), np.ones(success.size))
+    robust = model.fit(cov_type="cluster", cov_kwds={"groups": group}).bse[0]
+    design_effect = (robust / model.fit().bse[0]) ** 2
+    assert design_effect > 1
+    t = stats.t.ppf(0.975, [success.size - 1, groups - 1])
+    expected = success.size / design_effect * (t[0] / t[1]) ** 2
+    assert effective_n(success, group) == pytest.approx(expected)
 
 
 def test_images_that_disagree_within_groups_do_not_count_for_more_than_they_are():

@@ -27,7 +27,7 @@ def group_images(image_table: pd.DataFrame) -> pd.DataFrame:
         {
             "file": image_table["file"],
             "image_id": image_table["image_id"],
-            "group_id": "g" + first_image.str[:12],
+            "group_id": "g" + first_image.str[:16],
             "evidence": _evidence(image_table, columns, labels),
         }
     )

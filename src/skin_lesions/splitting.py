@@ -1,6 +1,7 @@
 """Groups -> train, val and test."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,13 @@ def split_images(image_table: pd.DataFrame, image_groups: pd.DataFrame, split: S
     """
     groups = image_groups.set_index("file")["group_id"]
     table = image_table.assign(group_id=image_table["file"].map(groups)).sort_values("file")
-    table = table.assign(leaked=_leaked(table)).reset_index(drop=True)
+    if table["group_id"].isna().any():
+        raise InputError(
+            f"image_groups lacks {table['group_id'].isna().sum()} files of image_table, e.g. "
+            f"{table.loc[table['group_id'].isna(), 'file'].iloc[0]}; they are not of one run. Group "
+            "anew with: kedro run --pipelines audit,preprocess (same --env and --params)"
+        )
+    table = table.assign(leaked=leaked_tests(table)).reset_index(drop=True)
     divided = _grouped(table, split) if split.policy == "grouped" else _as_shipped(table, split)
     _refuse_unusable(divided)
     return divided[COLUMNS].reset_index(drop=True)
@@ -69,7 +76,8 @@ def cut_by_group(table: pd.DataFrame, shares: Mapping[str, float], seed: int) ->
     return table["group_id"].map(names)
 
 
-def _leaked(table: pd.DataFrame) -> pd.Series:
+def leaked_tests(table: pd.DataFrame) -> pd.Series:
+    """Mark the files shipped as test that have a group mate in the shipped train or val."""
     elsewhere = table.loc[table["shipped_split"].isin(["train", "val"]), "group_id"]
     return table["shipped_split"].eq("test") & table["group_id"].isin(elsewhere)
 
@@ -111,10 +119,11 @@ def _refuse_unusable(table: pd.DataFrame) -> None:
         )
     untrained = counts.index[counts["train"] == 0].tolist()
     if untrained:
+        trained = counts.index[counts["train"] > 0].tolist()
         raise InputError(
-            f"no image of {_names(untrained)} is in train, so nothing could learn it: add images, "
-            "remove the class, or mend the spelling of its folder (train has "
-            f"{_names(counts.index[counts['train'] > 0].tolist())})"
+            f"no image of {_names(untrained)} is in train, so nothing could learn it"
+            f"{_did_you_mean(untrained[0], trained)}: mend the spelling of the folder, add images, or "
+            f"take the class away (train has {_names(trained)})"
         )
     empty = [name for name in SPLITS if counts[name].sum() == 0]
     if empty:
@@ -122,6 +131,12 @@ def _refuse_unusable(table: pd.DataFrame) -> None:
             f"the split leaves {_names(empty)} without any image: there are too few images, or "
             "too few groups, to divide"
         )
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    folded = {other.casefold().strip(): other for other in known}
+    close = get_close_matches(name.casefold().strip(), folded, n=1)
+    return f" (did you mean {folded[close[0]]!r}?)" if close else ""
 
 
 def _names(names: list[str]) -> str:

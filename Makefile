@@ -1,0 +1,50 @@
+# make run    set up, then the whole way on generated images
+# make test   set up, then every check
+# make viz    the pipelines as a graph, in a browser
+# make clean  remove what the others made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+export DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := run
+.PHONY: run test viz clean lock
+
+run: $(VENV)/.installed
+	$(BIN)/kedro run
+
+viz: $(VENV)/.installed
+	$(BIN)/kedro viz run
+
+test: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* .viz
+	find data -mindepth 1 ! -name README.md -delete
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	rm -rf src/*.egg-info
+
+# The versions that were tested, for every platform; needs uv. No URL stands in it.
+lock:
+	uv pip compile --universal --python-version 3.11 --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml requirements.lock
+	@echo "Installing (PyTorch is large; this takes a few minutes) ..."
+	$(PIP) install --constraint requirements.lock --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --constraint requirements.lock --editable '.[dev]'
+	@touch $@

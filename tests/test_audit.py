@@ -1,0 +1,98 @@
+import pandas as pd
+import pytest
+
+from skin_lesions.audit import find
+from skin_lesions.grouping import group_images
+
+
+def audited(rows, quarantine=(), examples=5):
+    """rows: (file, content, label, shipped split, lesion)."""
+    columns = ["file", "image_id", "label", "shipped_split", "lesion_id"]
+    table = pd.DataFrame(rows, columns=columns)
+    quarantine = pd.DataFrame(quarantine, columns=["file", "reason"])
+    result = find(table, group_images(table), quarantine, examples)
+    return result["summary"], {finding["id"]: finding for finding in result["findings"]}
+
+
+CLEAN = [
+    ("train/nv/1", "a", "nv", "train", "l1"),
+    ("train/mel/2", "b", "mel", "train", "l2"),
+    ("test/nv/3", "c", "nv", "test", "l3"),
+    ("test/mel/4", "d", "mel", "test", "l4"),
+]
+
+
+def test_a_clean_set_has_no_findings():
+    summary, findings = audited(CLEAN)
+    assert findings == {}
+    assert summary == {"files": 4, "images": 4, "groups": 4, "classes": 2, "quarantined": 0}
+
+
+def test_copies_across_splits_are_counted_as_pairs_with_both_files_named():
+    _, findings = audited([*CLEAN, ("test/nv/5", "a", "nv", "test", None)])
+    finding = findings["exact_copies_across_splits"]
+    assert (finding["count"], finding["severity"]) == (1, "high")
+    assert finding["examples"] == [["test/nv/5", "train/nv/1"]]
+    assert findings["exact_copies"]["numbers"] == {"pairs": 1, "files": 2}
+
+
+def test_three_equal_files_are_three_pairs():
+    _, findings = audited([*CLEAN, *((f"train/nv/{i}", "a", "nv", "train", None) for i in "xy")])
+    assert findings["exact_copies"]["count"] == 3
+    assert "exact_copies_across_splits" not in findings
+
+
+def test_the_same_bytes_under_two_labels_are_told_with_the_labels():
+    _, findings = audited([*CLEAN, ("train/mel/5", "a", "mel", "train", None)])
+    finding = findings["exact_copies_under_two_labels"]
+    assert finding["numbers"] == {"pairs": 1, "images": 1, "mel / nv": 1}
+
+
+def test_a_lesion_across_splits_is_a_leak_and_its_test_share_is_told():
+    _, findings = audited([*CLEAN, ("test/nv/5", "e", "nv", "test", "l1")])
+    numbers = findings["groups_across_splits"]["numbers"]
+    assert numbers == {
+        "groups": 1,
+        "leaked_test_files": 1,
+        "test_files": 3,
+        "share": pytest.approx(1 / 3),
+    }
+
+
+def test_a_lesion_across_train_and_val_leaks_nothing_into_the_test():
+    _, findings = audited([*CLEAN, ("val/nv/5", "e", "nv", "val", "l1")])
+    assert findings["groups_across_splits"]["numbers"]["leaked_test_files"] == 0
+
+
+def test_without_shipped_splits_nothing_can_lie_across_them():
+    rows = [(f, i, l, None, "same") for f, i, l, _, _ in CLEAN] + [("z", "a", "nv", None, None)]
+    _, findings = audited(rows)
+    assert set(findings) == {"exact_copies", "groups_under_two_labels"}
+
+
+def test_quarantined_files_are_named_with_their_reason():
+    summary, findings = audited(CLEAN, quarantine=[("train/nv/bad.jpg", "the file is empty")])
+    assert summary["files"] == 5
+    assert findings["unreadable_files"]["examples"] == [["train/nv/bad.jpg", "the file is empty"]]
+
+
+def test_classes_that_the_shipped_test_lacks_are_named():
+    _, findings = audited([*CLEAN, ("train/df/1", "z", "df", "train", None)])
+    assert findings["classes_without_shipped_test"]["examples"] == [["df"]]
+
+
+def test_no_more_examples_than_asked_for_but_all_are_counted():
+    copies = [(f"train/nv/copy{i}", "a", "nv", "train", None) for i in range(9)]
+    _, findings = audited([*CLEAN, *copies], examples=3)
+    assert findings["exact_copies"]["count"] == 45
+    assert len(findings["exact_copies"]["examples"]) == 3
+
+
+def test_the_gravest_findings_come_first():
+    rows = [*CLEAN, ("train/mel/5", "c", "mel", "train", None)]
+    table = pd.DataFrame(rows, columns=["file", "image_id", "label", "shipped_split", "lesion_id"])
+    empty = pd.DataFrame(columns=["file", "reason"])
+    severities = [f["severity"] for f in find(table, group_images(table), empty, 1)["findings"]]
+    assert severities == sorted(severities, key=["high", "medium", "low", "info"].index)
+    assert "high" in severities
+    assert "medium" in severities

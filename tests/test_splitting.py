@@ -1,0 +1,161 @@
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skin_lesions.errors import InputError
+from skin_lesions.parameters import Shares, Split
+from skin_lesions.splitting import COLUMNS, cut_by_group, split_images
+
+SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
+
+
+def policy(name, seed=0):
+    return Split(policy=name, shares=Shares(**SHARES), seed=seed)
+
+
+def images(labels, groups=None, shipped=None, ids=None):
+    n = len(labels)
+    image_table = pd.DataFrame(
+        {
+            "file": [f"{i:04d}.jpg" for i in range(n)],
+            "image_id": ids or [f"{i:064x}" for i in range(n)],
+            "label": labels,
+            "shipped_split": shipped or [None] * n,
+        }
+    )
+    groups = groups or list(range(n))
+    image_groups = image_table[["file"]].assign(group_id=[f"g{g}" for g in groups])
+    return image_table, image_groups
+
+
+def test_rare_classes_get_the_same_shares_as_common_ones():
+    table, groups = images(["nv"] * 200 + ["mel"] * 20)
+    counts = pd.crosstab(*split_images(table, groups, policy("grouped"))[["label", "split"]].T.values)
+    assert counts.loc["mel"].to_dict() == {"train": 14, "val": 3, "test": 3}
+    assert counts.loc["nv"].to_dict() == {"train": 140, "val": 30, "test": 30}
+
+
+def test_images_under_two_labels_are_left_out_and_copies_kept_once():
+    same = ["a" * 64, "a" * 64, "b" * 64, "b" * 64]
+    rest = [f"{i:064x}" for i in range(40)]
+    table, groups = images(
+        ["nv", "mel", "nv", "nv"] + ["nv", "mel"] * 20,
+        groups=[0, 0, 1, 1, *range(2, 42)],
+        ids=same + rest,
+    )
+    kept = split_images(table, groups, policy("grouped"))
+    assert "a" * 64 not in set(kept["image_id"])
+    assert (kept["image_id"] == "b" * 64).sum() == 1
+    assert len(kept) == 41
+
+
+def test_groups_with_several_labels_are_kept_whole():
+    table, groups = images(["nv", "mel"] * 20, groups=[i // 2 for i in range(40)])
+    kept = split_images(table, groups, policy("grouped"))
+    assert len(kept) == 40
+    assert kept.groupby("group_id")["split"].nunique().eq(1).all()
+
+
+def test_as_shipped_keeps_every_file_where_it_was_copies_and_conflicts_included():
+    table, groups = images(
+        ["nv", "mel", "nv", "mel", "nv", "mel"],
+        shipped=["train", "train", "val", "val", "test", "test"],
+        ids=["a" * 64, "a" * 64, "b" * 64, "c" * 64, "a" * 64, "d" * 64],
+        groups=[0, 0, 1, 2, 0, 3],
+    )
+    kept = split_images(table, groups, policy("as_shipped"))
+    assert kept["split"].tolist() == table["shipped_split"].tolist()
+    assert kept["leaked"].tolist() == [False, False, False, False, True, False]
+
+
+def test_without_a_shipped_val_one_is_cut_from_train_by_groups():
+    n = 60
+    table, groups = images(
+        ["nv", "mel"] * (n // 2),
+        groups=[i // 4 for i in range(n)],
+        shipped=["train"] * 48 + ["test"] * 12,
+    )
+    kept = split_images(table, groups, policy("as_shipped"))
+    assert kept["split"].tolist()[48:] == ["test"] * 12
+    assert set(kept["split"][:48]) == {"train", "val"}
+    assert kept.groupby("group_id")["split"].nunique().eq(1).all()
+
+
+def test_as_shipped_without_a_test_is_an_error_that_names_the_way_out():
+    table, groups = images(["nv", "mel"], shipped=["train", "train"])
+    with pytest.raises(InputError, match=r"no test.*split\.policy=grouped"):
+        split_images(table, groups, policy("as_shipped"))
+
+
+def test_one_class_is_an_error():
+    with pytest.raises(InputError, match="one class only \\('nv'\\)"):
+        split_images(*images(["nv"] * 30), policy("grouped"))
+
+
+def test_a_class_that_is_only_tested_is_an_error_that_names_it():
+    table, groups = images(
+        ["nv", "mel", "nv", "mel", "Mel "], shipped=["train", "train", "val", "val", "test"]
+    )
+    with pytest.raises(InputError, match="'Mel '.*did you mean 'mel'"):
+        split_images(table, groups, policy("as_shipped"))
+
+
+def test_groups_of_another_table_are_refused():
+    table, groups = images(["nv", "mel"] * 20)
+    with pytest.raises(InputError, match="image_groups"):
+        split_images(table, groups.iloc[:-1], policy("grouped"))
+
+
+def test_all_images_in_one_group_can_not_be_divided():
+    table, groups = images(["nv", "mel"] * 5, groups=[0] * 10)
+    with pytest.raises(InputError, match="too few groups"):
+        split_images(table, groups, policy("grouped"))
+
+
+def test_a_class_of_one_image_goes_to_train():
+    table, groups = images(["nv"] * 40 + ["mel"] * 40 + ["rare"])
+    kept = split_images(table, groups, policy("grouped"))
+    assert kept.loc[kept["label"] == "rare", "split"].tolist() == ["train"]
+
+
+def test_another_seed_gives_another_split():
+    table, groups = images(["nv", "mel"] * 50)
+    first, second = (split_images(table, groups, policy("grouped", seed)) for seed in (0, 1))
+    assert not first["split"].equals(second["split"])
+
+
+rows = st.lists(
+    st.tuples(st.integers(0, 15), st.sampled_from(["nv", "mel", "bcc"])), min_size=1, max_size=80
+)
+
+
+@given(rows=rows, seed=st.integers(0, 2**32 - 1), shuffle=st.integers(0, 99))
+def test_no_group_is_torn_and_the_order_of_rows_does_not_matter(rows, seed, shuffle):
+    table = pd.DataFrame(rows, columns=["group_id", "label"])
+    split = table.assign(split=cut_by_group(table, SHARES, seed))
+    assert split.groupby("group_id")["split"].nunique().eq(1).all()
+    assert split["split"].isin(SHARES).all()
+    shuffled = table.sample(frac=1, random_state=shuffle)
+    again = shuffled.assign(split=cut_by_group(shuffled, SHARES, seed)).sort_index()
+    pd.testing.assert_frame_equal(again, split)
+
+
+@given(sizes=st.lists(st.integers(1, 6), min_size=20, max_size=60), seed=st.integers(0, 999))
+def test_shares_are_met_as_closely_as_the_largest_group_allows(sizes, seed):
+    groups = [number for number, size in enumerate(sizes) for _ in range(size)]
+    table = pd.DataFrame({"group_id": groups, "label": "nv"})
+    counts = cut_by_group(table, SHARES, seed).value_counts()
+    for name, share in SHARES.items():
+        assert abs(counts.get(name, 0) - share * len(table)) <= max(sizes)
+
+
+@given(rows=rows, seed=st.integers(0, 9))
+def test_every_usable_image_is_in_exactly_one_split(rows, seed):
+    table, groups = images([label for _, label in rows], groups=[group for group, _ in rows])
+    try:
+        kept = split_images(table, groups, policy("grouped", seed))
+    except InputError:
+        return  # too few groups or classes, which other tests look at
+    assert list(kept.columns) == COLUMNS
+    assert sorted(kept["file"]) == sorted(table["file"])
