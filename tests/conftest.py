@@ -58,9 +58,7 @@ class Study:
 
     def _session(self, params: dict[str, Any]) -> KedroSession:
         merged = _merged({"data_root": str(self.data_root)}, self.params, params)
-        return KedroSession.create(
-            project_path=self.project, env=self.env, runtime_params=merged
-        )
+        return KedroSession.create(project_path=self.project, env=self.env, runtime_params=merged)
 
 
 def _merged(*layers: dict[str, Any]) -> dict[str, Any]:
@@ -82,9 +80,7 @@ def study(project: Path, tmp_path: Path) -> Callable[..., Study]:
 def kedro_run(project: Path, tmp_path: Path) -> Callable[..., Study]:
     """Run the real project on ``params`` in a fresh data root; return the study to look into."""
 
-    def run(
-        *, pipelines: list[str] | None = None, env: str = "demo", **params: Any
-    ) -> Study:
+    def run(*, pipelines: list[str] | None = None, env: str = "demo", **params: Any) -> Study:
         study = Study(project, tmp_path / "data", env, **params)
         study.run(*(pipelines or []))
         return study

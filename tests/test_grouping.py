@@ -53,7 +53,9 @@ keys = st.one_of(st.none(), st.sampled_from("abcde"))
 
 @given(rows=st.lists(st.tuples(keys, keys, keys), min_size=1, max_size=30), seed=st.integers(0, 99))
 def test_sharing_a_key_means_sharing_a_group_whatever_the_order(rows, seed):
-    image_table = table(**dict(zip(["lesion_id", "patient_id", "name_key"], zip(*rows), strict=True)))
+    image_table = table(
+        **dict(zip(["lesion_id", "patient_id", "name_key"], zip(*rows), strict=True))
+    )
     grouped = image_table.assign(group_id=groups_of(image_table))
     for column in ["lesion_id", "patient_id", "name_key"]:
         assert grouped.dropna(subset=column).groupby(column)["group_id"].nunique().le(1).all()
@@ -67,8 +69,14 @@ def test_groups_are_no_larger_than_chains_of_shared_keys(rows):
     image_table = table(lesion_id=[a for a, _ in rows], patient_id=[b for _, b in rows])
     found = groups_of(image_table)
     linked = np.array(
-        [[i == j or any(x is not None and x == y for x, y in zip(rows[i], rows[j], strict=True))
-          for j in range(len(rows))] for i in range(len(rows))]
+        [
+            [
+                i == j
+                or any(x is not None and x == y for x, y in zip(rows[i], rows[j], strict=True))
+                for j in range(len(rows))
+            ]
+            for i in range(len(rows))
+        ]
     )
     reachable = np.linalg.matrix_power(linked.astype(object), len(rows)) > 0
     for i in range(len(rows)):

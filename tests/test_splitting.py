@@ -31,7 +31,9 @@ def images(labels, groups=None, shipped=None, ids=None):
 
 def test_rare_classes_get_the_same_shares_as_common_ones():
     table, groups = images(["nv"] * 200 + ["mel"] * 20)
-    counts = pd.crosstab(*split_images(table, groups, policy("grouped"))[["label", "split"]].T.values)
+    counts = pd.crosstab(
+        *split_images(table, groups, policy("grouped"))[["label", "split"]].T.values
+    )
     assert counts.loc["mel"].to_dict() == {"train": 14, "val": 3, "test": 3}
     assert counts.loc["nv"].to_dict() == {"train": 140, "val": 30, "test": 30}
 

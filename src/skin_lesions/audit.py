@@ -138,7 +138,9 @@ def _groups_across_splits(table: pd.DataFrame) -> Finding:
     tests, leaked = int(shipped["shipped_split"].eq("test").sum()), int(leaked_tests(torn).sum())
     share = leaked / tests if tests else 0.0
     groups = int(torn["group_id"].nunique())
-    told = f"Across the shipped splits lie {_count(groups, 'group')} of pictures that belong together"
+    told = (
+        f"Across the shipped splits lie {_count(groups, 'group')} of pictures that belong together"
+    )
     if tests:
         told += f"; {leaked:,} of {tests:,} test files ({share:.1%}) have a mate in train or val"
     return Finding(

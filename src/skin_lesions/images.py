@@ -78,7 +78,9 @@ def _open(data: bytes) -> Image.Image:
             f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS:,} allowed"
         )
     if frames > 1 and image.format != "MPO":  # MPO: a phone's JPEG with a preview behind it
-        raise UnreadableImageError(f"{frames} pictures in one file; which one is meant is not known")
+        raise UnreadableImageError(
+            f"{frames} pictures in one file; which one is meant is not known"
+        )
     return image
 
 

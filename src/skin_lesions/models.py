@@ -58,7 +58,9 @@ def network_of(model: dict[str, Any]) -> nn.Module:
         network.load_state_dict(model["state_dict"])
     except RuntimeError as error:
         detail = str(error).splitlines()[1].strip()
-        raise InputError(f"the model's weights don't fit {model['architecture']}: {detail}") from None
+        raise InputError(
+            f"the model's weights don't fit {model['architecture']}: {detail}"
+        ) from None
     return network
 
 

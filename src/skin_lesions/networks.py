@@ -68,4 +68,6 @@ def _load_backbone(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
     backbone = {name: value for name, value in state.items() if not name.startswith("fc.")}
     missing, unexpected = network.load_state_dict(backbone, strict=False)
     if unexpected or set(missing) - {"fc.weight", "fc.bias"}:
-        raise InputError(f"these weights are of another architecture: {[*missing, *unexpected][:3]}")
+        raise InputError(
+            f"these weights are of another architecture: {[*missing, *unexpected][:3]}"
+        )

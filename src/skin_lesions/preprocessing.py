@@ -60,7 +60,9 @@ def resized(
     if preprocessing.fit == "squash":
         return _scaled(batch, size)
     crops = [_central_crop(aspect, preprocessing.pixel_size) for aspect in aspects]
-    fitted = batch.new_empty((len(batch), 3, size, size), memory_format=torch.channels_last)
+    fitted = torch.empty(
+        (len(batch), 3, size, size), dtype=torch.uint8, memory_format=torch.channels_last
+    )
     for rows, columns in set(crops):  # few: most pictures of a set share their aspect
         members = [i for i, crop in enumerate(crops) if crop == (rows, columns)]
         part = batch[members][:, :, rows[0] : rows[1], columns[0] : columns[1]]

@@ -13,7 +13,9 @@ SPLITS = ("train", "val", "test")
 COLUMNS = ["file", "image_id", "label", "split", "shipped_split", "group_id", "leaked"]
 
 
-def split_images(image_table: pd.DataFrame, image_groups: pd.DataFrame, split: Split) -> pd.DataFrame:
+def split_images(
+    image_table: pd.DataFrame, image_groups: pd.DataFrame, split: Split
+) -> pd.DataFrame:
     """Give every usable image its split, under ``split.policy``.
 
     ``grouped`` keeps one row per image_id, leaves out images that stand under two labels, and puts

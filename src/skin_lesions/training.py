@@ -223,9 +223,7 @@ def _memory_format(recipe: TrainRecipe) -> torch.memory_format:
 
 def _needs_scaling(device: torch.device, recipe: TrainRecipe) -> bool:
     """Only fp16 underflows; bf16 has the range of fp32."""
-    return (
-        device.type == "cuda" and recipe.mixed_precision and not torch.cuda.is_bf16_supported()
-    )
+    return device.type == "cuda" and recipe.mixed_precision and not torch.cuda.is_bf16_supported()
 
 
 @contextmanager

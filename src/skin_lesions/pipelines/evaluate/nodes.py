@@ -33,16 +33,12 @@ def predict(
     return predictions
 
 
-def score(
-    predictions: pd.DataFrame, model: dict[str, Any], evaluate: Evaluate
-) -> dict[str, Any]:
+def score(predictions: pd.DataFrame, model: dict[str, Any], evaluate: Evaluate) -> dict[str, Any]:
     """Score the predictions, with intervals and with what they were made from."""
     from skin_lesions import metrics  # noqa: PLC0415
 
     scores = {
-        split: metrics.score(
-            rows, model["classes"], evaluate.bootstrap_replicates, evaluate.seed
-        )
+        split: metrics.score(rows, model["classes"], evaluate.bootstrap_replicates, evaluate.seed)
         for split, rows in predictions.groupby("split")
     }
     made_from = model["provenance"]

@@ -10,6 +10,7 @@ from skin_lesions.pipelines.report.nodes import (
     write_report,
 )
 
+
 def create_pipeline() -> Pipeline:
     """Draw the figures, then write the pages that show them."""
     return Pipeline(

@@ -1,0 +1,138 @@
+"""A sheet of images, some of each class."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from skin_lesions.figures import titles
+from skin_lesions.figures.style import (
+    INK,
+    MALIGNANT_NAME,
+    SMALL,
+    class_name,
+    is_generated,
+    is_malignant,
+    name_width,
+    sheet,
+)
+
+_WIDTH = 10.0  # inches
+_NAME, _GAP = 0.27, 0.2  # inches: line of a class name; space between classes
+# What may tell that two images show one lesion or person, the surest first.
+_GROUPS = ("group_id", "patient_id", "lesion_id", "name_key")
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """``columns`` of classes, each a block of ``across`` by ``down`` images."""
+
+    columns: int
+    across: int
+    down: int
+    rows: int
+
+    @property
+    def edge(self) -> float:
+        """Edge of an image's square, inches."""
+        return (_WIDTH - 0.2 - (self.columns - 1) * _GAP) / (self.columns * self.across)
+
+    @property
+    def block(self) -> tuple[float, float]:
+        """Width and height of a class's block, with the space around it, inches."""
+        return self.across * self.edge + _GAP, self.down * self.edge + _NAME + _GAP / 2
+
+
+def sample_sheet(
+    image_table: pd.DataFrame, pixels: Mapping[str, Any] | Any, *, per_class: int
+) -> Figure:
+    """Show some different images of each class, in their true aspect.
+
+    The choice is the same for the same images, and takes each lesion or patient once as long as
+    there are others.
+
+    Args:
+        image_table: One row per file; image_id, label, width, height, maybe lesion_id and the like.
+        pixels: ``pixels[image_id]`` is a (S, S, 3) uint8 square that was squashed.
+        per_class: How many images of each class, if it has so many.
+    """
+    chosen = chosen_images(image_table, per_class)
+    labels = sorted(image_table["label"].unique())
+    layout = _best_layout(labels, per_class)
+    width, height = layout.block
+    with sheet(
+        (_WIDTH, layout.rows * height + 0.1),
+        titles.samples(image_table, per_class),
+        note="In brackets: the number of different images. Names in red: malignant."
+        if any(map(is_malignant, labels))
+        else "In brackets: the number of different images.",
+        generated=is_generated(image_table),
+    ) as figure:
+        axes = figure.subplots()
+        numbers = image_table.groupby("label")["image_id"].nunique()
+        for i, label in enumerate(labels):
+            corner = (i % layout.columns * width, i // layout.columns * height)
+            _write_name(axes, corner, label, int(numbers[label]))
+            _show(axes, corner, chosen[chosen["label"] == label], pixels, layout)
+        axes.set_xlim(0, _WIDTH - 0.2)
+        axes.set_ylim(layout.rows * height, 0)
+        axes.set_aspect("equal")
+        axes.set_axis_off()
+    return figure
+
+
+def chosen_images(image_table: pd.DataFrame, per_class: int) -> pd.DataFrame:
+    """Choose up to ``per_class`` different images of each class, from different groups first."""
+    table = image_table.drop_duplicates(["label", "image_id"]).sort_values(["label", "image_id"])
+    key = next((name for name in _GROUPS if name in table), None)
+    group = table["image_id"] if key is None else table[key].fillna(table["image_id"])
+    turn = table.assign(_group=group.astype(str)).groupby(["label", "_group"]).cumcount()
+    order = table.assign(_turn=turn).sort_values(["label", "_turn", "image_id"])
+    return order.groupby("label").head(per_class).drop(columns="_turn")
+
+
+def _best_layout(labels: list[str], per_class: int) -> _Layout:
+    """Choose the layout whose sheet comes closest to 4:3 and in which every name has room."""
+    names = [f"{class_name(label)} (00,000)" for label in labels]
+    room = name_width(names) + _GAP
+
+    def cost(layout: _Layout) -> float:
+        width, height = layout.block
+        aspect = math.log(_WIDTH / (layout.rows * height) * 3 / 4)
+        empty = layout.across * layout.down - per_class
+        return abs(aspect) + 0.1 * empty + (10.0 if width < room else 0.0)
+
+    layouts = [
+        _Layout(columns, across, math.ceil(per_class / across), math.ceil(len(labels) / columns))
+        for columns, across in product(range(1, len(labels) + 1), range(1, per_class + 1))
+    ]
+    return min(layouts, key=cost)
+
+
+def _write_name(axes: Axes, corner: tuple[float, float], label: str, number: int) -> None:
+    x, y = corner
+    colour = MALIGNANT_NAME if is_malignant(label) else INK
+    text = f"{class_name(label)} ({number:,})"
+    axes.text(x, y + _NAME - 0.06, text, color=colour, fontsize=SMALL, va="baseline")
+
+
+def _show(
+    axes: Axes, corner: tuple[float, float], rows: pd.DataFrame, pixels: Any, layout: _Layout
+) -> None:
+    inner = layout.edge * 0.96
+    for i, image in enumerate(rows.itertuples()):
+        scale = inner / max(image.width, image.height)
+        width, height = image.width * scale, image.height * scale
+        left = corner[0] + i % layout.across * layout.edge
+        top = corner[1] + _NAME + i // layout.across * layout.edge + (inner - height) / 2
+        axes.imshow(
+            np.asarray(pixels[image.image_id]),
+            extent=(left, left + width, top + height, top),
+            interpolation="antialiased",
+        )
