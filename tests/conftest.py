@@ -1,7 +1,8 @@
 """Fixtures shared by all tests: the real project, run in this process."""
 
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,30 @@ def kedro_run(project: Path, tmp_path: Path) -> Callable[..., Study]:
 
 
 @pytest.fixture
-def shared_data() -> Iterator[Path]:
+def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real images for development are not on this machine")
-    yield SHARED_DATA
+    return SHARED_DATA
+
+
+# Small enough for a test, and still the whole way.
+QUICK = {
+    "ingest": {"pixel_size": 64},
+    "train": {"epochs": 1, "image_size": 32, "device": "cpu"},
+    "evaluate": {"bootstrap_replicates": 100, "device": "cpu"},
+}
+
+
+@pytest.fixture(scope="session")
+def demo_run(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """The demo, run once, the whole way. Read-only: take ``demo_copy`` to go on from it."""
+    study = Study(project, tmp_path_factory.mktemp("demo"), "demo", **QUICK)
+    study.run()
+    return study
+
+
+@pytest.fixture
+def demo_copy(demo_run: Study, tmp_path: Path) -> Study:
+    """What the demo left behind, to run more in."""
+    shutil.copytree(demo_run.data_root, tmp_path / "data")
+    return Study(demo_run.project, tmp_path / "data", "demo", **QUICK)

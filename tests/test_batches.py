@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from imagesets import blobs, square_images
 
+from imagesets import blobs, square_images
 from skin_lesions.batches import labelled_images
 from skin_lesions.errors import InputError
 from skin_lesions.preprocessing import Preprocessing

@@ -54,7 +54,7 @@ keys = st.one_of(st.none(), st.sampled_from("abcde"))
 @given(rows=st.lists(st.tuples(keys, keys, keys), min_size=1, max_size=30), seed=st.integers(0, 99))
 def test_sharing_a_key_means_sharing_a_group_whatever_the_order(rows, seed):
     image_table = table(
-        **dict(zip(["lesion_id", "patient_id", "name_key"], zip(*rows), strict=True))
+        **dict(zip(["lesion_id", "patient_id", "name_key"], zip(*rows, strict=True), strict=True))
     )
     grouped = image_table.assign(group_id=groups_of(image_table))
     for column in ["lesion_id", "patient_id", "name_key"]:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms.v2.functional import normalize
 
 from skin_lesions.preprocessing import Preprocessing, normalised, resized
 
@@ -49,8 +50,6 @@ def test_pictures_of_different_aspects_in_one_batch_keep_their_places():
 
 def test_normalising_is_that_of_torchvision():
     batch = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
-    from torchvision.transforms.v2.functional import normalize
-
     preprocessing = Preprocessing("squash", 8, 8)
     expected = normalize(batch / 255, list(preprocessing.mean), list(preprocessing.std))
     torch.testing.assert_close(normalised(batch, preprocessing), expected)

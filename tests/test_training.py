@@ -3,8 +3,8 @@ import math
 
 import pytest
 import torch
-from imagesets import blobs, square_images
 
+from imagesets import blobs, square_images
 from skin_lesions.modelling import calibrated, fit_model, predict
 from skin_lesions.parameters import TrainRecipe
 from skin_lesions.pixels import PixelStore

@@ -8,7 +8,7 @@ from skin_lesions.errors import InputError
 
 log = logging.getLogger(__name__)
 
-_FIRST = "file image_id label shipped_split source name_key width height bytes format".split()
+_FIRST = ["file", "image_id", "label", "shipped_split", "source", "name_key", "width", "height", "bytes", "format"]
 
 
 def describe_files(

@@ -5,6 +5,7 @@ and PNG files then go through torchvision, which is faster, everything else thro
 """
 
 import io
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from torch.nn.functional import interpolate
 from torchvision.io import ImageReadMode, decode_image
 
+from skin_lesions.errors import shown
+
 Pixels = npt.NDArray[np.uint8]
 
 # Only formats that are pure data: Pillow would hand, say, an EPS file to an interpreter.
@@ -22,9 +25,11 @@ MAX_PIXELS = 100_000_000  # 300 MB once decoded; larger headers are taken for de
 # The limit above is ours, checked from the header before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 Image.init()  # Pillow knows some formats only once all its plugins are loaded
+# What Pillow murmurs of a damaged file, we tell in the reason, or it does not matter.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _EXIF_ORIENTATION = 0x0112
-_WIDE_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
+_WITH_ALPHA = {"RGBA", "LA", "PA", "RGBa", "La"}
 
 
 class UnreadableImageError(Exception):
@@ -54,13 +59,14 @@ def decode(data: bytes, size: int) -> DecodedImage:
         UnreadableImageError: The bytes are not one whole picture in a format of ``FORMATS``.
     """
     image = _open(data)
-    width, height = image.size
     orientation = _orientation(image)
+    picture = _decoded(image, data)
+    height, width = picture.shape[1:]
     if orientation >= 5:  # stored lying on its side
         width, height = height, width
-    square = _squash(_rgb(image, data), size)
     # A square commutes with turning: cheaper than turning the full picture.
-    return DecodedImage(_upright(square, orientation), width, height, str(image.format))
+    square = _upright(_squash(picture, size), orientation)
+    return DecodedImage(square, width, height, str(image.format))
 
 
 def _open(data: bytes) -> Image.Image:
@@ -71,6 +77,8 @@ def _open(data: bytes) -> Image.Image:
         frames = getattr(image, "n_frames", 1)
     except UnidentifiedImageError:
         raise UnreadableImageError(_what_it_is_instead(data)) from None
+    except MemoryError:  # says nothing about the file
+        raise
     except Exception as error:  # Pillow's parsers raise whatever a broken header makes them raise
         raise UnreadableImageError(f"broken header: {_brief(error)}") from None
     if image.width * image.height > MAX_PIXELS:
@@ -78,39 +86,49 @@ def _open(data: bytes) -> Image.Image:
             f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS:,} allowed"
         )
     if frames > 1 and image.format != "MPO":  # MPO: a phone's JPEG with a preview behind it
-        raise UnreadableImageError(
-            f"{frames} pictures in one file; which one is meant is not known"
-        )
+        raise UnreadableImageError(f"{frames} pictures in one file; which one is meant is not known")
     return image
 
 
 def _what_it_is_instead(data: bytes) -> str:
-    start = data[:512].lstrip().lower()
+    start = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the image; fetch it with: git lfs pull"
     if start.startswith((b"<!doctype html", b"<html")):
         return "an HTML page, not an image; the download failed"
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return "HEIC is not supported; convert it to JPEG"
-    return f"not an image in a known format ({', '.join(FORMATS)})"
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif"):
+        return "HEIC and AVIF are not supported; convert it to JPEG or PNG"
+    if data[128:132] == b"DICM":
+        return "DICOM is not supported; export it as JPEG or PNG"
+    if not any(data):
+        return "nothing but zero bytes; the copy or download failed"
+    return f"not an image in a known format ({', '.join(FORMATS)}), or cut off in its header"
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "TIFF":  # Pillow turns these itself
+        return 1
+    if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode it all to look
+        return 1
     try:
         value = image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:  # EXIF is often broken and never worth losing a picture for
         return 1
-    return value if value in range(1, 9) else 1
+    return int(value) if value in range(1, 9) else 1
 
 
-def _rgb(image: Image.Image, data: bytes) -> torch.Tensor:
-    """Return the picture as (3, height, width) uint8."""
+def _decoded(image: Image.Image, data: bytes) -> torch.Tensor:
+    """Return the picture as uint8, (3, height, width), or (1, height, width) where it is grey."""
     plain = image.mode in ("RGB", "L") and "transparency" not in image.info
     try:
         if plain and image.format in ("JPEG", "MPO", "PNG") and not _is_16_bit_png(data):
             encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
             return decode_image(encoded, mode=ImageReadMode.RGB)
+        if image.mode.startswith("I;16"):
+            return torch.from_numpy(_eight_bit(np.asarray(image)))[None]
         return torch.from_numpy(_rgb_by_pillow(image)).permute(2, 0, 1)
+    except (UnreadableImageError, MemoryError):
+        raise
     except Exception as error:  # each decoder has errors of its own; all mean the same to us
         raise UnreadableImageError(f"damaged or truncated: {_brief(error)}") from None
 
@@ -120,26 +138,23 @@ def _is_16_bit_png(data: bytes) -> bool:
 
 
 def _rgb_by_pillow(image: Image.Image) -> Pixels:
-    if image.mode in _WIDE_MODES:
-        return np.repeat(_eight_bit(np.asarray(image))[..., None], 3, axis=2)
-    if image.mode == "F":
-        raise UnreadableImageError("floating-point pixels have no known range")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if image.mode in ("I", "F"):
+        raise UnreadableImageError("32-bit pixels have no known range")
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
         rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        image = Image.alpha_composite(white, rgba)
+        image = Image.new("RGB", rgba.size, "white")
+        image.paste(rgba, mask=rgba)
     return np.array(image.convert("RGB"))
 
 
-def _eight_bit(values: npt.NDArray[np.integer]) -> Pixels:
-    if values.size and (values.min() < 0 or values.max() > 65535):
-        raise UnreadableImageError("32-bit pixels have no known range")
-    return np.round(values / 257).astype(np.uint8)
+def _eight_bit(values: npt.NDArray[np.uint16]) -> Pixels:
+    """Scale 0..65535 to 0..255, rounded."""
+    return ((values.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)
 
 
-def _squash(rgb: torch.Tensor, size: int) -> Pixels:
-    resized = interpolate(rgb[None], (size, size), mode="bilinear", antialias=True)[0]
-    return resized.permute(1, 2, 0).contiguous().numpy()
+def _squash(picture: torch.Tensor, size: int) -> Pixels:
+    resized = interpolate(picture[None], (size, size), mode="bilinear", antialias=True)[0]
+    return resized.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
 
 
 def _upright(square: Pixels, orientation: int) -> Pixels:
@@ -155,4 +170,4 @@ def _upright(square: Pixels, orientation: int) -> Pixels:
 
 def _brief(error: Exception) -> str:
     first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
-    return first_line[:120]
+    return shown(first_line[:120])

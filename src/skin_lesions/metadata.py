@@ -13,8 +13,7 @@ from skin_lesions.parameters import Source
 KEY_COLUMNS = ("file", "image", "image_id", "isic_id")
 # Names that our own tables give a meaning; a metadata column of that name is renamed.
 OUR_COLUMNS = frozenset(
-    "file image_id label shipped_split source name_key width height bytes format split group_id "
-    "leaked evidence problem reason predicted".split()
+    ["file", "image_id", "label", "shipped_split", "source", "name_key", "width", "height", "bytes", "format", "split", "group_id", "leaked", "evidence", "problem", "reason", "predicted"]
 )
 
 

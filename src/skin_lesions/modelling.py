@@ -60,7 +60,7 @@ def fit_model(
 
 
 def _provenance(split_table: pd.DataFrame, recipe: TrainRecipe) -> dict[str, Any]:
-    made_from = {key: value for key, value in split_table.attrs.items() if key != "version"}
+    made_from = {str(key): value for key, value in split_table.attrs.items() if key != "version"}
     return {
         **made_from,
         "split_table_version": split_table.attrs["version"],
@@ -120,5 +120,5 @@ def _logits(
         rows, model["classes"], pixels.at(preprocessing.pixel_size), preprocessing
     )
     chosen = choose_device(device)
-    network = network_of(model).to(chosen, memory_format=torch.channels_last)
+    network = network_of(model).to(chosen).to(memory_format=torch.channels_last)
     return predict_logits(network, images, batch_size, chosen)

@@ -24,7 +24,8 @@ def build_network(architecture: str, classes: int) -> nn.Module:
             f"train.architecture {architecture!r} is not known; there are: {', '.join(ARCHITECTURES)}"
         )
     network: nn.Module = torchvision.models.get_model(architecture, weights=None)
-    network.fc = nn.Linear(network.fc.in_features, classes)
+    head = network.get_submodule("fc")
+    network.add_module("fc", nn.Linear(int(head.in_features), classes))  # type: ignore[arg-type]
     return network
 
 

@@ -78,7 +78,7 @@ def train(
 def _start(train_images: LabelledImages, classes: int, recipe: TrainRecipe) -> _Run:
     device = choose_device(recipe.device)
     network = starting_network(recipe.architecture, recipe.weights, classes, recipe.seed)
-    network = network.to(device, memory_format=_memory_format(recipe))
+    network = network.to(device).to(memory_format=_memory_format(recipe))
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer]
     optimizer = kind(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -137,22 +137,22 @@ def _learn(
     """Go through the training images once; return mean loss and accuracy, as seen on the way."""
     run.network.train()
     # Added up on the device: asking for a number would make it wait at every step.
-    loss_sum = torch.zeros((), device=run.device)
+    losses = torch.zeros((), device=run.device)
     right = torch.zeros((), device=run.device)
     generator = torch.Generator().manual_seed(run.recipe.seed + 1_000_003 * epoch)
     for batch, labels in images.shuffled(run.recipe.batch_size, run.recipe.seed, epoch):
         targets = labels.to(run.device, non_blocking=True)
         loss, logits = _step(run, images, batch, targets, generator)
-        loss_sum += loss.detach() * len(labels)
+        losses += loss.detach() * len(labels)
         right += (logits.detach().argmax(1) == targets).sum()
         progress.advance(len(labels))
-    loss = loss_sum.item() / len(images)
-    if not math.isfinite(loss):
+    mean_loss = losses.item() / len(images)
+    if not math.isfinite(mean_loss):
         raise FloatingPointError(
-            f"the loss is {loss} in epoch {epoch}; try a lower train.learning_rate "
+            f"the loss is {mean_loss} in epoch {epoch}; try a lower train.learning_rate "
             f"(it is {run.recipe.learning_rate:g})"
         )
-    return {"train_loss": loss, "train_accuracy": right.item() / len(images)}
+    return {"train_loss": mean_loss, "train_accuracy": right.item() / len(images)}
 
 
 def _step(

@@ -7,6 +7,8 @@ import pandas as pd
 from skin_lesions.parameters import Evaluate
 from skin_lesions.raw_images import RawImages
 
+_MADE_FROM = ("model_version", "split_table_version", "image_table_version", "raw_images_version")
+
 
 def predict(
     model: dict[str, Any],
@@ -46,7 +48,7 @@ def score(predictions: pd.DataFrame, model: dict[str, Any], evaluate: Evaluate) 
         "split_policy": made_from["split_policy"],
         "provenance": {
             "predictions_version": predictions.attrs["version"],
-            **{k: v for k, v in predictions.attrs.items() if k.endswith("_version")},
+            **{name: predictions.attrs[name] for name in _MADE_FROM},
             "split_fingerprint": made_from["split_fingerprint"],
             "data_fingerprint": made_from["data_fingerprint"],
             "package_version": made_from["package_version"],

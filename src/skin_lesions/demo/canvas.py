@@ -1,0 +1,194 @@
+"""What drawings are made of: fields (noise, lattices, outlines, spots, strokes) and ways to mix them.
+
+A field is one float per pixel of a square canvas; an image is RGB in 0 to 1. Lengths are canvas
+pixels, with (0, 0) in the middle. Mixing changes the image in place.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+SIZE = 168
+MIDDLE = (SIZE - 1) / 2
+SUPERSAMPLING = 3
+
+Field = NDArray[np.float32]
+Image = NDArray[np.float32]
+Colour = tuple[float, float, float]
+
+
+@lru_cache(maxsize=1)
+def grid() -> tuple[Field, Field]:
+    """Return x and y of every pixel; x grows to the right, y downwards."""
+    axis = np.arange(SIZE, dtype=np.float32) - np.float32(MIDDLE)
+    x, y = np.meshgrid(axis, axis)
+    x.flags.writeable = y.flags.writeable = False
+    return x, y
+
+
+def noise(rng: np.random.Generator, scale: float, stretch: float = 1.0) -> Field:
+    """Return smooth noise, standard deviation about 0.6, with grains of that many pixels."""
+    rows, columns = (max(2, round(SIZE / s)) + 1 for s in (scale, scale * stretch))
+    grains = rng.standard_normal((rows, columns), dtype=np.float32)
+    return np.asarray(Pillow.fromarray(grains).resize((SIZE, SIZE), Pillow.Resampling.BICUBIC))
+
+
+def clouds(rng: np.random.Generator, scale: float) -> Field:
+    """Return noise of three scales, each half as coarse and half as strong as the one before."""
+    return noise(rng, scale) + noise(rng, scale / 2) / 2 + noise(rng, scale / 4) / 4
+
+
+def rise(field: Field, low: float, high: float) -> Field:
+    """Go smoothly from 0 where the field is ``low`` to 1 where it is ``high``; low > high falls."""
+    t = np.clip((field - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def band(field: Field, centre: float, width: float) -> Field:
+    """Return 1 where the field is at the centre, falling to 0 at a width's distance."""
+    return rise(np.abs(field - centre), width, 0)
+
+
+def lattice(rng: np.random.Generator, period: float, warp: float) -> Field:
+    """Return a honeycomb: 1 in the middle of its cells, 0 where its lines meet, bent by ``warp``.
+
+    Three plane waves at 60 degrees; the warp is in pixels.
+    """
+    x, y = grid()
+    x, y = x + warp * noise(rng, 3 * period), y + warp * noise(rng, 3 * period)
+    turn, wave = rng.uniform(0, np.pi), 4 * np.pi / np.sqrt(3) / period
+    angles = turn + np.arange(3) * np.pi / 3 * 2
+    total = sum(np.cos(wave * (np.cos(a) * x + np.sin(a) * y)) for a in angles)
+    return (np.asarray(total, np.float32) + 1.5) / 4.5
+
+
+def outline(
+    rng: np.random.Generator,
+    radius: float,
+    *,
+    rough: float = 0.05,
+    aspect: float = 0.85,
+    centre: tuple[float, float] = (0, 0),
+) -> Field:
+    """Return how deep a pixel lies within a closed wavy line: pixels, negative outside.
+
+    Args:
+        rng: Draws turn and waves.
+        radius: Of the circle that the line deviates from.
+        rough: Deviation as a share of the radius.
+        aspect: Short over long diameter.
+        centre: Of the line.
+    """
+    x, y = grid()
+    x, y = x - centre[0], y - centre[1]
+    turn, stretch = rng.uniform(0, np.pi), np.sqrt(aspect)
+    u = (np.cos(turn) * x + np.sin(turn) * y) * stretch
+    v = (np.cos(turn) * y - np.sin(turn) * x) / stretch
+    angle = np.arctan2(v, u)
+    waves = np.arange(2, 8)
+    heights = rough * rng.standard_normal(6) / np.sqrt(waves)
+    table = np.linspace(-np.pi, np.pi, 256)
+    edge = 1 + np.cos(table[:, None] * waves + rng.uniform(0, 2 * np.pi, 6)) @ heights
+    return (radius * np.interp(angle, table, edge) - np.hypot(u, v)).astype(np.float32)
+
+
+def strokes(draw: Callable[[ImageDraw.ImageDraw], None]) -> Field:
+    """Return what Pillow draws in white (255) on black, smooth-edged; see ``pen``."""
+    large = Pillow.new("L", (SIZE * SUPERSAMPLING, SIZE * SUPERSAMPLING))
+    draw(ImageDraw.Draw(large))
+    return np.asarray(large.reduce(SUPERSAMPLING), np.float32) / 255
+
+
+def pen(points: NDArray[np.floating]) -> list[tuple[float, float]]:
+    """Turn (n, 2) canvas coordinates into those of ``strokes``."""
+    return [(float(x), float(y)) for x, y in (points + MIDDLE + 0.5) * SUPERSAMPLING]
+
+
+class Spots(NamedTuple):
+    """Round things seen from each pixel: the nearest one decides.
+
+    ``rho`` is the distance from its middle in its radii, ``lit`` how far the pixel lies towards
+    the light in its radii, ``owner`` which one it is.
+    """
+
+    rho: Field
+    lit: Field
+    owner: NDArray[np.intp]
+
+
+def spots(
+    places: NDArray[np.floating],
+    radii: NDArray[np.floating],
+    *,
+    reach: float = 1.3,
+    stretch: float = 1.0,
+    turn: float = 0.0,
+    wobble: Field | float = 0.0,
+) -> Spots:
+    """Lay round or oval spots on the canvas.
+
+    Args:
+        places: (n, 2) middles.
+        radii: (n,) short radii.
+        reach: How many radii around each middle are filled in; beyond, rho is ``reach``.
+        stretch: Long over short radius.
+        turn: Direction of the long radius, in radians.
+        wobble: Added to rho, to make edges uneven.
+    """
+    x, y = grid()
+    rho = np.full((SIZE, SIZE), reach, np.float32)
+    lit, owner = np.zeros_like(rho), np.zeros(rho.shape, np.intp)
+    cos, sin = np.cos(turn), np.sin(turn)
+    for i, ((px, py), radius) in enumerate(zip(places, radii, strict=True)):
+        size = reach * radius * stretch + 1
+        rows, columns = (slice(*np.clip([p - size, p + size + 1] + np.array(MIDDLE), 0, SIZE).astype(int)) for p in (py, px))
+        window = rows, columns
+        dx, dy = (x[window] - px) / radius, (y[window] - py) / radius
+        distance = np.hypot((cos * dx + sin * dy) / stretch, cos * dy - sin * dx)
+        nearer = distance < rho[window]
+        rho[window][nearer] = distance[nearer]
+        lit[window][nearer] = -(dx + dy)[nearer] / np.sqrt(2)
+        owner[window][nearer] = i
+    return Spots(rho + np.float32(1) * wobble, lit, owner)
+
+
+def scattered(
+    rng: np.random.Generator, n: int, apart: float, within: Field | None = None
+) -> NDArray[np.float64]:
+    """Return up to n random places with a distance between them.
+
+    Args:
+        rng: Draws the places.
+        n: How many at most.
+        apart: Least distance.
+        within: Places only where this field is positive; everywhere without it.
+    """
+    free = rng.uniform(-MIDDLE, MIDDLE, (max(60, 12 * n), 2))
+    if within is not None:
+        rows = np.round(free + MIDDLE).astype(int)
+        free = free[within[rows[:, 1], rows[:, 0]] > 0]
+    chosen: list[NDArray[np.float64]] = []
+    while len(free) and len(chosen) < n:
+        chosen.append(free[0])
+        free = free[np.hypot(*(free - free[0]).T) > apart]
+    return np.array(chosen).reshape(-1, 2)
+
+
+def tint(image: Image, colour: Sequence[float] | Image, amount: Field) -> None:
+    """Mix a colour (or a picture) into the image, by 0 to 1 in each pixel."""
+    image += (np.asarray(colour, np.float32) - image) * amount[..., None]
+
+
+def absorb(image: Image, spectrum: Colour, amount: Field) -> None:
+    """Let a pigment swallow light: amount 1 takes ``1 - exp(-spectrum)``, whatever lies below."""
+    image *= np.exp(-amount[..., None] * np.asarray(spectrum, np.float32))
+
+
+def shade(image: Image, light: Field) -> None:
+    """Brighten (above 0) or darken (below 0) by that share."""
+    image *= 1 + light[..., None]

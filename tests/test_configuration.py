@@ -1,0 +1,75 @@
+"""conf/ and the pipelines agree with each other."""
+
+import pytest
+from kedro.config import OmegaConfigLoader
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+from kedro.validation.type_extractor import TypeExtractor
+
+from skin_lesions.parameters import GROUPS, check_parameters
+from skin_lesions.settings import CONFIG_LOADER_ARGS
+
+ENVIRONMENTS = ["base", "demo", "folder", "skin_ds", "notebook"]
+STAGES = ["ingest", "audit", "preprocess", "train", "evaluate", "report"]
+
+
+def parameters(project, env):
+    loader = OmegaConfigLoader(str(project / "conf"), env=env, **CONFIG_LOADER_ARGS)
+    return loader["parameters"], loader["globals"]
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_each_environment_has_valid_parameters_and_a_data_root_of_its_own(project, env):
+    values, settings = parameters(project, env)
+    check_parameters(values)
+    assert settings["data_root"] == f"data/{env}"
+
+
+def test_the_notebook_is_the_notebooks_own_recipe(project):
+    values, _ = parameters(project, "notebook")
+    assert values["source"]["kind"] == "kaggle"
+    assert values["source"]["kaggle"]["dataset"] == "ahmedxc4/skin-ds"
+    assert values["split"]["policy"] == "as_shipped"
+    assert values["preprocess"]["fit"] == "squash"
+    told = {key: values["train"][key] for key in values["train"] if key not in ("device", "seed")}
+    assert told == {
+        "architecture": "resnet18",
+        "weights": "imagenet",
+        "epochs": 5,
+        "batch_size": 32,
+        "image_size": 224,
+        "optimizer": "adam",
+        "learning_rate": 1e-4,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "warmup_share": 0.0,
+        "augmentation": "none",
+        "select_by": "accuracy",
+        "memory_format": "contiguous",
+        "mixed_precision": False,
+    }
+
+
+def test_every_parameter_group_reaches_its_node_as_its_model(project):
+    """A node annotated with what can't be imported would get a plain, unchecked dict."""
+    found = TypeExtractor({"__default__": pipelines["__default__"]}).extract_types_from_pipelines()
+    asked = {name for name in pipelines["__default__"].inputs() if name.startswith("params:")}
+    assert {name.removeprefix("params:") for name in asked} == set(GROUPS)
+    assert found == GROUPS
+
+
+def test_the_default_pipeline_is_the_six_stages_in_namespaces_of_their_names(project):
+    assert {node.namespace for node in pipelines["__default__"].nodes} == set(STAGES)
+    assert all(
+        node.name.startswith(f"{name}.") for name in STAGES for node in pipelines[name].nodes
+    )
+
+
+def test_every_data_set_has_a_layer_and_every_table_figure_and_number_a_preview(project, tmp_path):
+    with KedroSession.create(project, runtime_params={"data_root": str(tmp_path)}) as session:
+        catalog = session.load_context().catalog
+    names = {n for n in pipelines["__default__"].datasets() if not n.startswith("param")}
+    entries = {name: catalog[name] for name in names}
+    assert all(entry.metadata["kedro-viz"]["layer"] for entry in entries.values())
+    unseen = {name for name, entry in entries.items() if not hasattr(entry, "preview")}
+    assert unseen == {"trained_network", "report", "model_card"}

@@ -1,0 +1,204 @@
+"""The whole way, as a user takes it."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+from filelock import FileLock
+
+from skin_lesions.demo import demo_table
+from skin_lesions.errors import InputError
+
+
+@pytest.fixture
+def planted(demo_run):
+    return demo_table(demo_run.load("raw_images").table.attrs["origin"]["seed"])
+
+
+def finding(study, name):
+    findings = study.load("audit_findings")["findings"]
+    return next(found for found in findings if found["id"] == name)
+
+
+def objects(study):
+    return sorted(path for path in (study.data_root / "01_raw/objects").rglob("*") if path.is_file())
+
+
+def test_every_file_is_described_or_quarantined(demo_run, planted):
+    table, quarantine = demo_run.load("image_table"), demo_run.load("quarantine")
+    assert sorted([*table["file"], *quarantine["file"]]) == sorted(planted["file"])
+    assert quarantine["file"].tolist() == planted.query("planted == 'truncated'")["file"].tolist()
+    assert quarantine["reason"].str.contains("truncated").all()
+
+
+def test_the_audit_finds_what_was_planted(demo_run, planted):
+    copies = planted[planted["planted"].isin(["copy", "other_label"])]
+    assert finding(demo_run, "exact_copies")["count"] == len(copies)
+    torn = (planted["planted"] == "other_label").sum()
+    assert finding(demo_run, "exact_copies_under_two_labels")["count"] == torn
+    assert finding(demo_run, "exact_copies_across_splits")["count"] > 0
+    assert finding(demo_run, "groups_across_splits")["numbers"]["share"] > 0.2
+
+
+def test_pictures_of_one_lesion_are_one_group(demo_run, planted):
+    grouped = demo_run.load("image_groups").merge(planted[["file", "lesion"]], on="file")
+    assert grouped.groupby("lesion")["group_id"].nunique().eq(1).all()
+
+
+def test_the_split_tears_no_lesion_and_leaves_conflicts_out(demo_run, planted):
+    split = demo_run.load("split_table").merge(planted[["file", "lesion"]], on="file")
+    assert split.groupby("lesion")["split"].nunique().eq(1).all()
+    assert not split["image_id"].duplicated().any()
+    sizes = split["split"].value_counts(normalize=True)
+    assert sizes["test"] == pytest.approx(0.15, abs=0.02)
+
+
+def test_predictions_cover_validation_and_test_and_metrics_count_them(demo_run):
+    split, predictions = demo_run.load("split_table"), demo_run.load("predictions")
+    judged = split[split["split"] != "train"]
+    assert sorted(predictions["file"]) == sorted(judged["file"])
+    metrics = demo_run.load("metrics")
+    assert metrics["test"]["n"] == (split["split"] == "test").sum()
+    test = predictions[predictions["split"] == "test"]
+    assert metrics["test"]["accuracy"]["value"] == pytest.approx(
+        (test["label"] == test["predicted"]).mean()
+    )
+
+
+def test_everything_made_from_generated_images_says_so_at_its_top(demo_run):
+    assert "generated images" in demo_run.load("report").casefold()[:6000]
+    assert "generated images" in demo_run.load("model_card").casefold()[:600]
+    assert demo_run.load("metrics")["provenance"]["generated_images"] is True
+    assert demo_run.load("model")["generated_images"] is True
+
+
+def test_metrics_are_strict_json_and_say_what_they_came_from(demo_run):
+    metrics = json.loads(json.dumps(demo_run.load("metrics"), allow_nan=False))
+    for name in ("model", "raw_images", "image_table", "split_table", "predictions"):
+        assert metrics["provenance"][f"{name}_version"] == demo_run.versions(name)[0]
+
+
+def test_the_model_file_needs_nothing_else(demo_run):
+    model = demo_run.load("model")
+    assert model["classes"] == sorted(demo_run.load("split_table")["label"].unique())
+    assert model["preprocessing"]["image_size"] == 32
+    assert model["calibration"]["temperature"] > 0
+    assert model["recipe"]["seed"] == 20240501
+    assert model["provenance"]["split_policy"] == "grouped"
+
+
+def test_a_second_run_adds_versions_but_no_bytes_and_gives_the_same_weights(demo_copy):
+    stored, first = objects(demo_copy), demo_copy.load("model")
+    pixels = (demo_copy.data_root / "05_model_input").rglob("images.bin")
+    sizes = {path: path.stat().st_size for path in pixels}
+    demo_copy.run()
+    assert objects(demo_copy) == stored
+    assert {path: path.stat().st_size for path in sizes} == sizes
+    assert len(demo_copy.versions("model")) == 2
+    second = demo_copy.load("model")
+    assert second["provenance"]["version"] > first["provenance"]["version"]
+    assert all(torch.equal(second["state_dict"][n], t) for n, t in first["state_dict"].items())
+
+
+def test_evaluate_alone_gives_the_same_numbers_again(demo_copy):
+    demo_copy.run("evaluate")
+    first, second = (demo_copy.load("metrics", v) for v in demo_copy.versions("metrics"))
+    assert second["test"] == first["test"]
+    assert second["provenance"]["model_version"] == first["provenance"]["model_version"]
+
+
+def test_evaluate_refuses_a_model_of_another_split_and_goes_on_with_the_older_one(demo_copy):
+    old = {name: demo_copy.versions(name)[0] for name in ("model", "split_table", "raw_images")}
+    demo_copy.run("preprocess", split={"seed": 5})
+    with pytest.raises(InputError) as error:
+        demo_copy.run("evaluate")
+    new_split = demo_copy.versions("split_table")[1]
+    assert f"split_table {old['split_table']}, not on that of {new_split}" in str(error.value)
+    demo_copy.run("evaluate", load_versions=old)
+    assert demo_copy.load("metrics")["provenance"]["split_table_version"] == old["split_table"]
+
+
+def test_evaluate_refuses_other_images(demo_copy):
+    demo_copy.run("ingest", source={"demo_seed": 7})
+    with pytest.raises(InputError, match="was trained on the images of image_table"):
+        demo_copy.run("evaluate")
+
+
+def test_a_run_can_go_on_from_any_node(demo_copy):
+    for node in ("ingest.decode_images", "audit.find_problems", "evaluate.score", "report.write_report"):
+        demo_copy.run(from_nodes=[node], train={"epochs": 1})
+    assert len(demo_copy.versions("raw_images")) == 1
+    assert len(demo_copy.versions("report")) == 5
+
+
+def test_as_shipped_keeps_the_leak_and_marks_it(demo_copy):
+    demo_copy.run("preprocess", split={"policy": "as_shipped"})
+    split, table = demo_copy.load("split_table"), demo_copy.load("image_table")
+    assert len(split) == len(table)
+    assert (split["split"] == split["shipped_split"]).all()
+    assert split["leaked"].sum() == finding(demo_copy, "groups_across_splits")["numbers"][
+        "leaked_test_files"
+    ]
+
+
+def test_two_runs_at_once_in_one_data_root_are_refused(demo_copy):
+    with FileLock(demo_copy.data_root / ".lock"), pytest.raises(InputError, match="is writing to"):
+        demo_copy.run("audit")
+    demo_copy.run("audit")
+
+
+def kedro(project, *args):
+    command = [sys.executable, "-m", "kedro", *args]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_evaluates_what_an_earlier_run_left(demo_copy):
+    done = kedro(
+        demo_copy.project,
+        *("run", "--pipeline", "evaluate", "--params"),
+        f"data_root={demo_copy.data_root},evaluate.bootstrap_replicates=100",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Test (grouped split): balanced accuracy" in done.stdout
+    assert "Generated images" in done.stdout
+    assert len(demo_copy.versions("metrics")) == 2
+
+
+def test_what_the_user_can_mend_is_told_without_a_traceback(project, tmp_path):
+    params = f"data_root={tmp_path},trian.epochs=1,split.policy=fair"
+    done = kedro(project, "run", "--params", params)
+    assert done.returncode == 1
+    assert "trian: no such group" in done.stderr
+    assert "split.policy" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_an_error_that_kedro_wrapped_is_told_plainly_too(project, tmp_path):
+    done = kedro(project, "run", "--env", "folder", "--params", f"data_root={tmp_path}")
+    assert done.returncode == 1
+    assert "source.folder is not set" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_listing_the_pipelines_does_not_wait_for_torch(project):
+    code = (
+        "import sys; from pathlib import Path; from kedro.framework.startup import bootstrap_project;"
+        f"bootstrap_project(Path({str(project)!r}));"
+        "from kedro.framework.project import pipelines; print(*sorted(pipelines));"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) >= {
+        "__default__", "ingest", "audit", "preprocess", "train", "evaluate", "report"
+    }
+
+
+def test_quarantine_reads_back_as_a_table_even_when_it_is_empty(demo_run):
+    assert list(demo_run.load("quarantine").columns) == ["file", "reason"]
+    assert isinstance(demo_run.load("quarantine"), pd.DataFrame)
