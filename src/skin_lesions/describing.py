@@ -4,11 +4,22 @@ import logging
 
 import pandas as pd
 
-from skin_lesions.errors import InputError
+from skin_lesions.errors import InputError, shown
 
 log = logging.getLogger(__name__)
 
-_FIRST = ["file", "image_id", "label", "shipped_split", "source", "name_key", "width", "height", "bytes", "format"]
+_FIRST = [
+    "file",
+    "image_id",
+    "label",
+    "shipped_split",
+    "source",
+    "name_key",
+    "width",
+    "height",
+    "bytes",
+    "format",
+]
 
 
 def describe_files(
@@ -19,7 +30,8 @@ def describe_files(
     Args:
         manifest: One row per file of the source (``RawImages.table``).
         checks: Per image_id: width, height, format, or the reason why it can't be read.
-        max_unreadable_share: More unreadable files than this share of all is an error.
+        max_unreadable_share: More unreadable files than this share of all is an error; files
+            without a label don't count.
 
     Returns:
         The image table (readable, labelled files) and the quarantine (file, reason): every file
@@ -29,12 +41,14 @@ def describe_files(
         InputError: Too many files can't be read, or none can.
     """
     found = checks.reindex(manifest["image_id"]).reset_index(drop=True)
-    reason = manifest["problem"].where(manifest["problem"].notna(), found["reason"])
-    unlabelled = manifest["label"].isna() & reason.isna()
-    reason = reason.mask(unlabelled, "the metadata give no label for it")
+    reason = manifest["problem"].astype(object).fillna(found["reason"])
+    unreadable = int(reason.notna().sum())
+    reason = reason.mask(
+        manifest["label"].isna() & reason.isna(), "the metadata give no label for it"
+    )
     quarantine = pd.DataFrame({"file": manifest["file"], "reason": reason})
     quarantine = quarantine[reason.notna()].reset_index(drop=True)
-    _refuse_too_many(quarantine, len(manifest), max_unreadable_share)
+    _refuse_too_many(quarantine, unreadable, len(manifest), max_unreadable_share)
 
     facts = found[["width", "height", "format"]]
     table = pd.concat([manifest.drop(columns="problem"), facts], axis=1)[reason.isna()]
@@ -45,23 +59,27 @@ def describe_files(
         "origin": manifest.attrs["origin"],
         "raw_images_version": manifest.attrs["version"],
     }
+    _tell(quarantine, len(manifest))
+    return table, quarantine
+
+
+def _refuse_too_many(quarantine: pd.DataFrame, unreadable: int, files: int, allowed: float) -> None:
+    if unreadable <= allowed * files and len(quarantine) < files:
+        return
+    reasons = quarantine["reason"].value_counts().head(3)
+    told = "; ".join(f"{count} x {reason}" for reason, count in reasons.items())
+    raise InputError(
+        f"{len(quarantine)} of {files} files can't be used; {unreadable / files:.1%} can't be read, and "
+        f"ingest.max_unreadable_share allows {allowed:.1%}. Most common: {told}. First: "
+        f"{shown(quarantine['file'].iloc[0])}. Mend the source, or raise the limit on purpose."
+    )
+
+
+def _tell(quarantine: pd.DataFrame, files: int) -> None:
     if len(quarantine):
         log.warning(
             "%d of %d files can't be used, e.g. %s: %s (all in quarantine.csv)",
             len(quarantine),
-            len(manifest),
-            *quarantine.iloc[0],
-        )
-    return table, quarantine
-
-
-def _refuse_too_many(quarantine: pd.DataFrame, files: int, allowed: float) -> None:
-    share = len(quarantine) / files
-    if share > allowed or share == 1:
-        reasons = quarantine["reason"].value_counts().head(3)
-        told = "; ".join(f"{count} x {reason}" for reason, count in reasons.items())
-        raise InputError(
-            f"{len(quarantine)} of {files} files ({share:.1%}) can't be used, more than the "
-            f"{allowed:.1%} of ingest.max_unreadable_share. Most common: {told}. First: "
-            f"{quarantine['file'].iloc[0]}. Mend the source, or raise the limit on purpose."
+            files,
+            *map(shown, quarantine.iloc[0]),
         )

@@ -1,6 +1,5 @@
 """Writing so that a killed run leaves nothing half-made under a name that a later run takes for whole."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,6 @@ def written_beside(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         yield partial
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ and PNG files then go through torchvision, which is faster, everything else thro
 """
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -28,6 +29,20 @@ Image.init()  # Pillow knows some formats only once all its plugins are loaded
 # What Pillow murmurs of a damaged file, we tell in the reason, or it does not matter.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+_CUT_OFF = "damaged or truncated: it begins like an image, but its header can't be read"
+_OTHER_KINDS = (
+    (
+        0,
+        b"version https://git-lfs",
+        "a Git LFS pointer, not the image; fetch it with: git lfs pull",
+    ),
+    (0, b"<!doctype html", "an HTML page, not an image; the download failed"),
+    (0, b"<html", "an HTML page, not an image; the download failed"),
+    (4, b"ftyp", "HEIC, AVIF or video, which is not supported; convert it to JPEG"),
+    (128, b"dicm", "DICOM, which is not supported; export it as JPEG or PNG"),
+    *[(0, signature, _CUT_OFF) for signature in (b"\xff\xd8\xff", b"\x89png", b"bm", b"gif8")],
+    *[(0, signature, _CUT_OFF) for signature in (b"riff", b"ii*\0", b"mm\0*")],
+)
 _EXIF_ORIENTATION = 0x0112
 _WITH_ALPHA = {"RGBA", "LA", "PA", "RGBa", "La"}
 
@@ -80,29 +95,25 @@ def _open(data: bytes) -> Image.Image:
     except MemoryError:  # says nothing about the file
         raise
     except Exception as error:  # Pillow's parsers raise whatever a broken header makes them raise
-        raise UnreadableImageError(f"broken header: {_brief(error)}") from None
+        raise UnreadableImageError(f"damaged or truncated header: {_brief(error)}") from None
     if image.width * image.height > MAX_PIXELS:
         raise UnreadableImageError(
             f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS:,} allowed"
         )
     if frames > 1 and image.format != "MPO":  # MPO: a phone's JPEG with a preview behind it
-        raise UnreadableImageError(f"{frames} pictures in one file; which one is meant is not known")
+        raise UnreadableImageError(
+            f"{frames} pictures in one file; which one is meant is not known"
+        )
     return image
 
 
 def _what_it_is_instead(data: bytes) -> str:
-    start = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if start.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer, not the image; fetch it with: git lfs pull"
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page, not an image; the download failed"
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif"):
-        return "HEIC and AVIF are not supported; convert it to JPEG or PNG"
-    if data[128:132] == b"DICM":
-        return "DICOM is not supported; export it as JPEG or PNG"
     if not any(data):
         return "nothing but zero bytes; the copy or download failed"
-    return f"not an image in a known format ({', '.join(FORMATS)}), or cut off in its header"
+    for offset, beginning, what in _OTHER_KINDS:
+        if data[offset:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(beginning):
+            return what
+    return f"not an image in a known format ({', '.join(FORMATS)})"
 
 
 def _orientation(image: Image.Image) -> int:
@@ -169,5 +180,6 @@ def _upright(square: Pixels, orientation: int) -> Pixels:
 
 
 def _brief(error: Exception) -> str:
-    first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
-    return shown(first_line[:120])
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    # torchvision names a line of its own source before it says what is wrong.
+    return shown(re.sub(r"^.*\.cpp:\d+, ", "", first_line)[:120])

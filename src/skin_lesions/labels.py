@@ -36,11 +36,11 @@ def _msld(name: str, code: str, *aliases: str) -> Diagnosis:
 DIAGNOSES: tuple[Diagnosis, ...] = (
     _isic("Actinic keratoses", "AK", "AKIEC", premalignant=True),
     _isic("Basal cell carcinoma", "BCC", malignant=True),
-    _isic("Benign keratosis-like-lesions", "BKL", "Pigmented benign keratosis"),
+    _isic("Benign keratosis-like-lesions", "BKL", "Benign keratosis", "Pigmented benign keratosis"),
     _msld("Chickenpox", "CHP"),
     _msld("Cowpox", "CWP"),
     _isic("Dermatofibroma", "DF"),
-    _msld("HFMD", "HFMD", "Hand, foot and mouth disease"),
+    _msld("HFMD", "HFMD", "Hand, foot and mouth disease", "Hand, foot, mouth disease"),
     _msld("Healthy", "HEALTHY"),
     _msld("Measles", "MSL"),
     _isic("Melanocytic nevi", "NV", "Nevus", "Naevus", "Melanocytic naevi"),
@@ -52,13 +52,13 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
 
 
 def _normalised(label: str) -> str:
-    """Fold case, punctuation and the usual English and Latin plurals.
+    """Fold case, spaces, punctuation and the usual English and Latin plurals.
 
     >>> _normalised("Actinic Keratoses") == _normalised("actinic_keratosis")
     True
     """
     words = re.sub(r"[\W_]+", " ", label.casefold()).split()
-    return " ".join(re.sub(r"(es|is|i|us|s)$", "", word) or word for word in words)
+    return "".join(re.sub(r"(es|is|i|us|s)$", "", word) or word for word in words)
 
 
 _BY_NAME = {
@@ -71,6 +71,6 @@ _BY_NAME = {
 def diagnosis_of(label: str) -> Diagnosis | None:
     """Return the known diagnosis that a class folder or table names, or None.
 
-    Case, plural and punctuation don't count: ``vascular lesion`` is ``Vascular lesions``.
+    Case, plural, spaces and punctuation don't count: ``vascular lesion`` is ``Vascular lesions``.
     """
     return _BY_NAME.get(_normalised(label))

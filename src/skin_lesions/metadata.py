@@ -1,28 +1,42 @@
 """A table beside the images: match its rows to files, by path, name or stem."""
 
-from collections.abc import Sequence
+import logging
+import unicodedata
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from skin_lesions.errors import InputError
+from skin_lesions.errors import InputError, shown
 from skin_lesions.labels import diagnosis_of
 from skin_lesions.parameters import Source
 
+log = logging.getLogger(__name__)
+
 KEY_COLUMNS = ("file", "image", "image_id", "isic_id")
+IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "jfif", "png", "bmp", "tif", "tiff", "webp", "gif"})
 # Names that our own tables give a meaning; a metadata column of that name is renamed.
 OUR_COLUMNS = frozenset(
-    ["file", "image_id", "label", "shipped_split", "source", "name_key", "width", "height", "bytes", "format", "split", "group_id", "leaked", "evidence", "problem", "reason", "predicted"]
+    {"file", "image_id", "label", "shipped_split", "source", "name_key", "width", "height", "bytes"}
+    | {"format", "problem", "reason", "group_id", "evidence", "split", "leaked", "predicted"}
 )
+
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """One row per image: ``table`` as read (text), indexed by the cells of the key column."""
+    """One row per image: ``table`` as read, all text; ``key`` is the column that names the images."""
 
     path: Path
     table: pd.DataFrame
+    key: str
     label_column: str | None
     one_hot: tuple[str, ...]
 
@@ -31,109 +45,215 @@ class Metadata:
         """Whether the labels come from this table, not from folders."""
         return self.label_column is not None or bool(self.one_hot)
 
-    def row_of(self, files: Sequence[str]) -> pd.Series:
-        """Return the row number that belongs to each file, -1 where none does.
-
-        A path in the key column may be longer or shorter than ours; where paths don't match, the
-        file's name does, then its stem. One row may belong to several files (the same photograph
-        in two folders), a file to one row only.
+    def rows_of(self, files: Sequence[str]) -> Rows:
+        """Return the row that belongs to each file, -1 where none does.
 
         Raises:
-            InputError: Two rows claim one file.
+            InputError: Two rows claim one file, or not one row belongs to a file.
         """
-        keys = [key.replace("\\", "/").removeprefix("./") for key in self.table.index]
-        rows_by_key: dict[str, list[int]] = {}
-        for row, key in enumerate(keys):
-            for suffix in {key, PurePosixPath(key).name, PurePosixPath(key).stem}:
-                rows_by_key.setdefault(suffix, []).append(row)
-        return pd.Series([self._one_row(file, rows_by_key, keys) for file in files], dtype=int)
-
-    def _one_row(self, file: str, rows_by_key: dict[str, list[int]], keys: list[str]) -> int:
-        path = PurePosixPath(file)
-        for candidate in (file, path.name, path.stem):
-            rows = rows_by_key.get(candidate, [])
-            same_path = [row for row in rows if _one_ends_with_other(keys[row], file)]
-            rows = same_path or [row for row in rows if candidate != file]
+        claims = match_rows(self.table[self.key].tolist(), files)
+        for file, rows in zip(files, claims, strict=True):
             if len(rows) > 1:
                 raise InputError(
-                    f"{len(rows)} rows of {self.path} claim the file {file} (lines "
-                    f"{', '.join(str(row + 2) for row in rows[:5])}); keep one of them, or name the "
-                    "column that holds whole paths: source.metadata_key"
+                    f"{len(rows)} rows of {self.path} claim the file {shown(file)!r} (lines "
+                    f"{self._lines(rows)}); keep one of them, or name the column that holds whole "
+                    "paths: source.metadata_key"
                 )
-            if rows:
-                return rows[0]
-        return -1
+        matched = np.array([rows[0] if rows else -1 for rows in claims], dtype=np.int64)
+        if (matched < 0).all():
+            raise InputError(
+                f"no row of {self.path} belongs to any of the {len(files)} files: its column "
+                f"{self.key!r} holds e.g. {self.table[self.key].iloc[0]!r}, the files are named "
+                f"e.g. {files[0]!r}; set source.metadata_key to the column that names them"
+            )
+        self._tell(matched)
+        return matched
 
-    def names(self, files: Sequence[str]) -> pd.Series:
-        """Say which files the table names."""
-        return self.row_of(files) >= 0
+    def _lines(self, rows: Iterable[int]) -> str:
+        return ", ".join(str(self.table.index[row] + 2) for row in list(rows)[:5])
 
-    def labels_of(self, files: Sequence[str]) -> pd.Series:
-        """Return the label of each file, None where the table has none."""
-        rows = self.row_of(files)
+    def _tell(self, matched: Rows) -> None:
+        used, times = np.unique(matched[matched >= 0], return_counts=True)
+        log.info(
+            "Metadata %s: %d of %d files have a row, %d of %d rows have a file",
+            shown(self.path.name),
+            (matched >= 0).sum(),
+            len(matched),
+            len(used),
+            len(self.table),
+        )
+        if (times > 1).any():
+            shared = used[times > 1]
+            log.warning(
+                "%d rows of the metadata belong to several files of that name each, e.g. %s; if those "
+                "show different things, name the column that holds whole paths: source.metadata_key",
+                len(shared),
+                shown(self.table[self.key].iloc[shared[0]]),
+            )
+
+    def labels_at(self, rows: Rows) -> list[str | None]:
+        """Return the label in each of these rows, None where there is none."""
         if self.label_column is not None:
             labels = self.table[self.label_column]
         else:
-            labels = _label_of_one_hot(self.table[list(self.one_hot)])
-        taken = labels.reset_index(drop=True).reindex(rows).reset_index(drop=True)
-        return taken.astype(object).where(taken.notna(), None)
+            labels = self.table[list(self.one_hot)].astype(float).idxmax(axis=1)
+        cells = labels.tolist()
+        return [cells[row] if row >= 0 and pd.notna(cells[row]) else None for row in rows]
 
-    def join_to(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Add the columns of the metadata to a table of files; never override ours.
-
-        Raises:
-            InputError: Not one row belongs to a file.
-        """
-        rows = self.row_of(table["file"].tolist())
-        if (rows < 0).all():
-            raise InputError(
-                f"no row of {self.path} belongs to any of the {len(table)} files: its column "
-                f"{self.table.index.name!r} holds e.g. {self.table.index[0]!r}, the files are named "
-                f"e.g. {table['file'].iloc[0]!r}; set source.metadata_key to the column that names them"
-            )
-        columns = self.table.reset_index()
-        columns = columns.drop(columns=list(self.one_hot))
-        columns.columns = [f"metadata_{c}" if c in OUR_COLUMNS else c for c in columns.columns]
+    def join_to(self, table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
+        """Add the columns of the metadata to a table of files; never override ours."""
+        columns = self.table.drop(columns=list(self.one_hot)).reset_index(drop=True)
+        columns.columns = pd.Index(_renamed(columns.columns))
         joined = columns.reindex(rows).set_axis(table.index)
         return pd.concat([table, joined.apply(_typed)], axis=1)
 
 
+def match_rows(keys: Sequence[str], files: Sequence[str]) -> list[list[int]]:
+    """Find the rows whose key names each file; several where the key leaves it open.
+
+    A key names a file where one path is the end of the other: ``1.jpg``, ``a/1.jpg`` and
+    ``/old/place/a/1.jpg`` all name ``a/1.jpg``, and longer keys go before shorter ones. Where none
+    does, suffixes of images don't count (``a/1`` and ``a/1.png`` name ``a/1.jpg``). Files that have no
+    row by then take those of their name in other folders, unless such a row is another file's.
+    """
+    paths = [_normalised(file) for file in files]
+    cells = [_normalised(key) for key in keys]
+    exact, loose = _index(cells), _index([_without_suffix(cell) for cell in cells])
+    claims = [_by_path(path, exact) or _by_path(_without_suffix(path), loose) for path in paths]
+    taken = {rows[0] for rows in claims if rows}
+    names: dict[str, list[int]] = defaultdict(list)
+    for row, cell in enumerate(cells):
+        if row not in taken:
+            names[_without_suffix(cell).rpartition("/")[2]].append(row)
+    by_name = (names.get(_without_suffix(path).rpartition("/")[2], []) for path in paths)
+    return [rows or other for rows, other in zip(claims, by_name, strict=True)]
+
+
+class _Index(NamedTuple):
+    """The rows of each key, and of each path that a key ends with."""
+
+    whole: dict[str, list[int]]
+    ends: dict[str, list[int]]
+
+
+def _index(keys: Sequence[str]) -> _Index:
+    index = _Index(defaultdict(list), defaultdict(list))
+    for row, key in enumerate(keys):
+        index.whole[key].append(row)
+        for end in _ends(key):
+            index.ends[end].append(row)
+    return index
+
+
+def _by_path(path: str, index: _Index) -> list[int]:
+    shorter = (index.whole[end] for end in _ends(path) if end in index.whole)
+    return index.ends.get(path) or next(shorter, [])
+
+
+def _ends(path: str) -> list[str]:
+    """List the paths that a path ends with: ``a/b/c``, ``b/c``, ``c``."""
+    parts = path.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _normalised(path: str) -> str:
+    # macOS names files with é as e and an accent, tables as one letter.
+    return unicodedata.normalize("NFC", path.strip()).replace("\\", "/").removeprefix("./")
+
+
+def _without_suffix(path: str) -> str:
+    stem, _, suffix = path.rpartition(".")
+    return stem if stem and suffix.casefold() in IMAGE_SUFFIXES else path
+
+
+def _renamed(columns: Iterable[str]) -> list[str]:
+    """Put ``metadata_`` before names that are ours, and before what then stands twice."""
+    renamed: list[str] = []
+    for column in columns:
+        name = f"metadata_{column}" if column in OUR_COLUMNS else column
+        while name in renamed:
+            name = f"metadata_{name}"
+        renamed.append(name)
+    return renamed
+
+
 def read_metadata(path: Path, source: Source) -> Metadata:
-    """Read the table of ``source.metadata`` (CSV, or TSV by its suffix).
+    """Read the table of ``source.metadata``: CSV with commas, semicolons or tabs, in UTF-8.
 
     Raises:
-        InputError: It is not there, can't be parsed, or lacks the column to match by.
+        InputError: It is not there, can't be parsed, is empty, or lacks a column asked for.
     """
-    separator = "\t" if path.suffix.casefold() in (".tsv", ".tab") else ","
-    try:
-        table = pd.read_csv(path, sep=separator, dtype=str, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"source.metadata {path} does not exist") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"source.metadata {path} can't be read as a table: {error}") from None
+    table = _read_table(path)
     key = _key_column(table, path, source.metadata_key)
     if source.label_column is not None and source.label_column not in table:
         raise InputError(
             f"source.label_column {source.label_column!r} is not a column of {path}; "
-            f"it has {', '.join(table.columns)}"
+            f"it has {_names(table)}"
         )
+    # The index stays: it tells the lines of the file.
+    table = table[table[key].notna()]
+    if table.empty:
+        raise InputError(f"source.metadata {path} has no row with a {key!r}; is it the right file?")
     one_hot = () if source.label_column else _one_hot_columns(table)
-    table = table[table[key].notna()].set_index(key)
-    return Metadata(path, table, source.label_column, one_hot)
+    return Metadata(path, table, key, source.label_column, one_hot)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # cells beyond the header
+            table = pd.read_csv(
+                path,
+                sep=_separator(path),
+                dtype=str,
+                encoding="utf-8-sig",
+                skipinitialspace=True,
+                skip_blank_lines=False,  # or the line numbers in our errors would be wrong
+                index_col=False,
+            )
+    except UnicodeDecodeError:
+        raise InputError(
+            f"source.metadata {path} is not text in UTF-8; save it as CSV (UTF-8)"
+        ) from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
+        raise InputError(
+            f"source.metadata {path} can't be read as a table: {shown(str(error).strip())}"
+        ) from None
+    except OSError as error:
+        raise InputError(f"source.metadata {path} can't be opened: {error.strerror}") from None
+    table = table.rename(columns=str.strip).apply(_stripped)
+    if not table.columns.is_unique:
+        raise InputError(f"source.metadata {path} has two columns of one name: {_names(table)}")
+    return table
+
+
+def _separator(path: Path) -> str:
+    with path.open(encoding="utf-8-sig") as file:
+        header = file.readline()
+    return max(",;\t", key=header.count)
+
+
+def _stripped(cells: pd.Series) -> pd.Series:
+    trimmed = cells.astype(object).str.strip()
+    return trimmed.where(trimmed.ne(""), None)
 
 
 def _key_column(table: pd.DataFrame, path: Path, asked: str | None) -> str:
     if asked is not None and asked not in table:
         raise InputError(
-            f"source.metadata_key {asked!r} is not a column of {path}; it has {', '.join(table)}"
+            f"source.metadata_key {asked!r} is not a column of {path}; it has {_names(table)}"
         )
     key = asked or next((column for column in KEY_COLUMNS if column in table), None)
     if key is None:
         raise InputError(
-            f"{path} has none of the columns {', '.join(KEY_COLUMNS)}, but {', '.join(table)}; "
+            f"{path} has none of the columns {', '.join(KEY_COLUMNS)}, but {_names(table)}; "
             "set source.metadata_key to the one that names the images"
         )
     return key
+
+
+def _names(table: pd.DataFrame) -> str:
+    return ", ".join(shown(column) for column in table.columns)
 
 
 def _one_hot_columns(table: pd.DataFrame) -> tuple[str, ...]:
@@ -143,14 +263,6 @@ def _one_hot_columns(table: pd.DataFrame) -> tuple[str, ...]:
     if len(binary) < 2 or not table[binary].astype(float).sum(axis=1).eq(1).all():
         return ()
     return tuple(binary)
-
-
-def _label_of_one_hot(one_hot: pd.DataFrame) -> pd.Series:
-    return one_hot.astype(float).idxmax(axis=1)
-
-
-def _one_ends_with_other(first: str, second: str) -> bool:
-    return first == second or first.endswith("/" + second) or second.endswith("/" + first)
 
 
 def _typed(column: pd.Series) -> pd.Series:

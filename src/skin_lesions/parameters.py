@@ -4,11 +4,20 @@ No defaults stand here: each number has one home, in ``conf/base/parameters``. A
 type or a value out of range stops a run before its first node.
 """
 
+import difflib
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from skin_lesions.errors import InputError
 
@@ -23,6 +32,16 @@ class Group(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if (
+            isinstance(value, bool)
+            and cls.model_fields[str(info.field_name)].annotation is not bool
+        ):
+            raise ValueError(f"can't be true or false, got {value}")  # pydantic takes True for 1
+        return value
 
 
 class Kaggle(Group):
@@ -141,15 +160,16 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     Raises:
         InputError: Lists all that is unknown, missing, of the wrong type or out of range.
     """
-    unknown = sorted(set(parameters) - set(GROUPS) - UNTYPED)
-    problems = [f"{name}: no such group; there are {', '.join(GROUPS)}" for name in unknown]
+    unknown = sorted({str(name) for name in parameters} - set(GROUPS) - UNTYPED)
+    problems = [f"{name}: no such group; {_meant(name, GROUPS)}" for name in unknown]
+    groups: dict[str, Any] = {}
     for name, model in GROUPS.items():
         try:
-            model.model_validate(parameters.get(name, {}))
+            groups[name] = model.model_validate(parameters.get(name, {}))
         except ValidationError as error:
             problems += [_in_words(name, model, e) for e in error.errors()]
     if not problems:
-        problems = _contradictions(parameters)
+        problems = _contradictions(groups["source"], groups["ingest"], groups["train"])
     if problems:
         raise InputError(
             "These parameters can't be used:\n"
@@ -158,20 +178,64 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         )
 
 
-def _contradictions(parameters: Mapping[str, Any]) -> list[str]:
-    wanted, stored = parameters["train"]["image_size"], parameters["ingest"]["pixel_size"]
-    if wanted <= stored:
-        return []
-    return [
-        f"train.image_size: {wanted} pixels can't be had from images stored at "
-        f"{stored}; set ingest.pixel_size to {wanted} or more"
-    ]
+def _contradictions(source: Source, ingest: Ingest, train: TrainRecipe) -> list[str]:
+    problems = []
+    if source.folder is not None and source.kind != "folder":
+        problems.append(
+            f"source.folder: is given, but source.kind is {source.kind}, which does not read it; "
+            "set source.kind=folder (or take --env folder)"
+        )
+    if source.metadata is None:
+        for name in ("metadata_key", "label_column"):
+            if getattr(source, name) is not None:
+                problems.append(f"source.{name}: is a column of source.metadata, which is not set")
+    if train.image_size > ingest.pixel_size:
+        problems.append(
+            f"train.image_size: {train.image_size} pixels can't be had from images stored at "
+            f"{ingest.pixel_size}; set ingest.pixel_size to {train.image_size} or more"
+        )
+    return problems
 
 
 def _in_words(group: str, model: type[Group], error: Any) -> str:
-    path = ".".join(str(part) for part in (group, *error["loc"]))
+    path, field = ".".join([group, *map(str, error["loc"])]), [group, *error["loc"]][-1]
     if error["type"] == "extra_forbidden":
-        return f"{path}: no such parameter; {group} has {', '.join(model.model_fields)}"
+        fields = _group_at(model, error["loc"][:-1]).model_fields
+        return f"{path}: no such parameter; {_meant(str(field), fields)}"
     if error["type"] == "missing":
         return f"{path}: is missing"
-    return f"{path}: {error['msg']}, got {error['input']!r}"
+    if error["type"] == "value_error":
+        return f"{path}: {error['ctx']['error']}"
+    expected = _EXPECTED.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
+    return f"{path}: must be {expected}, got {error['input']!r}"
+
+
+_EXPECTED = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "literal_error": "{expected}",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "a text",
+    "model_type": "a group of parameters",
+}
+
+
+def _group_at(model: type[Group], path: Iterable[Any]) -> type[Group]:
+    for name in path:
+        model = cast("type[Group]", model.model_fields[name].annotation)
+    return model
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """Name what a misspelt name was likely meant to be, else all there is."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"

@@ -2,7 +2,8 @@
 
 Layout of the folder, for each size: ``<size>px-v<decoder>/images.bin`` (squares one after the other) and
 ``index.jsonl`` (a line per image_id: its row, or the reason why it can't be read). The index line is
-written after the pixels: what a killed run wrote last is either whole or unknown.
+written after the pixels: what a killed run wrote last is either whole or unknown. Should the pixels be
+shorter than the index says (a copy broken off), what lacks is unknown too, and decoded again.
 """
 
 import json
@@ -95,8 +96,7 @@ class SquareImages:
     def index(self) -> pd.DataFrame:
         """What is known of each image_id."""
         columns = ["image_id", "row", "width", "height", "format", "reason"]
-        records = [json.loads(line) for line in _whole_lines(self.folder / "index.jsonl")]
-        return pd.DataFrame(records, columns=columns).set_index("image_id")
+        return pd.DataFrame(self._known()[0], columns=columns).set_index("image_id")
 
     @cached_property
     def array(self) -> npt.NDArray[np.uint8]:
@@ -106,6 +106,22 @@ class SquareImages:
             return np.empty((0, self.size, self.size, 3), np.uint8)
         shape = (n, self.size, self.size, 3)
         return np.memmap(self.folder / "images.bin", np.uint8, mode="r", shape=shape)
+
+    def _known(self) -> tuple[list[dict[str, Any]], int]:
+        """Read the index up to the first line that is not whole, or whose pixels are not: (entries, bytes)."""
+        images = self.folder / "images.bin"
+        squares = images.stat().st_size // (self.size**2 * 3) if images.exists() else 0
+        entries, length = [], 0
+        for line in _whole_lines(self.folder / "index.jsonl"):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                break
+            if entry["row"] >= squares:
+                break
+            entries.append(entry)
+            length += len(line) + 1
+        return entries, length
 
     def rows(self, image_ids: Iterable[str]) -> npt.NDArray[np.int64]:
         """Return the rows of ``array`` that hold these images.
@@ -135,13 +151,14 @@ class SquareImages:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         index_path, images_path = self.folder / "index.jsonl", self.folder / "images.bin"
-        row = int(self.index["row"].max()) + 1 if len(self.index) else 0
+        entries, length = self._known()
+        row = max((entry["row"] for entry in entries), default=-1) + 1
         images_path.touch()
         index_path.touch()
         with images_path.open("r+b") as pixels, index_path.open("r+b") as index:
             pixels.truncate(row * self.size**2 * 3)
             pixels.seek(0, 2)
-            index.truncate(sum(len(line) + 1 for line in _whole_lines(index_path)))
+            index.truncate(length)
             index.seek(0, 2)
             self._write(zip(image_ids, images, strict=True), row, pixels, index)
         self.__dict__.pop("index", None)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from skin_lesions.errors import InputError
+from skin_lesions.errors import InputError, shown
 from skin_lesions.files import written_beside
 from skin_lesions.parallel import ordered_map
 from skin_lesions.sources import SourceFiles
@@ -50,6 +50,8 @@ class ObjectStore:
             data = path.read_bytes()
         except FileNotFoundError:
             raise InputError(f"raw image {path} is missing; {_REMEDY}") from None
+        except OSError as error:
+            raise InputError(f"raw image {path} can't be read: {error.strerror}") from None
         if hashlib.sha256(data).hexdigest() != image_id:
             raise InputError(f"raw image {path} has changed since it was stored; {_REMEDY}")
         return data
@@ -93,8 +95,10 @@ def store_files(files: SourceFiles, store: ObjectStore) -> pd.DataFrame:
     log.info(
         "%d files from the source (%s): %d new contents stored",
         len(copied),
-        ", ".join(f"{key} {value}" for key, value in files.origin.items() if value is not None),
-        copied["new"].sum(),
+        shown(
+            ", ".join(f"{key} {value}" for key, value in files.origin.items() if value is not None)
+        ),
+        copied.loc[copied["new"], "image_id"].nunique(),  # two threads may have stored one content
     )
     rest = files.table.drop(columns="file").reset_index(drop=True)
     manifest = pd.concat([files.table["file"], copied.drop(columns="new"), rest], axis=1)

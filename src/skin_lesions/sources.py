@@ -7,18 +7,20 @@ metadata table.
 import logging
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+import stat
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from skin_lesions.demo import demo_table, draw_demo_file
-from skin_lesions.errors import InputError
-from skin_lesions.metadata import Metadata, read_metadata
+from skin_lesions.errors import InputError, shown
+from skin_lesions.metadata import IMAGE_SUFFIXES, Metadata, Rows, read_metadata
 from skin_lesions.parameters import Source
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
+MAX_BYTES = 1 << 30  # of one file, which is read whole
 _NOT_IMAGES = {"thumbs.db", "desktop.ini", "__macosx"}
 
 # MSLD v2.0: disease, patient, image, copy. One patient's pictures belong together.
@@ -90,21 +93,24 @@ def _open_demo(seed: int) -> SourceFiles:
 
 def _open_folder(source: Source) -> SourceFiles:
     folder = _existing_folder(source.folder)
-    metadata = read_metadata(Path(source.metadata), source) if source.metadata else None
-    files = _list_files(folder, Path(source.metadata) if source.metadata else None)
-    if not files:
+    metadata_path = Path(source.metadata).expanduser() if source.metadata else None
+    metadata = read_metadata(metadata_path, source) if metadata_path else None
+    paths = _list_files(folder, metadata_path)
+    if not paths:
         raise InputError(f"source.folder {folder} holds no files; is it the right folder?")
-    table = _labelled(files, metadata, folder)
+    files = list(paths)
+    rows = metadata.rows_of(files) if metadata else None
+    if metadata is not None and rows is not None and metadata.has_labels:
+        table = _from_metadata(files, metadata, rows)
+    else:
+        table = _from_class_folders(files, folder)
     table.insert(3, "source", folder.name)
     table.insert(4, "name_key", [name_key(file) for file in table["file"]])
-    if metadata is not None:
-        table = metadata.join_to(table)
+    if metadata is not None and rows is not None:
+        row_of = dict(zip(files, rows, strict=True))
+        table = metadata.join_to(table, np.array([row_of[file] for file in table["file"]]))
     origin = {"kind": "folder", "folder": str(folder), "metadata": source.metadata}
-    return SourceFiles(table, partial(_read_file, folder), origin)
-
-
-def _read_file(folder: Path, file: str) -> bytes:
-    return (folder / file).read_bytes()
+    return SourceFiles(table, partial(_read_file, paths), origin)
 
 
 def _existing_folder(name: str | None) -> Path:
@@ -114,61 +120,113 @@ def _existing_folder(name: str | None) -> Path:
             "give it with: --params source.folder=/path/to/images"
         )
     folder = Path(name).expanduser().resolve()
+    if folder.is_file():
+        raise InputError(
+            f"source.folder {folder} is a file; unpack it, and name the folder it gives"
+        )
     if not folder.is_dir():
         raise InputError(f"source.folder {folder} is not a folder (or can't be seen from here)")
     return folder
 
 
-def _list_files(folder: Path, metadata: Path | None) -> list[str]:
-    """List what could be an image, as sorted relative paths with forward slashes."""
-    table = metadata.resolve() if metadata else None
-    found = []
-    for where, folders, names in os.walk(folder, onerror=_refuse_unreadable_folder):
-        folders[:] = [name for name in folders if _is_content(name)]
-        paths = (Path(where, name) for name in names if _is_content(name))
-        found += [p.relative_to(folder).as_posix() for p in paths if p.resolve() != table]
-    return sorted(found)
+def _list_files(folder: Path, metadata: Path | None) -> dict[str, Path]:
+    """List what could be an image: where each file lies, by its relative path with slashes.
+
+    Links to folders are followed, unless they lead back to where they lie.
+    """
+    found: dict[str, Path] = {}
+    for where, folders, names in os.walk(
+        folder, onerror=_refuse_unreadable_folder, followlinks=True
+    ):
+        folders[:] = [
+            name for name in folders if _is_content(name) and not _leads_back(where, name)
+        ]
+        for name in names:
+            path = Path(where, name)
+            if _is_content(name) and not _is_same_file(path, metadata):
+                found[_as_text(path.relative_to(folder).as_posix())] = path
+    return dict(sorted(found.items()))
 
 
 def _refuse_unreadable_folder(error: OSError) -> None:
-    raise InputError(f"the folder {error.filename} can't be listed: {error.strerror}")
+    raise InputError(f"the folder {shown(error.filename)} can't be listed: {error.strerror}")
 
 
 def _is_content(name: str) -> bool:
     return not name.startswith(".") and name.casefold() not in _NOT_IMAGES
 
 
-def _labelled(files: list[str], metadata: Metadata | None, folder: Path) -> pd.DataFrame:
-    """Give each file its label and shipped split; leave out files that have no place."""
-    if metadata is not None and metadata.has_labels:
-        table = pd.DataFrame({"file": files, "label": metadata.labels_of(files)})
-        table["shipped_split"] = [_split_and_rest(file)[0] for file in files]
-        table = table[metadata.names(files)].reset_index(drop=True)
-        outside = len(files) - len(table)
-        where = f"the metadata {metadata.path}"
+def _leads_back(where: str, name: str) -> bool:
+    path = Path(where, name)
+    if not path.is_symlink():
+        return False
+    return path.resolve() in {parent.resolve() for parent in path.parents}
+
+
+def _is_same_file(path: Path, metadata: Path | None) -> bool:
+    return metadata is not None and path.name == metadata.name and path.samefile(metadata)
+
+
+def _as_text(name: str) -> str:
+    """Spell out bytes of a file name that are not UTF-8: no table could hold them."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def _read_file(paths: Mapping[str, Path], file: str) -> bytes:
+    path = paths[file]
+    if path.is_symlink() and not path.exists():
+        raise OSError(f"it is a link to {shown(path.readlink())}, which is not there")
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait forever
+        raise OSError("it is a pipe, socket or device, not a file")
+    if status.st_size > MAX_BYTES:
+        raise OSError(f"it has {status.st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
+    return path.read_bytes()
+
+
+def _from_metadata(files: Sequence[str], metadata: Metadata, rows: Rows) -> pd.DataFrame:
+    """Take the files that the metadata name, with the labels they give: file, label, shipped_split."""
+    labelled = zip(files, map(_as_label, metadata.labels_at(rows)), rows, strict=True)
+    found = [(file, label, _split_and_rest(file)[0]) for file, label, row in labelled if row >= 0]
+    _tell_left_out(len(files) - len(found), f"the metadata {metadata.path}")
+    return _table(found)
+
+
+def _from_class_folders(files: Sequence[str], folder: Path) -> pd.DataFrame:
+    """Read split and class from the paths: file, label, shipped_split."""
+    parted = [(file, *_split_and_rest(file)) for file in files]
+    if not any(split and len(rest) > 1 for _, split, rest in parted):
+        depth = _depth_of_wrappers([file for file in files if _looks_like_image(file)] or files)
+        parted = [(file, None, PurePosixPath(file).parts[depth:]) for file in files]
     else:
-        table = pd.DataFrame(_from_class_folders(files), columns=["file", "label", "shipped_split"])
-        outside = len(files) - len(table)
-        where = "class folders"
-    if table.empty:
+        parted = [part for part in parted if part[1]]
+    found = [
+        (file, _as_label(rest[0]), split)
+        for file, split, rest in parted
+        if len(rest) > 1 and rest[0].casefold() not in SPLIT_FOLDERS
+    ]
+    if not found:
         raise InputError(
             f"none of the {len(files)} files in {folder} lies in a class folder, as in "
             "train/<class>/image.jpg or <class>/image.jpg (or give source.metadata and "
             "source.label_column for labels from a table)"
         )
-    if outside:
-        log.warning("%d files lie outside %s and are left out", outside, where)
-    return table.astype({"label": object, "shipped_split": object})
+    _tell_left_out(len(files) - len(found), "class folders")
+    return _table(found)
 
 
-def _from_class_folders(files: Sequence[str]) -> list[tuple[str, str, str | None]]:
-    """Read split and class from the paths: (file, label, shipped split)."""
-    parted = [(file, *_split_and_rest(file)) for file in files]
-    if any(split and len(rest) > 1 for _, split, rest in parted):
-        return [(file, rest[0], split) for file, split, rest in parted if split and len(rest) > 1]
-    depth = _depth_of_wrappers(files)
-    parts = [(file, PurePosixPath(file).parts[depth:]) for file in files]
-    return [(file, rest[0], None) for file, rest in parts if len(rest) > 1]
+def _as_label(name: str | None) -> str | None:
+    # macOS writes é as e and an accent: two classes that nobody could tell apart.
+    return unicodedata.normalize("NFC", name).strip() if name is not None else None
+
+
+def _tell_left_out(files: int, where: str) -> None:
+    if files:
+        log.warning("%d files lie outside %s and are left out", files, where)
+
+
+def _table(found: Sequence[tuple[str, str | None, str | None]]) -> pd.DataFrame:
+    return pd.DataFrame(found, columns=["file", "label", "shipped_split"], dtype=object)
 
 
 def _split_and_rest(file: str) -> tuple[str | None, tuple[str, ...]]:
@@ -180,12 +238,15 @@ def _split_and_rest(file: str) -> tuple[str | None, tuple[str, ...]]:
     return None, parts
 
 
+def _looks_like_image(file: str) -> bool:
+    return PurePosixPath(file).suffix.removeprefix(".").casefold() in IMAGE_SUFFIXES
+
+
 def _depth_of_wrappers(files: Sequence[str]) -> int:
     """Count the folders that merely wrap the class folders, as unpacked archives do."""
-    depth = 0
-    while True:
-        parts = [PurePosixPath(file).parts[depth:] for file in files]
-        below = Counter(part[0] for part in parts)
-        if len(below) > 1 or any(len(part) < 3 for part in parts):
-            return depth
-        depth += 1
+    paths = [PurePosixPath(file).parts for file in files]
+    shared = 0
+    # Each class folder holds a file, so at least two parts stay.
+    while len({path[shared] for path in paths}) == 1 and all(len(p) > shared + 2 for p in paths):
+        shared += 1
+    return shared

@@ -60,7 +60,8 @@ def lattice(rng: np.random.Generator, period: float, warp: float) -> Field:
     Three plane waves at 60 degrees; the warp is in pixels.
     """
     x, y = grid()
-    x, y = x + warp * noise(rng, 3 * period), y + warp * noise(rng, 3 * period)
+    x = x + warp * (noise(rng, 4 * period) + noise(rng, 1.5 * period) / 3)
+    y = y + warp * (noise(rng, 4 * period) + noise(rng, 1.5 * period) / 3)
     turn, wave = rng.uniform(0, np.pi), 4 * np.pi / np.sqrt(3) / period
     angles = turn + np.arange(3) * np.pi / 3 * 2
     total = sum(np.cos(wave * (np.cos(a) * x + np.sin(a) * y)) for a in angles)
@@ -97,9 +98,14 @@ def outline(
     return (radius * np.interp(angle, table, edge) - np.hypot(u, v)).astype(np.float32)
 
 
-def strokes(draw: Callable[[ImageDraw.ImageDraw], None]) -> Field:
-    """Return what Pillow draws in white (255) on black, smooth-edged; see ``pen``."""
-    large = Pillow.new("L", (SIZE * SUPERSAMPLING, SIZE * SUPERSAMPLING))
+def strokes(
+    draw: Callable[[ImageDraw.ImageDraw], None], size: Sequence[int] = (SIZE, SIZE)
+) -> Field:
+    """Return what Pillow draws in white (255) on black, smooth-edged; see ``pen``.
+
+    The brush works on a canvas ``SUPERSAMPLING`` times as wide and high.
+    """
+    large = Pillow.new("L", (int(size[0]) * SUPERSAMPLING, int(size[1]) * SUPERSAMPLING))
     draw(ImageDraw.Draw(large))
     return np.asarray(large.reduce(SUPERSAMPLING), np.float32) / 255
 
@@ -125,7 +131,7 @@ def spots(
     places: NDArray[np.floating],
     radii: NDArray[np.floating],
     *,
-    reach: float = 1.3,
+    reach: float = 1.7,
     stretch: float = 1.0,
     turn: float = 0.0,
     wobble: Field | float = 0.0,
@@ -154,7 +160,8 @@ def spots(
         rho[window][nearer] = distance[nearer]
         lit[window][nearer] = -(dx + dy)[nearer] / np.sqrt(2)
         owner[window][nearer] = i
-    return Spots(rho + np.float32(1) * wobble, lit, owner)
+    rho = np.where(rho < reach, rho + wobble, rho).astype(np.float32)
+    return Spots(rho, lit, owner)
 
 
 def scattered(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skin_lesions.demo.canvas import SIZE, Colour, Field, Image, absorb, clouds, noise
+from skin_lesions.demo.canvas import SIZE, Colour, Field, Image, absorb, clouds, lattice, noise, rise, shade
 
 # Fitzpatrick I to VI.
 TONES = np.array(
@@ -25,13 +25,14 @@ def skin_colour(tone: float) -> Colour:
     return tuple(np.interp(tone * 5, np.arange(6), channel) for channel in TONES.T)
 
 
-def plain_skin(rng: np.random.Generator, tone: float, *, texture: float = 0.03) -> Image:
-    """Return healthy skin: uneven in pigment and blood, finely grained."""
+def plain_skin(rng: np.random.Generator, tone: float, *, relief: float = 0.02) -> Image:
+    """Return healthy skin: uneven in pigment and blood, with pores and the fine mesh of its lines."""
     image = np.empty((SIZE, SIZE, 3), np.float32)
     image[:] = skin_colour(tone)
-    absorb(image, MELANIN, 0.05 * clouds(rng, 50))
-    flush(image, tone, 0.06 * noise(rng, 35) + rng.uniform(0, 0.12))
-    image *= 1 + texture * noise(rng, 2.5)[..., None]
+    absorb(image, MELANIN, 0.07 * clouds(rng, 50))
+    flush(image, tone, 0.08 * noise(rng, 30) + rng.uniform(0, 0.15))
+    mesh = rise(lattice(rng, rng.uniform(5, 8), warp=4), 0.35, 0.05)
+    shade(image, relief * (noise(rng, 2) + 0.6 * noise(rng, 4.5) - 1.5 * mesh))
     return image
 
 

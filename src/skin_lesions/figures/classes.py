@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from skin_lesions.figures import titles
 from skin_lesions.figures.style import (
@@ -18,6 +17,7 @@ from skin_lesions.figures.style import (
     VERMILLION,
     is_generated,
     is_malignant,
+    percent_axis,
     rows_axis,
     sheet,
 )
@@ -31,7 +31,7 @@ def per_class_recall(metrics: dict[str, Any]) -> Figure:
     """Draw the share of each class's test images that is found, with its 95 % interval."""
     part = metrics["test"]
     per_class = part["per_class"]
-    order = sorted(per_class, key=lambda name: _recall_key(per_class[name]), reverse=True)
+    order = titles.by_recall(per_class)
     note = "Share of a class's test images that the model names right, with its 95 % interval."
     if any(map(is_malignant, order)):
         note += " Red diamonds: malignant."
@@ -47,15 +47,10 @@ def per_class_recall(metrics: dict[str, Any]) -> Figure:
         _draw_mean(axes, part["balanced_accuracy"]["value"])
         rows_axis(axes, order)
         axes.set_xlim(-0.015, 1.015)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        percent_axis(axes.xaxis)
         axes.grid(axis="x")
         _write_right(axes, [_recall_words(per_class[label]) for label in order])
     return figure
-
-
-def _recall_key(row: dict[str, Any]) -> tuple[float, int]:
-    value = row["recall"]["value"]
-    return (-1.0 if value is None else value, row["support"])
 
 
 def _draw_recall(axes: Axes, row: int, label: str, recall: dict[str, Any]) -> None:
@@ -165,4 +160,5 @@ def _draw_dots(axes: Axes, counts: pd.DataFrame) -> None:
             label=split,
         )
     axes.set_xscale("log")
+    axes.set_xlim(left=0.8)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")

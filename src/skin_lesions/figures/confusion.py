@@ -35,7 +35,7 @@ def confusion_matrix(metrics: dict[str, Any]) -> Figure:
     counts, classes = np.array(part["counts"]), list(part["classes"])
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    cell = float(np.clip(6.9 / len(classes), 0.4, 1.1))
+    cell = float(np.clip(6.9 / len(classes), 0.4, 1.8))
     note = "Each cell: images, and their share of the row. Blue: right. Orange: wrong."
     if any(map(is_malignant, classes)):
         note += " Names in red: malignant."
@@ -48,7 +48,7 @@ def confusion_matrix(metrics: dict[str, Any]) -> Figure:
         axes = figure.subplots()
         _colour_cells(axes, shares)
         _write_cells(axes, counts, shares, cell)
-        _name_axes(axes, classes, totals[:, 0])
+        _name_axes(axes, classes, totals[:, 0], cell)
     return figure
 
 
@@ -103,11 +103,16 @@ def _luminance(colour: tuple[float, ...]) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def _name_axes(axes: Axes, classes: list[str], totals: npt.NDArray[Any]) -> None:
+def _name_axes(
+    axes: Axes, classes: list[str], totals: npt.NDArray[Any], cell: float
+) -> None:
     names = [class_name(label) for label in classes]
     places = range(len(names))
     axes.set_yticks(places, names)
-    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
+    if name_width(names) < 0.95 * cell:
+        axes.set_xticks(places, names)
+    else:
+        axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_ylabel("label", color=GREY)
     axes.set_xlabel("predicted", color=GREY)
     axes.tick_params(length=0)

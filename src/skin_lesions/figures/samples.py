@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from skin_lesions.figures import titles
 from skin_lesions.figures.style import (
@@ -23,7 +24,7 @@ from skin_lesions.figures.style import (
     sheet,
 )
 
-_WIDTH = 10.0  # inches
+_WIDTH, _USED = 10.0, 9.88  # inches: of the sheet; without its margins
 _NAME, _GAP = 0.27, 0.2  # inches: line of a class name; space between classes
 # What may tell that two images show one lesion or person, the surest first.
 _GROUPS = ("group_id", "patient_id", "lesion_id", "name_key")
@@ -41,7 +42,7 @@ class _Layout:
     @property
     def edge(self) -> float:
         """Edge of an image's square, inches."""
-        return (_WIDTH - 0.2 - (self.columns - 1) * _GAP) / (self.columns * self.across)
+        return (_USED - (self.columns - 1) * _GAP) / (self.columns * self.across)
 
     @property
     def block(self) -> tuple[float, float]:
@@ -80,9 +81,9 @@ def sample_sheet(
             corner = (i % layout.columns * width, i // layout.columns * height)
             _write_name(axes, corner, label, int(numbers[label]))
             _show(axes, corner, chosen[chosen["label"] == label], pixels, layout)
-        axes.set_xlim(0, _WIDTH - 0.2)
+        axes.set_xlim(0, _USED)
         axes.set_ylim(layout.rows * height, 0)
-        axes.set_aspect("equal")
+        axes.set_aspect("equal", anchor="NW")
         axes.set_axis_off()
     return figure
 
@@ -125,12 +126,14 @@ def _write_name(axes: Axes, corner: tuple[float, float], label: str, number: int
 def _show(
     axes: Axes, corner: tuple[float, float], rows: pd.DataFrame, pixels: Any, layout: _Layout
 ) -> None:
-    inner = layout.edge * 0.96
+    inner = layout.edge - 0.04
     for i, image in enumerate(rows.itertuples()):
         scale = inner / max(image.width, image.height)
         width, height = image.width * scale, image.height * scale
-        left = corner[0] + i % layout.across * layout.edge
-        top = corner[1] + _NAME + i // layout.across * layout.edge + (inner - height) / 2
+        x = corner[0] + i % layout.across * layout.edge
+        y = corner[1] + _NAME + i // layout.across * layout.edge
+        axes.add_patch(Rectangle((x, y), inner, inner, facecolor="#F1F3F5", zorder=-1))
+        left, top = x + (inner - width) / 2, y + (inner - height) / 2
         axes.imshow(
             np.asarray(pixels[image.image_id]),
             extent=(left, left + width, top + height, top),

@@ -4,7 +4,6 @@ Figures are ``matplotlib.figure.Figure``, never pyplot: they hold no global stat
 They are drawn for 150 dots per inch and shown at two thirds of that, so 10 points are 14 pixels.
 """
 
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,7 +12,9 @@ from typing import Any
 import pandas as pd
 from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from skin_lesions.labels import diagnosis_of
 
@@ -29,7 +30,7 @@ GENERATED = "Generated images: this says nothing about real skin"
 
 BODY, SMALL, TITLE = 10.0, 9.0, 13.0
 _LONGEST_NAME = 40
-_PAD = 10.0  # points around the header
+_PAD, _MARGIN = 8.0, 4.0  # points: above and below the header; at the sides
 
 # DejaVu Sans comes with matplotlib; the others serve where the system has them.
 _FAMILIES = (
@@ -72,7 +73,7 @@ def sheet(
         _write(figure, lines)
         engine = figure.get_layout_engine()
         assert engine is not None  # asked for above
-        engine.set(rect=(0.0, 0.0, 1.0, size[1] / height), h_pad=0.08, w_pad=0.1)
+        engine.set(rect=(0.0, 0.0, 1.0, size[1] / height), h_pad=0.06, w_pad=_MARGIN / 72)
         yield figure
         # Makes all ticks now: those made by a later savefig would not have this style.
         figure.draw_without_rendering()
@@ -113,16 +114,16 @@ def _header_lines(
     width: float, title: str, note: str, generated: bool
 ) -> list[tuple[str, float, dict[str, Any]]]:
     """Return text, height in points and style of each line."""
-    points = width * 72 - 2 * _PAD
+    points = width * 72 - 2 * _MARGIN
     tag = {
         "fontsize": SMALL,
         "color": INK,
         "bbox": {"boxstyle": "round,pad=0.35", "facecolor": "#FFE9BF", "edgecolor": ORANGE},
     }
     lines = [(GENERATED, 25.0, tag)] if generated else []
-    for line in wrapped(drawable(title), int(points / (TITLE * 0.66))):
+    for line in wrapped(drawable(title), points, TITLE, "bold"):
         lines.append((line, TITLE * 1.35, {"fontsize": TITLE, "fontweight": "bold"}))
-    for line in wrapped(drawable(note), int(points / (SMALL * 0.58))):
+    for line in wrapped(drawable(note), points, SMALL):
         lines.append((line, SMALL * 1.5, {"fontsize": SMALL, "color": GREY}))
     return lines
 
@@ -132,23 +133,43 @@ def _write(figure: Figure, lines: list[tuple[str, float, dict[str, Any]]]) -> No
     top = height - _PAD
     for text, tall, style in lines:
         shift = 4.0 if "bbox" in style else 0.0
-        figure.text((_PAD + shift) / width, (top - shift) / height, text, va="top", **style)
+        figure.text((_MARGIN + shift) / width, (top - shift) / height, text, va="top", **style)
         top -= tall
 
 
-def wrapped(text: str, columns: int) -> list[str]:
-    """Break a text into lines; a character of Chinese, Japanese or Korean takes two columns."""
+def wrapped(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
+    """Break a text into as few lines as fit a width in points, of about equal length."""
+    lines = _filled(text, width, size, weight)
+    while len(lines) > 1:
+        narrower = _filled(text, 0.97 * width, size, weight)
+        if len(narrower) > len(lines) or width < size:
+            break
+        lines, width = narrower, 0.97 * width
+    return lines
+
+
+def _filled(text: str, width: float, size: float, weight: str) -> list[str]:
     lines: list[str] = []
     for word in text.split():
-        if lines and _columns(lines[-1]) + 1 + _columns(word) <= columns:
-            lines[-1] += " " + word
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer, size, weight) <= width:
+            lines[-1] = longer
         else:
             lines.append(word)
     return lines
 
 
-def _columns(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Return how wide a drawable text is, points."""
+    font = font_manager.get_font([_face(family, weight) for family in families()])
+    font.set_size(size, 72)
+    font.set_text(text)
+    return font.get_width_height()[0] / 64
+
+
+@cache
+def _face(family: str, weight: str) -> str:
+    return font_manager.findfont(font_manager.FontProperties(family=family, weight=weight))
 
 
 @cache
@@ -163,11 +184,8 @@ def _drawable_characters() -> frozenset[int]:
     characters: set[int] = set()
     for family in families():
         faces = [
-            set(font_manager.get_font(font_manager.findfont(properties)).get_charmap())
-            for properties in (
-                font_manager.FontProperties(family=family),
-                font_manager.FontProperties(family=family, weight="bold"),
-            )
+            set(font_manager.get_font(_face(family, weight)).get_charmap())
+            for weight in ("normal", "bold")
         ]
         characters |= faces[0] & faces[1]
     return frozenset(characters)
@@ -194,8 +212,8 @@ def class_name(label: str) -> str:
 
 
 def name_width(names: list[str], size: float = SMALL) -> float:
-    """Return about how wide the widest name is, inches."""
-    return max(_columns(name) for name in names) * size * 0.6 / 72
+    """Return how wide the widest name is, inches."""
+    return max(text_width(name, size) for name in names) / 72
 
 
 def is_malignant(label: str) -> bool:
@@ -215,6 +233,11 @@ def mark_malignant(axes: Axes, labels: list[str], axis: str = "y") -> None:
     for tick, label in zip(ticks, labels, strict=True):
         if is_malignant(label):
             tick.set_color(MALIGNANT_NAME)
+
+
+def percent_axis(axis: Axis) -> None:
+    """Write the shares of an axis in percent, as the text does."""
+    axis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
 def rows_axis(axes: Axes, labels: list[str]) -> None:

@@ -44,14 +44,27 @@ def recall(metrics: Mapping[str, Any]) -> str:
     known = {k: v for k, v in per_class.items() if v["recall"]["value"] is not None}
     if not known:
         return "Test: no class has images"
-    order = sorted(known, key=lambda name: known[name]["recall"]["value"])
-    worst, best = order[0], order[-1]
+    order = [name for name in by_recall(per_class) if name in known]
+    best, worst = order[0], order[-1]
     if known[worst]["recall"]["value"] == known[best]["recall"]["value"]:
         return f"Test: every class is found equally often ({_found(known[best])})"
     return (
         f"Test: {best} is found most often ({_found(known[best])}), "
         f"{worst} least often ({_found(known[worst])})"
     )
+
+
+def by_recall(per_class: Mapping[str, Any]) -> list[str]:
+    """List the classes, the most often found first; of equals the one with more images.
+
+    Classes without images come last.
+    """
+
+    def key(name: str) -> tuple[float, int]:
+        value = per_class[name]["recall"]["value"]
+        return (-1.0 if value is None else value, per_class[name]["support"])
+
+    return sorted(per_class, key=key, reverse=True)
 
 
 def _found(row: Mapping[str, Any]) -> str:

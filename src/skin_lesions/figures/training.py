@@ -5,17 +5,17 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from skin_lesions.figures import titles
-from skin_lesions.figures.style import BLUE, GREY, INK, ORANGE, SMALL, sheet
+from skin_lesions.figures.style import BLUE, GREY, INK, ORANGE, SMALL, percent_axis, sheet
 
 _LINES = {
     "train_loss": ("training", GREY, "o"),
     "val_loss": ("validation", BLUE, "s"),
-    "train_accuracy": ("training accuracy", GREY, "o"),
-    "val_accuracy": ("validation accuracy", BLUE, "s"),
-    "val_balanced_accuracy": ("validation balanced accuracy", ORANGE, "D"),
+    "train_accuracy": ("training", GREY, "o"),
+    "val_accuracy": ("validation", BLUE, "s"),
+    "val_balanced_accuracy": ("validation, balanced over the classes", ORANGE, "D"),
 }
 
 
@@ -35,26 +35,29 @@ def loss_curves(training_history: pd.DataFrame, metrics: dict[str, Any]) -> Figu
         left, right = figure.subplots(1, 2)
         _draw(left, training_history, ["train_loss", "val_loss"])
         left.set_title("Cross-entropy, nats per image")
-        left.set_ylim(bottom=0)
+        left.set_ylim(0, 1.08 * training_history[["train_loss", "val_loss"]].to_numpy().max())
         _draw(right, training_history, list(_LINES)[2:])
         right.set_title("Share right")
         right.set_ylim(0, 1.02)
-        right.yaxis.set_major_formatter(PercentFormatter(1.0))
+        percent_axis(right.yaxis)
+        handles, names = right.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower left", ncols=len(names))
     return figure
 
 
 def _draw(axes: Axes, history: pd.DataFrame, columns: list[str]) -> None:
     many = len(history) > 30
     best = history[history["best"]].iloc[0]
+    early = best["epoch"] <= (len(history) + 1) / 2
     axes.axvline(best["epoch"], color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
     axes.annotate(
         f"kept: epoch {int(best['epoch'])}",
-        (best["epoch"], 1.0),
+        (best["epoch"], 0.0),
         xycoords=("data", "axes fraction"),
-        xytext=(4 if best["epoch"] <= len(history) / 2 else -4, -2),
+        xytext=(4 if early else -4, 3),
         textcoords="offset points",
-        ha="left" if best["epoch"] <= len(history) / 2 else "right",
-        va="top",
+        ha="left" if early else "right",
+        va="bottom",
         fontsize=SMALL,
         color=INK,
     )
@@ -69,6 +72,3 @@ def _draw(axes: Axes, history: pd.DataFrame, columns: list[str]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch")
     axes.grid(axis="y")
-    axes.legend(
-        loc="upper left", bbox_to_anchor=(-0.02, -0.17), ncols=len(columns), columnspacing=1
-    )

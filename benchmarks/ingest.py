@@ -1,0 +1,114 @@
+"""Ingest against bare decoding and resizing, on the same cores, in one run; then ingest once more.
+
+The bare rate is the decoder of torchvision and the antialiased resize, over bytes already in memory, in
+as many threads as there are cores. Ingest also reads, hashes, copies and checks every file.
+"""
+
+import argparse
+import logging
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from kedro.io import Version
+from PIL import Image
+from record import keep
+from torch.nn.functional import interpolate
+from torchvision.io import ImageReadMode, decode_image
+
+from skin_lesions.datasets import PixelsDataset, RawImagesDataset
+from skin_lesions.parallel import cores
+from skin_lesions.parameters import Kaggle, Source
+from skin_lesions.pixels import Decoding
+from skin_lesions.sources import open_source
+
+SIZE = 256
+
+
+def make_photographs(folder: Path, n: int, width: int, height: int) -> None:
+    """Write n JPEG files of smooth noise, about as large as dermoscopic pictures of that size."""
+    rng = np.random.default_rng(0)
+    for number in range(n):
+        small = Image.fromarray(rng.integers(60, 220, (30, 40, 3)).astype(np.uint8))
+        picture = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+        noisy = picture + rng.normal(0, 6, picture.shape).astype(np.int16)
+        path = folder / f"class{number % 4}" / f"{number:05d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=85)
+
+
+def bare_seconds(folder: Path) -> float:
+    encoded = [path.read_bytes() for path in sorted(folder.rglob("*.jpg"))]
+
+    def decode(data: bytes) -> torch.Tensor:
+        picture = decode_image(
+            torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB
+        )
+        return interpolate(picture[None], (SIZE, SIZE), mode="bilinear", antialias=True)
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(cores()) as pool:
+        for _ in pool.map(decode, encoded):
+            pass
+    return time.perf_counter() - start
+
+
+def ingest_seconds(folder: Path, root: Path) -> float:
+    source = Source(
+        kind="folder",
+        folder=str(folder),
+        metadata=None,
+        metadata_key=None,
+        label_column=None,
+        demo_seed=0,
+        kaggle=Kaggle(dataset="", version=None),
+    )
+    raw = RawImagesDataset(
+        filepath=str(root / "manifest.parquet"),
+        objects=str(root / "objects"),
+        version=Version(None, None),
+    )
+    start = time.perf_counter()
+    raw.save(open_source(source))
+    PixelsDataset(filepath=str(root / "pixels")).save(Decoding(raw.load(), SIZE))
+    return time.perf_counter() - start
+
+
+def main(images: int, rounds: int, width: int, height: int) -> None:
+    logging.disable(logging.INFO)
+    bare, first, second = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "source"
+        make_photographs(source, images, width, height)
+        bare_seconds(source)  # warms up threads and the page cache
+        for round_ in range(rounds):
+            root = Path(folder) / f"root{round_}"
+            bare.append(bare_seconds(source))
+            first.append(ingest_seconds(source, root))
+            second.append(ingest_seconds(source, root))
+    keep(
+        "ingest",
+        {
+            "images": images,
+            "picture": f"{width}x{height}",
+            "bare_images_per_second": images / statistics.median(bare),
+            "ingest_images_per_second": images / statistics.median(first),
+            "share_of_bare": statistics.median(b / f for b, f in zip(bare, first, strict=True)),
+            "second_ingest_share_of_first": statistics.median(
+                s / f for s, f in zip(second, first, strict=True)
+            ),
+        },
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=1500)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--width", type=int, default=600)
+    parser.add_argument("--height", type=int, default=450)
+    main(**vars(parser.parse_args()))

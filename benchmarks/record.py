@@ -1,0 +1,51 @@
+"""What a benchmark found, with the machine, the versions and the commit: printed and kept."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+
+
+def keep(name: str, results: dict[str, Any]) -> None:
+    """Print results and write them to ``results/<name>.json``."""
+    record = {"results": results, "machine": _machine(), "versions": _versions(), **_when()}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    print(f"{name} ({record['machine']['processor']}, {record['machine']['cores']} cores)")
+    for key, value in results.items():
+        print(f"  {key}: {value:.4g}" if isinstance(value, float) else f"  {key}: {value}")
+
+
+def _machine() -> dict[str, Any]:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    flags = next((line for line in lines if line.startswith("flags")), "").split()
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "avx512": "avx512f" in flags,
+        "amx": "amx_tile" in flags,
+        "system": platform.system(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    names = ("skin-lesions", "torch", "torchvision", "kedro", "numpy", "pandas")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def _when() -> dict[str, str]:
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
+    return {
+        "commit": commit.stdout.strip(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,1 @@
+"""Tables and numbers -> one page for people, and a model card."""
