@@ -1,7 +1,8 @@
 """Bytes of a file -> RGB pixels, or a named reason why not.
 
 The header is read with Pillow, so that a file says what it is before anything is decoded; plain JPEG
-and PNG files then go through torchvision, which is faster, everything else through Pillow.
+files then go through torchvision, which is faster, everything else through Pillow. PNG too: a damaged
+one makes torchvision 0.29 end the whole process by a segmentation fault.
 """
 
 import io
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, UnidentifiedImageError
-from torch.nn.functional import interpolate
-from torchvision.io import ImageReadMode, decode_image
+from PIL import Image, ImageChops, UnidentifiedImageError
+from torchvision.io import ImageReadMode, decode_jpeg
+from torchvision.transforms.v2.functional import resize
 
 from skin_lesions.errors import shown
 
@@ -130,11 +131,10 @@ def _orientation(image: Image.Image) -> int:
 
 def _decoded(image: Image.Image, data: bytes) -> torch.Tensor:
     """Return the picture as uint8, (3, height, width), or (1, height, width) where it is grey."""
-    plain = image.mode in ("RGB", "L") and "transparency" not in image.info
     try:
-        if plain and image.format in ("JPEG", "MPO", "PNG") and not _is_16_bit_png(data):
+        if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
             encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-            return decode_image(encoded, mode=ImageReadMode.RGB)
+            return decode_jpeg(encoded, mode=ImageReadMode.RGB)
         if image.mode.startswith("I;16"):
             return torch.from_numpy(_eight_bit(np.asarray(image)))[None]
         return torch.from_numpy(_rgb_by_pillow(image)).permute(2, 0, 1)
@@ -144,13 +144,11 @@ def _decoded(image: Image.Image, data: bytes) -> torch.Tensor:
         raise UnreadableImageError(f"damaged or truncated: {_brief(error)}") from None
 
 
-def _is_16_bit_png(data: bytes) -> bool:
-    return data.startswith(b"\x89PNG") and data[24:25] == b"\x10"
-
-
 def _rgb_by_pillow(image: Image.Image) -> Pixels:
     if image.mode in ("I", "F"):
         raise UnreadableImageError("32-bit pixels have no known range")
+    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        image = ImageChops.invert(image)  # only Adobe inverts, but Pillow takes all for Adobe's
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.new("RGB", rgba.size, "white")
@@ -164,7 +162,8 @@ def _eight_bit(values: npt.NDArray[np.uint16]) -> Pixels:
 
 
 def _squash(picture: torch.Tensor, size: int) -> Pixels:
-    resized = interpolate(picture[None], (size, size), mode="bilinear", antialias=True)[0]
+    # torchvision's way of calling interpolate gives rows of RGB as such, without a copy at the end.
+    resized = resize(picture, [size, size], antialias=True)
     return resized.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
 
 

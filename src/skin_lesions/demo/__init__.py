@@ -9,7 +9,7 @@ from zlib import crc32
 
 import pandas as pd
 
-from skin_lesions.demo.camera import photograph
+from skin_lesions.demo.camera import take_picture
 from skin_lesions.demo.cast import Picture, pictures
 
 KEPT_OF_TRUNCATED = 0.6  # share of the bytes of a truncated file
@@ -35,7 +35,7 @@ def draw_demo_file(file: str, seed: int) -> bytes:
     picture = _by_file(seed).get(file)
     if picture is None:
         raise KeyError(f"{file} is not among the demo files of seed {seed}; see demo_table({seed})")
-    jpeg = photograph(picture.lesion, picture.number, seed)
+    jpeg = take_picture(picture.lesion, picture.number, seed)
     if picture.planted == "truncated":
         return jpeg[: int(KEPT_OF_TRUNCATED * len(jpeg))]
     return jpeg

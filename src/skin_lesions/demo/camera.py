@@ -5,7 +5,8 @@ give the diagnosis away.
 """
 
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +14,35 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFilter
 
 from skin_lesions.demo import dermoscopy, photographs
-from skin_lesions.demo.canvas import SUPERSAMPLING, strokes, MIDDLE, SIZE, Field, Image, band, clouds, grid, noise, rise, shade, tint
+from skin_lesions.demo.canvas import (
+    MIDDLE,
+    SIZE,
+    SUPERSAMPLING,
+    Image,
+    band,
+    grid,
+    noise,
+    rise,
+    shade,
+    strokes,
+    tint,
+)
 from skin_lesions.demo.cast import Lesion, rng_of
-from skin_lesions.demo.skin import plain_skin, skin_colour
+from skin_lesions.demo.skin import plain_skin
 
 PADDING = 40  # mirrored skin around the canvas, for views that turn beyond its corners
 DERMOSCOPY_SIZES = ((160, 120), (160, 120), (160, 120), (144, 144))
 PHOTOGRAPH_SIZES = ((150, 150), (180, 135), (132, 176), (160, 160), (192, 144))
 BLURRED_BACKGROUND = 0.3  # share of photographs
 
+VISIBILITY = (0.7, 1.0)  # from faint to as drawn
+
+Drawing = Callable[[Image, float, np.random.Generator], None]
 Rng = np.random.Generator
 Size = tuple[int, int]
 
 
-def photograph(lesion: Lesion, number: int, seed: int) -> bytes:
+def take_picture(lesion: Lesion, number: int, seed: int) -> bytes:
     """Draw a lesion and take its picture of that number; equal arguments give equal bytes."""
     rng, of_lesion = rng_of(seed, lesion.key, number), rng_of(seed, lesion.key)
     if lesion.diagnosis.image_kind == "dermoscopy":
@@ -38,16 +54,24 @@ def photograph(lesion: Lesion, number: int, seed: int) -> bytes:
 
 def _lesion_on_skin(lesion: Lesion, rng: Rng) -> Image:
     image = plain_skin(rng, lesion.tone)
-    dermoscopy.DRAW[lesion.diagnosis.code](image, lesion.tone, rng)
-    return image
+    return _seen(image, dermoscopy.DRAW[lesion.diagnosis.code], lesion.tone, rng)
 
 
 def _scene(lesion: Lesion, rng: Rng) -> Image:
     image = plain_skin(rng, lesion.tone, relief=0.03)
     _creases(image, rng)
-    photographs.DRAW[lesion.diagnosis.code](image, lesion.tone, rng)
+    image = _seen(image, photographs.DRAW[lesion.diagnosis.code], lesion.tone, rng)
     _limb(image, rng)
     return image
+
+
+def _seen(skin: Image, draw: Drawing, tone: float, rng: Rng) -> Image:
+    """Draw on the skin; some lesions stand out less than others."""
+    drawn = skin.copy()
+    draw(drawn, tone, rng)
+    # A power of the ratio, not a mix: a faint lesion keeps its hue and does not turn grey.
+    ratio = drawn.clip(0.01) / skin.clip(0.01)
+    return skin * ratio ** np.float32(rng.uniform(*VISIBILITY))
 
 
 def _creases(image: Image, rng: Rng) -> None:
@@ -60,7 +84,7 @@ def _limb(image: Image, rng: Rng) -> None:
     """Round the skin off towards two sides; at times it ends before a blurred background."""
     x, y = grid()
     turn = rng.uniform(0, 2 * np.pi)
-    across = np.cos(turn) * x + np.sin(turn) * y
+    across = math.cos(turn) * x + math.sin(turn) * y
     shade(image, -rng.uniform(0.1, 0.4) * (across / MIDDLE) ** 2)
     if rng.random() < BLURRED_BACKGROUND:
         edge = across + 8 * noise(rng, 90) - rng.uniform(48, 70)
@@ -73,18 +97,24 @@ def _muted_colour(rng: Rng) -> NDArray[np.float64]:
     return rng.uniform(0.15, 0.8) * (1 + 0.25 * rng.uniform(-1, 1, 3))
 
 
-def _framed(image: Image, size: Size, *, turn: float, zoom: float, shift: Sequence[float]) -> Image:
+def _framed(
+    image: Image, size: Size, *, turn: float, zoom: float, shift: NDArray[np.float64]
+) -> Image:
     """Cut a picture of that size out of the canvas."""
     pixels = (image.clip(0, 1) * 255).astype(np.uint8)
-    padded = Pillow.fromarray(np.pad(pixels, ((PADDING, PADDING), (PADDING, PADDING), (0, 0)), "reflect"))
+    padded = Pillow.fromarray(
+        np.pad(pixels, ((PADDING, PADDING), (PADDING, PADDING), (0, 0)), "reflect")
+    )
     step = 1 / zoom
-    cos, sin = step * np.cos(turn), step * np.sin(turn)
-    middle = SIZE / 2 + PADDING + np.asarray(shift)
+    cos, sin = step * math.cos(turn), step * math.sin(turn)
+    middle = SIZE / 2 + PADDING + shift
     half = np.array(size) / 2
     x0 = middle[0] - cos * half[0] + sin * half[1]
     y0 = middle[1] - sin * half[0] - cos * half[1]
-    view = padded.transform(size, Pillow.Transform.AFFINE, (cos, -sin, x0, sin, cos, y0), Pillow.Resampling.BICUBIC)
-    return np.asarray(view, np.float32) / 255
+    view = padded.transform(
+        size, Pillow.Transform.AFFINE, (cos, -sin, x0, sin, cos, y0), Pillow.Resampling.BILINEAR
+    )
+    return np.asarray(view, np.float32) / np.float32(255)
 
 
 def _dermoscopic(image: Image, rng: Rng) -> Image:
@@ -108,7 +138,7 @@ def _close_up(image: Image, number: int, of_lesion: Rng, rng: Rng) -> Image:
     size = PHOTOGRAPH_SIZES[of_lesion.integers(len(PHOTOGRAPH_SIZES))]
     fit = max(size) / SIZE
     if number == 1:
-        picture = _framed(image, size, turn=0, zoom=fit * 1.05, shift=(0, 0))
+        picture = _framed(image, size, turn=0, zoom=fit * 1.05, shift=np.zeros(2))
     else:
         picture = _framed(
             image,
@@ -133,7 +163,7 @@ def _light(picture: Image, rng: Rng) -> None:
 
 def _hair(picture: Image, rng: Rng) -> None:
     """Dark or light hairs that cross the picture in one main direction."""
-    size = np.array(picture.shape[1::-1])
+    size = picture.shape[1], picture.shape[0]
     turn, bend = rng.uniform(0, 2 * np.pi), rng.normal(0, 14)
     along = np.linspace(-1, 1, 12)
 
@@ -141,7 +171,10 @@ def _hair(picture: Image, rng: Rng) -> None:
         for _ in range(rng.integers(3, 14)):
             angle, length = turn + rng.normal(0, 0.35), rng.uniform(30, 90)
             u, v = length * along, (bend + rng.normal(0, 4)) * along**2
-            x, y = np.cos(angle) * u - np.sin(angle) * v, np.sin(angle) * u + np.cos(angle) * v
+            x, y = (
+                math.cos(angle) * u - math.sin(angle) * v,
+                math.sin(angle) * u + math.cos(angle) * v,
+            )
             way = np.stack([x, y], axis=1) + rng.uniform(0, 1, 2) * size
             width = round(rng.uniform(0.5, 1.2) * SUPERSAMPLING)
             brush.line([(a, b) for a, b in way * SUPERSAMPLING], fill=255, width=width)

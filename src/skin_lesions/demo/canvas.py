@@ -4,6 +4,7 @@ A field is one float per pixel of a square canvas; an image is RGB in 0 to 1. Le
 pixels, with (0, 0) in the middle. Mixing changes the image in place.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,7 +18,7 @@ SIZE = 168
 MIDDLE = (SIZE - 1) / 2
 SUPERSAMPLING = 3
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating]
 Image = NDArray[np.float32]
 Colour = tuple[float, float, float]
 
@@ -62,9 +63,9 @@ def lattice(rng: np.random.Generator, period: float, warp: float) -> Field:
     x, y = grid()
     x = x + warp * (noise(rng, 4 * period) + noise(rng, 1.5 * period) / 3)
     y = y + warp * (noise(rng, 4 * period) + noise(rng, 1.5 * period) / 3)
-    turn, wave = rng.uniform(0, np.pi), 4 * np.pi / np.sqrt(3) / period
-    angles = turn + np.arange(3) * np.pi / 3 * 2
-    total = sum(np.cos(wave * (np.cos(a) * x + np.sin(a) * y)) for a in angles)
+    turn, wave = rng.uniform(0, np.pi), 4 * math.pi / math.sqrt(3) / period
+    angles = (turn, turn + 2 * math.pi / 3, turn + 4 * math.pi / 3)
+    total = sum(np.cos(wave * (math.cos(a) * x + math.sin(a) * y)) for a in angles)
     return (np.asarray(total, np.float32) + 1.5) / 4.5
 
 
@@ -87,9 +88,9 @@ def outline(
     """
     x, y = grid()
     x, y = x - centre[0], y - centre[1]
-    turn, stretch = rng.uniform(0, np.pi), np.sqrt(aspect)
-    u = (np.cos(turn) * x + np.sin(turn) * y) * stretch
-    v = (np.cos(turn) * y - np.sin(turn) * x) / stretch
+    turn, stretch = rng.uniform(0, np.pi), math.sqrt(aspect)
+    u = (math.cos(turn) * x + math.sin(turn) * y) * stretch
+    v = (math.cos(turn) * y - math.sin(turn) * x) / stretch
     angle = np.arctan2(v, u)
     waves = np.arange(2, 8)
     heights = rough * rng.standard_normal(6) / np.sqrt(waves)
@@ -128,7 +129,7 @@ class Spots(NamedTuple):
 
 
 def spots(
-    places: NDArray[np.floating],
+    places: NDArray[np.float64],
     radii: NDArray[np.floating],
     *,
     reach: float = 1.7,
@@ -149,11 +150,13 @@ def spots(
     x, y = grid()
     rho = np.full((SIZE, SIZE), reach, np.float32)
     lit, owner = np.zeros_like(rho), np.zeros(rho.shape, np.intp)
-    cos, sin = np.cos(turn), np.sin(turn)
+    cos, sin = math.cos(turn), math.sin(turn)
     for i, ((px, py), radius) in enumerate(zip(places, radii, strict=True)):
         size = reach * radius * stretch + 1
-        rows, columns = (slice(*np.clip([p - size, p + size + 1] + np.array(MIDDLE), 0, SIZE).astype(int)) for p in (py, px))
-        window = rows, columns
+        window = tuple(
+            slice(max(0, int(p - size)), max(0, int(p + size) + 2))
+            for p in (py + MIDDLE, px + MIDDLE)
+        )
         dx, dy = (x[window] - px) / radius, (y[window] - py) / radius
         distance = np.hypot((cos * dx + sin * dy) / stretch, cos * dy - sin * dx)
         nearer = distance < rho[window]

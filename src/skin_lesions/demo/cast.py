@@ -95,7 +95,11 @@ def _of_diagnosis(diagnosis: Diagnosis, rng: np.random.Generator) -> list[Pictur
     n = FILES[diagnosis.code]
     times = cycle(TIMES_SHOWN[diagnosis.image_kind])
     lesions = _lesions(diagnosis, rng)
-    shown = ((lesion, number + 1) for lesion, k in zip(lesions, times) for number in range(k))
+    shown = (
+        (lesion, number + 1)
+        for lesion, k in zip(lesions, times, strict=False)
+        for number in range(k)
+    )
     splits = rng.permutation(_shipped_splits(n))
     return [
         Picture(f"{lesion.key}_{number}.jpg", diagnosis.name, str(split), lesion, number)
@@ -125,9 +129,7 @@ def _tone(quantile: float) -> float:
     return float(np.interp(quantile, np.cumsum((0, *FITZPATRICK_SHARES)), np.linspace(0, 1, 7)))
 
 
-def _patient(
-    diagnosis: Diagnosis, number: int, tone: float, rng: np.random.Generator
-) -> Lesion:
+def _patient(diagnosis: Diagnosis, number: int, tone: float, rng: np.random.Generator) -> Lesion:
     patient = f"{diagnosis.code}_{number:02d}"
     lesion = Lesion(f"{patient}_01", diagnosis, patient, tone)
     if diagnosis.image_kind == "photograph":

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skin_lesions.demo.canvas import SIZE, Colour, Field, Image, absorb, clouds, lattice, noise, rise, shade
+from skin_lesions.demo.canvas import SIZE, Colour, Field, Image, absorb, lattice, noise, rise, shade
 
 # Fitzpatrick I to VI.
 TONES = np.array(
@@ -22,14 +22,15 @@ BLOOD_UNDER_DARK_SKIN: Colour = (0.42, 0.62, 0.30)  # violaceous rather than red
 
 def skin_colour(tone: float) -> Colour:
     """Return the colour of skin of a tone from 0 (Fitzpatrick I) to 1 (VI)."""
-    return tuple(np.interp(tone * 5, np.arange(6), channel) for channel in TONES.T)
+    red, green, blue = (float(np.interp(tone * 5, np.arange(6), of)) for of in TONES.T)
+    return red, green, blue
 
 
 def plain_skin(rng: np.random.Generator, tone: float, *, relief: float = 0.02) -> Image:
     """Return healthy skin: uneven in pigment and blood, with pores and the fine mesh of its lines."""
     image = np.empty((SIZE, SIZE, 3), np.float32)
     image[:] = skin_colour(tone)
-    absorb(image, MELANIN, 0.07 * clouds(rng, 50))
+    absorb(image, MELANIN, 0.08 * noise(rng, 40))
     flush(image, tone, 0.08 * noise(rng, 30) + rng.uniform(0, 0.15))
     mesh = rise(lattice(rng, rng.uniform(5, 8), warp=4), 0.35, 0.05)
     shade(image, relief * (noise(rng, 2) + 0.6 * noise(rng, 4.5) - 1.5 * mesh))
@@ -44,4 +45,6 @@ def flush(image: Image, tone: float, amount: Field) -> None:
 
 def on_skin(colour: Colour, tone: float) -> Colour:
     """Return how a colour of the skin's surface looks under that much pigment."""
-    return tuple(c * (1 - 0.38 * tone) for c in colour)
+    red, green, blue = colour
+    left = 1 - 0.38 * tone
+    return red * left, green * left, blue * left

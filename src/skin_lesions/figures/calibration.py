@@ -46,7 +46,7 @@ def _draw_curve(axes: Axes, confidence: Any, bins: Any, right: Any, groups: Any)
         estimate = proportion(right[inside], groups[inside])
         x = float(confidence[inside].mean())
         points.append((x, float(right[inside].mean())))
-        if estimate.low is not None:
+        if estimate.low is not None and estimate.high is not None:
             axes.vlines(x, estimate.low, estimate.high, color=BLUE, linewidth=2, alpha=0.5)
     axes.plot(*zip(*points, strict=True), "o-", color=BLUE, linewidth=1.4, markersize=6)
     axes.set_xlim(0, 1.01)

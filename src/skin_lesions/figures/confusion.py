@@ -1,11 +1,12 @@
 """The confusion matrix: what is taken for what."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from skin_lesions.figures import titles
@@ -24,6 +25,8 @@ from skin_lesions.figures.style import (
 _RIGHT = LinearSegmentedColormap.from_list("right", ["#FFFFFF", "#56A0CE", "#00507D"])
 _WRONG = LinearSegmentedColormap.from_list("wrong", ["#FFFFFF", "#F3B54A", "#C65A00"])
 
+_AROUND = 0.95  # inches, for what stands left of the names and right of the matrix
+
 
 def confusion_matrix(metrics: dict[str, Any]) -> Figure:
     """Draw counts and row shares of the test images; rows are labels, columns predictions.
@@ -35,12 +38,13 @@ def confusion_matrix(metrics: dict[str, Any]) -> Figure:
     counts, classes = np.array(part["counts"]), list(part["classes"])
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    cell = float(np.clip(6.9 / len(classes), 0.4, 1.8))
+    names = name_width([class_name(label) for label in classes])
+    cell = float(np.clip((10.0 - _AROUND - names) / len(classes), 0.4, 1.6))
     note = "Each cell: images, and their share of the row. Blue: right. Orange: wrong."
     if any(map(is_malignant, classes)):
         note += " Names in red: malignant."
     with sheet(
-        _size(classes, cell),
+        _size(len(classes), cell, names),
         titles.confusion(metrics),
         note=note,
         generated=metrics["provenance"]["generated_images"],
@@ -52,17 +56,15 @@ def confusion_matrix(metrics: dict[str, Any]) -> Figure:
     return figure
 
 
-def _size(classes: list[str], cell: float) -> tuple[float, float]:
-    names = name_width([class_name(label) for label in classes])
-    matrix = cell * len(classes)
-    width = max(6.0, names + matrix + 1.3)
-    return width, min(cell, 0.8) * len(classes) + 0.72 * names + 0.7
+def _size(classes: int, cell: float, names: float) -> tuple[float, float]:
+    below = 0.7 + (0.1 if names < 0.95 * cell else 0.72 * names)
+    return max(6.5, names + cell * classes + _AROUND), min(cell, 0.8) * classes + below
 
 
 def _colour_cells(axes: Axes, shares: npt.NDArray[np.float64]) -> None:
     diagonal = np.eye(len(shares), dtype=bool)
-    for colours, hidden in ((_RIGHT, ~diagonal), (_WRONG, diagonal)):
-        axes.imshow(np.ma.array(shares, mask=hidden), cmap=colours, vmin=0, vmax=1, aspect="auto")
+    colours = np.where(diagonal[..., None], _RIGHT(shares), _WRONG(shares))
+    axes.imshow(colours, aspect="auto", interpolation="nearest")
     edges = np.arange(len(shares) + 1) - 0.5
     axes.vlines(edges, -0.5, len(shares) - 0.5, color="#E1E4E8", linewidth=0.6)
     axes.hlines(edges, -0.5, len(shares) - 0.5, color="#E1E4E8", linewidth=0.6)
@@ -77,11 +79,21 @@ def _write_cells(
         colours = _RIGHT if row == column else _WRONG
         share = float(shares[row, column])
         ink = _readable_on(colours(share)[:3])
-        spot = {"xy": (column, row), "ha": "center", "color": ink, "textcoords": "offset points"}
-        axes.annotate(
-            f"{counts[row, column]:,}", xytext=(0, -1), va="bottom", fontsize=large, **spot
-        )
-        axes.annotate(titles.percent(share), xytext=(0, -2), va="top", fontsize=small, **spot)
+        for text, rise, va, size in (
+            (f"{counts[row, column]:,}", -1, "bottom", large),
+            (titles.percent(share), -2, "top", small),
+        ):
+            axes.annotate(
+                text,
+                (column, row),
+                xytext=(0, rise),
+                textcoords="offset points",
+                ha="center",
+                va=va,
+                fontsize=size,
+                color=ink,
+                in_layout=False,  # it lies within its cell, and looking at each takes seconds
+            )
 
 
 def _font_sizes(cell: float, largest: int) -> tuple[float, float]:
@@ -92,20 +104,18 @@ def _font_sizes(cell: float, largest: int) -> tuple[float, float]:
     return large, min(large, SMALL, points / 3.3)
 
 
-def _readable_on(background: tuple[float, ...]) -> str:
+def _readable_on(background: Sequence[float]) -> str:
     """Return white or ink, whichever has the higher contrast (WCAG relative luminance)."""
     return "white" if 1.05 / (_luminance(background) + 0.05) > 4.5 else INK
 
 
-def _luminance(colour: tuple[float, ...]) -> float:
-    channels = np.array(to_rgb(colour))
+def _luminance(colour: Sequence[float]) -> float:
+    channels = np.array(colour, dtype=np.float64)
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def _name_axes(
-    axes: Axes, classes: list[str], totals: npt.NDArray[Any], cell: float
-) -> None:
+def _name_axes(axes: Axes, classes: list[str], totals: npt.NDArray[Any], cell: float) -> None:
     names = [class_name(label) for label in classes]
     places = range(len(names))
     axes.set_yticks(places, names)

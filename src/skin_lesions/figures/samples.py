@@ -127,15 +127,15 @@ def _show(
     axes: Axes, corner: tuple[float, float], rows: pd.DataFrame, pixels: Any, layout: _Layout
 ) -> None:
     inner = layout.edge - 0.04
-    for i, image in enumerate(rows.itertuples()):
-        scale = inner / max(image.width, image.height)
-        width, height = image.width * scale, image.height * scale
+    for i, image in enumerate(rows.to_dict("records")):
+        scale = inner / max(image["width"], image["height"])
+        width, height = image["width"] * scale, image["height"] * scale
         x = corner[0] + i % layout.across * layout.edge
         y = corner[1] + _NAME + i // layout.across * layout.edge
         axes.add_patch(Rectangle((x, y), inner, inner, facecolor="#F1F3F5", zorder=-1))
         left, top = x + (inner - width) / 2, y + (inner - height) / 2
         axes.imshow(
-            np.asarray(pixels[image.image_id]),
+            np.asarray(pixels[image["image_id"]]),
             extent=(left, left + width, top + height, top),
             interpolation="antialiased",
         )

@@ -7,7 +7,7 @@ They are drawn for 150 dots per inch and shown at two thirds of that, so 10 poin
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from matplotlib import font_manager, rc_context
@@ -16,6 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from skin_lesions.figures.titles import NBSP
 from skin_lesions.labels import diagnosis_of
 
 # Okabe and Ito (2008), told apart by colour-blind readers too; black is softened to INK.
@@ -65,15 +66,14 @@ def sheet(
         note: How to read the figure; smaller and grey.
         generated: Say at the top that the images were generated.
     """
-    with rc_context(_style()):
+    with rc_context(cast(Any, _style())):
         lines = _header_lines(size[0], title, note, generated)
         header = sum(height for _, height, _ in lines) + 2 * _PAD
         height = size[1] + header / 72
-        figure = Figure(figsize=(size[0], height), layout="constrained")
+        figure = Figure(figsize=(size[0], height))
         _write(figure, lines)
-        engine = figure.get_layout_engine()
-        assert engine is not None  # asked for above
-        engine.set(rect=(0.0, 0.0, 1.0, size[1] / height), h_pad=0.06, w_pad=_MARGIN / 72)
+        room = (0.0, 0.0, 1.0, size[1] / height)
+        figure.set_layout_engine("constrained", rect=room, h_pad=0.06, w_pad=_MARGIN / 72)
         yield figure
         # Makes all ticks now: those made by a later savefig would not have this style.
         figure.draw_without_rendering()
@@ -150,7 +150,7 @@ def wrapped(text: str, width: float, size: float, weight: str = "normal") -> lis
 
 def _filled(text: str, width: float, size: float, weight: str) -> list[str]:
     lines: list[str] = []
-    for word in text.split():
+    for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and text_width(longer, size, weight) <= width:
             lines[-1] = longer
@@ -160,10 +160,20 @@ def _filled(text: str, width: float, size: float, weight: str) -> list[str]:
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """Return how wide a drawable text is, points."""
+    """Return about how wide a drawable text is, points."""
+    words = text.split(" ")
+    space = _word_width("a b", weight) - _word_width("ab", weight)
+    return (
+        size / 100 * (sum(_word_width(word, weight) for word in words) + space * (len(words) - 1))
+    )
+
+
+@cache
+def _word_width(word: str, weight: str) -> float:
+    """Return the width at 100 points."""
     font = font_manager.get_font([_face(family, weight) for family in families()])
-    font.set_size(size, 72)
-    font.set_text(text)
+    font.set_size(100, 72)
+    font.set_text(word)
     return font.get_width_height()[0] / 64
 
 
@@ -198,7 +208,9 @@ def drawable(text: str) -> str:
     """
     known = _drawable_characters()
     return "".join(
-        c if c.isprintable() and ord(c) in known else c.encode("unicode_escape").decode()
+        c
+        if (c.isprintable() or c == NBSP) and ord(c) in known
+        else c.encode("unicode_escape").decode()
         for c in text
     )
 

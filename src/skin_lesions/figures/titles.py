@@ -6,19 +6,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+NBSP = "\u00a0"
+
 
 def percent(share: float) -> str:
     """Write a share in whole percent, never rounding up to all or down to none.
 
-    >>> percent(0.714), percent(0.999), percent(0.001), percent(1.0)
-    ('71 %', '>99 %', '<1 %', '100 %')
+    The space before the sign doesn't break.
+
+    >>> [percent(share).replace(NBSP, " ") for share in (0.714, 0.999, 0.001, 1.0)]
+    ['71 %', '>99 %', '<1 %', '100 %']
     """
     rounded = round(100 * share)
     if rounded >= 100 and share < 1:
-        return ">99 %"
+        return f">99{NBSP}%"
     if rounded <= 0 and share > 0:
-        return "<1 %"
-    return f"{rounded} %"
+        return f"<1{NBSP}%"
+    return f"{rounded}{NBSP}%"
 
 
 def confusion(metrics: Mapping[str, Any]) -> str:
@@ -80,7 +84,7 @@ def loss(history: pd.DataFrame) -> str:
     )
     if len(history) == 1:
         return f"One epoch: {accuracies}"
-    lowest = int(history.loc[history["val_loss"].idxmin(), "epoch"])
+    lowest = int(history.sort_values("val_loss", kind="stable")["epoch"].iloc[0])
     also = "it also has" if lowest == best["epoch"] else f"epoch {lowest} has"
     return (
         f"Epoch {int(best['epoch'])} of {len(history)} is kept: {accuracies}; "

@@ -63,8 +63,8 @@ def _draw(axes: Axes, history: pd.DataFrame, columns: list[str]) -> None:
     )
     for column in columns:
         name, colour, marker = _LINES[column]
-        shape = {"marker": None if many else marker, "markersize": 4.5, "linewidth": 1.8}
-        axes.plot(history["epoch"], history[column], color=colour, label=name, **shape)
+        (line,) = axes.plot(history["epoch"], history[column], color=colour, label=name)
+        line.set(linewidth=1.8, marker="" if many else marker, markersize=4.5)
         axes.plot(
             best["epoch"], best[column], marker, color=colour, markersize=7.5, markeredgecolor=INK
         )

@@ -7,15 +7,16 @@ Source:
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from skin_lesions.figures.titles import NBSP
 from skin_lesions.labels import diagnosis_of
 from skin_lesions.report import wording
-from skin_lesions.report.wording import NBSP, Measure, written
+from skin_lesions.report.wording import Measure, written
 
 
 def render_model_card(
@@ -60,7 +61,7 @@ def render_model_card(
 
 def _template() -> Any:
     # Markdown, not HTML: names are escaped by the filter md instead.
-    environment = Environment(  # noqa: S701
+    environment = Environment(
         loader=PackageLoader("skin_lesions.report", ""),
         autoescape=False,
         undefined=StrictUndefined,
@@ -68,7 +69,7 @@ def _template() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., str]] = {
         "md": markdown_text,
         "mds": lambda items: ", ".join(markdown_text(item) for item in items),
         "code": markdown_code,
@@ -77,6 +78,7 @@ def _template() -> Any:
         "decimal": wording.decimal,
         "percent": wording.percent,
     }
+    environment.filters.update(filters)
     return environment.get_template("card.jinja")
 
 
@@ -105,7 +107,8 @@ def _is(label: str, kind: str) -> bool:
 
 def _counts(classes: list[str], split_table: pd.DataFrame) -> list[tuple[str, list[int]]]:
     counts = wording.counts_by_split(split_table).reindex(classes, fill_value=0)
-    return [(str(label), [int(n) for n in row]) for label, row in counts.iterrows()]
+    columns = [counts[split].tolist() for split in wording.SPLITS]
+    return [(label, [int(n) for n in row]) for label, *row in zip(classes, *columns, strict=True)]
 
 
 def _shares(image_table: pd.DataFrame, split_table: pd.DataFrame) -> list[str]:

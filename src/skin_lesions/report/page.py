@@ -43,8 +43,13 @@ def render_report(
     Class names, file names and reasons come from outside; all of them are escaped.
 
     Args:
-        metrics, model, audit_findings: The dicts of those names; of the model not the weights.
-        split_table, quarantine, training_history, image_table: The tables of those names.
+        metrics: As ``metrics.json`` holds them.
+        model: The model dict; its weights aren't read.
+        audit_findings: As ``audit_findings.json`` holds them.
+        split_table: One row per file used.
+        quarantine: file and reason.
+        training_history: One row per epoch.
+        image_table: One row per readable file.
         figures: Name to PNG; shown in the order of the page, unknown names last.
 
     Returns:

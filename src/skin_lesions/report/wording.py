@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-NBSP = "\u00a0"
+from skin_lesions.figures.titles import NBSP
+
 DASH = "–"
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 # Parts of the metrics in the order in which they are shown; those not there are left out.

@@ -1,0 +1,103 @@
+"""kedro-viz in a real browser: the graph, a figure, the numbers."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+LAYERS = ["raw", "model_input", "intermediate", "primary", "models", "model_output", "reporting"]
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not on this machine")
+
+
+@pytest.fixture(scope="module")
+def viz(demo_run) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "kedro", "viz", "run", "--no-browser", "--port", str(port)]
+    server = subprocess.Popen(
+        [*command, "--params", f"data_root={demo_run.data_root}"],
+        cwd=demo_run.project,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{url}/api/main", server)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _wait_for(url: str, server: subprocess.Popen) -> None:
+    for _ in range(240):
+        assert server.poll() is None, "kedro viz ended"
+        try:
+            urllib.request.urlopen(url).read()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
+    raise TimeoutError(url)
+
+
+@pytest.fixture(scope="module")
+def page(viz) -> Iterator["playwright.Page"]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        page = browser.new_page(viewport={"width": 1700, "height": 1000})
+        page.goto(viz)
+        page.locator(".pipeline-node").first.wait_for(timeout=60_000)
+        _close_the_tour(page)
+        yield page
+        browser.close()
+
+
+def _close_the_tour(page: "playwright.Page") -> None:
+    for text in ("Dismiss", "Close"):
+        button = page.get_by_text(text, exact=True)
+        if button.count():
+            button.first.click()
+    cross = page.locator("[class*=feature-hints] [class*=close], [aria-label='Close icon']")
+    if cross.count():
+        cross.first.click()
+
+
+def _open(page: "playwright.Page", viz: str, name: str) -> None:
+    nodes = page.request.get(f"{viz}/api/main").json()["nodes"]
+    node = next(n["id"] for n in nodes if n["name"] == name and n["type"] == "data")
+    page.goto(f"{viz}/?pid=__default__&sid={node}&expandAllPipelines=true")
+    page.locator(".pipeline-metadata").wait_for(timeout=30_000)
+
+
+def test_the_graph_shows_the_six_pipelines_in_their_layers(page):
+    shown = page.locator(".pipeline-node").all_text_contents()
+    assert {"ingest", "audit", "preprocess", "train", "evaluate", "report"} <= set(shown)
+    layers = page.locator(".pipeline-layer-name").all_inner_texts()
+    assert layers == LAYERS
+
+
+def test_a_figure_is_previewed_as_a_picture(page, viz):
+    _open(page, viz, "confusion_matrix")
+    picture = page.locator(".pipeline-metadata img").first
+    picture.wait_for(timeout=30_000)
+    assert picture.evaluate("image => image.complete && image.naturalWidth") > 500
+
+
+def test_the_numbers_are_previewed(page, viz):
+    _open(page, viz, "metrics")
+    panel = page.locator(".pipeline-metadata")
+    panel.get_by_text("balanced_accuracy").first.wait_for(timeout=30_000)
