@@ -17,6 +17,8 @@ from PIL import Image
 
 from skin_lesions.images import UnreadableImageError, decode
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::DeprecationWarning")
+
 SECONDS = float(os.environ.get("SOAK_SECONDS", "10"))
 FIRST_SEED = int(os.environ.get("SOAK_SEED", "0"))
 SIZE = 16
@@ -90,11 +92,10 @@ def check(seed, files):
 def soak(seconds, first_seed):
     """Check seed after seed, saying which comes next: a crash of the process must be told too."""
     files, end = samples(), time.perf_counter() + seconds
-    seed_line = f"{{:>{20}}}"
     for seed in itertools.count(first_seed):
         if time.perf_counter() > end:
             return
-        os.pwrite(1, seed_line.format(seed).encode(), 0)
+        os.pwrite(1, f"{seed:>20}".encode(), 0)
         check(seed, files)
 
 

@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skin_lesions.demo import demo_table, draw_demo_file
+from skin_lesions.demo import demo_table, dermoscopy, draw_demo_file, photographs
+from skin_lesions.demo.camera import take_picture
 from skin_lesions.demo.cast import (
     COPIES_ACROSS_SPLITS,
     COPIES_WITHIN_SPLIT,
     FILES,
     OTHER_LABELS,
     TRUNCATED,
+    Lesion,
     pictures,
 )
 from skin_lesions.labels import DIAGNOSES, diagnosis_of
@@ -150,6 +152,18 @@ def test_the_table_draws_nothing(monkeypatch):
 def test_an_unknown_file_is_named():
     with pytest.raises(KeyError, match=r"train/Melanoma/no\.jpg is not among the demo files"):
         draw_demo_file("train/Melanoma/no.jpg", SEED)
+
+
+@pytest.mark.parametrize(
+    ("drawings", "codes"), [(dermoscopy.DRAW, ("NV", "MEL")), (photographs.DRAW, ("MKP", "CHP"))]
+)
+def test_the_camera_does_not_know_the_diagnosis(monkeypatch, drawings, codes):
+    for code in codes:
+        monkeypatch.setitem(drawings, code, lambda *_: None)
+    lesions = [Lesion("one key", diagnosis_of(code), "", tone=0.3) for code in codes]
+    for number in range(1, 6):
+        first, second = (take_picture(lesion, number, SEED) for lesion in lesions)
+        assert first == second
 
 
 def test_pictures_of_one_lesion_are_closer_than_those_of_different_lesions(table):

@@ -10,6 +10,8 @@ from PIL import Image
 
 from skin_lesions.images import FORMATS, MAX_PIXELS, UnreadableImageError, decode
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::DeprecationWarning")
+
 SIZE = 32
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not on thi
 
 
 @pytest.fixture(scope="module")
-def viz(demo_run) -> Iterator[str]:
+def viz(demo_run, tmp_path_factory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("viz") / "log"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -27,21 +29,21 @@ def viz(demo_run) -> Iterator[str]:
     server = subprocess.Popen(
         [*command, "--params", f"data_root={demo_run.data_root}"],
         cwd=demo_run.project,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(f"{url}/api/main", server)
+        _wait_for(f"{url}/api/main", server, log)
         yield url
     finally:
         server.terminate()
         server.wait(20)
 
 
-def _wait_for(url: str, server: subprocess.Popen) -> None:
+def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
     for _ in range(240):
-        assert server.poll() is None, "kedro viz ended"
+        assert server.poll() is None, log.read_text()
         try:
             urllib.request.urlopen(url).read()
         except OSError:

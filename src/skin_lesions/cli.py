@@ -1,6 +1,7 @@
 """``kedro run``, but what a user can mend is told in its own words, without a traceback."""
 
 import copy
+import errno
 import functools
 from typing import Any
 
@@ -21,19 +22,26 @@ def _told_plainly(command: Any) -> Any:
         try:
             return command(*args, **kwargs)
         except Exception as error:
-            told = _input_error_behind(error)
+            told = _in_plain_words(error)
             if told is None:
                 raise
-            raise click.ClickException(str(told)) from None
+            raise click.ClickException(told) from None
 
     return run
 
 
-def _input_error_behind(error: BaseException | None) -> InputError | None:
-    """Find the InputError that Kedro may have wrapped in errors of its own."""
-    while error is not None and not isinstance(error, InputError):
+def _in_plain_words(error: BaseException | None) -> str | None:
+    """Tell what the user can mend, which Kedro may have wrapped in errors of its own."""
+    while error is not None:
+        if isinstance(error, InputError):
+            return str(error)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return (
+                f"the disk is full ({error}). What is whole is kept: make room, or take another "
+                "place with --params data_root=/path, and run the same command again"
+            )
         error = error.__cause__
-    return error
+    return None
 
 
 run = copy.copy(kedro_run)

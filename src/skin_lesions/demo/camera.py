@@ -19,6 +19,7 @@ from skin_lesions.demo.canvas import (
     SIZE,
     SUPERSAMPLING,
     Image,
+    Rng,
     band,
     grid,
     noise,
@@ -30,15 +31,14 @@ from skin_lesions.demo.canvas import (
 from skin_lesions.demo.cast import Lesion, rng_of
 from skin_lesions.demo.skin import plain_skin
 
-PADDING = 40  # mirrored skin around the canvas, for views that turn beyond its corners
+PADDING = 60  # mirrored skin around the canvas, for views that turn beyond its corners
 DERMOSCOPY_SIZES = ((160, 120), (160, 120), (160, 120), (144, 144))
 PHOTOGRAPH_SIZES = ((150, 150), (180, 135), (132, 176), (160, 160), (192, 144))
 BLURRED_BACKGROUND = 0.3  # share of photographs
 
-VISIBILITY = (0.7, 1.0)  # from faint to as drawn
+VISIBILITY = (0.75, 1.1)  # of a lesion on its skin; 1 is as drawn
 
-Drawing = Callable[[Image, float, np.random.Generator], None]
-Rng = np.random.Generator
+Drawing = Callable[[Image, float, Rng], None]
 Size = tuple[int, int]
 
 
@@ -150,6 +150,7 @@ def _close_up(image: Image, number: int, of_lesion: Rng, rng: Rng) -> Image:
         picture *= rng.uniform(0.8, 1.2)
         if rng.random() < 0.5:
             picture = picture[:, ::-1]
+    _light(picture, rng)
     return picture
 
 

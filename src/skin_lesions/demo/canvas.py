@@ -21,6 +21,7 @@ SUPERSAMPLING = 3
 Field = NDArray[np.floating]
 Image = NDArray[np.float32]
 Colour = tuple[float, float, float]
+Rng = np.random.Generator
 
 
 @lru_cache(maxsize=1)
@@ -32,14 +33,14 @@ def grid() -> tuple[Field, Field]:
     return x, y
 
 
-def noise(rng: np.random.Generator, scale: float, stretch: float = 1.0) -> Field:
+def noise(rng: Rng, scale: float, stretch: float = 1.0) -> Field:
     """Return smooth noise, standard deviation about 0.6, with grains of that many pixels."""
     rows, columns = (max(2, round(SIZE / s)) + 1 for s in (scale, scale * stretch))
     grains = rng.standard_normal((rows, columns), dtype=np.float32)
     return np.asarray(Pillow.fromarray(grains).resize((SIZE, SIZE), Pillow.Resampling.BICUBIC))
 
 
-def clouds(rng: np.random.Generator, scale: float) -> Field:
+def clouds(rng: Rng, scale: float) -> Field:
     """Return noise of three scales, each half as coarse and half as strong as the one before."""
     return noise(rng, scale) + noise(rng, scale / 2) / 2 + noise(rng, scale / 4) / 4
 
@@ -55,7 +56,7 @@ def band(field: Field, centre: float, width: float) -> Field:
     return rise(np.abs(field - centre), width, 0)
 
 
-def lattice(rng: np.random.Generator, period: float, warp: float) -> Field:
+def lattice(rng: Rng, period: float, warp: float) -> Field:
     """Return a honeycomb: 1 in the middle of its cells, 0 where its lines meet, bent by ``warp``.
 
     Three plane waves at 60 degrees; the warp is in pixels.
@@ -70,7 +71,7 @@ def lattice(rng: np.random.Generator, period: float, warp: float) -> Field:
 
 
 def outline(
-    rng: np.random.Generator,
+    rng: Rng,
     radius: float,
     *,
     rough: float = 0.05,
@@ -167,9 +168,7 @@ def spots(
     return Spots(rho, lit, owner)
 
 
-def scattered(
-    rng: np.random.Generator, n: int, apart: float, within: Field | None = None
-) -> NDArray[np.float64]:
+def scattered(rng: Rng, n: int, apart: float, within: Field | None = None) -> NDArray[np.float64]:
     """Return up to n random places with a distance between them.
 
     Args:
@@ -180,8 +179,8 @@ def scattered(
     """
     free = rng.uniform(-MIDDLE, MIDDLE, (max(60, 12 * n), 2))
     if within is not None:
-        rows = np.round(free + MIDDLE).astype(int)
-        free = free[within[rows[:, 1], rows[:, 0]] > 0]
+        column, row = np.round(free + MIDDLE).astype(int).T
+        free = free[within[row, column] > 0]
     chosen: list[NDArray[np.float64]] = []
     while len(free) and len(chosen) < n:
         chosen.append(free[0])

@@ -22,6 +22,7 @@ FILES = {
     **{"NV": 150, "MEL": 80, "BCC": 64, "BKL": 56, "AK": 42, "SCC": 38, "VASC": 32, "DF": 30},
     **{"MKP": 44, "HFMD": 38, "HEALTHY": 36, "CHP": 34, "CWP": 32, "MSL": 32},
 }
+SECOND_LESION_SHARE = 1 / 8  # of the patients
 SHIPPED_SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 # How often one lesion after the other is shown, over and over.
 TIMES_SHOWN = {"dermoscopy": (1, 1, 2, 1, 1, 3, 1, 1, 4), "photograph": (1, 3, 1, 2, 1)}
@@ -114,13 +115,13 @@ def _shipped_splits(n: int) -> list[str]:
 
 
 def _lesions(diagnosis: Diagnosis, rng: np.random.Generator) -> Iterator[Lesion]:
-    """Go from patient to patient; one in eight has a second lesion (or photograph)."""
+    """Go from patient to patient; some have a second lesion (or photograph)."""
     start = rng.random()
     for number in count(1):
         tone = _tone((start + number * GOLDEN_RATIO) % 1)
         first = _patient(diagnosis, number, tone, rng)
         yield first
-        if rng.random() < 1 / 8:
+        if rng.random() < SECOND_LESION_SHARE:
             yield replace(first, key=f"{first.patient}_02", site=_site(diagnosis, rng))
 
 
@@ -152,17 +153,16 @@ def _site(diagnosis: Diagnosis, rng: np.random.Generator) -> str | None:
 
 
 def _truncate(cast: list[Picture], rng: np.random.Generator) -> list[Picture]:
-    """Mark files that break off; of lesions shown once, so that no good picture stands beside."""
-    codes = [picture.lesion.diagnosis.code for picture in cast]
-    often = [i for i, p in enumerate(cast) if codes[i] == "NV" and p.split == "train"]
-    for i in rng.choice(often, TRUNCATED, replace=False):
-        cast[i] = replace(cast[i], planted="truncated")
-    return cast
+    """Let some files break off: nevi to train on, of which there are enough."""
+    nevi = [i for i, p in enumerate(cast) if p.lesion.diagnosis.code == "NV" and p.split == "train"]
+    broken = set(rng.choice(nevi, TRUNCATED, replace=False))
+    return [replace(p, planted="truncated") if i in broken else p for i, p in enumerate(cast)]
 
 
 def _copies(cast: list[Picture], rng: np.random.Generator) -> list[Picture]:
     """Copy training files byte for byte: some into val or test, some beside themselves."""
-    whole = [p for p in cast if p.planted is None and p.split == "train"]
+    # First pictures only: no two copies of one lesion, which would get the same name.
+    whole = [p for p in cast if p.planted is None and p.split == "train" and p.number == 1]
     n = COPIES_ACROSS_SPLITS + COPIES_WITHIN_SPLIT
     splits = [("val", "test")[i % 2] for i in range(COPIES_ACROSS_SPLITS)]
     splits += ["train"] * COPIES_WITHIN_SPLIT
@@ -178,7 +178,7 @@ def _name_of_copy(original: Picture, cast: list[Picture]) -> str:
 
 
 def _under_other_labels(cast: list[Picture], rng: np.random.Generator) -> list[Picture]:
-    """Put copies of training files into the folder of a diagnosis that looks alike."""
+    """Put copies into the folder of a diagnosis that looks alike."""
     name_of = {diagnosis.code: diagnosis.name for diagnosis in DIAGNOSES}
     torn = []
     for true, given in OTHER_LABELS:

@@ -11,6 +11,7 @@ import numpy as np
 from skin_lesions.demo.canvas import (
     Colour,
     Image,
+    Rng,
     absorb,
     band,
     clouds,
@@ -45,7 +46,7 @@ from skin_lesions.demo.structures import (
     white_circles,
 )
 
-MIMIC_SHARE = 0.18  # of each diagnosis: lesions without what would tell them from another one
+MIMIC_SHARE = 0.15  # of each diagnosis: lesions without what would tell them from another one
 
 WAX: Colour = (0.68, 0.50, 0.31)
 MILIUM: Colour = (0.97, 0.93, 0.82)
@@ -57,8 +58,6 @@ LAGOONS: tuple[Colour, ...] = (
     (0.33, 0.12, 0.28),
     (0.16, 0.10, 0.19),
 )
-
-Rng = np.random.Generator
 
 
 def melanocytic_nevus(image: Image, tone: float, rng: Rng) -> None:
@@ -165,9 +164,8 @@ def actinic_keratosis(image: Image, tone: float, rng: Rng) -> None:
     flush(image, tone, area * rng.uniform(0.4, 0.9) * (0.4 + rise(cells, 0.6, 0.1)))
     if pigmented:
         absorb(image, MELANIN, area * (0.4 + 0.2 * clouds(rng, 22)))
-    follicles = (
-        area * rise(clouds(rng, 35), -0.8, 0.8) * (0.2 if pigmented else rng.uniform(0.4, 0.9))
-    )
+    follicles = area * rise(clouds(rng, 35), -0.8, 0.8) * rng.uniform(0.4, 0.9)
+    follicles *= 0.4 if pigmented else 1
     tint(image, on_skin(SCAR, tone), follicles * 0.45 * rise(cells, 0.4, 0.65))
     tint(image, on_skin(FOLLICLE, tone), follicles * 0.75 * rise(cells, 0.75, 0.95))
     scale(image, tone, rng, area)
@@ -192,11 +190,8 @@ def squamous_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
     mass = outline(rng, size, rough=0.14, aspect=0.8, centre=tuple(centre)) + 3 * clouds(rng, 9)
     white_circles(image, rng, np.minimum(depth - 8, -mass - 2), tone)
     crust = rise(mass, -2, 6)
-    tint(
-        image,
-        on_skin(KERATIN, tone),
-        crust * (rng.uniform(0.6, 0.9) + 0.2 * noise(rng, 5)).clip(0, 1),
-    )
+    thickness = (rng.uniform(0.6, 0.9) + 0.2 * noise(rng, 5)).clip(0, 1)
+    tint(image, on_skin(KERATIN, tone), crust * thickness)
     absorb(image, MELANIN, crust * rng.uniform(0.2, 0.8) * rise(noise(rng, 10), 0, 0.9))
     bumps(image, rng, mass, CRUST, n=int(rng.integers(0, 8)), size=(2, 5), strength=0.75)
 

@@ -13,6 +13,7 @@ from skin_lesions.demo.canvas import (
     Colour,
     Field,
     Image,
+    Rng,
     absorb,
     band,
     clouds,
@@ -37,9 +38,7 @@ PALM: Colour = (0.90, 0.70, 0.60)
 RIM: Colour = (0.55, 0.8, 0.85)
 CREASE: Colour = (0.5, 0.9, 0.9)
 
-MIMIC_SHARE = 0.18  # of each diagnosis: rashes that look like another one
-
-Rng = np.random.Generator
+MIMIC_SHARE = 0.15  # of each diagnosis: rashes that look like another one
 
 
 def healthy(image: Image, tone: float, rng: Rng) -> None:
@@ -66,15 +65,14 @@ def monkeypox(image: Image, tone: float, rng: Rng) -> None:
     """
     young = rng.random() < MIMIC_SHARE
     places = scattered(rng, int(rng.integers(3, 13)) + 6 * young, 18 if young else 28)
-    radii = (rng.uniform(5, 7) if young else rng.uniform(7, 12)) * rng.uniform(
-        0.75, 1.25, len(places)
-    )
+    size = rng.uniform(5, 7) if young else rng.uniform(8, 13)
+    radii = size * rng.uniform(0.75, 1.25, len(places))
     rho, lit, owner = spots(places, radii, reach=2.4, wobble=0.12 * noise(rng, 8))
     flush(image, tone, rng.uniform(0.3, 0.9) * rise(rho, 2.2, 0.8))
     dome = rise(rho, 1.1, 0.75)
-    ripe = rng.uniform(0.15, 0.75) * rng.uniform(0.8, 1.2, len(places)).astype(np.float32)
+    ripe = rng.uniform(0.25, 0.8) * rng.uniform(0.8, 1.2, len(places)).astype(np.float32)
     tint(image, on_skin(PUS, tone), dome * ripe[owner] * (1 + 0.2 * noise(rng, 4)))
-    absorb(image, RIM, rng.uniform(0.2, 0.8) * band(rho, 1.1, 0.4))
+    absorb(image, RIM, rng.uniform(0.3, 0.8) * band(rho, 1.1, 0.4))
     shade(image, (0.25 * lit + 0.1) * dome)
     shade(image, 0.35 * rise(lit, 0.35, 0.6) * rise(rho, 0.8, 0.6))
     dimple = rise(rho, rng.uniform(0.4, 0.55), 0.15)
@@ -87,8 +85,8 @@ def chickenpox(image: Image, tone: float, rng: Rng) -> None:
     In some they are few and large, like monkeypox.
     """
     few = rng.random() < MIMIC_SHARE
-    places = scattered(rng, int(rng.integers(16, 55)) // (3 if few else 1), rng.uniform(10, 13))
-    radii = rng.uniform(2.4, 5, len(places)) * (1.6 if few else 1)
+    places = scattered(rng, int(rng.integers(16, 55)) // (2 if few else 1), rng.uniform(10, 13))
+    radii = rng.uniform(2.4, 5, len(places)) * (1.4 if few else 1)
     rho, lit, owner = spots(places, radii, reach=2.6, wobble=0.15 * noise(rng, 6))
     stage = rng.choice(4, len(places), p=rng.dirichlet((4, 3, 5, 3)))
     strength = rng.uniform(0.3, 1.2, len(places)).astype(np.float32)
@@ -112,15 +110,12 @@ def cowpox(image: Image, tone: float, rng: Rng) -> None:
         flush(image, tone, rng.uniform(0.4, 1.1) * rise(depth + 5 * clouds(rng, 25), -42, 4))
         ragged = depth + 2 * clouds(rng, 9)
         rim = band(ragged, -1, 0.4 * radius)
-        tint(
-            image,
-            on_skin(PUS, tone),
-            rng.uniform(0.2, 0.5) * (rise(depth, -5, 2) if young else rim),
-        )
+        swollen = rise(depth, -5, 2) if young else rim
+        tint(image, on_skin(PUS, tone), rng.uniform(0.2, 0.5) * swollen)
         _relief(image, depth, centre, 0.3 * rim)
         tint(image, GRANULATION, 0.7 * rise(ragged, 0.1 * radius, 0.35 * radius))
         scab = rise(ragged, rng.uniform(0.15, 0.4) * radius, rng.uniform(0.45, 0.7) * radius)
-        tint(image, ESCHAR, (0.4 if young else rng.uniform(0.6, 0.95)) * scab)
+        tint(image, ESCHAR, (0.4 if young else rng.uniform(0.75, 0.95)) * scab)
         tint(image, SCAB, 0.6 * scab * rise(clouds(rng, 8), 0.1, 0.9))
 
 

@@ -2,7 +2,18 @@
 
 import numpy as np
 
-from skin_lesions.demo.canvas import SIZE, Colour, Field, Image, absorb, lattice, noise, rise, shade
+from skin_lesions.demo.canvas import (
+    SIZE,
+    Colour,
+    Field,
+    Image,
+    Rng,
+    absorb,
+    lattice,
+    noise,
+    rise,
+    shade,
+)
 
 # Fitzpatrick I to VI.
 TONES = np.array(
@@ -26,7 +37,7 @@ def skin_colour(tone: float) -> Colour:
     return red, green, blue
 
 
-def plain_skin(rng: np.random.Generator, tone: float, *, relief: float = 0.02) -> Image:
+def plain_skin(rng: Rng, tone: float, *, relief: float = 0.02) -> Image:
     """Return healthy skin: uneven in pigment and blood, with pores and the fine mesh of its lines."""
     image = np.empty((SIZE, SIZE, 3), np.float32)
     image[:] = skin_colour(tone)

@@ -11,6 +11,7 @@ from skin_lesions.demo.canvas import (
     Colour,
     Field,
     Image,
+    Rng,
     absorb,
     band,
     clouds,
@@ -32,7 +33,6 @@ SCAR: Colour = (0.93, 0.86, 0.83)
 KERATIN: Colour = (0.93, 0.85, 0.62)
 CRUST: Colour = (0.38, 0.14, 0.07)
 
-Rng = np.random.Generator
 Brush = ImageDraw.ImageDraw
 Points = NDArray[np.floating]
 
@@ -54,8 +54,8 @@ def blotch(image: Image, rng: Rng, radius: float, body: Field, *, amount: float)
     """A dark structureless blotch, off the centre."""
     angle = rng.uniform(0, 2 * np.pi)
     centre = 0.5 * radius * np.cos(angle), 0.5 * radius * np.sin(angle)
-    blotch = outline(rng, radius * rng.uniform(0.3, 0.5), rough=0.2, aspect=0.7, centre=centre)
-    absorb(image, MELANIN, amount * body * rise(blotch + 2 * noise(rng, 9), -3, 5))
+    spot = outline(rng, radius * rng.uniform(0.3, 0.5), rough=0.2, aspect=0.7, centre=centre)
+    absorb(image, MELANIN, amount * body * rise(spot + 2 * noise(rng, 9), -3, 5))
 
 
 def veil(image: Image, tone: float, rng: Rng, depth: Field) -> None:
@@ -119,8 +119,8 @@ def nests(image: Image, rng: Rng, depth: Field) -> None:
 def ulcer(image: Image, rng: Rng, radius: float) -> None:
     """A raw, crusted spot."""
     centre = tuple(rng.normal(0, radius * 0.2, 2))
-    ulcer = outline(rng, radius * rng.uniform(0.15, 0.3), rough=0.15, centre=centre)
-    where = rise(ulcer + 2 * noise(rng, 6), -2, 3)
+    edge = outline(rng, radius * rng.uniform(0.15, 0.3), rough=0.15, centre=centre)
+    where = rise(edge + 2 * noise(rng, 6), -2, 3)
     tint(image, (0.66, 0.2, 0.15), 0.85 * where)
     tint(image, CRUST, 0.8 * where * rise(noise(rng, 6), -0.1, 0.5))
 

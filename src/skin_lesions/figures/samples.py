@@ -25,6 +25,8 @@ from skin_lesions.figures.style import (
 )
 
 _WIDTH, _USED = 10.0, 9.88  # inches: of the sheet; without its margins
+_HEIGHT = 7.8  # inches, below the title: with it the sheet comes close to 4:3
+_SMALLEST = 0.35  # inches, edge of an image
 _NAME, _GAP = 0.27, 0.2  # inches: line of a class name; space between classes
 # What may tell that two images show one lesion or person, the surest first.
 _GROUPS = ("group_id", "patient_id", "lesion_id", "name_key")
@@ -40,14 +42,22 @@ class _Layout:
     rows: int
 
     @property
-    def edge(self) -> float:
-        """Edge of an image's square, inches."""
-        return (_USED - (self.columns - 1) * _GAP) / (self.columns * self.across)
-
-    @property
     def block(self) -> tuple[float, float]:
         """Width and height of a class's block, with the space around it, inches."""
-        return self.across * self.edge + _GAP, self.down * self.edge + _NAME + _GAP / 2
+        width = (_USED + _GAP) / self.columns
+        return width, self.down * self.edge + _NAME + _GAP / 2
+
+    @property
+    def edge(self) -> float:
+        """Edge of an image's square, inches: what width and height of the sheet allow."""
+        wide = ((_USED + _GAP) / self.columns - _GAP) / self.across
+        high = (_HEIGHT / self.rows - _NAME - _GAP / 2) / self.down
+        return min(wide, max(high, _SMALLEST))
+
+    @property
+    def too_high(self) -> float:
+        """Return what the smallest edge lets the sheet be too high, inches."""
+        return max(0.0, self.rows * self.block[1] - _HEIGHT)
 
 
 def sample_sheet(
@@ -99,21 +109,18 @@ def chosen_images(image_table: pd.DataFrame, per_class: int) -> pd.DataFrame:
 
 
 def _best_layout(labels: list[str], per_class: int) -> _Layout:
-    """Choose the layout whose sheet comes closest to 4:3 and in which every name has room."""
-    names = [f"{class_name(label)} (00,000)" for label in labels]
-    room = name_width(names) + _GAP
+    """Choose the layout with the largest images in which every name has room."""
+    room = name_width([f"{class_name(label)} (00,000)" for label in labels]) + _GAP
 
-    def cost(layout: _Layout) -> float:
-        width, height = layout.block
-        aspect = math.log(_WIDTH / (layout.rows * height) * 3 / 4)
-        empty = layout.across * layout.down - per_class
-        return abs(aspect) + 0.1 * empty + (10.0 if width < room else 0.0)
+    def merit(layout: _Layout) -> float:
+        cramped = layout.columns > 1 and layout.block[0] < room
+        return layout.edge - 0.1 * layout.too_high - 10.0 * cramped
 
     layouts = [
         _Layout(columns, across, math.ceil(per_class / across), math.ceil(len(labels) / columns))
         for columns, across in product(range(1, len(labels) + 1), range(1, per_class + 1))
     ]
-    return min(layouts, key=cost)
+    return max(layouts, key=merit)
 
 
 def _write_name(axes: Axes, corner: tuple[float, float], label: str, number: int) -> None:

@@ -120,8 +120,9 @@ def class_counts(image_table: pd.DataFrame) -> str:
 def samples(image_table: pd.DataFrame, per_class: int | None = None) -> str:
     """Tell what the sheet shows, and which classes have too few images to fill it."""
     images = image_table.groupby("label")["image_id"].nunique()
-    if per_class is None:
-        return f"Some images of each of the {len(images)} classes"
+    if per_class is None or per_class == 1:
+        what = "Some images" if per_class is None else "One image"
+        return f"{what} of each of the {len(images)} classes"
     few = images[images < per_class]
     start = f"{per_class} different images of each of the {len(images)} classes"
     if few.empty:
