@@ -154,7 +154,9 @@ def test_several_pictures_in_one_file_are_refused(kind):
 
 def test_a_phones_jpeg_with_a_preview_behind_it_shows_the_first_picture():
     preview = corners(24, 16).transpose(Image.Transpose.ROTATE_180)
-    decoded = assert_shows_corners(encoded(corners(), "MPO", save_all=True, append_images=[preview]))
+    decoded = assert_shows_corners(
+        encoded(corners(), "MPO", save_all=True, append_images=[preview])
+    )
     assert (decoded.width, decoded.height, decoded.format) == (48, 32, "MPO")
 
 

@@ -46,7 +46,8 @@ from skin_lesions.demo.structures import (
     white_circles,
 )
 
-MIMIC_SHARE = 0.15  # of each diagnosis: lesions without what would tell them from another one
+ATYPICAL_SHARE = 0.3  # of nevi, and of melanomas: those that look like each other
+MIMIC_SHARE = 0.15  # of each other diagnosis: lesions without what would tell them from another
 
 WAX: Colour = (0.68, 0.50, 0.31)
 MILIUM: Colour = (0.97, 0.93, 0.82)
@@ -65,9 +66,9 @@ def melanocytic_nevus(image: Image, tone: float, rng: Rng) -> None:
 
     Some are atypical: uneven in shape and colour, like an early melanoma.
     """
-    atypical = rng.random() < MIMIC_SHARE
+    atypical = rng.random() < ATYPICAL_SHARE
     radius = rng.uniform(32, 56)
-    rough = rng.uniform(0.08, 0.13) if atypical else rng.uniform(0.01, 0.05)
+    rough = rng.uniform(0.07, 0.12) if atypical else rng.uniform(0.01, 0.05)
     depth = outline(rng, radius, rough=rough, aspect=rng.uniform(0.75, 1)) + noise(rng, 12)
     body = rise(depth, -6, radius * rng.uniform(0.2, 0.5))
     pigment = rng.uniform(0.5, 1.15) * body * (1 + 0.15 * clouds(rng, 20))
@@ -77,6 +78,8 @@ def melanocytic_nevus(image: Image, tone: float, rng: Rng) -> None:
         pigment += 0.5 * rise(depth, radius * 0.35, radius * 0.9)
     flush(image, tone, 0.2 * body)
     absorb(image, MELANIN, pigment)
+    if atypical:
+        blotch(image, rng, radius, body, amount=rng.uniform(0.1, 0.8))
     pattern = rng.choice(3, p=(0.5, 0.35, 0.15))
     if pattern == 0:
         network(image, rng, rise(depth, -4, 10), period=rng.uniform(6, 8.5), warp=3)
@@ -89,9 +92,9 @@ def melanoma(image: Image, tone: float, rng: Rng) -> None:
 
     Some are early: small, brown, with little more than an uneven network, like an atypical nevus.
     """
-    early = rng.random() < MIMIC_SHARE
+    early = rng.random() < ATYPICAL_SHARE
     radius = rng.uniform(32, 48) if early else rng.uniform(42, 60)
-    rough = rng.uniform(0.07, 0.11) if early else rng.uniform(0.1, 0.17)
+    rough = rng.uniform(0.07, 0.12) if early else rng.uniform(0.1, 0.17)
     depth = outline(rng, radius, rough=rough, aspect=rng.uniform(0.6, 0.9)) + 2 * clouds(rng, 14)
     body = rise(depth, -4, 8)
     flush(image, tone, 0.25 * body)

@@ -25,7 +25,7 @@ from skin_lesions.figures.style import (
 )
 
 _WIDTH, _USED = 10.0, 9.88  # inches: of the sheet; without its margins
-_HEIGHT = 7.8  # inches, below the title: with it the sheet comes close to 4:3
+_HEIGHT = 8.2  # inches, below the title: with it the sheet comes close to 4:3
 _SMALLEST = 0.35  # inches, edge of an image
 _NAME, _GAP = 0.27, 0.2  # inches: line of a class name; space between classes
 # What may tell that two images show one lesion or person, the surest first.

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from skin_lesions.figures import titles
-from skin_lesions.figures.style import BLUE, GREY, INK, ORANGE, SMALL, percent_axis, sheet
+from skin_lesions.figures.style import BLUE, GREY, INK, ORANGE, percent_axis, sheet
 
 _LINES = {
     "train_loss": ("training", GREY, "o"),
@@ -48,19 +48,8 @@ def loss_curves(training_history: pd.DataFrame, metrics: dict[str, Any]) -> Figu
 def _draw(axes: Axes, history: pd.DataFrame, columns: list[str]) -> None:
     many = len(history) > 30
     best = history[history["best"]].iloc[0]
-    early = best["epoch"] <= (len(history) + 1) / 2
-    axes.axvline(best["epoch"], color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
-    axes.annotate(
-        f"kept: epoch {int(best['epoch'])}",
-        (best["epoch"], 0.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(4 if early else -4, 3),
-        textcoords="offset points",
-        ha="left" if early else "right",
-        va="bottom",
-        fontsize=SMALL,
-        color=INK,
-    )
+    kept = f"kept: epoch {int(best['epoch'])}"
+    axes.axvline(best["epoch"], color=INK, linewidth=1, linestyle=(0, (1, 2)), label=kept)
     for column in columns:
         name, colour, marker = _LINES[column]
         (line,) = axes.plot(history["epoch"], history[column], color=colour, label=name)

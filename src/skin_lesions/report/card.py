@@ -74,6 +74,7 @@ def _template() -> Any:
         "mds": lambda items: ", ".join(markdown_text(item) for item in items),
         "code": markdown_code,
         "count": lambda number: f"{number:,}",
+        "counted": wording.counted,
         "plain": wording.plain,
         "decimal": wording.decimal,
         "percent": wording.percent,

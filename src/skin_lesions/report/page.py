@@ -90,6 +90,7 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.filters["count"] = lambda number: f"{number:,}"
+    environment.filters["counted"] = wording.counted
     return environment.get_template("page.jinja")
 
 

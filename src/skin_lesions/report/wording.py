@@ -173,11 +173,20 @@ def load_versions(metrics: Mapping[str, Any]) -> str:
     return ",".join(f"{name}:{made_from[f'{name}_version']}" for name in names)
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun.
+
+    >>> counted(1, "file"), counted(2000, "class", "classes")
+    ('1 file', '2,000 classes')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def duration(seconds: float) -> str:
     """Write a duration in its two largest units.
 
     >>> duration(41.2), duration(332), duration(7300)
-    ('41 s', '5 min 32 s', '2 h 2 min')
+    ('41 s', '5 min 32 s', '2 h 1 min')
     """
     whole = round(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60

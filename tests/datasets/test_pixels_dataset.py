@@ -1,0 +1,36 @@
+import json
+
+import numpy as np
+import pandas as pd
+from factories import jpeg
+
+from skin_lesions.datasets import PixelsDataset
+from skin_lesions.images import decode
+from skin_lesions.pixels import Decoding
+from skin_lesions.raw_images import ObjectStore, RawImages
+
+
+def raw_images(folder, seeds):
+    store = ObjectStore(folder)
+    ids = [store.put(jpeg(seed))[0] for seed in seeds]
+    return RawImages(pd.DataFrame({"image_id": ids}), store)
+
+
+def test_saving_decodes_and_loading_opens(tmp_path):
+    dataset = PixelsDataset(filepath=str(tmp_path / "pixels"))
+    assert not dataset.exists()
+    images = raw_images(tmp_path / "objects", range(3))
+    dataset.save(Decoding(images, 16))
+    assert dataset.exists()
+    for seed, image_id in enumerate(images.image_ids):
+        expected = decode(jpeg(seed), 16).pixels
+        np.testing.assert_array_equal(dataset.load().at(16)[image_id], expected)
+
+
+def test_older_images_stay_when_others_are_saved(tmp_path):
+    dataset = PixelsDataset(filepath=str(tmp_path / "pixels"))
+    old, new = (raw_images(tmp_path / "objects", seeds) for seeds in ([1, 2], [2, 3]))
+    dataset.save(Decoding(old, 16))
+    dataset.save(Decoding(new, 16))
+    assert dataset.load().at(16).rows([*old.image_ids, *new.image_ids]).tolist() == [0, 1, 1, 2]
+    assert json.loads(dataset.preview()) == {"images": {"16px-v1": 3}}

@@ -1,0 +1,29 @@
+import pytest
+
+from skin_lesions.files import written_beside
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    with written_beside(path) as partial:
+        partial.write_text("half")
+        assert partial.suffix == ".csv"
+        assert not path.exists()
+    assert path.read_text() == "half"
+
+
+def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(OSError, match="No space"), written_beside(path) as partial:
+        partial.write_text("ne")
+        raise OSError(28, "No space left on device")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_longest_name_that_a_folder_takes_can_be_written(tmp_path):
+    path = tmp_path / f"{'n' * 251}.csv"
+    with written_beside(path) as partial:
+        partial.write_text("x")
+    assert path.exists()

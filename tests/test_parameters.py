@@ -1,0 +1,123 @@
+import copy
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from skin_lesions.errors import InputError
+from skin_lesions.parameters import check_parameters
+
+FOLDER = Path(__file__).parents[1] / "conf" / "base" / "parameters"
+BASE = OmegaConf.to_container(OmegaConf.merge(*map(OmegaConf.load, sorted(FOLDER.glob("*.yml")))))
+
+
+def changed(**values):
+    parameters = copy.deepcopy(BASE)
+    for path, value in values.items():
+        *groups, last = path.split("__")
+        place = parameters
+        for group in groups:
+            place = place[group]
+        place[last] = value
+    return parameters
+
+
+def told(**values):
+    with pytest.raises(InputError) as refused:
+        check_parameters(changed(**values))
+    return str(refused.value).splitlines()[1:-1]
+
+
+def test_the_parameters_that_ship_are_good():
+    check_parameters(BASE)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("train__epochs", 0, "train.epochs: must be at least 1, got 0"),
+        ("train__epochs", "many", "train.epochs: must be a whole number, got 'many'"),
+        ("train__epochs", 2.5, "train.epochs: must be a whole number, got 2.5"),
+        ("train__epochs", True, "train.epochs: can't be true or false, got True"),
+        ("train__epochs", None, "train.epochs: must be a whole number, got None"),
+        ("train__learning_rate", 0, "train.learning_rate: must be more than 0.0, got 0"),
+        ("train__learning_rate", "fast", "train.learning_rate: must be a number, got 'fast'"),
+        (
+            "train__weight_decay",
+            float("nan"),
+            "train.weight_decay: must be a finite number, got nan",
+        ),
+        ("train__warmup_share", 1, "train.warmup_share: must be less than 1.0, got 1"),
+        ("train__mixed_precision", 7, "train.mixed_precision: must be true or false, got 7"),
+        (
+            "train__optimizer",
+            "sgd",
+            "train.optimizer: must be 'adamw' or 'adam', got 'sgd'",
+        ),
+        (
+            "ingest__pixel_size",
+            4096,
+            "ingest.pixel_size: must be at most 1024, got 4096",
+        ),
+        ("source__folder", ["a"], "source.folder: must be a text, got ['a']"),
+        ("train__epoch", 3, "train.epoch: no such parameter; did you mean epochs?"),
+        (
+            "source__kaggle__versoin",
+            1,
+            "source.kaggle.versoin: no such parameter; did you mean version?",
+        ),
+        ("audit__zzz", 1, "audit.zzz: no such parameter; there are examples"),
+        ("trian", {"epochs": 1}, "trian: no such group; did you mean train?"),
+        ("train", 5, "train: must be a group of parameters, got 5"),
+        ("train", None, "train: must be a group of parameters, got None"),
+        ("source__kaggle", None, "source.kaggle: must be a group of parameters, got None"),
+        (
+            "split__shares__train",
+            0.9,
+            "split.shares: train, val and test must sum to 1, they sum to 1.2",
+        ),
+    ],
+)
+def test_a_bad_value_is_told_with_its_name_what_is_right_and_what_came(path, value, words):
+    assert told(**{path: value}) == [f"  {words}"]
+
+
+def test_all_problems_are_told_at_once():
+    problems = told(trian={}, train__epochs=0, ingest=5, split__seed=-1, report__colour="red")
+    assert [line.split(":")[0].strip() for line in problems] == [
+        "trian",
+        "ingest",
+        "split.seed",
+        "train.epochs",
+        "report.colour",
+    ]
+
+
+def test_a_missing_parameter_is_named():
+    parameters = copy.deepcopy(BASE)
+    del parameters["train"]["epochs"]
+    with pytest.raises(InputError, match=r"train\.epochs: is missing"):
+        check_parameters(parameters)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"train__image_size": 512}, "set ingest.pixel_size to 512 or more"),
+        ({"source__kind": "demo", "source__folder": "/x"}, "set source.kind=folder"),
+        ({"source__label_column": "dx"}, "source.metadata, which is not set"),
+        ({"source__metadata_key": "id"}, "source.metadata, which is not set"),
+    ],
+)
+def test_values_that_contradict_each_other_are_told(values, words):
+    (problem,) = told(**values)
+    assert words in problem
+
+
+def test_numbers_in_quotes_are_numbers():
+    check_parameters(changed(train__image_size="96", ingest__pixel_size="128"))
+    assert "128 or more" in told(train__image_size="128", ingest__pixel_size="96")[0]
+
+
+def test_a_folder_named_by_a_number_is_text():
+    check_parameters(changed(source__kind="folder", source__folder=2019))
