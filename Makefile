@@ -1,6 +1,8 @@
 # make run    set up, then the whole way on generated images
 # make test   set up, then every check
 # make viz    the pipelines as a graph, in a browser
+# make soak   the long checks: many kills, long fuzzing (about 20 minutes)
+# make bench  how fast it is; prints and keeps benchmarks/results/
 # make clean  remove what the others made
 
 PYTHON ?= python3
@@ -10,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := run
-.PHONY: run test viz clean lock
+.PHONY: run test soak bench viz clean lock
 
 run: $(VENV)/.installed
 	$(BIN)/kedro run
@@ -24,6 +26,15 @@ test: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+
+soak: $(VENV)/.installed-dev
+	SOAK_KILLS=20 SOAK_SECONDS=300 $(BIN)/python -m pytest -q -rA -k "many_kills or fuzz" | tee docs/results/soak.txt
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/demo.py
+	$(BIN)/python benchmarks/leak.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* .viz

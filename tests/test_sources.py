@@ -33,10 +33,10 @@ def test_class_folders_need_no_split_folders(tmp_path, prefix):
     assert rows(tmp_path, names) == [(names[0], "mel", None), (names[1], "nv", None)]
 
 
-def test_a_readme_beside_the_class_folders_hides_no_wrapper(tmp_path, caplog):
-    names = ["README.md", "archive/LICENSE", "archive/mel/1.jpg", "archive/nv/2.jpg"]
+def test_what_lies_beside_the_class_folders_hides_no_wrapper(tmp_path, caplog):
+    names = ["README", "cover.jpg", "archive/LICENSE", "archive/mel/1.jpg", "archive/nv/2.jpg"]
     assert [row[1] for row in rows(tmp_path, names)] == ["mel", "nv"]
-    assert "2 files lie outside class folders and are left out" in caplog.text
+    assert "3 files lie outside class folders and are left out" in caplog.text
 
 
 def test_folders_below_a_class_belong_to_the_class(tmp_path):

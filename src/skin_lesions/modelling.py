@@ -14,7 +14,7 @@ from skin_lesions.batches import labelled_images
 from skin_lesions.calibration import fit_temperature, probabilities
 from skin_lesions.devices import choose_device, describe
 from skin_lesions.inference import predict_logits
-from skin_lesions.models import FORMAT, network_of
+from skin_lesions.model_file import FORMAT, network_of
 from skin_lesions.parameters import TrainRecipe
 from skin_lesions.pixels import PixelStore
 from skin_lesions.preprocessing import Preprocessing

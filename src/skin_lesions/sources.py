@@ -164,7 +164,9 @@ def _leads_back(where: str, name: str) -> bool:
 
 
 def _is_same_file(path: Path, metadata: Path | None) -> bool:
-    return metadata is not None and path.name == metadata.name and path.samefile(metadata)
+    if metadata is None or path.name != metadata.name:
+        return False
+    return path.resolve() == metadata.resolve()
 
 
 def _as_text(name: str) -> str:
@@ -245,8 +247,10 @@ def _looks_like_image(file: str) -> bool:
 def _depth_of_wrappers(files: Sequence[str]) -> int:
     """Count the folders that merely wrap the class folders, as unpacked archives do."""
     paths = [PurePosixPath(file).parts for file in files]
-    shared = 0
-    # Each class folder holds a file, so at least two parts stay.
-    while len({path[shared] for path in paths}) == 1 and all(len(p) > shared + 2 for p in paths):
-        shared += 1
-    return shared
+    depth = 0
+    while True:
+        below = [path[depth:] for path in paths if len(path) > depth + 1]  # the rest has no class
+        is_one_folder = len({path[0] for path in below}) == 1
+        if not is_one_folder or any(len(path) == 2 for path in below):  # a file: it is the class
+            return depth
+        depth += 1

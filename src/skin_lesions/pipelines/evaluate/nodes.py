@@ -20,7 +20,7 @@ def predict(
 ) -> pd.DataFrame:
     """Predict the validation and test images, if model, split and images belong together."""
     from skin_lesions import modelling  # noqa: PLC0415
-    from skin_lesions.models import refuse_foreign  # noqa: PLC0415
+    from skin_lesions.model_file import refuse_foreign  # noqa: PLC0415
 
     refuse_foreign(model, split_table, image_table, raw_images.table)
     predictions = modelling.predict(

@@ -6,7 +6,7 @@ import torch
 
 from skin_lesions.errors import InputError
 from skin_lesions.fingerprints import data_fingerprint, split_fingerprint
-from skin_lesions.models import describe_model, load_model, network_of, refuse_foreign
+from skin_lesions.model_file import describe_model, load_model, network_of, refuse_foreign
 from skin_lesions.networks import build_network
 
 
