@@ -6,7 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# Claims are about results; how long an example takes on a busy machine says nothing.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Before kedro is imported anywhere: no test asks the network for anything.
 os.environ["DO_NOT_TRACK"] = "1"

@@ -71,6 +71,37 @@ def test_as_shipped_keeps_every_file_where_it_was_copies_and_conflicts_included(
     assert kept["leaked"].tolist() == [False, False, False, False, True, False]
 
 
+def test_repaired_keeps_the_shipped_test_and_takes_what_leaks_into_it_from_train_and_val():
+    table, groups = images(
+        ["nv", "mel", "nv", "mel", "nv", "mel", "nv", "mel", "nv"],
+        shipped=["train", "train", "train", "val", "val", "test", "test", "test", "val"],
+        ids=[*(c * 64 for c in "abcdefgfh")],
+        groups=[0, 1, 2, 3, 0, 4, 2, 4, 4],
+    )
+    kept = split_images(table, groups, policy("repaired"))
+    # 2 leaks into the test and leaves; 4 shares a group with train and joins it; 7 is a copy of 5
+    # in the test; 8 is a val image of a test group.
+    assert dict(zip(kept["file"], kept["split"], strict=True)) == {
+        "0000.jpg": "train",
+        "0001.jpg": "train",
+        "0003.jpg": "val",
+        "0004.jpg": "train",
+        "0005.jpg": "test",
+        "0006.jpg": "test",
+    }
+
+
+def test_of_two_copies_the_tests_own_stays_in_the_repaired_split():
+    table, groups = images(
+        ["nv", "mel", "nv", "mel", "nv"],
+        shipped=["train", "train", "train", "val", "test"],
+        ids=[*(c * 64 for c in "abcda")],
+        groups=[0, 1, 2, 3, 0],
+    )
+    kept = split_images(table, groups, policy("repaired"))
+    assert kept.loc[kept["image_id"] == "a" * 64, "file"].tolist() == ["0004.jpg"]
+
+
 def test_without_a_shipped_val_one_is_cut_from_train_by_groups():
     n = 60
     table, groups = images(
@@ -150,6 +181,39 @@ def test_shares_are_met_as_closely_as_the_largest_group_allows(sizes, seed):
     counts = cut_by_group(table, SHARES, seed).value_counts()
     for name, share in SHARES.items():
         assert abs(counts.get(name, 0) - share * len(table)) <= max(sizes)
+
+
+shipped_rows = st.lists(
+    st.tuples(
+        st.integers(0, 12),
+        st.sampled_from(["nv", "mel"]),
+        st.sampled_from(["train", "val", "test"]),
+        st.integers(0, 25),
+    ),
+    min_size=8,
+    max_size=60,
+)
+
+
+@given(rows=shipped_rows)
+def test_a_repaired_split_has_a_clean_subset_of_the_shipped_test(rows):
+    groups_of_image = {image: group for group, _, _, image in rows}  # equal bytes: one group
+    table, groups = images(
+        [label for _, label, _, _ in rows],
+        groups=[groups_of_image[image] for *_, image in rows],
+        shipped=[split for _, _, split, _ in rows],
+        ids=[f"{image:064x}" for *_, image in rows],
+    )
+    try:
+        kept = split_images(table, groups, policy("repaired"))
+    except InputError:
+        return  # nothing left to divide, which other tests look at
+    assert kept.groupby("group_id")["split"].nunique().eq(1).all()
+    assert not kept["image_id"].duplicated().any()
+    assert (kept["split"].eq("test") == kept["shipped_split"].eq("test")).all()
+    usable = table[table.groupby("image_id")["label"].transform("nunique") == 1]
+    tested = set(usable.loc[usable["shipped_split"] == "test", "image_id"])
+    assert set(kept.loc[kept["split"] == "test", "image_id"]) == tested
 
 
 @given(rows=rows, seed=st.integers(0, 9))

@@ -94,7 +94,7 @@ class Shares(Group):
 class Split(Group):
     """How images are divided into train, val and test."""
 
-    policy: Literal["grouped", "as_shipped"]
+    policy: Literal["grouped", "repaired", "as_shipped"]
     shares: Shares
     seed: Seed
 

@@ -19,8 +19,11 @@ def split_images(
     """Give every usable image its split, under ``split.policy``.
 
     ``grouped`` keeps one row per image_id, leaves out images that stand under two labels, and puts
-    no group into two splits. ``as_shipped`` keeps every file where the source put it; a missing
-    val is cut from train, by groups.
+    no group into two splits. ``as_shipped`` keeps every file where the source put it. ``repaired``
+    keeps the shipped test, so that numbers stay comparable with published ones: each of its images
+    once, without those that stand under two labels; whatever shares a group with it leaves train and
+    val, and what shares one with train leaves val for train. Where the source has no val, one is cut
+    from train, by groups.
 
     Args:
         image_table: One row per readable file; columns file, image_id, label, shipped_split.
@@ -43,7 +46,8 @@ def split_images(
             "anew with: kedro run --pipelines audit,preprocess (same --env and --params)"
         )
     table = table.assign(leaked=leaked_tests(table)).reset_index(drop=True)
-    divided = _grouped(table, split) if split.policy == "grouped" else _as_shipped(table, split)
+    divide = {"grouped": _grouped, "as_shipped": _as_shipped, "repaired": _repaired}[split.policy]
+    divided = divide(table, split)
     _refuse_unusable(divided)
     return divided[COLUMNS].reset_index(drop=True)
 
@@ -89,28 +93,55 @@ def under_two_labels(image_table: pd.DataFrame) -> pd.Series:
     return image_table.groupby("image_id")["label"].transform("nunique") > 1
 
 
-def _grouped(table: pd.DataFrame, split: Split) -> pd.DataFrame:
+def _usable(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep each image once, and none that stands under two labels."""
     kept = table[~under_two_labels(table)].drop_duplicates("image_id")
     if kept.empty:
         raise InputError("no image is left: all stand under two labels")
+    return kept
+
+
+def _grouped(table: pd.DataFrame, split: Split) -> pd.DataFrame:
+    kept = _usable(table)
     return kept.assign(split=cut_by_group(kept, split.shares.model_dump(), split.seed))
 
 
 def _as_shipped(table: pd.DataFrame, split: Split) -> pd.DataFrame:
-    shipped = set(table["shipped_split"].dropna())
-    absent = {"train", "test"} - shipped
+    _refuse_without_shipped_test(table, split)
+    return _with_val(table.assign(split=table["shipped_split"]), split)
+
+
+def _repaired(table: pd.DataFrame, split: Split) -> pd.DataFrame:
+    _refuse_without_shipped_test(table, split)
+    # The test's own row first, so that of two copies it is the test's that stays.
+    by_split = table.sort_values("shipped_split", key=lambda split: split != "test", kind="stable")
+    kept = _usable(by_split)
+    tested = kept.loc[kept["shipped_split"] == "test", "group_id"]
+    kept = kept[kept["shipped_split"].eq("test") | ~kept["group_id"].isin(tested)]
+    learned = kept.loc[kept["shipped_split"] == "train", "group_id"]
+    moves = kept["shipped_split"].eq("val") & kept["group_id"].isin(learned)
+    divided = kept.assign(split=kept["shipped_split"].mask(moves, "train"))
+    return _with_val(divided.sort_values("file"), split)
+
+
+def _with_val(divided: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """Cut a val from train where the source has none."""
+    if "val" in set(divided["split"]):
+        return divided
+    train = divided[divided["split"] == "train"]
+    val_share = split.shares.val / (split.shares.train + split.shares.val)
+    shares = {"train": 1 - val_share, "val": val_share}
+    cut = cut_by_group(train, shares, split.seed)
+    return divided.assign(split=cut.reindex(divided.index).fillna(divided["split"]))
+
+
+def _refuse_without_shipped_test(table: pd.DataFrame, split: Split) -> None:
+    absent = {"train", "test"} - set(table["shipped_split"].dropna())
     if absent:
         raise InputError(
-            f"split.policy=as_shipped needs the folders train and test; the source has no "
+            f"split.policy={split.policy} needs the folders train and test; the source has no "
             f"{' and no '.join(sorted(absent))}. Take the default instead: --params split.policy=grouped"
         )
-    divided = table.assign(split=table["shipped_split"])
-    if "val" not in shipped:
-        train = divided[divided["split"] == "train"]
-        val_share = split.shares.val / (split.shares.train + split.shares.val)
-        shares = {"train": 1 - val_share, "val": val_share}
-        divided.loc[train.index, "split"] = cut_by_group(train, shares, split.seed)
-    return divided
 
 
 def _refuse_unusable(table: pd.DataFrame) -> None:

@@ -54,6 +54,18 @@ def score(predictions: pd.DataFrame, model: dict[str, Any], evaluate: Evaluate) 
             "package_version": made_from["package_version"],
             "generated_images": model["generated_images"],
         },
-        "validation": scores["val"],
-        "test": scores["test"],
+        **scores,
     }
+
+
+def _parts(predictions: pd.DataFrame, split_policy: str) -> dict[str, pd.DataFrame]:
+    """Divide the predictions into what is judged apart.
+
+    As shipped, a test image that has a mate in train or val says little: leaked and clean ones are
+    also judged apart.
+    """
+    test = predictions[predictions["split"] == "test"]
+    parts = {"validation": predictions[predictions["split"] == "val"], "test": test}
+    if split_policy == "as_shipped":
+        parts |= {"test_clean": test[~test["leaked"]], "test_leaked": test[test["leaked"]]}
+    return {name: rows for name, rows in parts.items() if len(rows)}
