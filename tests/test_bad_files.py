@@ -4,9 +4,10 @@ import os
 
 import numpy as np
 import pytest
-from factories import CORNERS, class_folders, corner_colours, corners, encoded, jpeg, written
 from PIL import Image
 
+from conftest import Study
+from factories import CORNERS, class_folders, corner_colours, corners, encoded, jpeg, written
 from skin_lesions.errors import InputError
 
 STAGES = ["ingest", "audit", "preprocess"]
@@ -66,8 +67,6 @@ GOOD = class_folders("mel", "nv", each=10)
 @pytest.fixture(scope="module")
 def everything(project, tmp_path_factory):
     """One run of the three stages on all of the above."""
-    from conftest import Study
-
     folder = tmp_path_factory.mktemp("files")
     written(folder / "source", GOOD | READABLE | {f: d for f, (d, _) in UNREADABLE.items()})
     (folder / "source/nv/broken link.jpg").symlink_to(folder / "gone.jpg")

@@ -1,8 +1,8 @@
 """Folders and tables as people have them, through the real pipelines."""
 
 import pytest
-from factories import class_folders, jpeg, table, written
 
+from factories import class_folders, jpeg, table, written
 from skin_lesions.errors import InputError
 
 STAGES = ["ingest", "audit", "preprocess"]

@@ -2,7 +2,7 @@
 
 import pytest
 from kedro.config import OmegaConfigLoader
-from kedro.framework.project import pipelines
+from kedro.framework.project import configure_project, pipelines
 from kedro.framework.session import KedroSession
 from kedro.validation.type_extractor import TypeExtractor
 
@@ -11,6 +11,11 @@ from skin_lesions.settings import CONFIG_LOADER_ARGS
 
 ENVIRONMENTS = ["base", "demo", "folder", "skin_ds", "notebook"]
 STAGES = ["ingest", "audit", "preprocess", "train", "evaluate", "report"]
+
+
+@pytest.fixture(autouse=True)
+def every_pipeline(project):
+    configure_project("skin_lesions")  # a run of one pipeline leaves only that one loaded
 
 
 def parameters(project, env):

@@ -15,9 +15,14 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(OSError, match="No space"), written_beside(path) as partial:
-        partial.write_text("ne")
-        raise OSError(28, "No space left on device")
+
+    def write_until_the_disk_is_full():
+        with written_beside(path) as partial:
+            partial.write_text("ne")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_until_the_disk_is_full()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

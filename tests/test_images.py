@@ -5,9 +5,9 @@ import zlib
 
 import numpy as np
 import pytest
-from factories import CORNERS, corner_colours, corners, encoded
 from PIL import Image
 
+from factories import CORNERS, corner_colours, corners, encoded
 from skin_lesions.images import FORMATS, MAX_PIXELS, UnreadableImageError, decode
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::DeprecationWarning")

@@ -3,10 +3,10 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from factories import source, table
 from hypothesis import given
 from hypothesis import strategies as st
 
+from factories import source, table
 from skin_lesions.errors import InputError
 from skin_lesions.metadata import match_rows, read_metadata
 

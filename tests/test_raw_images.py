@@ -2,8 +2,8 @@ import hashlib
 
 import pandas as pd
 import pytest
-from factories import pictures, source, written
 
+from factories import pictures, source, written
 from skin_lesions.errors import InputError
 from skin_lesions.raw_images import ObjectStore, RawImages, store_files
 from skin_lesions.sources import SourceFiles, open_source

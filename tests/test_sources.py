@@ -3,8 +3,8 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
-from factories import pictures, source, table, written
 
+from factories import pictures, source, table, written
 from skin_lesions.errors import InputError
 from skin_lesions.sources import MAX_BYTES, SPLIT_FOLDERS, name_key, open_source
 

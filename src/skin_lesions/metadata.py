@@ -55,7 +55,7 @@ class Metadata:
         for file, rows in zip(files, claims, strict=True):
             if len(rows) > 1:
                 raise InputError(
-                    f"{len(rows)} rows of {self.path} claim the file {shown(file)!r} (lines "
+                    f"{len(rows)} rows of {self.path} claim the file {file!r} (lines "
                     f"{self._lines(rows)}); keep one of them, or name the column that holds whole "
                     "paths: source.metadata_key"
                 )

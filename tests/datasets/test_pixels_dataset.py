@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pandas as pd
-from factories import jpeg
 
+from factories import jpeg
 from skin_lesions.datasets import PixelsDataset
 from skin_lesions.images import decode
 from skin_lesions.pixels import Decoding

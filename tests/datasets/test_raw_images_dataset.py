@@ -1,8 +1,8 @@
 import pytest
-from factories import pictures, source, written
 from kedro.io import DatasetError
 from kedro.io.core import Version
 
+from factories import pictures, source, written
 from skin_lesions.datasets import RawImagesDataset
 from skin_lesions.sources import SourceFiles, open_source
 

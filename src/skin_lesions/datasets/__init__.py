@@ -4,6 +4,14 @@ from skin_lesions.datasets.figure import FigureDataset
 from skin_lesions.datasets.model import ModelDataset
 from skin_lesions.datasets.pixels import PixelsDataset
 from skin_lesions.datasets.raw_images import RawImagesDataset
+from skin_lesions.datasets.text_table import TextTableDataset
 from skin_lesions.datasets.versioned_file import VersionedFile
 
-__all__ = ["FigureDataset", "ModelDataset", "PixelsDataset", "RawImagesDataset", "VersionedFile"]
+__all__ = [
+    "FigureDataset",
+    "ModelDataset",
+    "PixelsDataset",
+    "RawImagesDataset",
+    "TextTableDataset",
+    "VersionedFile",
+]
