@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from kedro.io import Version
 from PIL import Image
-from record import keep
 from torch.nn.functional import interpolate
 from torchvision.io import ImageReadMode, decode_image
 
+from record import keep
 from skin_lesions.datasets import PixelsDataset, RawImagesDataset
 from skin_lesions.parallel import cores
 from skin_lesions.parameters import Kaggle, Source

@@ -8,10 +8,10 @@ import statistics
 import time
 
 import torch
-from record import keep
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from record import keep
 from skin_lesions.networks import build_network
 
 BATCH, SIZE, CLASSES = 32, 224, 14

@@ -65,7 +65,9 @@ def test_a_lesion_across_train_and_val_leaks_nothing_into_the_test():
 
 
 def test_without_shipped_splits_nothing_can_lie_across_them():
-    rows = [(file, i, label, None, "same") for file, i, label, _, _ in CLEAN] + [("z", "a", "nv", None, None)]
+    rows = [(file, i, label, None, "same") for file, i, label, _, _ in CLEAN] + [
+        ("z", "a", "nv", None, None)
+    ]
     _, findings = audited(rows)
     assert set(findings) == {"exact_copies", "groups_under_two_labels"}
 

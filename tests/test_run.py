@@ -24,7 +24,9 @@ def finding(study, name):
 
 
 def objects(study):
-    return sorted(path for path in (study.data_root / "01_raw/objects").rglob("*") if path.is_file())
+    return sorted(
+        path for path in (study.data_root / "01_raw/objects").rglob("*") if path.is_file()
+    )
 
 
 def test_every_file_is_described_or_quarantined(demo_run, planted):
@@ -128,7 +130,12 @@ def test_evaluate_refuses_other_images(demo_copy):
 
 
 def test_a_run_can_go_on_from_any_node(demo_copy):
-    for node in ("ingest.decode_images", "audit.find_problems", "evaluate.score", "report.write_report"):
+    for node in (
+        "ingest.decode_images",
+        "audit.find_problems",
+        "evaluate.score",
+        "report.write_report",
+    ):
         demo_copy.run(from_nodes=[node], train={"epochs": 1})
     assert len(demo_copy.versions("raw_images")) == 1
     assert len(demo_copy.versions("report")) == 5
@@ -139,9 +146,10 @@ def test_as_shipped_keeps_the_leak_and_marks_it(demo_copy):
     split, table = demo_copy.load("split_table"), demo_copy.load("image_table")
     assert len(split) == len(table)
     assert (split["split"] == split["shipped_split"]).all()
-    assert split["leaked"].sum() == finding(demo_copy, "groups_across_splits")["numbers"][
-        "leaked_test_files"
-    ]
+    assert (
+        split["leaked"].sum()
+        == finding(demo_copy, "groups_across_splits")["numbers"]["leaked_test_files"]
+    )
 
 
 def test_two_runs_at_once_in_one_data_root_are_refused(demo_copy):
@@ -195,7 +203,13 @@ def test_listing_the_pipelines_does_not_wait_for_torch(project):
     )
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) >= {
-        "__default__", "ingest", "audit", "preprocess", "train", "evaluate", "report"
+        "__default__",
+        "ingest",
+        "audit",
+        "preprocess",
+        "train",
+        "evaluate",
+        "report",
     }
 
 

@@ -39,11 +39,11 @@ def score(predictions: pd.DataFrame, model: dict[str, Any], evaluate: Evaluate) 
     """Score the predictions, with intervals and with what they were made from."""
     from skin_lesions import metrics  # noqa: PLC0415
 
-    scores = {
-        split: metrics.score(rows, model["classes"], evaluate.bootstrap_replicates, evaluate.seed)
-        for split, rows in predictions.groupby("split")
-    }
     made_from = model["provenance"]
+    scores = {
+        name: metrics.score(rows, model["classes"], evaluate.bootstrap_replicates, evaluate.seed)
+        for name, rows in _parts(predictions, made_from["split_policy"]).items()
+    }
     return {
         "split_policy": made_from["split_policy"],
         "provenance": {
