@@ -15,6 +15,8 @@ from record import keep
 from skin_lesions.networks import build_network
 
 BATCH, SIZE, CLASSES = 32, 224, 14
+# 1.81 GMAC forward (torchvision's table of weights), two operations each, three times for a step.
+GFLOP_PER_IMAGE = 1.81 * 2 * 3
 
 
 def trainer(memory_format: torch.memory_format) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -34,6 +36,16 @@ def seconds_of_a_step(
     return time.perf_counter() - start
 
 
+def matrix_gflops(edge: int = 2048, rounds: int = 8) -> float:
+    """What these threads reach in a product of two square matrices: the ceiling of any step."""
+    a, b = torch.randn(edge, edge), torch.randn(edge, edge)
+    torch.mm(a, b)
+    start = time.perf_counter()
+    for _ in range(rounds):
+        torch.mm(a, b)
+    return 2 * edge**3 * rounds / (time.perf_counter() - start) / 1e9
+
+
 def main(rounds: int) -> None:
     labels = torch.randint(CLASSES, (BATCH,))
     images = torch.randn(BATCH, 3, SIZE, SIZE)
@@ -47,11 +59,18 @@ def main(rounds: int) -> None:
             if round_:  # the first is for warming up
                 seconds[name].append(spent)
     pairs = zip(seconds["default"], seconds["channels_last"], strict=True)
+    rates = {name: BATCH / statistics.median(spent) for name, spent in seconds.items()}
+    ceiling = matrix_gflops()
     keep(
         "step",
-        {f"{name}_images_per_second": BATCH / statistics.median(s) for name, s in seconds.items()}
-        | {"ratio": statistics.median(a / b for a, b in pairs), "rounds": rounds}
-        | {"threads": torch.get_num_threads()},
+        {f"{name}_images_per_second": rate for name, rate in rates.items()}
+        | {"ratio": statistics.median(a / b for a, b in pairs)}
+        | {f"{name}_gflops": rate * GFLOP_PER_IMAGE for name, rate in rates.items()}
+        | {
+            "matrix_product_gflops": ceiling,
+            "highest_ratio_possible": ceiling / (rates["default"] * GFLOP_PER_IMAGE),
+        }
+        | {"rounds": rounds, "threads": torch.get_num_threads()},
     )
 
 

@@ -1,6 +1,7 @@
 """The whole way, as a user takes it."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from filelock import FileLock
+from kedro.io import DatasetError
 
 from skin_lesions.demo import demo_table
 from skin_lesions.errors import InputError
@@ -127,6 +129,50 @@ def test_evaluate_refuses_other_images(demo_copy):
     demo_copy.run("ingest", source={"demo_seed": 7})
     with pytest.raises(InputError, match="was trained on the images of image_table"):
         demo_copy.run("evaluate")
+
+
+def told(error):
+    """The words for the user, behind what Kedro wrapped around them."""
+    return str(error.value.__cause__ or error.value)
+
+
+def test_evaluate_without_a_model_says_how_to_make_one(demo_copy):
+    shutil.rmtree(demo_copy.data_root / "06_models")
+    with pytest.raises(DatasetError) as error:
+        demo_copy.run("evaluate")
+    assert "there is no model.pth" in told(error)
+    assert "kedro run takes the whole way" in told(error)
+
+
+def test_a_version_that_is_not_there_is_told_with_those_that_are(demo_copy):
+    with pytest.raises(DatasetError) as error:
+        demo_copy.run("evaluate", load_versions={"model": "2020-01-01T00.00.00.000Z"})
+    assert f"there are: {demo_copy.versions('model')[0]}" in told(error)
+
+
+def test_a_malicious_model_file_is_refused_and_not_run(demo_copy, tmp_path):
+    class Malicious:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "was_run"), "w"))
+
+    version = demo_copy.versions("model")[0]
+    torch.save(Malicious(), demo_copy.data_root / "06_models/model.pth" / version / "model.pth")
+    with pytest.raises(DatasetError) as error:
+        demo_copy.run("evaluate")
+    assert "files that would run code on loading are refused" in told(error)
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_a_changed_byte_in_the_store_of_raw_images_is_found_and_named(demo_copy):
+    damaged = objects(demo_copy)[0]
+    content = damaged.read_bytes()
+    damaged.chmod(0o644)
+    damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DatasetError) as error:  # another size makes every image be read again
+        demo_copy.run(from_nodes=["ingest.decode_images"], ingest={"pixel_size": 48})
+    assert f"{damaged} has changed since it was stored" in told(error)
+    demo_copy.run("ingest")
+    assert damaged.read_bytes() == content
 
 
 def test_a_run_can_go_on_from_any_node(demo_copy):

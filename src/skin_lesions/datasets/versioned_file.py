@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 from kedro.io import AbstractDataset, AbstractVersionedDataset, Version
+from kedro.io.core import VersionNotFoundError
 
+from skin_lesions.errors import InputError
 from skin_lesions.files import written_beside
 
 
@@ -61,11 +63,27 @@ class VersionedFile(AbstractVersionedDataset[Any, Any]):
             self._inner(partial).save(data)
 
     def load_path(self) -> Path:
-        """Return where the version lies that ``load`` takes."""
-        return Path(self._get_load_path())
+        """Return where the version lies that ``load`` takes.
+
+        Raises:
+            InputError: There is no version yet, or not the one asked for.
+        """
+        try:
+            path = Path(self._get_load_path())
+        except VersionNotFoundError:
+            raise InputError(
+                f"there is no {self._filepath.name} in {self._filepath.parent} yet; make it first: "
+                "kedro run takes the whole way (same --env and --params)"
+            ) from None
+        if not path.exists():
+            raise InputError(
+                f"{self._filepath.name} has no version {path.parent.name!r}; there are: "
+                f"{', '.join(self.list_versions(full_path=False)) or 'none'}"
+            )
+        return path
 
     def _exists(self) -> bool:
-        return self.load_path().exists()
+        return Path(self._get_load_path()).exists()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "type": self._config["type"], "version": self._version}

@@ -1,0 +1,46 @@
+import io
+import logging
+import sys
+
+import pytest
+import rich
+from rich.console import Console
+
+from skin_lesions.console import StepProgress, _in_words
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(rich, "_console", Console(file=screen, force_terminal=True, width=120))
+    return screen
+
+
+def test_a_terminal_gets_a_bar_and_log_lines_above_it(terminal):
+    handler = logging.StreamHandler(sys.stdout)
+    logging.getLogger().addHandler(handler)
+    try:
+        with StepProgress("training", 3) as progress:
+            handler.emit(logging.makeLogRecord({"msg": "epoch 1/3"}))
+            progress.advance(32)
+        assert handler.stream is sys.stdout
+    finally:
+        logging.getLogger().removeHandler(handler)
+    shown = terminal.getvalue()
+    assert "1/3 steps" in shown
+    assert "epoch 1/3" in shown
+
+
+def test_a_pipe_gets_no_bar(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(rich, "_console", Console(file=screen, force_terminal=False))
+    with StepProgress("training", 3) as progress:
+        progress.advance(32)
+    assert not screen.getvalue().strip()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(42.3, "42 s"), (300, "5 min"), (5400, "1 h 30 min"), (89, "89 s")]
+)
+def test_times_are_told_in_the_unit_one_would_use(seconds, words):
+    assert _in_words(seconds) == words
