@@ -39,7 +39,7 @@ def test_a_table_knows_its_version_and_keeps_what_it_was_made_from(tmp_path):
 
 def test_a_document_with_provenance_knows_its_version(tmp_path):
     entry(tmp_path / "m.json", JSON, save="V1").save({"provenance": {}})
-    assert entry(tmp_path / "m.json").load() == {"provenance": {"version": "V1"}}
+    assert entry(tmp_path / "m.json", JSON).load() == {"provenance": {"version": "V1"}}
 
 
 def test_a_write_that_fails_leaves_no_version(tmp_path):
