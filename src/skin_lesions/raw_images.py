@@ -96,7 +96,7 @@ def store_files(files: SourceFiles, store: ObjectStore) -> pd.DataFrame:
         "%d files from the source (%s): %d new contents stored",
         len(copied),
         shown(
-            ", ".join(f"{key} {value}" for key, value in files.origin.items() if value is not None)
+            ", ".join(f"{key} {value}" for key, value in files.origin.items() if _is_brief(value))
         ),
         copied.loc[copied["new"], "image_id"].nunique(),  # two threads may have stored one content
     )
@@ -104,6 +104,10 @@ def store_files(files: SourceFiles, store: ObjectStore) -> pd.DataFrame:
     manifest = pd.concat([files.table["file"], copied.drop(columns="new"), rest], axis=1)
     manifest.attrs["origin"] = files.origin
     return manifest
+
+
+def _is_brief(value: object) -> bool:
+    return value is not None and not isinstance(value, list)
 
 
 class _Copied(NamedTuple):

@@ -60,17 +60,14 @@ def open_source(source: Source) -> SourceFiles:
     """List the files of the source that the parameters name.
 
     Raises:
-        InputError: It is not there, holds no labelled images, or can't be opened yet.
+        InputError: It is not there, holds no labelled images, or can't be downloaded.
     """
     if source.kind == "demo":
         return _open_demo(source.demo_seed)
     if source.kind == "folder":
-        return _open_folder(source)
-    raise InputError(
-        "source.kind=kaggle can't download yet. Download and unpack "
-        f"https://www.kaggle.com/datasets/{source.kaggle.dataset} yourself, then: kedro run "
-        "--params source.kind=folder,source.folder=/path/to/it (same --env)"
-    )
+        folder = _existing_folder(source.folder)
+        return _open_folder(folder, folder.name, source, {"kind": "folder", "folder": str(folder)})
+    return _open_kaggle(source)
 
 
 def name_key(file: str) -> str | None:
@@ -91,8 +88,14 @@ def _open_demo(seed: int) -> SourceFiles:
     return SourceFiles(table, partial(draw_demo_file, seed=seed), {"kind": "demo", "seed": seed})
 
 
-def _open_folder(source: Source) -> SourceFiles:
-    folder = _existing_folder(source.folder)
+def _open_kaggle(source: Source) -> SourceFiles:
+    from skin_lesions.kaggle import download_dataset  # noqa: PLC0415  (kagglehub takes a second)
+
+    found = download_dataset(source.kaggle.dataset, source.kaggle.version)
+    return _open_folder(found.folder, found.dataset, source, found.origin)
+
+
+def _open_folder(folder: Path, name: str, source: Source, origin: dict[str, Any]) -> SourceFiles:
     metadata_path = Path(source.metadata).expanduser() if source.metadata else None
     metadata = read_metadata(metadata_path, source) if metadata_path else None
     paths = _list_files(folder, metadata_path)
@@ -104,13 +107,12 @@ def _open_folder(source: Source) -> SourceFiles:
         table = _from_metadata(files, metadata, rows)
     else:
         table = _from_class_folders(files, folder)
-    table.insert(3, "source", folder.name)
+    table.insert(3, "source", name)
     table.insert(4, "name_key", [name_key(file) for file in table["file"]])
     if metadata is not None and rows is not None:
         row_of = dict(zip(files, rows, strict=True))
         table = metadata.join_to(table, np.array([row_of[file] for file in table["file"]]))
-    origin = {"kind": "folder", "folder": str(folder), "metadata": source.metadata}
-    return SourceFiles(table, partial(_read_file, paths), origin)
+    return SourceFiles(table, partial(_read_file, paths), {**origin, "metadata": source.metadata})
 
 
 def _existing_folder(name: str | None) -> Path:

@@ -1,0 +1,463 @@
+"""Get a data set from Kaggle: downloaded once, into the cache that kagglehub keeps.
+
+kagglehub signs in, asks, resumes and compares checksums. Added here: one version for the whole
+run, archives that are looked through before they are unpacked, time limits, silence without a
+terminal, and errors that name the remedy.
+"""
+
+import errno
+import json
+import logging
+import lzma
+import re
+import shutil
+import tarfile
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import requests
+from filelock import FileLock, Timeout
+from kagglehub import clients
+from kagglehub.cache import Cache
+from kagglehub.colab_cache_resolver import DatasetColabCacheResolver
+from kagglehub.exceptions import BackendError, CredentialError, DataCorruptionError
+from kagglehub.handle import DatasetHandle
+from kagglehub.kaggle_cache_resolver import DatasetKaggleCacheResolver
+from kagglesdk.datasets.types.dataset_api_service import (
+    ApiDownloadDatasetRequest,
+    ApiGetDatasetRequest,
+)
+from requests.adapters import HTTPAdapter
+from tqdm import tqdm
+
+from skin_lesions.errors import InputError, shown
+
+log = logging.getLogger(__name__)
+
+_DATASET = re.compile(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w-]*", re.ASCII)
+_TIMEOUT = (10, 60)  # seconds: to connect, and between two pieces of an answer
+_PAUSE = 2  # seconds before a broken download goes on
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
+    *(RuntimeError, ValueError, OSError),  # encrypted, packed in an unknown way; names; offsets
+)
+_OF_THE_DISK = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE)
+}
+_BROKEN_OFF = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A data set in a folder of this machine.
+
+    ``licence`` is what the data set's page states: empty where it states none, None where it
+    could not be asked.
+    """
+
+    folder: Path
+    dataset: str
+    version: int
+    licence: str | None
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the raw images, the model and the report say of where the images came from."""
+        return {
+            "kind": "kaggle",
+            "dataset": self.dataset,
+            "version": self.version,
+            "licence": self.licence,
+            "licence_notes": licence_notes(self.dataset, self.licence),
+        }
+
+
+def licence_notes(dataset: str, licence: str | None) -> list[str]:
+    """Say in plain sentences what is known of the terms under which the images may be used.
+
+    Source:
+        ISIC 2019 is published under CC BY-NC 4.0; ``ahmedxc4/skin-ds`` is ISIC 2019 and MSLD
+        v2.0, by the number of images in each class.
+    """
+    if licence:
+        notes = [f"The Kaggle page of {dataset} states this licence: {shown(licence)}."]
+    elif licence is None:
+        notes = [f"The licence that the Kaggle page of {dataset} states was not looked up."]
+    else:
+        notes = [f"The Kaggle page of {dataset} states no licence."]
+    if dataset.casefold() == "ahmedxc4/skin-ds":
+        notes += [
+            "Its dermoscopic images are those of ISIC 2019, which are under CC BY-NC 4.0 (name the "
+            "source, no commercial use), whatever licence the page states.",
+            "Its photographs are those of MSLD v2.0 and changed copies of them; the terms of MSLD "
+            "v2.0 are not known here: look them up before you share images or a model.",
+        ]
+    return notes
+
+
+def download_dataset(dataset: str, version: int | None) -> Downloaded:
+    """Find the data set in kagglehub's cache, or download it there.
+
+    Args:
+        dataset: ``owner/name``, as in the address of its page.
+        version: None asks Kaggle, once, which version is the newest; a version that is in the
+            cache is taken from there without any request.
+
+    Credentials are needed only for what is private; kagglehub finds them in its own environment
+    variables and files. A download that broke off goes on where it stopped. In a Kaggle or
+    Colab notebook the service mounts the data set, and nothing is downloaded.
+
+    Raises:
+        InputError: There is no such data set, Kaggle can't be reached or refuses, or the archive
+            is damaged or would write outside its folder.
+    """
+    handle = _handle(dataset, version)
+    _hush_kagglehub()
+    with _told(handle):
+        found = _mounted(handle) or _cached(handle)
+    if found is None:
+        with _client() as client:
+            found = _from_kaggle(client, handle)
+    return found
+
+
+def _handle(dataset: str, version: int | None) -> DatasetHandle:
+    if not _DATASET.fullmatch(dataset):  # it becomes part of a path
+        raise InputError(
+            f"source.kaggle.dataset must be owner/name, as in the address of the data set's page, "
+            f"got {shown(dataset)} (its version goes into source.kaggle.version)"
+        )
+    owner, name = dataset.split("/")
+    return DatasetHandle(owner=owner, dataset=name, version=version)
+
+
+def _hush_kagglehub() -> None:
+    """Let kagglehub speak through our log, and draw its bar only in a terminal."""
+    clients.tqdm = partial(tqdm, disable=None)
+    clients.already_printed_version_warning = True  # printed without a line break, into anything
+    logger = logging.getLogger("kagglehub")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.WARNING)
+
+
+def _mounted(handle: DatasetHandle) -> Downloaded | None:
+    """Let a notebook service mount the data set, where one is there to do it."""
+    for resolver in (DatasetColabCacheResolver(), DatasetKaggleCacheResolver()):
+        if resolver.is_supported(handle):
+            folder, version = resolver(handle)
+            version = version or handle.version
+            if version is None:
+                raise InputError(
+                    f"this notebook service does not tell which version of {handle} it mounted; "
+                    "name one with --params source.kaggle.version=N"
+                )
+            return Downloaded(Path(folder), _name(handle), int(version), None)
+    return None
+
+
+def _cached(handle: DatasetHandle) -> Downloaded | None:
+    """Find one version in the cache; an unnamed version is never there."""
+    folder = Cache().load_from_cache(handle) if handle.is_versioned() else None
+    if folder is None:
+        return None
+    stated = _licence_file(handle)
+    licence = stated.read_text(encoding="utf-8") if stated.exists() else None
+    return Downloaded(Path(folder), _name(handle), handle.version, licence)
+
+
+def _cached_versions(handle: DatasetHandle) -> list[int]:
+    marks = Path(Cache().get_archive_path(handle)).parent.glob("*.complete")
+    versions = sorted(int(mark.stem) for mark in marks if mark.stem.isdecimal())
+    return [v for v in versions if Cache().load_from_cache(handle.with_version(v))]
+
+
+def _licence_file(handle: DatasetHandle) -> Path:
+    return Path(Cache().get_archive_path(handle)).with_suffix(".licence")
+
+
+@contextmanager
+def _client() -> Iterator[Any]:
+    try:
+        client = clients.build_kaggle_client()
+    except ValueError as error:
+        raise InputError(f"{error}; mend the file or remove it") from error
+    with client:
+        for scheme in ("http://", "https://"):
+            client.http_client()._session.mount(scheme, _TimedAdapter())
+        yield client
+
+
+class _TimedAdapter(HTTPAdapter):
+    """Gives every request a time limit: kagglehub would wait for a silent server for ever."""
+
+    def send(self, *args: Any, **options: Any) -> requests.Response:
+        """Send, with the limit unless there is one."""
+        return super().send(*args, **{**options, "timeout": options.get("timeout") or _TIMEOUT})
+
+
+def _from_kaggle(client: Any, handle: DatasetHandle) -> Downloaded:
+    with _told(handle):
+        newest, licence = _ask(client, handle)
+    version = handle.version or newest
+    if version > newest:
+        raise InputError(
+            f"{_name(handle)} has no version {version}: the newest is {newest}; "
+            "correct source.kaggle.version"
+        )
+    handle = handle.with_version(version)
+    with _told(handle):
+        return _fetch(client, handle, licence)
+
+
+def _ask(client: Any, handle: DatasetHandle) -> tuple[int, str]:
+    """Ask Kaggle for the newest version and the licence that the page states."""
+    request = ApiGetDatasetRequest()
+    request.owner_slug, request.dataset_slug = handle.owner, handle.dataset
+    page = client.datasets.dataset_api_client.get_dataset(request)
+    if page.current_version_number < 1:
+        raise InputError(f"Kaggle names no version of {_name(handle)}; {_by_hand(handle)}")
+    return page.current_version_number, page.license_name
+
+
+def _fetch(client: Any, handle: DatasetHandle, licence: str) -> Downloaded:
+    """Download and unpack one version, unless it is in the cache or another process does it now."""
+    archive = Path(Cache().get_archive_path(handle))
+    folder = Path(Cache().get_path(handle))
+    with _alone(archive.with_suffix(".lock"), handle):
+        is_new = Cache().load_from_cache(handle) is None
+        if is_new:
+            _download(client, handle, archive)
+            _unpack(archive, folder, handle)
+        _licence_file(handle).write_text(licence, encoding="utf-8")
+        Cache().mark_as_complete(handle)
+        archive.unlink(missing_ok=True)
+    if is_new:
+        log.info("%s lies unpacked in %s", _name(handle), folder)
+    return Downloaded(folder, _name(handle), handle.version, licence)
+
+
+@contextmanager
+def _alone(path: Path, handle: DatasetHandle) -> Iterator[None]:
+    """Wait for another process that downloads the same: two would write into one file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("another process downloads %s; waiting for it", _name(handle))
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _download(client: Any, handle: DatasetHandle, archive: Path) -> None:
+    """Download the archive; go on after a break as long as each try brings more."""
+    while True:
+        had = _size(archive)
+        try:
+            _download_rest(client, handle, archive)
+            return
+        except _BROKEN_OFF as error:
+            if _size(archive) <= had:
+                raise
+            log.warning("the download broke off (%s); going on", shown(_reason(error)))
+            time.sleep(_PAUSE)
+
+
+def _download_rest(client: Any, handle: DatasetHandle, archive: Path) -> None:
+    request = ApiDownloadDatasetRequest()
+    request.owner_slug, request.dataset_slug = handle.owner, handle.dataset
+    request.dataset_version_number = handle.version
+    with client.datasets.dataset_api_client.download_dataset(request) as response:
+        total, here = int(response.headers.get("Content-Length", 0)), _size(archive)
+        told = f"{_in_words(total)}, {_in_words(here)} of it here" if here else _in_words(total)
+        log.info("downloading %s (%s)", _wanted(handle), told)
+        clients.download_file(response, str(archive), handle)
+
+
+def _unpack(archive: Path, folder: Path, handle: DatasetHandle) -> None:
+    """Unpack beside ``folder`` and rename; an archive that can't be used is deleted."""
+    beside = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        _extract(archive, beside)
+    except InputError as error:
+        archive.unlink()
+        raise InputError(
+            f"{error}; nothing was unpacked. If you trust it, {_by_hand(handle)}"
+        ) from error
+    except _DAMAGED as error:
+        if getattr(error, "errno", None) in _OF_THE_DISK:
+            raise
+        archive.unlink()
+        raise InputError(
+            f"the archive of {_name(handle)} that came is damaged ({shown(error)}) and was deleted; "
+            f"run the same command again, or {_by_hand(handle)}"
+        ) from error
+    else:
+        shutil.rmtree(folder, ignore_errors=True)  # left half-made by a kagglehub that was killed
+        beside.replace(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as packed:
+            for member in packed.infolist():
+                _refuse_outside(member.filename)
+            _refuse_without_room(sum(member.file_size for member in packed.infolist()), folder)
+            packed.extractall(folder)
+    elif tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as tar:
+            _refuse_without_room(sum(member.size for member in tar), folder)
+            tar.extractall(folder, filter="data")  # refuses what leads outside, links too
+    else:
+        raise zipfile.BadZipFile("it is neither a ZIP nor a TAR archive")
+
+
+def _refuse_outside(name: str) -> None:
+    """Refuse a member that would lie outside its folder; ``zipfile`` would rename it silently."""
+    parts = re.split(r"[\\/]", name)
+    if ".." in parts or parts[0] == "" or re.match(r"[A-Za-z]:", name):
+        raise InputError(f"the archive holds {shown(name)}, which lies outside its folder")
+
+
+def _refuse_without_room(needed: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC, f"{_in_words(needed)} to unpack, {_in_words(free)} free", folder
+        )
+
+
+@contextmanager
+def _told(handle: DatasetHandle) -> Iterator[None]:
+    """Turn what goes wrong with the network, with Kaggle or the cache into words and a remedy."""
+    try:
+        yield
+    except requests.HTTPError as error:
+        raise InputError(_refusal(error.response, handle)) from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"what was answered when asked for {_wanted(handle)} is not from Kaggle; a proxy, or "
+            f"the log-in page of a network, may stand between. {_remedies(handle)}"
+        ) from error
+    except requests.RequestException as error:
+        raise InputError(_unreachable(error, handle)) from error
+    except DataCorruptionError as error:
+        raise InputError(
+            f"{_wanted(handle)} arrived damaged (its checksum differs) and was deleted. "
+            f"{_remedies(handle)}"
+        ) from error
+    except (BackendError, CredentialError) as error:
+        raise InputError(
+            f"the notebook service can't mount {_wanted(handle)}: {shown(error)}"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"kagglehub's cache can't be used: {shown(error)}. Mend that, or take another folder "
+            "with the environment variable KAGGLEHUB_CACHE"
+        ) from error
+
+
+def _unreachable(error: requests.RequestException, handle: DatasetHandle) -> str:
+    size = _size(Path(Cache().get_archive_path(handle)))
+    kept = f"{_in_words(size)} of it are kept, and the next try goes on there. " if size else ""
+    reason = shown(_reason(error))
+    return f"Kaggle can't be reached for {_wanted(handle)}: {reason}. {kept}{_remedies(handle)}"
+
+
+def _refusal(response: Any, handle: DatasetHandle) -> str:
+    answer = f"Kaggle answered {response.status_code} ({shown(_server_says(response))})"
+    if response.history:  # it is the store that the download was sent on to
+        return f"{answer} to the download of {_wanted(handle)}. {_remedies(handle)}"
+    if response.status_code == requests.codes.unauthorized:
+        return (
+            f"{answer}: it refuses your credentials. Renew them in {_CREDENTIALS}, or remove them"
+        )
+    if response.status_code in {requests.codes.forbidden, requests.codes.not_found}:
+        return (
+            f"{answer} when asked for {_wanted(handle)}: there is none, or you may not see it. "
+            "Check source.kaggle.dataset (owner/name, as in the address of its page) and "
+            f"source.kaggle.version; if it is private, put your credentials into {_CREDENTIALS}"
+        )
+    if response.status_code == requests.codes.too_many_requests:
+        wait = response.headers.get("Retry-After", "")
+        wait = f"{wait} seconds" if wait.isdecimal() else "a few minutes"
+        return f"{answer}: it limits requests. Wait {wait}. {_remedies(handle)}"
+    return f"{answer} when asked for {_wanted(handle)}. {_remedies(handle)}"
+
+
+_CREDENTIALS = (
+    "the environment variable KAGGLE_API_TOKEN (or KAGGLE_USERNAME and KAGGLE_KEY) or in "
+    "~/.kaggle/kaggle.json"
+)
+
+
+def _server_says(response: Any) -> str:
+    try:
+        return str(response.json()["message"])[:300]
+    except (ValueError, KeyError, TypeError, requests.RequestException):
+        return str(response.reason)
+
+
+def _reason(error: requests.RequestException) -> str:
+    """Return the innermost reason, without the object and the address in front of it."""
+    inner: Any = error.args[0] if error.args else error
+    return str(getattr(inner, "reason", inner)).rpartition(": ")[2]
+
+
+def _name(handle: DatasetHandle) -> str:
+    return f"{handle.owner}/{handle.dataset}"
+
+
+def _wanted(handle: DatasetHandle) -> str:
+    which = f"version {handle.version}" if handle.is_versioned() else "the newest version"
+    return f"{which} of {_name(handle)}"
+
+
+def _remedies(handle: DatasetHandle) -> str:
+    others = _cached_versions(handle)
+    cached = (
+        f"take one that is in the cache ({', '.join(map(str, others))}) with --params "
+        f"source.kaggle.version={others[-1]}, or "
+        if others
+        else ""
+    )
+    return f"Run the same command again later, or {cached}{_by_hand(handle)}"
+
+
+def _by_hand(handle: DatasetHandle) -> str:
+    return (
+        f"download https://www.kaggle.com/datasets/{_name(handle)} by hand, unpack it, and run "
+        "with --params source.kind=folder,source.folder=/path/to/it (same --env)"
+    )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _in_words(size: float) -> str:
+    """Give a number of bytes in a unit that suits it.
+
+    >>> _in_words(950), _in_words(1_440_000_000)
+    ('950 bytes', '1.44 GB')
+    """
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.2f} GB"
