@@ -1,5 +1,6 @@
 """kedro-viz in a real browser: the graph, a figure, the numbers."""
 
+import random
 import shutil
 import socket
 import subprocess
@@ -22,9 +23,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not on thi
 @pytest.fixture(scope="module")
 def viz(demo_run, tmp_path_factory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("viz") / "log"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     command = [sys.executable, "-m", "kedro", "viz", "run", "--no-browser", "--port", str(port)]
     server = subprocess.Popen(
         [*command, "--params", f"data_root={demo_run.data_root}"],
@@ -39,6 +38,15 @@ def viz(demo_run, tmp_path_factory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(20)
+
+
+def _free_port() -> int:
+    """Find a port that nobody listens at; kedro-viz refuses those above 49151."""
+    for port in random.sample(range(20_000, 30_000), 50):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise OSError("50 ports out of 50 are in use")
 
 
 def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
