@@ -1,0 +1,104 @@
+"""From decoded images to the pairs of them that show the same photograph."""
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from skin_lesions.copies.confirming import confirmed
+from skin_lesions.copies.details import alike_in_details
+from skin_lesions.copies.features import Features, Pairs, describe, ordered
+from skin_lesions.copies.whole import alike_as_a_whole
+from skin_lesions.parallel import ordered_map
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ["a", "b", "kind", "strength"]
+
+
+def find_copies(images: npt.NDArray[np.uint8]) -> pd.DataFrame:
+    """Find the pairs of images that were made from one photograph.
+
+    Equal images give equal pairs, whatever the number of threads. The features lie in a temporary
+    folder (about 50 kB an image, ``TMPDIR`` says where), so memory hardly grows with their number.
+
+    Args:
+        images: (n, size, size, 3), RGB, squashed to a square; may be memory-mapped.
+
+    Returns:
+        One row per confirmed pair, in order: ``a`` and ``b`` (row numbers, a < b), ``kind`` and
+        ``strength`` (0 to 1). Kind ``pixels``: every pixel is equal; strength 1. ``simple``: encoded
+        anew, resized, flipped, turned by quarters, brightened; strength is the correlation of
+        their structure. ``changed``: anything stronger; strength is m / (m + 10), where m keypoints
+        lie where one affine map takes them (10 agree: 0.5; 30 agree: 0.75). Of m pictures with
+        equal pixels the first stands for all: m - 1 pairs with it, and only it is compared further.
+        ``attrs`` tell how many pairs were proposed and the seconds each stage took.
+    """
+    start = time.perf_counter()
+    first = _first_with_equal_pixels(images)
+    distinct = np.flatnonzero(first == np.arange(len(images)))
+    with tempfile.TemporaryDirectory() as folder, _one_thread_each():
+        features = describe(images, distinct, Path(folder))
+        described = time.perf_counter()
+        pairs = ordered(np.vstack([alike_as_a_whole(features), alike_in_details(features)]))
+        searched = time.perf_counter()
+        found = _confirm_all(features, pairs)
+    seconds = {
+        "describing": described - start,
+        "searching": searched - described,
+        "confirming": time.perf_counter() - searched,
+    }
+    log.info(
+        "%d images, %d pairs proposed, %d confirmed (%s)",
+        len(images),
+        len(pairs),
+        len(found),
+        ", ".join(f"{stage} {took:.0f} s" for stage, took in seconds.items()),
+    )
+    found[["a", "b"]] = distinct[found[["a", "b"]].to_numpy(np.int64)].reshape(-1, 2)
+    repeated = np.flatnonzero(first != np.arange(len(images)))
+    equal = pd.DataFrame({"a": first[repeated], "b": repeated, "kind": "pixels", "strength": 1.0})
+    copies = pd.concat([equal, found]).sort_values(["a", "b"], ignore_index=True)[COLUMNS]
+    copies.attrs = {"proposed": len(pairs), "seconds": seconds}
+    return copies
+
+
+def _first_with_equal_pixels(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Return, for each image, the first row that has its pixels."""
+    digests = ordered_map(
+        lambda row: blake2b(np.ascontiguousarray(images[row]).data, digest_size=16).digest(),
+        range(len(images)),
+    )
+    row_of: dict[bytes, int] = {}
+    rows = [row_of.setdefault(digest, row) for row, digest in enumerate(digests)]
+    return np.array(rows, np.int64)
+
+
+def _confirm_all(features: Features, pairs: Pairs) -> pd.DataFrame:
+    verdicts = ordered_map(lambda pair: confirmed(features, *pair), pairs.tolist())
+    kept = [
+        (a, b, *verdict)
+        for (a, b), verdict in zip(pairs.tolist(), verdicts, strict=True)
+        if verdict
+    ]
+    types = {"a": np.int64, "b": np.int64, "kind": object, "strength": float}
+    return pd.DataFrame(kept, columns=COLUMNS).astype(types)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Keep OpenCV from starting threads of its own: images are spread over the cores already."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
