@@ -141,6 +141,12 @@ def test_the_rim_of_the_dermatoscope_joins_nothing():
     assert find_copies(np.stack([skin * tube for skin in skins]).astype(np.uint8)).empty
 
 
+def test_pictures_made_smaller_in_the_same_black_frame_are_not_copies():
+    pictures = lesions("Melanocytic nevi", 12)
+    images = np.stack([squashed(warped(picture, 0, scale=0.7)) for picture in pictures])
+    assert find_copies(images).empty
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_next_to_no_images_have_no_copies(n):
     pairs = find_copies(np.zeros((n, SIZE, SIZE, 3), np.uint8))

@@ -16,6 +16,7 @@ LEAST_IN_CELLS = 0.3  # median correlation of the cells of two thumbnails
 RATIO = 0.85  # of the distances to the nearest and the second nearest descriptor
 REACH = 4.0  # pixels of 256 by which an agreeing keypoint may miss its place
 SMALL, EDGE = 64, 8  # pixels of a small thumbnail and of its edge
+STRONGEST = 8.0  # grey levels; one sharp line must not outweigh all the skin
 DARK = 40  # grey levels; darker is the rim of the dermatoscope, or nothing
 CELL = 16  # pixels of a thumbnail
 LEAST_CELLS = 6
@@ -64,11 +65,15 @@ def _structure(thumbnail: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32
     The rim of the dermatoscope is the same in many pictures, and stronger than anything on skin.
     """
     grey = cv2.resize(thumbnail, (SMALL, SMALL), interpolation=cv2.INTER_AREA).astype(np.float32)
-    fine = grey - cv2.GaussianBlur(grey, (0, 0), 4.0)
-    lit = cv2.erode((grey > DARK).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    lit = (grey > DARK).astype(np.float32)
+    # The mean of what is lit around each pixel: else the dark would darken its neighbours.
+    around = cv2.GaussianBlur(grey * lit, (0, 0), 4.0)
+    fine = grey - around / np.maximum(cv2.GaussianBlur(lit, (0, 0), 4.0), np.float32(0.01))
+    inside = cv2.erode(lit, np.ones((5, 5), np.uint8)) > 0
     # Beyond the edge nothing is known, so blurring makes structure there that is none.
     inner = slice(EDGE, -EDGE)
-    return np.clip(fine, -12, 12)[inner, inner], lit[inner, inner]
+    clipped = np.clip(fine, -STRONGEST, STRONGEST).astype(np.float32)
+    return clipped[inner, inner], inside[inner, inner]
 
 
 def _correlation_in_cells(

@@ -27,6 +27,7 @@ TURNS, ZOOMS = 12, 6  # bins: 30 degrees, factors of 2
 LEAST_VOTES, MANY_VOTES = 0.4, 3.0
 FEW, MANY = 6, 24  # mates proposed for an image; beyond FEW only those with many votes
 BLOCK = 64  # images that vote together
+CACHED = 256  # descriptors whose distances to all centres fit into the cache of a core
 SAMPLE = 100_000  # descriptors from which the words are learnt
 SEED = 0
 
@@ -88,14 +89,18 @@ def _nearest(
     points: npt.NDArray[np.float32], centres: npt.NDArray[np.float32], which: int
 ) -> npt.NDArray[np.int64]:
     """Return the numbers of the nearest centres of each point: (m, which), the nearest first."""
-    close = points @ centres.T
-    close -= np.float32(0.5) * (centres**2).sum(axis=1)
-    rows, found = np.arange(len(points)), []
-    for _ in range(which):
-        best = close.argmax(axis=1)
-        found.append(best)
-        close[rows, best] = -np.inf
-    return np.stack(found, axis=1)
+    # The nearest centre c has the largest x·c - |c|²/2: the last factor makes this one product.
+    lengths = np.float32(0.5) * (centres**2).sum(axis=1)
+    factors = np.vstack([centres.T, -lengths])
+    found = np.empty((len(points), which), np.int64)
+    for start in range(0, len(points), CACHED):
+        block = points[start : start + CACHED]
+        close = np.hstack([block, np.ones((len(block), 1), np.float32)]) @ factors
+        for place in range(which):
+            best = close.argmax(axis=1)
+            found[start : start + CACHED, place] = best
+            close[np.arange(len(block)), best] = -np.inf
+    return found
 
 
 def _unit(descriptors: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -131,8 +136,7 @@ def _centres(
     """Return k means by Lloyd's rounds; scikit-learn's sums differ with the number of threads."""
     centres = points[rng.choice(len(points), k, replace=False)]
     for _ in range(rounds):
-        blocks = np.array_split(points, len(points) // 4096 + 1)
-        nearest = np.concatenate([_nearest(block, centres, 1)[:, 0] for block in blocks])
+        nearest = _nearest(points, centres, 1)[:, 0]
         size = np.bincount(nearest, minlength=k)
         sums = [np.bincount(nearest, column, minlength=k) for column in points.T]
         means = np.stack(sums, axis=1) / np.maximum(size, 1)[:, None]
