@@ -14,7 +14,10 @@ from skin_lesions.fingerprints import data_fingerprint, split_fingerprint
 from skin_lesions.networks import build_network
 
 FORMAT = 1
-_KEYS = {"format", "architecture", "classes", "preprocessing", "calibration", "state_dict"}
+_KEYS = {
+    *("format", "architecture", "classes", "preprocessing", "test_time_augmentation"),
+    *("calibration", "state_dict"),
+}
 
 
 def load_model(path: Path) -> dict[str, Any]:

@@ -12,11 +12,13 @@ import torchvision
 from skin_lesions import __version__
 from skin_lesions.batches import labelled_images
 from skin_lesions.calibration import fit_temperature, probabilities
+from skin_lesions.checkpoints import Checkpoints
 from skin_lesions.devices import choose_device, describe
+from skin_lesions.fingerprints import split_fingerprint
 from skin_lesions.inference import predict_logits
 from skin_lesions.model_file import FORMAT, network_of
 from skin_lesions.parameters import TrainRecipe
-from skin_lesions.pixels import PixelStore
+from skin_lesions.pixels import DECODER, PixelStore
 from skin_lesions.preprocessing import Preprocessing
 from skin_lesions.training import train
 
@@ -24,39 +26,64 @@ log = logging.getLogger(__name__)
 
 
 def fit_model(
-    pixels: PixelStore, split_table: pd.DataFrame, recipe: TrainRecipe, fit: Any, pixel_size: int
+    pixels: PixelStore,
+    split_table: pd.DataFrame,
+    checkpoints: Checkpoints,
+    recipe: TrainRecipe,
+    fit: Any,
+    pixel_size: int,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Train on the train rows, choose the epoch on the val rows.
+    """Train on the train rows, choose the epoch on the val rows; go on where a training broke off.
 
     Returns:
         A model dict that lacks only its calibration, and the history (a row per epoch).
     """
     classes = sorted(split_table["label"].unique())
-    preprocessing = Preprocessing(fit, pixel_size, recipe.image_size)
+    preprocessing = Preprocessing(fit, pixel_size, recipe.judged_size)
     images = {
         split: labelled_images(rows, classes, pixels.at(pixel_size), preprocessing)
-        for split, rows in split_table.groupby("split")
+        # By file, so that equal content is learned from in an equal order.
+        for split, rows in split_table.sort_values("file").groupby("split")
         if split != "test"  # what is never looked at can't be chosen by
     }
-    network, history = train(images["train"], images["val"], len(classes), recipe)
+    checkpoint = checkpoints.of(_identity(split_table, recipe, preprocessing))
+    network, history = train(images["train"], images["val"], len(classes), recipe, checkpoint)
     best = history[history["best"]].iloc[0]
     model = {
         "format": FORMAT,
         "architecture": recipe.architecture,
         "classes": classes,
         "preprocessing": preprocessing.to_model(),
+        "test_time_augmentation": recipe.test_time_augmentation,
         "recipe": recipe.model_dump(),
         "selection": {
             "best_epoch": int(best["epoch"]),
             "by": recipe.select_by,
             "value": float(best[f"val_{recipe.select_by}"]),
         },
-        "provenance": _provenance(split_table, recipe),
+        "provenance": {
+            **_provenance(split_table, recipe),
+            "training": checkpoint.name,
+        },
         "generated_images": is_generated(split_table),
         "licence_notes": split_table.attrs["origin"].get("licence_notes", []),
         "state_dict": network.state_dict(),
     }
     return model, history
+
+
+def _identity(
+    split_table: pd.DataFrame, recipe: TrainRecipe, preprocessing: Preprocessing
+) -> dict[str, Any]:
+    """Return all that shapes the weights: what is alike in all of it may go on from a checkpoint."""
+    return {
+        "train": recipe.model_dump(mode="json", exclude={"checkpoint_minutes"}),
+        "preprocess": preprocessing.to_model(),
+        "split of the images": split_fingerprint(split_table),
+        "decoder": DECODER,
+        "skin-lesions": __version__,
+        "torch": torch.__version__,
+    }
 
 
 def _provenance(split_table: pd.DataFrame, recipe: TrainRecipe) -> dict[str, Any]:
@@ -121,4 +148,5 @@ def _logits(
     )
     chosen = choose_device(device)
     network = network_of(model).to(chosen).to(memory_format=torch.channels_last)
-    return predict_logits(network, images, batch_size, chosen)
+    views = model["test_time_augmentation"]
+    return predict_logits(network, images, batch_size, chosen, views=views)

@@ -1,18 +1,33 @@
 """Map over many files on all cores, in order, holding few results at a time."""
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container, Linux
+
+
 def cores() -> int:
     """Count the cores this process may use (a container often has fewer than the machine)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    known = hasattr(os, "sched_getaffinity")
+    there = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    return max(1, min(there, math.ceil(min(there, _quota()))))
+
+
+def _quota() -> float:
+    """Return the share of time that a container may use, in cores."""
+    if not _QUOTA.exists():
+        return math.inf
+    quota, period = _QUOTA.read_text().split()
+    return math.inf if quota == "max" else int(quota) / int(period)
 
 
 def ordered_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

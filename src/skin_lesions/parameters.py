@@ -22,6 +22,9 @@ from pydantic import (
 from skin_lesions.errors import InputError
 
 Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Edge = Annotated[int, Field(ge=16, le=1024)]  # pixels
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -66,7 +69,7 @@ class Source(Group):
 class Ingest(Group):
     """How images are checked and decoded."""
 
-    pixel_size: Annotated[int, Field(ge=16, le=1024)]
+    pixel_size: Edge
     max_unreadable_share: Share
 
 
@@ -105,25 +108,85 @@ class Preprocess(Group):
     fit: Literal["squash", "crop"]
 
 
+class Optimizer(Group):
+    """How weights follow gradients; rates are those of the uppermost layers below the head."""
+
+    name: Literal["adamw", "adam"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    head_factor: Annotated[float, Field(gt=0)]
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip_norm: Annotated[float, Field(gt=0)] | None
+
+
+class Schedule(Group):
+    """How the learning rate goes from step to step."""
+
+    name: Literal["cosine", "one_cycle", "constant"]
+    warmup_share: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Augmentation(Group):
+    """Random changes of the training images; see ``skin_lesions.augmentation``."""
+
+    flips: bool
+    rotation: Literal["none", "quarter", "any"]
+    crop_area: tuple[PositiveShare, PositiveShare]
+    crop_aspect: tuple[Positive, Positive]
+    brightness: Share
+    contrast: Share
+    saturation: Share
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+    erasing: Share
+    mixup: Annotated[float, Field(ge=0)]
+    cutmix: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Augmentation":
+        for name in ("crop_area", "crop_aspect"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must be [lowest, highest], got [{low:g}, {high:g}]")
+        return self
+
+
 class TrainRecipe(Group):
-    """Everything that shapes the weights, besides the images."""
+    """Everything that shapes the weights, besides the images; and how often they are kept."""
 
     architecture: str
     weights: str
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
-    image_size: Annotated[int, Field(ge=16, le=1024)]
-    optimizer: Literal["adamw", "adam"]
-    learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    schedule: Literal["cosine", "constant"]
-    warmup_share: Annotated[float, Field(ge=0, lt=1)]
-    augmentation: Literal["flips_and_turns", "none"]
-    select_by: Literal["balanced_accuracy", "accuracy"]
-    memory_format: Literal["channels_last", "contiguous"]
-    mixed_precision: bool
-    device: Device
     seed: Seed
+    epochs: Annotated[int, Field(ge=1)]
+    patience: Annotated[int, Field(ge=1)] | None
+    select_by: Literal["balanced_accuracy", "accuracy"]
+    batch_size: Annotated[int, Field(ge=1)]
+    accumulation: Annotated[int, Field(ge=1)]
+    image_size: Edge
+    start_size: Edge | None
+    test_size: Edge | None
+    head_epochs: Annotated[int, Field(ge=0)]
+    optimizer: Optimizer
+    schedule: Schedule
+    augmentation: Augmentation
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    class_balance: Literal["none", "weights", "square_root_sampler", "logit_adjustment"]
+    average_decay: Annotated[float, Field(gt=0, lt=1)] | None
+    test_time_augmentation: Literal["none", "flips", "flips_and_turns"]
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    memory_format: Literal["channels_last", "contiguous"]
+    compile: bool
+    device: Device
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the layers below the head have learned something before."""
+        return self.weights != "none"
+
+    @property
+    def judged_size(self) -> int:
+        """Edge in validation and testing, pixels."""
+        return self.image_size if self.test_size is None else self.test_size
 
 
 class Evaluate(Group):
@@ -152,6 +215,19 @@ GROUPS: dict[str, type[Group]] = {
     "report": Report,
 }
 UNTYPED = {"data_root"}  # read by the catalog, not by a node
+
+
+def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Name each value by its way through the groups.
+
+    >>> flattened({"optimizer": {"name": "adam"}, "epochs": 5})
+    {'optimizer.name': 'adam', 'epochs': 5}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        parts = flattened(value) if isinstance(value, Mapping) else {"": value}
+        flat |= {f"{name}.{part}" if part else name: inner for part, inner in parts.items()}
+    return flat
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -189,10 +265,33 @@ def _contradictions(source: Source, ingest: Ingest, train: TrainRecipe) -> list[
         for name in ("metadata_key", "label_column"):
             if getattr(source, name) is not None:
                 problems.append(f"source.{name}: is a column of source.metadata, which is not set")
-    if train.image_size > ingest.pixel_size:
+    for name in ("image_size", "start_size", "test_size"):
+        size = getattr(train, name)
+        if size is not None and size > ingest.pixel_size:
+            problems.append(
+                f"train.{name}: {size} pixels can't be had from images stored at "
+                f"{ingest.pixel_size}; set ingest.pixel_size to {size} or more"
+            )
+    return problems + _contradictions_of_training(train)
+
+
+def _contradictions_of_training(train: TrainRecipe) -> list[str]:
+    problems = []
+    if train.start_size is not None and train.start_size > train.image_size:
         problems.append(
-            f"train.image_size: {train.image_size} pixels can't be had from images stored at "
-            f"{ingest.pixel_size}; set ingest.pixel_size to {train.image_size} or more"
+            f"train.start_size: images grow, so it must be at most train.image_size "
+            f"({train.image_size}), got {train.start_size}"
+        )
+    if train.accumulation > train.batch_size:
+        problems.append(
+            f"train.accumulation: a batch of {train.batch_size} can't be had in "
+            f"{train.accumulation} parts"
+        )
+    if train.pretrained and train.head_epochs >= train.epochs:
+        problems.append(
+            f"train.head_epochs: of {train.epochs} epochs, {train.head_epochs} for the head alone "
+            "leave none for the other layers; set it to "
+            f"{train.epochs - 1} or less"
         )
     return problems
 
