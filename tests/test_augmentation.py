@@ -229,8 +229,3 @@ def test_seed_and_epoch_decide_the_chances():
     assert torch.equal(table(0, 1), table(0, 1))
     assert not torch.equal(table(0, 1), table(1, 1))
     assert not torch.equal(table(0, 1), table(0, 2))
-
-
-def test_memory_order_stays_channels_last(picture):
-    out = inputs(copies(picture, 4), **EVERY_PART | {"mixup": 0.0, "cutmix": 0.0})
-    assert out.is_contiguous(memory_format=torch.channels_last)

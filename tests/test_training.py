@@ -195,6 +195,127 @@ def test_predictions_are_calibrated_probabilities_of_val_and_test(stored):
     assert predict(softer, *stored, 7, "cpu")[["p_green", "p_red"]].max().max() < shares.max().max()
 
 
+# The parts of the recipe
+
+
+def trace(monkeypatch, name, note):
+    """Note something at each call of a function of the loop."""
+    real, notes = getattr(training, name), []
+
+    def tracing(*args):
+        result = real(*args)
+        notes.append(note(*args))
+        return result
+
+    monkeypatch.setattr(training, name, tracing)
+    return notes
+
+
+def test_the_head_learns_alone_first_and_the_batch_statistics_wait(stored, monkeypatch):
+    start = training.starting_network
+    monkeypatch.setattr(training, "starting_network", lambda a, w, *rest: start(a, "none", *rest))
+
+    def weights(run, *_):
+        state = run.network.state_dict()
+        body = torch.cat([v.flatten() for n, v in state.items() if not n.startswith("fc")])
+        return body, state["fc.weight"].clone()
+
+    notes = trace(monkeypatch, "_step", weights)
+    fitted(stored, weights="imagenet", head_epochs=1, epochs=2)
+    bodies, heads = zip(*notes, strict=True)
+    assert all(torch.equal(body, bodies[0]) for body in bodies[:5])
+    assert not torch.equal(heads[0], heads[4])
+    assert not torch.equal(bodies[4], bodies[5])
+
+
+def test_with_random_weights_all_layers_learn_from_the_start(stored, monkeypatch):
+    notes = trace(monkeypatch, "_step", lambda run, *_: run.network.conv1.weight.clone())
+    fitted(stored, head_epochs=1)
+    assert not torch.equal(notes[0], notes[1])
+
+
+def test_the_schedule_begins_once_all_layers_learn(stored, monkeypatch):
+    start = training.starting_network
+    monkeypatch.setattr(training, "starting_network", lambda a, w, *rest: start(a, "none", *rest))
+    notes = trace(monkeypatch, "_step", lambda run, *_: training.top_rate(run.optimizer))
+    schedule = {"name": "cosine", "warmup_share": 0.0}
+    fitted(stored, weights="imagenet", head_epochs=1, epochs=3, schedule=schedule)
+    assert notes[:6] == [1e-3] * 6
+    assert notes[6:] == sorted(notes[6:], reverse=True)
+    assert notes[-1] < 1e-4
+
+
+def test_rates_are_set_before_the_step_that_they_are_for(stored):
+    """The first step of a warm-up of many steps is a small one."""
+    first = fitted(stored, epochs=1, batch_size=36, schedule={"warmup_share": 0.9})[0]
+    before = starting_network("resnet18", "none", 2, 3).state_dict()
+    moved = (first["state_dict"]["conv1.weight"] - before["conv1.weight"]).abs().max()
+    assert 0 < moved < 0.8e-3  # Adam's first step has the length of the rate
+
+
+def test_parts_of_a_batch_give_the_gradients_of_the_whole(stored, monkeypatch):
+    """Without batch statistics, which see only their part."""
+    monkeypatch.setattr(nn, "BatchNorm2d", nn.Identity)
+    losses = [fitted(stored, accumulation=parts)[1] for parts in (1, 3)]
+    for column in ("train_loss", "val_loss"):
+        np.testing.assert_allclose(losses[0][column], losses[1][column], rtol=1e-4)
+
+
+def test_gradients_are_no_longer_than_asked_for(stored, monkeypatch):
+    def length(run, *_):
+        return torch.stack([p.grad.norm() for p in run.network.parameters()]).norm().item()
+
+    with monkeypatch.context() as patch:
+        free = trace(patch, "_step", length)
+        fitted(stored, epochs=1)
+    assert max(free) > 0.1
+    clipped = trace(monkeypatch, "_step", length)
+    fitted(stored, epochs=1, optimizer={"clip_norm": 0.05})
+    assert max(clipped) <= 0.0501
+
+
+def test_the_averaged_weights_are_judged_and_kept(stored, monkeypatch):
+    runs = trace(monkeypatch, "_judge", lambda run: run)
+    model, history = fitted(stored, average_decay=0.9)
+    (run, _) = runs
+    last = run.average.network.state_dict()
+    assert not torch.equal(last["conv1.weight"], run.optimizer.param_groups[0]["params"][0])
+    if history["best"].iloc[-1]:
+        assert all(torch.equal(model["state_dict"][n], value) for n, value in last.items())
+
+
+def test_it_stops_when_patience_is_at_its_end(stored):
+    """A rate this small changes no prediction, so the first epoch stays the best."""
+    _, history = fitted(stored, epochs=9, patience=2, optimizer={"learning_rate": 1e-12})
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert history["best"].tolist() == [True, False, False]
+
+
+def test_images_grow_from_epoch_to_epoch_and_are_judged_at_their_own_size(stored, monkeypatch):
+    learned = trace(monkeypatch, "_gradients", lambda run, inputs, *_: inputs.shape[-1])
+    model, history = fitted(stored, epochs=3, start_size=16, image_size=24, test_size=32)
+    assert history["image_size"].tolist() == [16, 24, 24]
+    assert learned == [16] * 5 + [24] * 10
+    assert model["preprocessing"]["image_size"] == 32
+
+
+def test_views_asked_for_are_those_of_predictions_and_calibration(stored):
+    model, _ = fitted(stored, test_time_augmentation="flips")
+    assert model["test_time_augmentation"] == "flips"
+    whole = calibrated(model, *stored)
+    plain = calibrated({**model, "test_time_augmentation": "none"}, *stored)
+    assert whole["calibration"] != plain["calibration"]
+    shares = [predict(m, *stored, 16, "cpu")["p_red"] for m in (whole, plain)]
+    assert not np.allclose(*shares)
+
+
+def test_dropout_draws_anew_at_each_step(stored, monkeypatch):
+    with_dropout(monkeypatch)
+    seeds = trace(monkeypatch, "_step", lambda *_: torch.rand(1).item())
+    fitted(stored)
+    assert len(set(seeds)) == 10
+
+
 # Broken off and resumed
 
 
