@@ -71,6 +71,15 @@ def test_damaged_files_are_refused_in_words_whatever_the_damage(tmp_path, is_zip
     assert refused > 200
 
 
+@pytest.mark.parametrize(
+    "data", [b"", b"\x80\x02e", b"\x80\x02J", b"\x80\x02hR", b"\x80\x02c\x81M", b"\x80\x02}]}s"]
+)
+def test_each_way_in_which_a_pickle_can_break_is_told_in_words(tmp_path, data):
+    (tmp_path / "weights.pth").write_bytes(data)
+    with pytest.raises(InputError, match=r"weights\.pth can't be read"):
+        read_tensors(tmp_path / "weights.pth", "get it anew")
+
+
 def test_tensors_are_found_below_the_usual_names_and_prefixes():
     state = network().state_dict()
     prefixed = {f"module.{name}": value for name, value in state.items()}
@@ -169,3 +178,14 @@ def test_by_position_too_the_head_may_be_for_other_classes():
 def test_nothing_is_renamed_when_one_shape_or_the_number_differs(other):
     theirs, state = by_position(other)
     assert state.keys() == theirs.keys()
+
+
+def three_equal_layers():
+    return nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3))
+
+
+def test_what_has_our_names_keeps_them_whatever_its_order():
+    state = three_equal_layers().state_dict()
+    turned = {name: state[name] for part in "210" for name in state if name.startswith(part)}
+    found = renamed_by_position(state_dict_in(turned, "weights.pth"), three_equal_layers(), HEAD)
+    assert all(torch.equal(found[name], state[name]) for name in state)

@@ -6,6 +6,7 @@ import io
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +150,14 @@ def test_a_refusal_of_the_server_is_told(server, cache):
     server.status = 404
     assert "the server answered 404 (Not Found)" in refusal(f"{server.url}/a.pth", None)
     assert kept(cache) == []
+
+
+def test_a_cache_that_cannot_be_written_to_names_the_setting_for_another(server, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert "environment variable TORCH_HOME" in refusal(f"{server.url}/a.pth", None)
 
 
 def test_two_addresses_never_share_a_file(server):

@@ -199,7 +199,7 @@ def _contradictions(source: Source, ingest: Ingest, train: TrainRecipe) -> list[
         problems.append(
             "train.weights_sha256: is given, but train.weights is none: nothing is read"
         )
-    if train.weights.startswith("http://") and train.weights_sha256 is None:
+    if train.weights.lower().startswith("http://") and train.weights_sha256 is None:
         problems.append(
             "train.weights: what comes by http:// can be changed on its way; take https://, or set "
             "train.weights_sha256"

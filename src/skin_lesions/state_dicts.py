@@ -78,12 +78,13 @@ def renamed(state: dict[str, torch.Tensor], new_name: Callable[[str], str]) -> S
 def renamed_by_position(state: State, network: nn.Module, head: Collection[str]) -> State:
     """Give the tensors the names of a network that has the same ones, in the same order.
 
-    For one architecture written twice, with other names. Counts of batches are left out; those of the
-    head may be for another number of classes. Where number or shapes differ, nothing is renamed.
+    For one architecture written twice, with other names. Counts of batches are left out; the head may
+    be for another number of classes. Where number or shapes differ, or the names are ours already,
+    nothing is renamed.
     """
     theirs = [tensor for name, tensor in state.items() if not name.endswith(_COUNTS)]
     ours = {name: v for name, v in network.state_dict().items() if not name.endswith(_COUNTS)}
-    if len(theirs) != len(ours):
+    if len(theirs) != len(ours) or ours.keys() <= state.keys():
         return state
     for tensor, (name, own) in zip(theirs, ours.items(), strict=True):
         if tensor.shape != own.shape and not (name in head and _same_inputs(tensor, own)):

@@ -88,20 +88,24 @@ def _cache_name(url: str, is_unique: bool) -> str:
 def _download(url: str, path: Path, expected: list[str | None]) -> None:
     try:
         _write_whole(url, path, expected)
-    except OSError as error:  # what requests raises is an OSError too
+    except requests.RequestException as error:
         raise InputError(
             f"the weights can't be had from {shown(url)}: {shown(_reason(error))}. Run the same "
             "command again later; or download that file on a machine with a network and put it at "
             f"{path}, or anywhere, and give its place: --params train.weights=/path/to/the/file; "
             "or train from random weights on purpose: --params train.weights=none"
         ) from error
+    except PermissionError as error:
+        raise InputError(
+            f"the weights can't be kept in {path.parent}: {shown(error)}; take another folder with "
+            "the environment variable TORCH_HOME"
+        ) from error
 
 
 def _write_whole(url: str, path: Path, expected: list[str | None]) -> None:
     """Write beside ``path`` and rename: half a file, or another file, never gets its name."""
-    headers = {"Accept-Encoding": "identity"}  # the length announced is then that of the file
     with (
-        requests.get(url, stream=True, timeout=_TIMEOUT, headers=headers) as answer,
+        requests.get(url, stream=True, timeout=_TIMEOUT) as answer,
         written_beside(path) as partial,
     ):
         answer.raise_for_status()
@@ -110,9 +114,6 @@ def _write_whole(url: str, path: Path, expected: list[str | None]) -> None:
         with partial.open("wb") as file:
             for piece in answer.iter_content(1 << 20):
                 file.write(piece)
-            received = file.tell()
-        if received < length:
-            raise requests.ConnectionError(f"broke off after {received} of {length} bytes")
         came = f"what came from {shown(url)}"
         _refuse_other(came, _sha256(partial), expected, "nothing was kept; run again")
         read_tensors(partial, "nothing was kept; correct train.weights", called=came)
@@ -128,15 +129,14 @@ def _refuse_other(what: object, found: str, expected: list[str | None], remedy: 
             )
 
 
-def _reason(error: OSError) -> str:
-    if isinstance(error, requests.HTTPError) and error.response is not None:
+def _reason(error: requests.RequestException) -> str:
+    """Return the innermost reason, without the object and the address in front of it."""
+    if error.response is not None:
         return f"the server answered {error.response.status_code} ({error.response.reason})"
     if isinstance(error, requests.Timeout):
         return "no answer in time"
-    if isinstance(error, requests.RequestException):
-        inner: Any = error.args[0] if error.args else error
-        return str(getattr(inner, "reason", inner)).rpartition(": ")[2]
-    return str(error)
+    inner: Any = error.args[0] if error.args else error
+    return str(getattr(inner, "reason", inner)).rpartition(": ")[2]
 
 
 def _in_package(distribution: str) -> tuple[Path, str | None]:
