@@ -130,6 +130,7 @@ def test_layer_groups_hold_every_parameter_once_the_head_last(architecture):
 @pytest.mark.parametrize(
     ("architecture", "firsts"),
     [
+        ("alexnet", [*(f"features.{i}" for i in (0, 3, 6, 8, 10)), "classifier.1", "classifier.6"]),
         (
             "resnet18",
             ["conv1", "layer1.0.conv1", "layer2.0.conv1", "layer3.0.conv1", "layer4.0.conv1", "fc"],

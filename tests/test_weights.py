@@ -177,10 +177,20 @@ def test_without_a_network_the_error_says_what_to_get_where_to_put_it_and_what_t
     with pytest.raises(InputError) as refused:
         starting_network("resnet18", "imagenet", None, ["a", "b"], 32, seed=0)
     told = str(refused.value)
-    assert f"can't be had from {url}: " in told
+    assert f"can't be had from {url}: [Errno" in told
+    assert "Connection refused. Run" in told
     assert f"put it at {cache / 'resnet18-f37072fd.pth'}" in told
     assert "--params train.weights=/path/to/the/file" in told
     assert "--params train.weights=none" in told
+
+
+def test_a_proxy_that_does_not_answer_is_told(monkeypatch):
+    with serving() as server:
+        proxy = server.url
+    monkeypatch.delenv("NO_PROXY")
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, proxy)
+    assert "Connection refused. Run" in refusal("https://nowhere.invalid/a.pth", None)
 
 
 def test_imagenet_is_the_file_of_torchvision(cache):

@@ -136,7 +136,8 @@ def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     inner: Any = error.args[0] if error.args else error
-    return str(getattr(inner, "reason", inner)).rpartition(": ")[2]
+    inner = getattr(inner, "reason", inner)
+    return str(getattr(inner, "original_error", inner)).rpartition(": ")[2]  # of a proxy
 
 
 def _in_package(distribution: str) -> tuple[Path, str | None]:
