@@ -16,7 +16,9 @@ def square_images(
     sizes = sizes or [(pixels.shape[1],) * 2] * len(pixels)
     decoded = [DecodedImage(p, *size, "PNG") for p, size in zip(pixels, sizes, strict=True)]
     images = SquareImages(folder, pixels.shape[1])
-    images.append([f"image{i}" for i in range(len(pixels))], decoded)
+    with images.appending() as appender:
+        for i, image in enumerate(decoded):
+            appender.add(f"image{i}", image)
     return images
 
 

@@ -21,6 +21,7 @@ RECIPE = TrainRecipe.model_validate(
     {
         "architecture": "resnet18",
         "weights": "none",
+        "weights_sha256": None,
         "seed": 3,
         "epochs": 2,
         "patience": None,

@@ -42,6 +42,7 @@ def test_the_notebook_is_the_notebooks_own_recipe(project):
     assert told == {
         "architecture": "resnet18",
         "weights": "imagenet",
+        "weights_sha256": None,
         "epochs": 5,
         "patience": None,
         "select_by": "accuracy",

@@ -26,12 +26,12 @@ from skin_lesions.preprocessing import Preprocessing, normalised
 class SmallResNet(nn.Module):
     """Has the parts of a ResNet, and little of each: what is tested here is the loop."""
 
-    def __init__(self):
+    def __init__(self, classes):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(3, 8, 3, stride=2, bias=False), nn.BatchNorm2d(8)
         layers = [nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())] * 4
         self.layer1, self.layer2, self.layer3, self.layer4 = map(copy.deepcopy, layers)
-        self.fc = nn.Linear(8, 1000)
+        self.fc = nn.Linear(8, classes)
 
     def forward(self, images):
         layers = nn.Sequential(self.layer1, self.layer2, self.layer3, self.layer4)
@@ -40,7 +40,10 @@ class SmallResNet(nn.Module):
 
 @pytest.fixture(autouse=True)
 def small_network(monkeypatch):
-    monkeypatch.setattr("torchvision.models.get_model", lambda *args, **kwargs: SmallResNet())
+    monkeypatch.setattr(
+        "torchvision.models.get_model",
+        lambda name, weights, num_classes: SmallResNet(num_classes),
+    )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # more would only wait for each other
     yield
@@ -151,7 +154,7 @@ def test_the_notebooks_recipe_is_plain_adam_on_plain_images(stored):
     train = stored[1].query("split == 'train'").sort_values("file")
     classes = sorted(set(train["label"]))
     images = labelled_images(train, classes, stored[0].at(32), Preprocessing("squash", 32, 32))
-    network = starting_network("resnet18", "none", len(classes), 3)
+    network = starting_network("resnet18", "none", None, classes, 32, 3).network
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     total = 0.0
     for chosen in shuffled(len(images), 8, 3, 1):
@@ -211,9 +214,16 @@ def trace(monkeypatch, name, note):
     return notes
 
 
+def as_if_pretrained(monkeypatch):
+    """Take random weights for those that a recipe names."""
+    real = modelling.starting_network
+    monkeypatch.setattr(
+        modelling, "starting_network", lambda name, _, *others: real(name, "none", *others)
+    )
+
+
 def test_the_head_learns_alone_first_and_the_batch_statistics_wait(stored, monkeypatch):
-    start = training.starting_network
-    monkeypatch.setattr(training, "starting_network", lambda a, w, *rest: start(a, "none", *rest))
+    as_if_pretrained(monkeypatch)
 
     def weights(run, *_):
         state = run.network.state_dict()
@@ -235,8 +245,7 @@ def test_with_random_weights_all_layers_learn_from_the_start(stored, monkeypatch
 
 
 def test_the_schedule_begins_once_all_layers_learn(stored, monkeypatch):
-    start = training.starting_network
-    monkeypatch.setattr(training, "starting_network", lambda a, w, *rest: start(a, "none", *rest))
+    as_if_pretrained(monkeypatch)
     notes = trace(monkeypatch, "_step", lambda run, *_: training.top_rate(run.optimizer))
     schedule = {"name": "cosine", "warmup_share": 0.0}
     fitted(stored, weights="imagenet", head_epochs=1, epochs=3, schedule=schedule)
@@ -248,8 +257,8 @@ def test_the_schedule_begins_once_all_layers_learn(stored, monkeypatch):
 def test_rates_are_set_before_the_step_that_they_are_for(stored):
     """The first step of a warm-up of many steps is a small one."""
     first = fitted(stored, epochs=1, batch_size=36, schedule={"warmup_share": 0.9})[0]
-    before = starting_network("resnet18", "none", 2, 3).state_dict()
-    moved = (first["state_dict"]["conv1.weight"] - before["conv1.weight"]).abs().max()
+    before = starting_network("resnet18", "none", None, ["green", "red"], 32, 3)
+    moved = (first["state_dict"]["conv1.weight"] - before.network.conv1.weight).abs().max()
     assert 0 < moved < 0.8e-3  # Adam's first step has the length of the rate
 
 
@@ -347,11 +356,11 @@ def with_dropout(monkeypatch):
     """ResNet-18 has nothing that draws while learning: give it a head that does."""
 
     def start(*args):
-        network = starting_network(*args)
-        network.fc = nn.Sequential(nn.Dropout(0.5), network.fc)
-        return network
+        start = starting_network(*args)
+        start.network.fc = nn.Sequential(nn.Dropout(0.5), start.network.fc)
+        return start
 
-    monkeypatch.setattr(training, "starting_network", start)
+    monkeypatch.setattr(modelling, "starting_network", start)
 
 
 @pytest.mark.parametrize("minutes", [1e-9, 10], ids=["kept each step", "kept each epoch"])

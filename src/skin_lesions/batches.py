@@ -17,13 +17,14 @@ from skin_lesions.preprocessing import Preprocessing, resized
 class LabelledImages:
     """Some rows of a split table, ready to be fetched in batches.
 
-    ``rows``: where each image lies in the stored pixels; ``labels``: (n,) class numbers;
-    ``aspects``: (n,) width over height.
+    ``rows``: where each image lies in the stored pixels; ``labels``: (n,) class numbers, of so many
+    ``classes``; ``aspects``: (n,) width over height.
     """
 
     images: SquareImages
     rows: npt.NDArray[np.int64]
     labels: torch.Tensor
+    classes: int
     aspects: npt.NDArray[np.float64]
     preprocessing: Preprocessing
 
@@ -111,6 +112,7 @@ def labelled_images(
         images=images,
         rows=images.rows(ids),
         labels=torch.tensor([number_of[label] for label in table["label"]], dtype=torch.long),
+        classes=len(classes),
         aspects=(size["width"] / size["height"]).to_numpy(),
         preprocessing=preprocessing,
     )

@@ -17,6 +17,7 @@ from skin_lesions.devices import choose_device, describe
 from skin_lesions.fingerprints import split_fingerprint
 from skin_lesions.inference import predict_logits
 from skin_lesions.model_file import FORMAT, network_of
+from skin_lesions.networks import StartingNetwork, refuse_image_size, starting_network
 from skin_lesions.parameters import TrainRecipe
 from skin_lesions.pixels import DECODER, PixelStore
 from skin_lesions.preprocessing import Preprocessing
@@ -39,15 +40,16 @@ def fit_model(
         A model dict that lacks only its calibration, and the history (a row per epoch).
     """
     classes = sorted(split_table["label"].unique())
-    preprocessing = Preprocessing(fit, pixel_size, recipe.judged_size)
+    start = _start(classes, recipe)
+    preprocessing = Preprocessing(fit, pixel_size, recipe.judged_size, start.mean, start.std)
     images = {
         split: labelled_images(rows, classes, pixels.at(pixel_size), preprocessing)
         # By file, so that equal content is learned from in an equal order.
         for split, rows in split_table.sort_values("file").groupby("split")
         if split != "test"  # what is never looked at can't be chosen by
     }
-    checkpoint = checkpoints.of(_identity(split_table, recipe, preprocessing))
-    network, history = train(images["train"], images["val"], len(classes), recipe, checkpoint)
+    checkpoint = checkpoints.of(_identity(split_table, recipe, preprocessing, start.origin))
+    network, history = train(images["train"], images["val"], start.network, recipe, checkpoint)
     best = history[history["best"]].iloc[0]
     model = {
         "format": FORMAT,
@@ -56,6 +58,7 @@ def fit_model(
         "preprocessing": preprocessing.to_model(),
         "test_time_augmentation": recipe.test_time_augmentation,
         "recipe": recipe.model_dump(),
+        "starting_weights": start.origin,
         "selection": {
             "best_epoch": int(best["epoch"]),
             "by": recipe.select_by,
@@ -72,12 +75,31 @@ def fit_model(
     return model, history
 
 
+def _start(classes: list[str], recipe: TrainRecipe) -> StartingNetwork:
+    start = starting_network(
+        recipe.architecture,
+        recipe.weights,
+        recipe.weights_sha256,
+        classes,
+        recipe.image_size,
+        recipe.seed,
+    )
+    for size in (recipe.start_size, recipe.test_size):
+        if size is not None:
+            refuse_image_size(start.network, recipe.architecture, size)
+    return start
+
+
 def _identity(
-    split_table: pd.DataFrame, recipe: TrainRecipe, preprocessing: Preprocessing
+    split_table: pd.DataFrame,
+    recipe: TrainRecipe,
+    preprocessing: Preprocessing,
+    origin: dict[str, Any],
 ) -> dict[str, Any]:
     """Return all that shapes the weights: what is alike in all of it may go on from a checkpoint."""
     return {
         "train": recipe.model_dump(mode="json", exclude={"checkpoint_minutes"}),
+        "starting weights": origin,
         "preprocess": preprocessing.to_model(),
         "split of the images": split_fingerprint(split_table),
         "decoder": DECODER,

@@ -154,7 +154,8 @@ class TrainRecipe(Group):
     """Everything that shapes the weights, besides the images; and how often they are kept."""
 
     architecture: str
-    weights: str
+    weights: Annotated[str, Field(min_length=1)]
+    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     seed: Seed
     epochs: Annotated[int, Field(ge=1)]
     patience: Annotated[int, Field(ge=1)] | None
@@ -293,6 +294,15 @@ def _contradictions_of_training(train: TrainRecipe) -> list[str]:
             "leave none for the other layers; set it to "
             f"{train.epochs - 1} or less"
         )
+    if train.weights == "none" and train.weights_sha256 is not None:
+        problems.append(
+            "train.weights_sha256: is given, but train.weights is none: nothing is read"
+        )
+    if train.weights.lower().startswith("http://") and train.weights_sha256 is None:
+        problems.append(
+            "train.weights: what comes by http:// can be changed on its way; take https://, or set "
+            "train.weights_sha256"
+        )
     return problems
 
 
@@ -324,6 +334,8 @@ _EXPECTED = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_type": "a text",
+    "string_too_short": "a text",
+    "string_pattern_mismatch": "64 digits from 0-9 and a-f",
     "model_type": "a group of parameters",
 }
 

@@ -30,7 +30,7 @@ from skin_lesions.errors import InputError
 from skin_lesions.inference import autocast, predict_logits
 from skin_lesions.interruption import postponed
 from skin_lesions.losses import Loss, build_loss, sampling_shares
-from skin_lesions.networks import starting_network
+from skin_lesions.networks import head, layer_groups
 from skin_lesions.optimizers import build_optimizer, set_rates, top_rate
 from skin_lesions.parameters import TrainRecipe
 from skin_lesions.schedules import decay_in, image_size_in, learning_rate_factor, momentum
@@ -47,7 +47,6 @@ class _Run:
     recipe: TrainRecipe
     train_images: LabelledImages
     val_images: LabelledImages
-    classes: int
     device: torch.device
     precision: torch.dtype
     network: nn.Module
@@ -94,7 +93,7 @@ class _Run:
 def train(
     train_images: LabelledImages,
     val_images: LabelledImages,
-    classes: int,
+    network: nn.Module,
     recipe: TrainRecipe,
     checkpoint: Checkpoint,
 ) -> tuple[nn.Module, pd.DataFrame]:
@@ -103,9 +102,9 @@ def train(
     Args:
         train_images: What is learned from.
         val_images: What the epoch is chosen by, ``recipe.select_by``.
-        classes: Number of outputs.
-        recipe: Everything else; equal recipes, images and machines give equal weights on the CPU,
-            however often the training was broken off.
+        network: Where it starts from; changed in place.
+        recipe: Everything else; equal recipes, images, starts and machines give equal weights on
+            the CPU, however often the training was broken off.
         checkpoint: Where to go on from, and to keep the state after every epoch and every
             ``recipe.checkpoint_minutes``.
 
@@ -113,12 +112,12 @@ def train(
         The network of the best epoch, on the CPU, and the history: one row per epoch.
 
     Raises:
-        InputError: The loss is not a finite number; the GPU's memory is too small; the device or the
-            weights asked for are not there.
+        InputError: The loss is not a finite number; the GPU's memory is too small; the device asked
+            for is not there.
         KeyboardInterrupt: Ctrl-C; the state is kept.
         OSError: The disk is full; the state before is kept.
     """
-    run = _start(train_images, val_images, classes, recipe)
+    run = _start(train_images, val_images, network, recipe)
     _resume(run, checkpoint)
     with (
         _seeded(),
@@ -138,12 +137,14 @@ def train(
 
 
 def _start(
-    train_images: LabelledImages, val_images: LabelledImages, classes: int, recipe: TrainRecipe
+    train_images: LabelledImages,
+    val_images: LabelledImages,
+    network: nn.Module,
+    recipe: TrainRecipe,
 ) -> _Run:
     use_cores()
     device = choose_device(recipe.device)
     precision = choose_precision(device, recipe.precision)
-    network = starting_network(recipe.architecture, recipe.weights, classes, recipe.seed)
     network = network.to(device).to(memory_format=_memory_format(recipe))
     compiled = recipe.compile and device.type == "cuda"
     labels = train_images.labels.numpy()
@@ -151,15 +152,14 @@ def _start(
         recipe=recipe,
         train_images=train_images,
         val_images=val_images.at_size(recipe.judged_size),
-        classes=classes,
         device=device,
         precision=precision,
         network=network,
         forward=torch.compile(network) if compiled else network,
-        optimizer=build_optimizer(_layer_groups(network), recipe.optimizer, recipe.pretrained),
+        optimizer=build_optimizer(layer_groups(network), recipe.optimizer, recipe.pretrained),
         # Only float16 underflows; bfloat16 has the range of float32.
         scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
-        loss=build_loss(np.bincount(labels, minlength=classes), recipe, device),
+        loss=build_loss(np.bincount(labels, minlength=train_images.classes), recipe, device),
         shown=sampling_shares(labels, recipe),
         average=WeightAverage(network) if recipe.average_decay is not None else None,
         sums=torch.zeros(2, device=device),
@@ -175,18 +175,6 @@ def _start(
         run.steps,
     )
     return run
-
-
-# STAND-IN for networks.head and networks.layer_groups.
-def _head(network: nn.Module) -> nn.Module:
-    return network.get_submodule("fc")
-
-
-def _layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:
-    names = (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",), ("fc",))
-    return [
-        [p for name in group for p in network.get_submodule(name).parameters()] for group in names
-    ]
 
 
 def _resume(run: _Run, checkpoint: Checkpoint) -> None:
@@ -308,12 +296,12 @@ def _choose_what_learns(run: _Run) -> None:
     head_only = run.epoch <= run.head_epochs
     run.network.train(not head_only)  # what does not learn keeps its batch statistics too
     run.network.requires_grad_(not head_only)
-    _head(run.network).train().requires_grad_(True)
+    head(run.network).train().requires_grad_(True)
 
 
 def _step(run: _Run, batch: torch.Tensor, labels: torch.Tensor, chances: Draws) -> torch.Tensor:
     """Take one step of the optimizer; return the loss, on the device."""
-    targets = one_hot(labels, run.classes).float()
+    targets = one_hot(labels, run.train_images.classes).float()
     recipe = run.recipe
     inputs, targets = augmented(
         batch, targets, chances, recipe.augmentation, run.train_images.preprocessing
