@@ -82,15 +82,14 @@ def test_a_crop_shows_a_window_of_the_area_and_aspect_asked_for():
     place = torch.stack(
         [ramp.expand(64, 64), ramp.view(64, 1).expand(64, 64), 0 * ramp.expand(64, 64)]
     )
-    out = inputs(copies(place.to(torch.uint8)), crop_area=(0.25, 0.64), crop_aspect=(0.5, 2.0))
+    out = inputs(copies(place.to(torch.uint8)), crop_area=0.25, crop_aspect=2.0)
     left, right = out[:, 0, 32, 0] / 255, out[:, 0, 32, -1] / 255
     top, bottom = out[:, 1, 0, 32] / 255, out[:, 1, -1, 32] / 255
     width, height = right - left, bottom - top
     whole = (width < 0.97) & (height < 0.97)  # none was cut at the edge of the picture
     area, aspect = (width * height)[whole], (width / height)[whole]
     assert area.min() > 0.23
-    assert area.max() < 0.66
-    assert area.max() - area.min() > 0.3
+    assert area.max() - area.min() > 0.5
     assert 0.47 < aspect.min() < 0.6
     assert 1.7 < aspect.max() < 2.1
     assert (left.min() < 0.03) & (right.max() > 0.97)  # windows lie everywhere
@@ -191,8 +190,8 @@ def test_mixing_follows_the_beta_distribution_of_its_alpha():
 EVERY_PART = {
     "flips": True,
     "rotation": "any",
-    "crop_area": (0.5, 1.0),
-    "crop_aspect": (0.75, 1.33),
+    "crop_area": 0.5,
+    "crop_aspect": 1.33,
     "brightness": 0.2,
     "contrast": 0.2,
     "saturation": 0.2,

@@ -90,9 +90,9 @@ def test_the_parameters_that_ship_are_good():
         ("train", None, "train: must be a group of parameters, got None"),
         ("source__kaggle", None, "source.kaggle: must be a group of parameters, got None"),
         (
-            "train__augmentation__crop_area",
-            [1.0, 0.5],
-            "train.augmentation: crop_area must be [lowest, highest], got [1, 0.5]",
+            "train__augmentation__crop_aspect",
+            0.5,
+            "train.augmentation.crop_aspect: must be at least 1.0, got 0.5",
         ),
         (
             "split__shares__train",
@@ -126,9 +126,8 @@ def test_a_missing_parameter_is_named():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"train__image_size": 512}, "set ingest.pixel_size to 512 or more"),
-        ({"train__test_size": 300}, "train.test_size: 300 pixels can't be had"),
-        ({"train__start_size": 256}, "at most train.image_size (224), got 256"),
+        ({"train__image_size": 512}, "set ingest.pixel_size to 592 or more"),
+        ({"train__test_scale": 2}, "384 pixels (for testing, see train.test_scale) can't be had"),
         ({"train__accumulation": 33}, "a batch of 32 can't be had in 33 parts"),
         ({"train__head_epochs": 10}, "set it to 9 or less"),
         ({"source__kind": "demo", "source__folder": "/x"}, "set source.kind=folder"),
@@ -144,8 +143,8 @@ def test_values_that_contradict_each_other_are_told(values, words):
 
 
 def test_numbers_in_quotes_are_numbers():
-    check_parameters(changed(train__image_size="96", ingest__pixel_size="128"))
-    assert "128 or more" in told(train__image_size="128", ingest__pixel_size="96")[0]
+    check_parameters(changed(train__image_size="96", ingest__pixel_size="112"))
+    assert "112 or more" in told(train__image_size="96", ingest__pixel_size="96")[0]
 
 
 def test_a_folder_named_by_a_number_is_text():

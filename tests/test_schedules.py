@@ -45,7 +45,7 @@ def test_only_one_cycle_moves_the_momentum():
 
 
 def test_images_grow_to_full_size_by_two_thirds_of_the_epochs():
-    growing = recipe(epochs=9, image_size=224, start_size=128)
+    growing = recipe(epochs=9, image_size=224, start_scale=0.57)
     sizes = [image_size_in(epoch, growing) for epoch in range(1, 10)]
     assert sizes[0] == 128
     assert sizes == sorted(sizes)
@@ -54,13 +54,13 @@ def test_images_grow_to_full_size_by_two_thirds_of_the_epochs():
     assert all(size % 16 == 0 for size in sizes)
 
 
-def test_without_a_start_size_all_epochs_have_the_size_asked_for():
+def test_at_a_start_scale_of_one_all_epochs_have_the_size_asked_for():
     assert {image_size_in(epoch, recipe(image_size=100)) for epoch in (1, 2)} == {100}
 
 
 def test_sizes_never_exceed_the_one_asked_for():
-    growing = recipe(epochs=4, image_size=100, start_size=50)
-    assert [image_size_in(epoch, growing) for epoch in range(1, 5)] == [64, 80, 96, 100]
+    growing = recipe(epochs=4, image_size=100, start_scale=0.5)
+    assert [image_size_in(epoch, growing) for epoch in range(1, 5)] == [48, 80, 96, 100]
 
 
 def test_the_average_has_a_short_memory_at_first():

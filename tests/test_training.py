@@ -302,7 +302,7 @@ def test_it_stops_when_patience_is_at_its_end(stored):
 
 def test_images_grow_from_epoch_to_epoch_and_are_judged_at_their_own_size(stored, monkeypatch):
     learned = trace(monkeypatch, "_gradients", lambda run, inputs, *_: inputs.shape[-1])
-    model, history = fitted(stored, epochs=3, start_size=16, image_size=24, test_size=32)
+    model, history = fitted(stored, epochs=3, start_scale=0.67, image_size=24, test_scale=1.33)
     assert history["image_size"].tolist() == [16, 24, 24]
     assert learned == [16] * 5 + [24] * 10
     assert model["preprocessing"]["image_size"] == 32

@@ -28,7 +28,7 @@ _COLUMNS = (
     *("mixer", "blend", "cut_left", "cut_top"),
 )
 _ERASED_AREA = (0.02, 0.2)  # share of the image
-_ERASED_ASPECT = (1 / 3, 3.0)
+_ERASED_ASPECT = 3.0  # at most so many times as wide as high, or as high as wide
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -52,9 +52,9 @@ class Draws:
         """Return (n,) numbers, uniform from low to high."""
         return low + (high - low) * self.column(name)
 
-    def ratio(self, name: str, low: float, high: float) -> torch.Tensor:
-        """Return (n,) positive numbers, uniform in their logarithm: 1/2 is as likely as 2."""
-        return self.between(name, math.log(low), math.log(high)).exp()
+    def ratio(self, name: str, highest: float) -> torch.Tensor:
+        """Return (n,) numbers from 1/highest to highest, uniform in their logarithm."""
+        return self.between(name, -math.log(highest), math.log(highest)).exp()
 
 
 def draws(images: int, seed: int, epoch: int) -> Draws:
@@ -96,8 +96,9 @@ def augmented(
 
 
 def _moves(recipe: Augmentation) -> bool:
-    whole = recipe.crop_area == (1.0, 1.0) and recipe.crop_aspect == (1.0, 1.0)
-    return recipe.flips or recipe.rotation != "none" or not whole
+    return (
+        recipe.flips or recipe.rotation != "none" or recipe.crop_area < 1 or recipe.crop_aspect > 1
+    )
 
 
 def _warps(chances: Draws, recipe: Augmentation) -> torch.Tensor:
@@ -106,8 +107,8 @@ def _warps(chances: Draws, recipe: Augmentation) -> torch.Tensor:
     A window of the drawn area and aspect is laid somewhere on the picture, turned about its own
     centre, and mirrored.
     """
-    area = chances.between("area", *recipe.crop_area)
-    aspect = chances.ratio("aspect", *recipe.crop_aspect).sqrt()
+    area = chances.between("area", recipe.crop_area, 1.0)
+    aspect = chances.ratio("aspect", recipe.crop_aspect).sqrt()
     width, height = ((area.sqrt() * way).clamp(max=1.0) for way in (aspect, 1 / aspect))
     angle = chances.column("turn")
     if recipe.rotation == "quarter":
@@ -176,7 +177,7 @@ def _erased(chances: Draws, recipe: Augmentation, inputs: torch.Tensor) -> torch
     area = chances.between("erased_area", *_ERASED_AREA) * (
         chances.column("erased") < recipe.erasing
     )
-    aspect = chances.ratio("erased_aspect", *_ERASED_ASPECT).sqrt()
+    aspect = chances.ratio("erased_aspect", _ERASED_ASPECT).sqrt()
     width, height = ((area.sqrt() * way).clamp(max=1.0) for way in (aspect, 1 / aspect))
     left = chances.column("erased_left") * (1 - width)
     top = chances.column("erased_top") * (1 - height)

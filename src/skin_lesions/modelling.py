@@ -14,6 +14,7 @@ from skin_lesions.batches import labelled_images
 from skin_lesions.calibration import fit_temperature, probabilities
 from skin_lesions.checkpoints import Checkpoints
 from skin_lesions.devices import choose_device, describe
+from skin_lesions.errors import InputError
 from skin_lesions.fingerprints import split_fingerprint
 from skin_lesions.inference import predict_logits
 from skin_lesions.model_file import FORMAT, network_of
@@ -41,7 +42,7 @@ def fit_model(
     """
     classes = sorted(split_table["label"].unique())
     start = _start(classes, recipe)
-    preprocessing = Preprocessing(fit, pixel_size, recipe.judged_size, start.mean, start.std)
+    preprocessing = Preprocessing(fit, pixel_size, recipe.test_size, start.mean, start.std)
     images = {
         split: labelled_images(rows, classes, pixels.at(pixel_size), preprocessing)
         # By file, so that equal content is learned from in an equal order.
@@ -84,9 +85,14 @@ def _start(classes: list[str], recipe: TrainRecipe) -> StartingNetwork:
         recipe.image_size,
         recipe.seed,
     )
-    for size in (recipe.start_size, recipe.test_size):
-        if size is not None:
+    for size in {recipe.start_size, recipe.test_size} - {recipe.image_size}:
+        try:
             refuse_image_size(start.network, recipe.architecture, size)
+        except InputError as error:
+            raise InputError(
+                f"{error}. To have that size throughout: --params "
+                "train.start_scale=1,train.test_scale=1"
+            ) from None
     return start
 
 

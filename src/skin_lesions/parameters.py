@@ -22,8 +22,6 @@ from pydantic import (
 from skin_lesions.errors import InputError
 
 Share = Annotated[float, Field(ge=0, le=1)]
-PositiveShare = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
 Edge = Annotated[int, Field(ge=16, le=1024)]  # pixels
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -131,8 +129,8 @@ class Augmentation(Group):
 
     flips: bool
     rotation: Literal["none", "quarter", "any"]
-    crop_area: tuple[PositiveShare, PositiveShare]
-    crop_aspect: tuple[Positive, Positive]
+    crop_area: Annotated[float, Field(gt=0, le=1)]
+    crop_aspect: Annotated[float, Field(ge=1)]
     brightness: Share
     contrast: Share
     saturation: Share
@@ -140,14 +138,6 @@ class Augmentation(Group):
     erasing: Share
     mixup: Annotated[float, Field(ge=0)]
     cutmix: Annotated[float, Field(ge=0)]
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "Augmentation":
-        for name in ("crop_area", "crop_aspect"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"{name} must be [lowest, highest], got [{low:g}, {high:g}]")
-        return self
 
 
 class TrainRecipe(Group):
@@ -163,8 +153,8 @@ class TrainRecipe(Group):
     batch_size: Annotated[int, Field(ge=1)]
     accumulation: Annotated[int, Field(ge=1)]
     image_size: Edge
-    start_size: Edge | None
-    test_size: Edge | None
+    start_scale: Annotated[float, Field(gt=0, le=1)]
+    test_scale: Annotated[float, Field(ge=1)]
     head_epochs: Annotated[int, Field(ge=0)]
     optimizer: Optimizer
     schedule: Schedule
@@ -185,9 +175,19 @@ class TrainRecipe(Group):
         return self.weights != "none"
 
     @property
-    def judged_size(self) -> int:
+    def start_size(self) -> int:
+        """Edge in the first epoch, pixels."""
+        return _scaled(self.image_size, self.start_scale)
+
+    @property
+    def test_size(self) -> int:
         """Edge in validation and testing, pixels."""
-        return self.image_size if self.test_size is None else self.test_size
+        return _scaled(self.image_size, self.test_scale)
+
+
+def _scaled(size: int, scale: float) -> int:
+    """Scale an edge to a multiple of 16 pixels: networks halve an image four or five times."""
+    return size if scale == 1 else max(16, round(size * scale / 16) * 16)
 
 
 class Evaluate(Group):
@@ -266,23 +266,17 @@ def _contradictions(source: Source, ingest: Ingest, train: TrainRecipe) -> list[
         for name in ("metadata_key", "label_column"):
             if getattr(source, name) is not None:
                 problems.append(f"source.{name}: is a column of source.metadata, which is not set")
-    for name in ("image_size", "start_size", "test_size"):
-        size = getattr(train, name)
-        if size is not None and size > ingest.pixel_size:
-            problems.append(
-                f"train.{name}: {size} pixels can't be had from images stored at "
-                f"{ingest.pixel_size}; set ingest.pixel_size to {size} or more"
-            )
+    if train.test_size > ingest.pixel_size:
+        scaled = " (for testing, see train.test_scale)" if train.test_scale > 1 else ""
+        problems.append(
+            f"train.image_size: {train.test_size} pixels{scaled} can't be had from images stored at "
+            f"{ingest.pixel_size}; set ingest.pixel_size to {train.test_size} or more"
+        )
     return problems + _contradictions_of_training(train)
 
 
 def _contradictions_of_training(train: TrainRecipe) -> list[str]:
     problems = []
-    if train.start_size is not None and train.start_size > train.image_size:
-        problems.append(
-            f"train.start_size: images grow, so it must be at most train.image_size "
-            f"({train.image_size}), got {train.start_size}"
-        )
     if train.accumulation > train.batch_size:
         problems.append(
             f"train.accumulation: a batch of {train.batch_size} can't be had in "

@@ -48,8 +48,6 @@ def image_size_in(epoch: int, recipe: TrainRecipe) -> int:
     Source:
         Progressive resizing: Tan and Le (2021), arXiv:2104.00298.
     """
-    if recipe.start_size is None:
-        return recipe.image_size
     way = min(1.0, (epoch - 1) / max(1.0, _GROWING_SHARE * recipe.epochs))
     size = recipe.start_size + way * (recipe.image_size - recipe.start_size)
     return min(recipe.image_size, _SIZE_STEP * math.ceil(size / _SIZE_STEP))

@@ -151,7 +151,7 @@ def _start(
     run = _Run(
         recipe=recipe,
         train_images=train_images,
-        val_images=val_images.at_size(recipe.judged_size),
+        val_images=val_images.at_size(recipe.test_size),
         device=device,
         precision=precision,
         network=network,
