@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from skin_lesions import devices
-from skin_lesions.devices import choose_precision, use_cores
+from skin_lesions.devices import choose_precision, make_ready
 from skin_lesions.errors import InputError
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
@@ -41,10 +41,10 @@ def test_threads_are_at_most_the_cores_of_this_process(monkeypatch):
     try:
         torch.set_num_threads(7)
         monkeypatch.setattr(devices, "cores", lambda: 3)
-        use_cores()
+        make_ready(CPU)
         assert torch.get_num_threads() == 3
         torch.set_num_threads(2)  # fewer, by wish
-        use_cores()
+        make_ready(CPU)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

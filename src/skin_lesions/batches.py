@@ -12,6 +12,8 @@ from skin_lesions.parallel import ordered_map
 from skin_lesions.pixels import SquareImages
 from skin_lesions.preprocessing import Preprocessing, resized
 
+_AHEAD = 8  # batches in memory, for a GPU
+
 
 @dataclass(frozen=True)
 class LabelledImages:
@@ -52,7 +54,8 @@ class LabelledImages:
         if device.type == "cpu":
             yield from map(self.batch, chosen)
             return
-        for images, labels in ordered_map(lambda positions: _pinned(self.batch(positions)), chosen):
+        read = ordered_map(lambda positions: _pinned(self.batch(positions)), chosen, _AHEAD)
+        for images, labels in read:
             yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
 

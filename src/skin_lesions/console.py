@@ -1,7 +1,6 @@
 """What a person sees while something long goes on."""
 
 import logging
-import math
 import sys
 import time
 from types import TracebackType
@@ -24,14 +23,16 @@ class StepProgress:
             TextColumn(what),
             BarColumn(),
             TextColumn(
-                "{task.completed}/{task.total} steps, loss {task.fields[loss]:.3f}, "
+                "{task.completed}/{task.total} steps, loss {task.fields[loss]}, "
                 "{task.fields[rate]:.0f} images/s"
             ),
             TimeRemainingColumn(),
             transient=True,
         )
         self._bar.disable = not self._bar.console.is_terminal
-        self._task = self._bar.add_task(what, total=steps, completed=done, rate=0.0, loss=math.nan)
+        self._task = self._bar.add_task(
+            what, total=steps, completed=done, rate=0.0, loss="not known yet"
+        )
 
     def __enter__(self) -> "StepProgress":
         self._start = time.perf_counter()
@@ -52,7 +53,7 @@ class StepProgress:
 
     def show(self, loss: float) -> None:
         """Show the newest loss."""
-        self._bar.update(self._task, loss=loss)
+        self._bar.update(self._task, loss=f"{loss:.3f}")
 
     def advance(self, images: int) -> None:
         """One step is done; it took in so many images."""

@@ -53,8 +53,12 @@ def choose_precision(device: torch.device, asked: str) -> torch.dtype:
     return torch.bfloat16 if made_for_bfloat16 else torch.float16
 
 
-def use_cores() -> None:
-    """Compute with no more threads than this process may use cores."""
+def make_ready(device: torch.device) -> None:
+    """Compute with no more threads than this process may use cores; on CUDA, let cuDNN try its ways.
+
+    Batches of one size come again and again, so trying pays off.
+    """
+    torch.backends.cudnn.benchmark = device.type == "cuda"
     if torch.get_num_threads() > cores():
         torch.set_num_threads(cores())
 

@@ -30,19 +30,22 @@ def _quota() -> float:
     return math.inf if quota == "max" else int(quota) / int(period)
 
 
-def ordered_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def ordered_map(
+    function: Callable[[T], R], items: Iterable[T], ahead: int | None = None
+) -> Iterator[R]:
     """Yield ``function(item)`` for each item, in order, computed by threads ahead of the reader.
 
-    Threads, since hashing, reading and decoding all release the interpreter lock; at most a few
-    results per core wait, so memory does not grow with the number of items.
+    Threads, since hashing, reading and decoding all release the interpreter lock; at most
+    ``ahead`` results wait (four per core), so memory does not grow with the number of items.
     """
     workers = cores()
+    ahead = 4 * workers if ahead is None else ahead
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[R]] = deque()
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > 4 * workers:
+                if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

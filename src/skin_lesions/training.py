@@ -25,7 +25,7 @@ from skin_lesions.averaging import WeightAverage
 from skin_lesions.batches import LabelledImages, shuffled, steps_in
 from skin_lesions.checkpoints import Checkpoint, Saver, State, snapshot
 from skin_lesions.console import StepProgress
-from skin_lesions.devices import choose_device, choose_precision, describe, use_cores
+from skin_lesions.devices import choose_device, choose_precision, describe, make_ready
 from skin_lesions.errors import InputError
 from skin_lesions.inference import autocast, predict_logits
 from skin_lesions.interruption import postponed
@@ -142,8 +142,8 @@ def _start(
     network: nn.Module,
     recipe: TrainRecipe,
 ) -> _Run:
-    use_cores()
     device = choose_device(recipe.device)
+    make_ready(device)
     precision = choose_precision(device, recipe.precision)
     network = network.to(device).to(memory_format=_memory_format(recipe))
     compiled = recipe.compile and device.type == "cuda"
