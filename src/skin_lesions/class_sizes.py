@@ -194,7 +194,7 @@ def small_classes(
         "small_classes",
         severity,
         f"{len(small)} of {counted(len(expected), 'class', 'classes')} will have too few lesions or "
-        f"patients to test on: at a recall of {_RECALL:.0%} the 95 % interval is wider than {widest:.2f}"
+        f"patients to test on: at a recall of {100 * _RECALL:.0f} % the 95 % interval is wider than {widest:.2f}"
         + (f" (the smallest, {small[0][1]}: {widths[small[0][1]]:.2f})." if small else "."),
         len(small),
         {"classes": len(small), "needed_in_test": enough}

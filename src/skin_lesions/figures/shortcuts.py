@@ -47,8 +47,8 @@ def shortcuts(audit_findings: Mapping[str, Any], image_table: pd.DataFrame) -> F
         titles.shortcuts(probes),
         note="Each row: a simple classifier that sees this one thing only, cross-validated over lesions "
         "and patients, with its 95 % interval. Dashed: chance. Orange: the interval lies above it. "
-        "Grey bar: the most that so few different values could reach."
-        + (f" {more} more panels stand in audit_findings.json." if more > 0 else ""),
+        "Grey bar: the most that so few different values could reach. A column's values include \"not "
+        'known".' + (f" {more} more panels stand in audit_findings.json." if more > 0 else ""),
         generated=is_generated(image_table),
     ) as figure:
         if shown:

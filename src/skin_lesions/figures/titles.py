@@ -142,7 +142,7 @@ def shortcuts(probes: Sequence[Mapping[str, Any]]) -> str:
         return f"None of {len(done)} things that a model could cheat with beats chance"
     best = max(telling, key=lambda p: p["balanced_accuracy"]["value"])
     return (
-        f"{len(telling)} of {len(done)} things that a model could cheat with beat chance; most does "
-        f"{best['name']} (balanced accuracy {best['balanced_accuracy']['value']:.3f}, chance "
+        f"{len(telling)} of {len(done)} things that a model could cheat with beat chance; the most: "
+        f"{best['name']}, balanced accuracy {best['balanced_accuracy']['value']:.3f} (chance "
         f"{best['chance']:.3f})"
     )

@@ -107,7 +107,7 @@ def _pixels(table: pd.DataFrame, images: SquareImages) -> Iterator[Clue]:
     looked = list(ordered_map(lambda row: _look(np.array(images.array[row])), rows[order]))
     thumbnails, borders = (np.stack(part)[np.argsort(order)] for part in zip(*looked, strict=True))
     yield Clue(f"{THUMBNAIL}x{THUMBNAIL} thumbnail", "thumbnail", thumbnails)
-    yield Clue(f"outer {BORDER:.0%} of each edge", "border", borders)
+    yield Clue(f"outer {100 * BORDER:g} % of each edge", "border", borders)
 
 
 def _look(square: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -40,7 +40,7 @@ _WORDINGS: dict[Kind, _Wording] = {
         (2.0, 2.0),  # never more than low
     ),
     "border": _Wording(
-        f"the outermost {BORDER:.0%} of each edge",
+        f"the outermost {100 * BORDER:g} % of each edge",
         "frames, rulers, skin or background differ by class, or lesions reach the edge",
         "Cover the border and judge the model again: what it then loses, it had read there.",
         (0.2, 0.1),
@@ -155,4 +155,6 @@ def _examples(probe: Probe) -> list[list[str]]:
     """List the classes that are told, the best first."""
     recalls = sorted(probe.recalls.items(), key=lambda item: (-item[1], item[0]))
     chance = probe.chance or 0.0
-    return [[label, f"{recall:.0%} named right"] for label, recall in recalls if recall > chance]
+    return [
+        [label, f"{100 * recall:.0f} % named right"] for label, recall in recalls if recall > chance
+    ]

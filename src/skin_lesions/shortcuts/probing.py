@@ -1,7 +1,7 @@
 """Train on each clue alone, judge on lesions and patients not seen."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -264,7 +264,7 @@ def _accuracies(
     replicates: int,
     seed: int,
 ) -> dict[int, Estimate]:
-    """Return balanced accuracies with intervals as ``metrics.score`` gives them.
+    """Return balanced accuracies, their intervals made as those of ``metrics.score``.
 
     One set of bootstrap weights serves all clues.
     """
@@ -285,15 +285,38 @@ def _accuracies(
         recalls = [intervals.proportion(right[true == c], groups[true == c]) for c in range(k)]
         name = str(number)
         estimate = intervals.percentile_estimate(float(values[name][0]), drawn[name], rows.size)
-        estimates[number] = intervals.widened(estimate, *intervals.mover(recalls))
+        estimate = intervals.widened(estimate, *intervals.mover(recalls))
+        estimates[number] = _corrected(estimate) if len(scope.rounds) > 1 else estimate
     return estimates
+
+
+def _corrected(estimate: Estimate) -> Estimate:
+    """Widen the interval of a cross-validated number by half.
+
+    Folds train on each other's images, so their errors are not independent, and an interval that
+    takes them for it lay above chance in 4 to 13 of 100 probes of pure noise (2.5 should); widened,
+    it does in 0 to 3. The factor is the square root of 1 + J n_test / n_train, J being 5 folds.
+
+    Source:
+        Nadeau and Bengio (2003), doi:10.1023/A:1024068626366.
+    """
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return estimate
+    factor = np.sqrt(1 + FOLDS / (FOLDS - 1))
+    low = max(0.0, estimate.value - factor * (estimate.value - estimate.low))
+    high = min(1.0, estimate.value + factor * (estimate.high - estimate.value))
+    return replace(estimate, low=float(low), high=float(high))
 
 
 def _probe(
     scope: _Scope, clue: Clue, label: Numbers, predicted: Numbers, estimate: Estimate
 ) -> Probe:
     rows, k = scope.judged, len(scope.classes)
-    distinct = len(np.unique(clue.values[rows], axis=0))
+    best = min(1.0, len(np.unique(clue.values[rows], axis=0)) / k)
+    # An interval knows nothing of this limit; folds that name different classes may pass it a little.
+    ceiling = max(best, estimate.value or 0.0)
+    if estimate.high is not None:
+        estimate = replace(estimate, high=min(estimate.high, ceiling))
     parts = {
         name: float(_recalls(label, _predictions(scope, clue.values[:, columns], label), k).mean())
         for name, columns in clue.parts.items()
@@ -306,7 +329,7 @@ def _probe(
         scope=scope.name,
         accuracy=estimate,
         chance=1 / k,
-        best=min(1.0, distinct / k),
+        best=best,
         classes=tuple(scope.classes),
         left_out=tuple(scope.left_out),
         recalls=dict(zip(scope.classes, recalls.tolist(), strict=True)),
