@@ -14,6 +14,7 @@ from skin_lesions.pixels import SquareImages
 from skin_lesions.raw_images import ObjectStore
 from skin_lesions.shortcuts import probe_shortcuts, shortcut_findings
 from skin_lesions.shortcuts.classifying import by_levels, by_numbers
+from skin_lesions.shortcuts.probing import sampled
 
 EDGE = 32
 
@@ -51,8 +52,9 @@ class Study:
 
     def images(self, table):
         images = SquareImages(Path(mkdtemp(dir=self.folder)), EDGE)
-        squares = [DecodedImage(p, EDGE, EDGE, "JPEG") for p in self.pixels]
-        images.append(table["image_id"].tolist(), squares)
+        squares = dict(zip(table["image_id"], self.pixels, strict=True))
+        decoded = [DecodedImage(square, EDGE, EDGE, "JPEG") for square in squares.values()]
+        images.append(list(squares), decoded)
         return images
 
     def probes(self, sample=4000, order=None, **changes):
@@ -238,15 +240,21 @@ def test_equal_tables_give_equal_probes_whatever_the_order_of_rows(study):
     assert first == again
 
 
-def test_a_sample_takes_classes_evenly_and_every_lesion_before_a_second_picture(study):
-    s = study(each=40)
-    s.group = [f"g{i % 60}" for i in range(s.n)]  # two pictures of each
-    probe = of(s.probes(sample=60), "thumbnail")
-    assert probe.accuracy.n == 60
-    assert probe.left_out == ()
-    s.label = np.where(np.arange(s.n) < 6, "rare", "class 0")
-    s.label[60:] = "class 1"
-    assert of(s.probes(sample=26), "thumbnail").classes == ("class 0", "class 1", "rare")
+def test_a_sample_takes_classes_evenly_and_every_lesion_before_a_second_picture():
+    label = np.repeat(["rare", "some", "many"], [6, 60, 200])
+    table = pd.DataFrame({"label": label, "file": [f"{i:03}" for i in range(266)]})
+    table["group_id"] = [f"g{i // 2}" for i in range(266)]  # two pictures of each lesion
+    chosen = sampled(table, 66, seed=0)
+    assert chosen["label"].value_counts().to_dict() == {"rare": 6, "some": 30, "many": 30}
+    lesions = chosen.groupby("label")["group_id"].nunique()
+    assert lesions.to_dict() == {"rare": 3, "some": 30, "many": 30}
+
+
+def test_copies_count_once_and_images_under_two_labels_not_at_all(study):
+    s = study()
+    s.pixels[3] = s.pixels[0]  # both of class 0
+    s.pixels[7] = s.pixels[8]  # of classes 1 and 2
+    assert of(s.probes(), "thumbnail").accuracy.n == s.n - 3
 
 
 def test_too_few_images_are_told_not_probed(study):

@@ -105,7 +105,7 @@ def probe_shortcuts(
     """
     table = image_table.merge(image_groups[["file", "group_id"]], on="file")
     table = table[~under_two_labels(table)].sort_values("file").drop_duplicates("image_id")
-    table = _sampled(table.reset_index(drop=True), sample, seed)
+    table = sampled(table.reset_index(drop=True), sample, seed)
     if table.empty:
         return []
     clues = clues_of(table, images, store)
@@ -115,7 +115,7 @@ def probe_shortcuts(
     return probes
 
 
-def _sampled(table: pd.DataFrame, sample: int, seed: int) -> pd.DataFrame:
+def sampled(table: pd.DataFrame, sample: int, seed: int) -> pd.DataFrame:
     """Take the first image of each group, then the second, and so on, until a class has its share."""
     order = np.random.default_rng(seed).permutation(len(table))
     shuffled = table.iloc[order]
