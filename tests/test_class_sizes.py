@@ -138,3 +138,8 @@ def test_widths_are_those_of_wilson_and_fall_with_the_number():
     assert expected_width(30) == pytest.approx(0.905 - 0.627, abs=0.002)
     assert expected_width(0) == 1.0
     assert expected_width(10) > expected_width(11)
+
+
+def test_two_classes_with_some_common_divisor_are_chance():
+    # 63 divides two given counts once in 3,969 pairs, but 63 or something larger once in 60.
+    assert repeated_class_counts(files({"a": 63 * 11, "b": 63 * 13})).count == 0

@@ -53,8 +53,9 @@ class Study:
     def images(self, table):
         images = SquareImages(Path(mkdtemp(dir=self.folder)), EDGE)
         squares = dict(zip(table["image_id"], self.pixels, strict=True))
-        decoded = [DecodedImage(square, EDGE, EDGE, "JPEG") for square in squares.values()]
-        images.append(list(squares), decoded)
+        ids = sorted(squares)  # in another order than the files
+        decoded = [DecodedImage(squares[i], EDGE, EDGE, "JPEG") for i in ids]
+        images.append(ids, decoded)
         return images
 
     def probes(self, sample=4000, order=None, **changes):
@@ -123,6 +124,14 @@ def test_chance_is_one_over_the_number_of_classes_whatever_their_sizes():
             right = classify(x[learned], label[learned], x[~learned]) == label[~learned]
             recalls.append([right[label[~learned] == c].mean() for c in range(4)])
     assert np.mean(recalls) == pytest.approx(0.25, abs=0.015)
+
+
+@pytest.mark.parametrize("kind", [np.intp, np.float32])
+def test_a_rare_class_is_named_where_it_is_relatively_more_frequent(kind):
+    label = np.repeat([0, 1], [1000, 50])
+    value = np.concatenate([np.arange(1000) % 10 == 0, np.arange(50) % 10 < 6])[:, None]
+    classify = by_levels if kind is np.intp else by_numbers
+    assert classify(value.astype(kind), label, np.array([[0], [1]], kind)).tolist() == [0, 1]
 
 
 def test_a_class_saved_at_another_quality_is_found_by_its_compression(study):

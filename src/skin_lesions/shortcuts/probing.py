@@ -84,6 +84,9 @@ def probe_shortcuts(
 ) -> list[Probe]:
     """Probe what tells the class without the lesion: on all images, in each source, across them.
 
+    A column that is spread over the classes exactly evenly, as a stratified split is, comes out below
+    chance: what the other folds have more of, this one has less of. It tells nothing.
+
     Cross-validated in five folds that tear no group, so that copies and further pictures of a
     lesion give nothing away. Images under two labels are left out, exact copies count once.
     Where there is one source but several kinds of image (labels.py: dermoscopy, photograph), each kind
