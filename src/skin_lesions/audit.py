@@ -1,28 +1,15 @@
 """What is wrong with a set of images: findings, counted, with examples and a remedy."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
+from skin_lesions.findings import Finding, Severity
+from skin_lesions.findings import counted as _count
 from skin_lesions.splitting import leaked_tests, under_two_labels
-
-Severity = Literal["high", "medium", "low", "info"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One plain sentence about the data, the numbers behind it, and what to do."""
-
-    id: str
-    severity: Severity
-    sentence: str
-    count: int
-    numbers: dict[str, int | float]
-    examples: list[list[str]]
-    remedy: str
 
 
 def find(
@@ -200,10 +187,6 @@ def _without_test_images(table: pd.DataFrame) -> Finding:
         [[label] for label in untested],
         "Under as_shipped nothing can be said of these classes; split.policy=grouped tests them.",
     )
-
-
-def _count(n: int, one: str, many: str | None = None) -> str:
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def summary_sentences(findings: dict[str, Any]) -> Iterable[str]:
