@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from factories import AUDIT, SPLIT
 from skin_lesions.audit import find
+from skin_lesions.grouping import group_images
 from skin_lesions.labels import DIAGNOSES
 from skin_lesions.metrics import score
 
@@ -99,10 +101,8 @@ class Inputs:
 
     @cached_property
     def audit_findings(self) -> dict[str, Any]:
-        groups = self.image_table[["file"]].assign(
-            group_id=self.image_table["image_id"].str[:12], evidence="bytes"
-        )
-        found = find(self.image_table, groups, self.quarantine, 12)
+        groups, links = group_images(self.image_table[["file", "image_id"]])
+        found = find(self.image_table, groups, links, self.quarantine, SPLIT, AUDIT)
         return found | {"shortcuts": list(self.shortcuts())}
 
     def shortcuts(self) -> Iterator[dict[str, Any]]:
