@@ -1,5 +1,9 @@
-"""``kedro run`` on the demo, as whole processes: seconds, memory, and what is not training."""
+"""``kedro run`` on the demo, as whole processes: seconds, memory, and what is not training.
 
+Of other images, from other weights: ``--folder /data/mine --architecture resnet50 --weights imagenet``.
+"""
+
+import argparse
 import os
 import subprocess
 import sys
@@ -9,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from options import add_study_options, study_params
 from record import ROOT, keep
 
 
@@ -24,16 +29,16 @@ def run(*args: str) -> tuple[float, float]:
     return time.perf_counter() - start, usage.ru_maxrss / 1e6
 
 
-def main() -> None:
+def main(params: str, name: str) -> None:
     with tempfile.TemporaryDirectory() as root:
-        params = f"data_root={root}"
+        params = f"data_root={root}{params}"
         whole, memory = run("run", "--params", params)
         history = next(Path(root).rglob("training_history.csv/*/training_history.csv"))
         training = float(pd.read_csv(history)["seconds"].sum())
         evaluate, _ = run("run", "--pipelines", "evaluate", "--params", params)
     listing, _ = run("registry", "list")
     keep(
-        "demo",
+        name,
         {
             "kedro_run_seconds": whole,
             "training_seconds": training,
@@ -46,4 +51,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", default="demo")
+    add_study_options(parser)
+    given = parser.parse_args()
+    main(study_params(given), given.name)

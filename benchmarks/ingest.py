@@ -6,6 +6,7 @@ as many threads as there are cores. Ingest also reads, hashes, copies and checks
 
 import argparse
 import logging
+import shutil
 import statistics
 import tempfile
 import time
@@ -23,7 +24,7 @@ from record import keep
 from skin_lesions.datasets import PixelsDataset, RawImagesDataset
 from skin_lesions.parallel import cores
 from skin_lesions.parameters import Kaggle, Source
-from skin_lesions.pixels import Decoding
+from skin_lesions.pixels import Decoding, Reading
 from skin_lesions.sources import open_source
 
 SIZE = 256
@@ -70,10 +71,11 @@ def ingest_seconds(folder: Path, root: Path) -> float:
     raw = RawImagesDataset(
         filepath=str(root / "manifest.parquet"),
         objects=str(root / "objects"),
+        pixels=str(root / "pixels"),
         version=Version(None, None),
     )
     start = time.perf_counter()
-    raw.save(open_source(source))
+    raw.save(Reading(open_source(source), SIZE))
     PixelsDataset(filepath=str(root / "pixels")).save(Decoding(raw.load(), SIZE))
     return time.perf_counter() - start
 
@@ -90,6 +92,7 @@ def main(images: int, rounds: int, width: int, height: int) -> None:
             bare.append(bare_seconds(source))
             first.append(ingest_seconds(source, root))
             second.append(ingest_seconds(source, root))
+            shutil.rmtree(root)  # before the system gets to writing it to the disk
     keep(
         "ingest",
         {

@@ -1,7 +1,7 @@
 """What a leak is worth: the same recipe, judged as shipped and with groups kept apart.
 
 Every seed draws other weights and (where the policy cuts) another split. Without arguments: the demo.
-For images of your own: ``--params source.kind=folder,source.folder=/data/mine``.
+Of other images, from other weights: ``--folder /data/mine --architecture resnet50 --weights imagenet``.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from options import add_study_options, study_params
 from record import ROOT, keep
 
 
@@ -38,7 +39,6 @@ def told(scores: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def main(policies: list[str], seeds: int, params: str, name: str) -> None:
-    params = f",{params}" if params else ""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         kedro("--pipelines", "ingest,audit", "--params", f"data_root={root}{params}")
@@ -57,6 +57,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--policies", nargs="+", default=["grouped", "as_shipped"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--params", default="")
     parser.add_argument("--name", default="leak_demo")
-    main(**vars(parser.parse_args()))
+    add_study_options(parser)
+    given = parser.parse_args()
+    main(given.policies, given.seeds, study_params(given), given.name)

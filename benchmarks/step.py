@@ -1,28 +1,43 @@
-"""Training steps of ResNet-18 at 224, batch 32, fp32: channels-last against the default layout.
+"""Training steps at 224, batch 32, fp32: channels-last against the default layout.
 
-Both in one process, in turn, so that a machine that slows down slows both.
+Both in one process, in turn, so that a machine that slows down slows both. ResNet-18 from random weights
+on random pixels, unless others are named: what they hold does not change the time.
 """
 
 import argparse
 import statistics
 import time
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
 
 from record import keep
-from skin_lesions.networks import build_network
+from skin_lesions.images import decode
+from skin_lesions.networks import starting_network
 
 BATCH, SIZE, CLASSES = 32, 224, 14
-# 1.81 GMAC forward (torchvision's table of weights), two operations each, three times for a step.
-GFLOP_PER_IMAGE = 1.81 * 2 * 3
+SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
-def trainer(memory_format: torch.memory_format) -> tuple[nn.Module, torch.optim.Optimizer]:
-    torch.manual_seed(0)
-    network = build_network("resnet18", CLASSES).to(memory_format=memory_format)
+def trainer(
+    architecture: str, weights: str, memory_format: torch.memory_format
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    classes = [str(number) for number in range(CLASSES)]
+    start = starting_network(architecture, weights, None, classes, SIZE, seed=0)
+    network = start.network.to(memory_format=memory_format)
     return network, torch.optim.AdamW(network.parameters(), lr=1e-4)
+
+
+def gflop_per_image(network: nn.Module, image: torch.Tensor) -> float:
+    """Forward, and twice as much backward."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network.eval()(image)
+    network.train()
+    return 3 * counter.get_total_flops() / 1e9
 
 
 def seconds_of_a_step(
@@ -46,29 +61,42 @@ def matrix_gflops(edge: int = 2048, rounds: int = 8) -> float:
     return 2 * edge**3 * rounds / (time.perf_counter() - start) / 1e9
 
 
-def main(rounds: int) -> None:
+def some_images(folder: Path | None) -> torch.Tensor:
+    """Read the first batch of images below a folder; random pixels without one."""
+    if folder is None:
+        return torch.randn(BATCH, 3, SIZE, SIZE)
+    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    pixels = np.stack([decode(file.read_bytes(), SIZE).pixels for file in files[:BATCH]])
+    if len(pixels) < BATCH:
+        raise SystemExit(f"{folder} holds {len(pixels)} images; a batch takes {BATCH}")
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).div(127.5).sub(1)
+
+
+def main(rounds: int, folder: Path | None, architecture: str, weights: str, name: str) -> None:
     labels = torch.randint(CLASSES, (BATCH,))
-    images = torch.randn(BATCH, 3, SIZE, SIZE)
+    images = some_images(folder)
     formats = {"default": torch.contiguous_format, "channels_last": torch.channels_last}
-    trainers = {name: trainer(layout) for name, layout in formats.items()}
-    inputs = {name: images.contiguous(memory_format=layout) for name, layout in formats.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in formats}
+    trainers = {key: trainer(architecture, weights, layout) for key, layout in formats.items()}
+    inputs = {key: images.contiguous(memory_format=layout) for key, layout in formats.items()}
+    gflop = gflop_per_image(trainers["default"][0], images[:1])
+    seconds: dict[str, list[float]] = {layout: [] for layout in formats}
     for round_ in range(rounds + 1):
-        for name in formats:
-            spent = seconds_of_a_step(*trainers[name], inputs[name], labels)
+        for layout in formats:
+            spent = seconds_of_a_step(*trainers[layout], inputs[layout], labels)
             if round_:  # the first is for warming up
-                seconds[name].append(spent)
+                seconds[layout].append(spent)
     pairs = zip(seconds["default"], seconds["channels_last"], strict=True)
-    rates = {name: BATCH / statistics.median(spent) for name, spent in seconds.items()}
+    rates = {layout: BATCH / statistics.median(spent) for layout, spent in seconds.items()}
     ceiling = matrix_gflops()
     keep(
-        "step",
-        {f"{name}_images_per_second": rate for name, rate in rates.items()}
+        name,
+        {"architecture": architecture, "weights": weights}
+        | {f"{layout}_images_per_second": rate for layout, rate in rates.items()}
         | {"ratio": statistics.median(a / b for a, b in pairs)}
-        | {f"{name}_gflops": rate * GFLOP_PER_IMAGE for name, rate in rates.items()}
+        | {f"{layout}_gflops": rate * gflop for layout, rate in rates.items()}
         | {
             "matrix_product_gflops": ceiling,
-            "highest_ratio_possible": ceiling / (rates["default"] * GFLOP_PER_IMAGE),
+            "highest_ratio_possible": ceiling / (rates["default"] * gflop),
         }
         | {"rounds": rounds, "threads": torch.get_num_threads()},
     )
@@ -77,4 +105,8 @@ def main(rounds: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=8)
-    main(parser.parse_args().rounds)
+    parser.add_argument("--folder", type=Path, help="take the images of a folder")
+    parser.add_argument("--architecture", default="resnet18", help="as train.architecture")
+    parser.add_argument("--weights", default="none", help="as train.weights")
+    parser.add_argument("--name", default="step")
+    main(**vars(parser.parse_args()))

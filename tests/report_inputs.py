@@ -194,6 +194,12 @@ class Inputs:
                 "mixed_precision": True,
                 "seed": 20240501,
             },
+            "starting_weights": {
+                "weights": "imagenet",
+                "file": "resnet18-f37072fd.pth",
+                "sha256": "f37072fd" + 56 * "0",
+                "head": "new",
+            },
             "selection": {
                 "best_epoch": int(best["epoch"]),
                 "by": "balanced_accuracy",

@@ -40,6 +40,7 @@ def test_the_notebook_is_the_notebooks_own_recipe(project):
     assert told == {
         "architecture": "resnet18",
         "weights": "imagenet",
+        "weights_sha256": None,
         "epochs": 5,
         "batch_size": 32,
         "image_size": 224,

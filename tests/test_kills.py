@@ -63,8 +63,10 @@ def assert_like(study, reference) -> None:
 @pytest.mark.parametrize(
     "moment",
     [
-        pytest.param(lambda root: count(root / "01_raw/objects", "*") > 300, id="copying"),
-        pytest.param(lambda root: count(root / "01_raw", "manifest.parquet") > 1, id="decoding"),
+        pytest.param(
+            lambda root: count(root / "01_raw/objects", "*") > 300, id="copying and decoding"
+        ),
+        pytest.param(lambda root: count(root / "01_raw", "manifest.parquet") > 1, id="reading"),
         pytest.param(
             lambda root: count(root / "02_intermediate", "*.parquet*") > 0, id="describing"
         ),

@@ -59,6 +59,12 @@ def test_the_parameters_that_ship_are_good():
             4096,
             "ingest.pixel_size: must be at most 1024, got 4096",
         ),
+        (
+            "train__weights_sha256",
+            "f37072fd",
+            "train.weights_sha256: must be 64 digits from 0-9 and a-f, got 'f37072fd'",
+        ),
+        ("train__weights", "", "train.weights: must be a text, got ''"),
         ("source__folder", ["a"], "source.folder: must be a text, got ['a']"),
         ("train__epoch", 3, "train.epoch: no such parameter; did you mean epochs?"),
         (
@@ -107,6 +113,8 @@ def test_a_missing_parameter_is_named():
         ({"source__kind": "demo", "source__folder": "/x"}, "set source.kind=folder"),
         ({"source__label_column": "dx"}, "source.metadata, which is not set"),
         ({"source__metadata_key": "id"}, "source.metadata, which is not set"),
+        ({"train__weights": "none", "train__weights_sha256": "0" * 64}, "nothing is read"),
+        ({"train__weights": "http://host/a.pth"}, "take https://, or set train.weights_sha256"),
     ],
 )
 def test_values_that_contradict_each_other_are_told(values, words):

@@ -30,9 +30,15 @@ def square(image_id):
     return DecodedImage(np.full((SIZE, SIZE, 3), number, np.uint8), 10 + number, 20, "JPEG")
 
 
+def append(images, ids, found):
+    with images.appending() as appender:
+        for image_id, image in zip(ids, found, strict=True):
+            appender.add(image_id, image)
+
+
 def filled(folder, ids=IDS):
     images = SquareImages(folder, SIZE)
-    images.append(ids, map(square, ids))
+    append(images, ids, map(square, ids))
     return images
 
 
@@ -56,7 +62,7 @@ def go_on(folder):
     known = set(images.index.index)
     assert_right(images, [i for i in IDS if i in known])
     rest = [i for i in IDS if i not in known]
-    images.append(rest, map(square, rest))
+    append(images, rest, map(square, rest))
     assert_right(SquareImages(folder, SIZE))
     return rest
 
@@ -64,7 +70,7 @@ def go_on(folder):
 def test_what_is_appended_is_found_again_in_any_order(tmp_path):
     filled(tmp_path, IDS[:5])
     images = SquareImages(tmp_path, SIZE)
-    images.append(IDS[5:], map(square, IDS[5:]))
+    append(images, IDS[5:], map(square, IDS[5:]))
     assert_right(images)
     assert_right(SquareImages(tmp_path, SIZE))
     chosen = [IDS[8], IDS[0], IDS[8]]
@@ -127,7 +133,7 @@ def test_the_index_never_names_what_is_not_whole_while_writing(tmp_path, monkeyp
             yield square(image_id)
 
     images = SquareImages(tmp_path, SIZE)
-    images.append(IDS, watched())
+    append(images, IDS, watched())
     assert_right(images)
 
 
@@ -140,7 +146,7 @@ def test_an_error_while_decoding_keeps_what_was_done(tmp_path, monkeypatch):
 
     images = SquareImages(tmp_path, SIZE)
     with pytest.raises(KeyboardInterrupt):
-        images.append(IDS, interrupted())
+        append(images, IDS, interrupted())
     assert set(go_on(tmp_path)) <= set(IDS[6:])
 
 
@@ -166,7 +172,7 @@ def test_a_full_disk_leaves_a_store_that_the_next_run_continues_from(small_disk,
         images = SquareImages(small_disk / "px", 32)
         assert all((images[known] == 7).all() for known in images.index.index)
         rest = [i for i in IDS if i not in set(images.index.index)]
-        images.append(rest, [image] * len(rest))
+        append(images, rest, [image] * len(rest))
 
     for pages in (1, 2, 5):  # the first write that finds no room is another each time
         ballast.write_bytes(b"x" * (65536 - pages * 4096))
@@ -245,7 +251,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
         images = SquareImages(tmp_path / str(n), 64)
         ids = [str(i) for i in range(n)]
         tracemalloc.start()
-        images.append(ids, (DecodedImage(image.pixels.copy(), 1, 1, "JPEG") for _ in ids))
+        append(images, ids, (DecodedImage(image.pixels.copy(), 1, 1, "JPEG") for _ in ids))
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return highest

@@ -49,6 +49,17 @@ def test_stored_bytes_are_read_only_and_their_folders_are_not(files, store):
     assert all(path.parent.stat().st_mode & 0o700 == 0o700 for path in objects(store).values())
 
 
+def test_each_content_is_handed_on_once_it_is_stored(files, store):
+    handed = {}
+
+    def note(image_id, data):
+        assert store.get(image_id) == data
+        handed[image_id] = data
+
+    store_files(files, store, note)
+    assert set(handed.values()) == set(FILES.values())
+
+
 def test_a_second_ingest_of_the_same_files_writes_nothing(files, store, caplog):
     caplog.set_level("INFO")
     first = store_files(files, store)
@@ -126,12 +137,12 @@ def test_missing_bytes_are_found_named_and_restored_by_the_next_ingest(files, st
 
 
 def test_a_full_disk_leaves_no_half_object(files, store, monkeypatch):
-    def full(self, data):
-        self.open("wb").write(data[: len(data) // 2])
+    def full(path, data):
+        path.write_bytes(data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("pathlib.Path.write_bytes", full)
+        patched.setattr("skin_lesions.raw_images._write_read_only", full)
         with pytest.raises(OSError, match="No space left"):
             store_files(files, store)
     assert objects(store) == {}

@@ -9,11 +9,13 @@ from pathlib import Path
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """Give a path to write to; rename it to ``path`` once the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     # A short name of its own: the suffix matters to some writers, and long names have a limit.
     partial = path.with_name(f".{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         yield partial
         partial.replace(path)
-    finally:
+    except BaseException:
         partial.unlink(missing_ok=True)
+        raise

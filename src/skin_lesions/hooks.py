@@ -13,7 +13,7 @@ from kedro.pipeline import Pipeline
 
 from skin_lesions.audit import summary_sentences
 from skin_lesions.errors import InputError
-from skin_lesions.parameters import check_parameters
+from skin_lesions.parameters import TrainRecipe, check_parameters
 from skin_lesions.scores import headline
 
 log = logging.getLogger(__name__)
@@ -25,18 +25,22 @@ class ProjectHooks:
     def __init__(self) -> None:
         self._root = Path()
         self._lock: FileLock | None = None
+        self._recipe: TrainRecipe | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Check every parameter, whichever pipeline runs: Kedro checks only those it passes on."""
         parameters = context.config_loader["parameters"]
         check_parameters(parameters)
+        self._recipe = TrainRecipe.model_validate(parameters["train"])
         configured = context.config_loader["globals"]["data_root"]
         self._root = context.project_path / parameters.get("data_root", configured)
 
     @hook_impl
-    def before_pipeline_run(self) -> None:
-        """Take the lock of the data root."""
+    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Get the weights that training will start from, then take the lock of the data root."""
+        if self._recipe and "train.fit" in {node.name for node in pipeline.nodes}:
+            _get_weights(self._recipe)
         self._root.mkdir(parents=True, exist_ok=True)
         owner = self._root / ".lock.owner"
         lock = FileLock(self._root / ".lock")  # the system lets go of it when its process dies
@@ -69,6 +73,16 @@ class ProjectHooks:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+
+def _get_weights(recipe: TrainRecipe) -> None:
+    """Fail before the images are read, not after, if there is no such network or file."""
+    from skin_lesions.networks import refuse_unknown, starting_weights  # noqa: PLC0415 (torch)
+
+    if recipe.weights == "none":
+        refuse_unknown(recipe.architecture)
+    else:
+        starting_weights(recipe.architecture, recipe.weights, recipe.weights_sha256)
 
 
 def _tell_scores(catalog: DataCatalog) -> None:

@@ -1,17 +1,16 @@
 """The model dict: what it holds, how it is read, and whether it belongs to these data."""
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import nn
 
 from skin_lesions.errors import InputError
 from skin_lesions.fingerprints import data_fingerprint, split_fingerprint
 from skin_lesions.networks import build_network
+from skin_lesions.state_dicts import read_tensors
 
 FORMAT = 1
 _KEYS = {"format", "architecture", "classes", "preprocessing", "calibration", "state_dict"}
@@ -23,16 +22,7 @@ def load_model(path: Path) -> dict[str, Any]:
     Raises:
         InputError: It is damaged, holds code, or is no model of this project.
     """
-    try:
-        model = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path} can't be read as a model file: {first_line} (files that would run code on "
-            "loading are refused); train anew with: kedro run --pipelines train"
-        ) from None
+    model = read_tensors(path, "train anew with: kedro run --pipelines train")
     if not isinstance(model, dict) or not model.keys() >= _KEYS or model["format"] != FORMAT:
         raise InputError(
             f"{path} is not a model file of this project (format {FORMAT}, with "

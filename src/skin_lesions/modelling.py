@@ -15,6 +15,7 @@ from skin_lesions.calibration import fit_temperature, probabilities
 from skin_lesions.devices import choose_device, describe
 from skin_lesions.inference import predict_logits
 from skin_lesions.model_file import FORMAT, network_of
+from skin_lesions.networks import starting_network
 from skin_lesions.parameters import TrainRecipe
 from skin_lesions.pixels import PixelStore
 from skin_lesions.preprocessing import Preprocessing
@@ -32,13 +33,21 @@ def fit_model(
         A model dict that lacks only its calibration, and the history (a row per epoch).
     """
     classes = sorted(split_table["label"].unique())
-    preprocessing = Preprocessing(fit, pixel_size, recipe.image_size)
+    start = starting_network(
+        recipe.architecture,
+        recipe.weights,
+        recipe.weights_sha256,
+        classes,
+        recipe.image_size,
+        recipe.seed,
+    )
+    preprocessing = Preprocessing(fit, pixel_size, recipe.image_size, start.mean, start.std)
     images = {
         split: labelled_images(rows, classes, pixels.at(pixel_size), preprocessing)
         for split, rows in split_table.groupby("split")
         if split != "test"  # what is never looked at can't be chosen by
     }
-    network, history = train(images["train"], images["val"], len(classes), recipe)
+    network, history = train(images["train"], images["val"], start.network, recipe)
     best = history[history["best"]].iloc[0]
     model = {
         "format": FORMAT,
@@ -46,6 +55,7 @@ def fit_model(
         "classes": classes,
         "preprocessing": preprocessing.to_model(),
         "recipe": recipe.model_dump(),
+        "starting_weights": start.origin,
         "selection": {
             "best_epoch": int(best["epoch"]),
             "by": recipe.select_by,

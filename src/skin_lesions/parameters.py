@@ -109,7 +109,8 @@ class TrainRecipe(Group):
     """Everything that shapes the weights, besides the images."""
 
     architecture: str
-    weights: str
+    weights: Annotated[str, Field(min_length=1)]
+    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     image_size: Annotated[int, Field(ge=16, le=1024)]
@@ -194,6 +195,15 @@ def _contradictions(source: Source, ingest: Ingest, train: TrainRecipe) -> list[
             f"train.image_size: {train.image_size} pixels can't be had from images stored at "
             f"{ingest.pixel_size}; set ingest.pixel_size to {train.image_size} or more"
         )
+    if train.weights == "none" and train.weights_sha256 is not None:
+        problems.append(
+            "train.weights_sha256: is given, but train.weights is none: nothing is read"
+        )
+    if train.weights.lower().startswith("http://") and train.weights_sha256 is None:
+        problems.append(
+            "train.weights: what comes by http:// can be changed on its way; take https://, or set "
+            "train.weights_sha256"
+        )
     return problems
 
 
@@ -225,6 +235,8 @@ _EXPECTED = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_type": "a text",
+    "string_too_short": "a text",
+    "string_pattern_mismatch": "64 digits from 0-9 and a-f",
     "model_type": "a group of parameters",
 }
 

@@ -9,10 +9,12 @@ shorter than the index says (a copy broken off), what lacks is unknown too, and 
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,11 +25,20 @@ from skin_lesions.errors import InputError
 from skin_lesions.images import DecodedImage, Pixels, UnreadableImageError, decode
 from skin_lesions.parallel import ordered_map
 from skin_lesions.raw_images import RawImages
+from skin_lesions.sources import SourceFiles
 
 log = logging.getLogger(__name__)
 
 DECODER = 1  # raise it when images.decode gives other pixels than before
 _FLUSH_EVERY = 64  # images
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A request to read a source, and to hold its pixels at one size (pixels)."""
+
+    files: SourceFiles
+    size: int
 
 
 @dataclass(frozen=True)
@@ -56,30 +67,13 @@ class PixelStore:
 
     def add(self, decoding: Decoding) -> None:
         """Decode, on all cores, what the store lacks."""
-        images = self.at(decoding.size)
-        missing = [i for i in decoding.images.image_ids if i not in images.index.index]
-        start = time.perf_counter()
-        images.append(missing, _decoded(missing, decoding))
-        if missing:
-            seconds = time.perf_counter() - start
-            log.info(
-                "Decoded %d images at %d pixels (%.0f images/s)",
-                len(missing),
-                decoding.size,
-                len(missing) / seconds,
-            )
-
-
-def _decoded(
-    image_ids: Sequence[str], decoding: Decoding
-) -> Iterator[DecodedImage | UnreadableImageError]:
-    def read_and_decode(image_id: str) -> DecodedImage | UnreadableImageError:
-        try:
-            return decode(decoding.images.store.get(image_id), decoding.size)
-        except UnreadableImageError as error:
-            return error
-
-    return ordered_map(read_and_decode, image_ids)
+        images, raw = self.at(decoding.size), decoding.images
+        missing = [i for i in raw.image_ids if i not in images.index.index]
+        if not missing:
+            return
+        with images.appending() as appender:
+            for _ in ordered_map(lambda i: appender.decode(i, raw.store.get(i)), missing):
+                pass
 
 
 class SquareImages:
@@ -143,12 +137,9 @@ class SquareImages:
     def __getitem__(self, image_id: str) -> Pixels:
         return np.asarray(self.array[self.rows([image_id])[0]])
 
-    def append(
-        self, image_ids: Sequence[str], images: Iterable[DecodedImage | UnreadableImageError]
-    ) -> None:
-        """Write images behind those already there; forget what a killed run left unfinished."""
-        if not image_ids:
-            return
+    @contextmanager
+    def appending(self) -> Iterator["Appender"]:
+        """Open the files for writing; forget what a killed run left unfinished."""
         self.folder.mkdir(parents=True, exist_ok=True)
         index_path, images_path = self.folder / "index.jsonl", self.folder / "images.bin"
         entries, length = self._known()
@@ -156,33 +147,66 @@ class SquareImages:
         images_path.touch()
         index_path.touch()
         with images_path.open("r+b") as pixels, index_path.open("r+b") as index:
-            pixels.truncate(row * self.size**2 * 3)
-            pixels.seek(0, 2)
-            index.truncate(length)
-            index.seek(0, 2)
-            self._write(zip(image_ids, images, strict=True), row, pixels, index)
+            _cut(pixels, row * self.size**2 * 3)
+            _cut(index, length)
+            known = {entry["image_id"] for entry in entries}
+            appender = Appender(self.size, known, row, pixels, index)
+            start = time.perf_counter()
+            yield appender
+            appender.commit()
+        if appender.added:
+            log.info(
+                "Decoded %d images at %d pixels (%.0f images/s)",
+                appender.added,
+                self.size,
+                appender.added / (time.perf_counter() - start),
+            )
         self.__dict__.pop("index", None)
         self.__dict__.pop("array", None)
 
-    def _write(
-        self,
-        images: Iterable[tuple[str, DecodedImage | UnreadableImageError]],
-        row: int,
-        pixels: BinaryIO,
-        index: BinaryIO,
-    ) -> None:
-        lines: list[bytes] = []
-        for image_id, image in images:
+
+class Appender:
+    """Adds images behind those of a store; any thread may do so. Opened by ``SquareImages``."""
+
+    def __init__(self, size: int, known: set[str], row: int, pixels: BinaryIO, index: BinaryIO):
+        self._size, self._claimed, self._row = size, known, row
+        self._pixels, self._index = pixels, index
+        self._lines: list[bytes] = []
+        self._lock = Lock()
+        self.added = 0
+
+    def decode(self, image_id: str, data: bytes) -> None:
+        """Decode the bytes of an image and add it, unless it is there or another thread is at it."""
+        with self._lock:
+            if image_id in self._claimed:
+                return
+            self._claimed.add(image_id)
+        try:
+            self.add(image_id, decode(data, self._size))
+        except UnreadableImageError as reason:
+            self.add(image_id, reason)
+
+    def add(self, image_id: str, image: DecodedImage | UnreadableImageError) -> None:
+        """Add an image, or the reason why there is none."""
+        with self._lock:
             if isinstance(image, DecodedImage):
-                pixels.write(image.pixels.data)
-                entry = _entry(image_id, row, image)
-                row += 1
+                self._pixels.seek(self._row * self._size**2 * 3)  # a write may have failed before
+                self._pixels.write(image.pixels.data)
+                entry = _entry(image_id, self._row, image)
+                self._row += 1
             else:
                 entry = {"image_id": image_id, "row": -1, "reason": str(image)}
-            lines.append(json.dumps(entry).encode() + b"\n")
-            if len(lines) >= _FLUSH_EVERY:
-                _commit(lines, pixels, index)
-        _commit(lines, pixels, index)
+            self._lines.append(json.dumps(entry).encode() + b"\n")
+            self.added += 1
+            if len(self._lines) >= _FLUSH_EVERY:
+                self.commit()
+
+    def commit(self) -> None:
+        """Write the index lines of what was added, its pixels first."""
+        self._pixels.flush()
+        self._index.write(b"".join(self._lines))
+        self._index.flush()
+        self._lines.clear()
 
 
 def _entry(image_id: str, row: int, image: DecodedImage) -> dict[str, Any]:
@@ -195,11 +219,11 @@ def _entry(image_id: str, row: int, image: DecodedImage) -> dict[str, Any]:
     }
 
 
-def _commit(lines: list[bytes], pixels: BinaryIO, index: BinaryIO) -> None:
-    pixels.flush()
-    index.write(b"".join(lines))
-    index.flush()
-    lines.clear()
+def _cut(file: BinaryIO, length: int) -> None:
+    """Forget what lies behind; go to the end."""
+    if file.seek(0, 2) > length:  # ext4 writes a file to the disk at once that was cut to nothing
+        file.truncate(length)
+        file.seek(length)
 
 
 def _whole_lines(path: Path) -> list[bytes]:

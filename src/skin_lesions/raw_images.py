@@ -1,7 +1,10 @@
 """The store of raw images: each content once, immutable, under its sha256."""
 
+import errno
 import hashlib
 import logging
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -35,8 +38,7 @@ class ObjectStore:
                 return image_id, False
             log.warning("raw image %s was damaged in the store; restored from the source", path)
         with written_beside(path) as partial:
-            partial.write_bytes(data)
-            partial.chmod(0o444)
+            _write_read_only(partial, data)
         return image_id, True
 
     def get(self, image_id: str) -> bytes:
@@ -62,6 +64,14 @@ _REMEDY = (
 )
 
 
+def _write_read_only(path: Path, data: bytes) -> None:
+    # Made read-only at once: each call of the system makes the other threads wait.
+    new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, new, 0o444), "wb", buffering=0) as file:
+        if file.write(data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
 @dataclass(frozen=True)
 class RawImages:
     """One version of the raw images.
@@ -80,8 +90,16 @@ class RawImages:
         return list(self.table["image_id"].dropna().unique())
 
 
-def store_files(files: SourceFiles, store: ObjectStore) -> pd.DataFrame:
-    """Copy the bytes of every file into the store; return the manifest."""
+def store_files(
+    files: SourceFiles,
+    store: ObjectStore,
+    stored: Callable[[str, bytes], None] = lambda image_id, data: None,
+) -> pd.DataFrame:
+    """Copy the bytes of every file into the store; return the manifest.
+
+    ``stored`` is told each image_id and its bytes once they are safe, so that nobody need read them
+    again; by several threads, and for copies several times.
+    """
 
     def copy(file: str) -> _Copied:
         try:
@@ -89,6 +107,7 @@ def store_files(files: SourceFiles, store: ObjectStore) -> pd.DataFrame:
         except OSError as error:
             return _Copied(None, 0, f"could not be opened: {error.strerror or error}", False)
         image_id, new = store.put(data)
+        stored(image_id, data)
         return _Copied(image_id, len(data), None, new)
 
     copied = pd.DataFrame(ordered_map(copy, files.table["file"]), columns=_Copied._fields)

@@ -21,7 +21,6 @@ from skin_lesions.batches import LabelledImages
 from skin_lesions.console import StepProgress
 from skin_lesions.devices import choose_device, describe
 from skin_lesions.inference import autocast, predict_logits
-from skin_lesions.networks import starting_network
 from skin_lesions.parameters import TrainRecipe
 from skin_lesions.preprocessing import normalised
 
@@ -41,24 +40,28 @@ class _Run:
 
 
 def train(
-    train_images: LabelledImages, val_images: LabelledImages, classes: int, recipe: TrainRecipe
+    train_images: LabelledImages,
+    val_images: LabelledImages,
+    network: nn.Module,
+    recipe: TrainRecipe,
 ) -> tuple[nn.Module, pd.DataFrame]:
     """Fine-tune all layers and keep the epoch that is best on the validation images.
 
     Args:
         train_images: What is learned from.
         val_images: What the epoch is chosen by, ``recipe.select_by``.
-        classes: Number of outputs.
-        recipe: Everything else; equal recipes, images and machines give equal weights on the CPU.
+        network: Where it starts from; changed in place.
+        recipe: Everything else; equal recipes, images, starts and
+            machines give equal weights on the CPU.
 
     Returns:
         The network of the best epoch, on the CPU, and the history: one row per epoch.
 
     Raises:
         FloatingPointError: The loss is not a finite number.
-        InputError: The device or the weights asked for are not there.
+        InputError: The device asked for is not there.
     """
-    run = _start(train_images, classes, recipe)
+    run = _start(train_images, network, recipe)
     records: list[dict[str, Any]] = []
     best_value, best_state = -math.inf, run.network.state_dict()
     steps = recipe.epochs * _steps(train_images, recipe)
@@ -75,9 +78,8 @@ def train(
     return network, _history(records, recipe.select_by)
 
 
-def _start(train_images: LabelledImages, classes: int, recipe: TrainRecipe) -> _Run:
+def _start(train_images: LabelledImages, network: nn.Module, recipe: TrainRecipe) -> _Run:
     device = choose_device(recipe.device)
-    network = starting_network(recipe.architecture, recipe.weights, classes, recipe.seed)
     network = network.to(device).to(memory_format=_memory_format(recipe))
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer]
     optimizer = kind(

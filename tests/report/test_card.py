@@ -113,6 +113,11 @@ def test_what_no_file_tells_is_left_to_the_authors(unknown):
     assert any("**Author must fill:**" in line for line in lines)
 
 
+def test_it_says_which_weights_training_started_from():
+    text = shown(card("two"))
+    assert "started from weights imagenet (file resnet18-f37072fd.pth , sha256 f37072fd0000" in text
+
+
 def test_overall_numbers_are_those_of_the_metrics():
     metrics = fourteen().metrics
     found = rows(card("fourteen"))

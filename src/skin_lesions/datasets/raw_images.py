@@ -8,19 +8,21 @@ from kedro.io import AbstractVersionedDataset, Version
 from kedro_datasets._typing import TablePreview
 
 from skin_lesions.files import written_beside
+from skin_lesions.pixels import PixelStore, Reading
 from skin_lesions.raw_images import ObjectStore, RawImages, store_files
-from skin_lesions.sources import SourceFiles
 
 
-class RawImagesDataset(AbstractVersionedDataset[SourceFiles, RawImages]):
+class RawImagesDataset(AbstractVersionedDataset[Reading, RawImages]):
     """A manifest per version, and the bytes once, in a store by their sha256.
 
     The manifest is written last: it makes a version whole. A file that did not change costs
-    nothing in the next version.
+    nothing in the next version. While it has the bytes at hand, saving also decodes them into
+    the pixels: reading and hashing them a second time would cost a third of the whole ingest.
 
     Args:
         filepath: The manifest; versions lie at ``<filepath>/<version>/<name>``.
         objects: Folder of the store.
+        pixels: Folder of the decoded images, which the data set ``pixels`` opens.
         version: Given by Kedro.
         metadata: For kedro-viz.
     """
@@ -30,11 +32,13 @@ class RawImagesDataset(AbstractVersionedDataset[SourceFiles, RawImages]):
         *,
         filepath: str,
         objects: str,
+        pixels: str,
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ):
         super().__init__(filepath=PurePosixPath(filepath), version=version)
-        self._store, self.metadata = ObjectStore(Path(objects)), metadata
+        self._store, self._pixels = ObjectStore(Path(objects)), PixelStore(Path(pixels))
+        self.metadata = metadata
 
     def load(self) -> RawImages:
         """Load the manifest; no image is read."""
@@ -42,10 +46,11 @@ class RawImagesDataset(AbstractVersionedDataset[SourceFiles, RawImages]):
         table.attrs["version"] = self.resolve_load_version()
         return RawImages(table, self._store)
 
-    def save(self, data: SourceFiles) -> None:
-        """Copy what the store lacks, then write the manifest."""
+    def save(self, data: Reading) -> None:
+        """Copy and decode what the stores lack, then write the manifest."""
         path = Path(self._get_save_path())
-        manifest = store_files(data, self._store)
+        with self._pixels.at(data.size).appending() as appender:
+            manifest = store_files(data.files, self._store, appender.decode)
         with written_beside(path) as partial:
             manifest.to_parquet(partial, index=False)
 

@@ -6,12 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from skin_lesions.parameters import Ingest
+from skin_lesions.parameters import Ingest, Source
 from skin_lesions.raw_images import RawImages
+from skin_lesions.sources import open_source
+
+
+def read_source(source: Source, ingest: Ingest) -> Any:
+    """Ask for every file of the source; the data set copies and decodes them in one pass."""
+    from skin_lesions.pixels import Reading  # noqa: PLC0415  (imports torch)
+
+    return Reading(open_source(source), ingest.pixel_size)
 
 
 def decode_images(raw_images: RawImages, ingest: Ingest) -> Any:
-    """Ask for every raw image at ``ingest.pixel_size``; the data set decodes what it lacks."""
+    """Ask for every raw image at ``ingest.pixel_size``; the data set decodes what still lacks."""
     from skin_lesions.pixels import Decoding  # noqa: PLC0415  (imports torch)
 
     return Decoding(raw_images, ingest.pixel_size)

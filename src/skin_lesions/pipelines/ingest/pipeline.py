@@ -2,15 +2,19 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from skin_lesions.pipelines.ingest.nodes import decode_images, describe_images
-from skin_lesions.sources import open_source
+from skin_lesions.pipelines.ingest.nodes import decode_images, describe_images, read_source
 
 
 def create_pipeline() -> Pipeline:
-    """Open the source, keep its bytes, decode what is new, describe every file."""
+    """Read the source, keep its bytes, decode what is new, describe every file."""
     return Pipeline(
         [
-            Node(open_source, inputs="params:source", outputs="raw_images", name="open_source"),
+            Node(
+                read_source,
+                inputs=["params:source", "params:ingest"],
+                outputs="raw_images",
+                name="read_source",
+            ),
             Node(
                 decode_images,
                 inputs=["raw_images", "params:ingest"],
