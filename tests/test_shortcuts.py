@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from factories import encoded
+from imagesets import stored
 from skin_lesions.errors import InputError
 from skin_lesions.images import DecodedImage
 from skin_lesions.pixels import SquareImages
@@ -54,8 +55,7 @@ class Study:
         images = SquareImages(Path(mkdtemp(dir=self.folder)), EDGE)
         squares = dict(zip(table["image_id"], self.pixels, strict=True))
         ids = sorted(squares)  # in another order than the files
-        decoded = [DecodedImage(squares[i], EDGE, EDGE, "JPEG") for i in ids]
-        images.append(ids, decoded)
+        stored(images, {i: DecodedImage(squares[i], EDGE, EDGE, "JPEG") for i in ids})
         return images
 
     def probes(self, sample=4000, order=None, **changes):
