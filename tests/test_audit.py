@@ -34,7 +34,14 @@ CLEAN = [
 def test_a_clean_set_has_no_findings():
     summary, findings = audited(CLEAN)
     assert set(findings) == {"small_classes", "class_counts_are_equal"}  # two files a class
-    assert summary == {"files": 4, "images": 4, "groups": 4, "classes": 2, "quarantined": 0}
+    assert summary == {
+        "files": 4,
+        "images": 4,
+        "groups": 4,
+        "classes": 2,
+        "quarantined": 0,
+        "largest_groups": [1, 1, 1, 1],
+    }
 
 
 def test_copies_across_splits_are_counted_as_pairs_with_both_files_named():
@@ -78,7 +85,7 @@ def test_without_shipped_splits_nothing_can_lie_across_them():
         ("z", "a", "nv", None, None)
     ]
     _, findings = audited(rows)
-    assert set(findings) == {"exact_copies", "groups_under_two_labels"}
+    assert set(findings) == {"exact_copies", "groups_under_two_labels", "small_classes"}
 
 
 def test_quarantined_files_are_named_with_their_reason():

@@ -25,49 +25,37 @@ def group_images(
     return grouping.group_images(image_table, find_copies(images))
 
 
-def probe_shortcuts(
-    image_table: pd.DataFrame,
-    image_groups: pd.DataFrame,
-    pixels: Any,
-    raw_images: RawImages,
-    ingest: Ingest,
-    audit: Audit,
-) -> Any:
-    """Measure how well the class can be told without the lesion: a list of probes."""
-    from skin_lesions import shortcuts  # noqa: PLC0415  (imports torch)
-
-    return shortcuts.probe_shortcuts(
-        image_table,
-        image_groups,
-        pixels.at(ingest.pixel_size),
-        raw_images.store,
-        sample=audit.probe_images,
-        seed=audit.seed,
-        replicates=audit.bootstrap_replicates,
-    )
-
-
 def find_problems(
     image_table: pd.DataFrame,
     image_groups: pd.DataFrame,
     image_links: pd.DataFrame,
     quarantine: pd.DataFrame,
     pixels: Any,
-    shortcut_probes: Any,
+    raw_images: RawImages,
     ingest: Ingest,
     audit: Audit,
     split: Split,
 ) -> dict[str, Any]:
     """Collect the findings and tell the grave ones in the log."""
-    from skin_lesions.shortcuts import shortcut_findings  # noqa: PLC0415  (imports torch)
+    from skin_lesions import shortcuts  # noqa: PLC0415  (imports torch)
     from skin_lesions.suspects import suspicious_files  # noqa: PLC0415  (imports torch)
 
+    squares = pixels.at(ingest.pixel_size)
+    probes = shortcuts.probe_shortcuts(
+        image_table,
+        image_groups,
+        squares,
+        raw_images.store,
+        sample=audit.probe_images,
+        seed=audit.seed,
+        replicates=audit.bootstrap_replicates,
+    )
     more: list[Finding] = [
-        *shortcut_findings(shortcut_probes),
-        *suspicious_files(image_table, pixels.at(ingest.pixel_size)),
+        *shortcuts.shortcut_findings(probes),
+        *suspicious_files(image_table, squares),
     ]
     findings = find(image_table, image_groups, image_links, quarantine, split, audit, more)
-    findings["shortcuts"] = [probe.as_dict() for probe in shortcut_probes]
+    findings["shortcuts"] = [probe.as_dict() for probe in probes]
     for sentence in summary_sentences(findings):
         log.info(sentence)
     return findings

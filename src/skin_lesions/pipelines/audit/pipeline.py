@@ -2,11 +2,11 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from skin_lesions.pipelines.audit.nodes import find_problems, group_images, probe_shortcuts
+from skin_lesions.pipelines.audit.nodes import find_problems, group_images
 
 
 def create_pipeline() -> Pipeline:
-    """Group the images, probe what a model could cheat with, then tell all that is wrong."""
+    """Group the images, then tell all that is wrong with them, and what a model could cheat with."""
     return Pipeline(
         [
             Node(
@@ -16,19 +16,6 @@ def create_pipeline() -> Pipeline:
                 name="group_images",
             ),
             Node(
-                probe_shortcuts,
-                inputs=[
-                    "image_table",
-                    "image_groups",
-                    "pixels",
-                    "raw_images",
-                    "params:ingest",
-                    "params:audit",
-                ],
-                outputs="shortcut_probes",
-                name="probe_shortcuts",
-            ),
-            Node(
                 find_problems,
                 inputs=[
                     "image_table",
@@ -36,7 +23,7 @@ def create_pipeline() -> Pipeline:
                     "image_links",
                     "quarantine",
                     "pixels",
-                    "shortcut_probes",
+                    "raw_images",
                     "params:ingest",
                     "params:audit",
                     "params:split",
