@@ -9,7 +9,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from skin_lesions.parameters import Source
+from skin_lesions.parameters import Audit, Shares, Source, Split
+
+SPLIT = Split(policy="grouped", shares=Shares(train=0.7, val=0.15, test=0.15), seed=0)
+AUDIT = Audit(
+    examples=12,
+    probe_images=1000,
+    bootstrap_replicates=100,
+    seed=0,
+    widest_interval=0.3,
+    fail_on="never",
+)
 
 # Top left, top right, bottom left, bottom right: no turning or mirroring looks like another.
 CORNERS = ((220, 30, 30), (30, 200, 30), (30, 30, 220), (230, 220, 40))

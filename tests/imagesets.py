@@ -1,5 +1,6 @@
 """Small sets of decoded images, made in a test."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,15 @@ def square_images(
     sizes = sizes or [(pixels.shape[1],) * 2] * len(pixels)
     decoded = [DecodedImage(p, *size, "PNG") for p, size in zip(pixels, sizes, strict=True)]
     images = SquareImages(folder, pixels.shape[1])
-    with images.appending() as appender:
-        for i, image in enumerate(decoded):
-            appender.add(f"image{i}", image)
+    stored(images, {f"image{i}": image for i, image in enumerate(decoded)})
     return images
+
+
+def stored(images: SquareImages, decoded: Mapping[str, DecodedImage]) -> None:
+    """Add images by their id, in this order."""
+    with images.appending() as appender:
+        for image_id, image in decoded.items():
+            appender.add(image_id, image)
 
 
 def blobs(n: int, size: int = 32, seed: int = 0) -> tuple[np.ndarray, pd.DataFrame]:

@@ -1,5 +1,6 @@
 """What figures, report and card are made from, made up: as a run leaves it, for any class names."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -8,13 +9,32 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from factories import AUDIT, SPLIT
 from skin_lesions.audit import find
+from skin_lesions.grouping import group_images
 from skin_lesions.labels import DIAGNOSES
 from skin_lesions.metrics import score
 
 FOURTEEN = [diagnosis.name for diagnosis in DIAGNOSES]
 WEIRD = ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", "日本語", "a_b$c%", "x$^2$", "a|b *c*"]
 VERSION = "2026-11-23T06.00.00.000Z"
+
+
+def _probe(
+    name: str, kind: str, scope: str, classes: int, accuracy: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "columns": [name] if kind == "column" else [],
+        "kind": kind,
+        "scope": scope,
+        "balanced_accuracy": accuracy,
+        "chance": 1 / classes,
+        "best": None,
+        "classes": classes,
+        "left_out": [],
+        "parts": {},
+    }
 
 
 @dataclass
@@ -81,10 +101,23 @@ class Inputs:
 
     @cached_property
     def audit_findings(self) -> dict[str, Any]:
-        groups = self.image_table[["file"]].assign(
-            group_id=self.image_table["image_id"].str[:12], evidence="bytes"
-        )
-        return find(self.image_table, groups, self.quarantine, 12)
+        groups, links = group_images(self.image_table[["file", "image_id"]])
+        found = find(self.image_table, groups, links, self.quarantine, SPLIT, AUDIT)
+        return found | {"shortcuts": list(self.shortcuts())}
+
+    def shortcuts(self) -> Iterator[dict[str, Any]]:
+        """Make up probes: on all images, across two sources, and one that could not be done."""
+        k = len(self.labels)
+        things = [("8x8 thumbnail", "thumbnail", 1.0), ("outer 4 % of each edge", "border", 1.0)]
+        things += [(name, "column", min(1.0, 3 / k)) for name in ["sex", *WEIRD[:4], "x" * 60]]
+        for scope in ("all", f"from {WEIRD[0]} {'clinic ' * 9}to {WEIRD[2]}"):
+            for place, (name, kind, best) in enumerate(things):
+                value = 1 / k + (best - 1 / k) * (1 - place / len(things))
+                bounds = {"low": max(0.0, value - 0.06), "high": min(1.0, value + 0.05)}
+                accuracy = {"value": value, "n": 700, **bounds}
+                yield _probe(name, kind, scope, k, accuracy) | {"best": best}
+        nothing = {"value": None, "low": None, "high": None, "n": 0, "reason": "it is empty"}
+        yield _probe("site", "column", "all", k, nothing)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:

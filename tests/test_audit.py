@@ -1,16 +1,25 @@
 import pandas as pd
 import pytest
 
-from skin_lesions.audit import find
+from factories import AUDIT, SPLIT
+from skin_lesions.audit import find, refuse_findings
+from skin_lesions.errors import InputError
 from skin_lesions.grouping import group_images
 
 
-def audited(rows, quarantine=(), examples=5):
-    """rows: (file, content, label, shipped split, lesion)."""
+def audited(rows, quarantine=(), examples=5, copies=None):
+    """rows: (file, content, label, shipped split, lesion); copies: (a, b, kind, strength)."""
     columns = ["file", "image_id", "label", "shipped_split", "lesion_id"]
     table = pd.DataFrame(rows, columns=columns)
     quarantine = pd.DataFrame(quarantine, columns=["file", "reason"])
-    result = find(table, group_images(table), quarantine, examples)
+    pairs = pd.DataFrame(copies or [], columns=["a", "b", "kind", "strength"])
+    result = find(
+        table,
+        *group_images(table, pairs),
+        quarantine,
+        SPLIT,
+        AUDIT.model_copy(update={"examples": examples}),
+    )
     return result["summary"], {finding["id"]: finding for finding in result["findings"]}
 
 
@@ -24,8 +33,15 @@ CLEAN = [
 
 def test_a_clean_set_has_no_findings():
     summary, findings = audited(CLEAN)
-    assert findings == {}
-    assert summary == {"files": 4, "images": 4, "groups": 4, "classes": 2, "quarantined": 0}
+    assert set(findings) == {"small_classes", "class_counts_are_equal"}  # two files a class
+    assert summary == {
+        "files": 4,
+        "images": 4,
+        "groups": 4,
+        "classes": 2,
+        "quarantined": 0,
+        "largest_groups": [1, 1, 1, 1],
+    }
 
 
 def test_copies_across_splits_are_counted_as_pairs_with_both_files_named():
@@ -69,7 +85,7 @@ def test_without_shipped_splits_nothing_can_lie_across_them():
         ("z", "a", "nv", None, None)
     ]
     _, findings = audited(rows)
-    assert set(findings) == {"exact_copies", "groups_under_two_labels"}
+    assert set(findings) == {"exact_copies", "groups_under_two_labels", "small_classes"}
 
 
 def test_quarantined_files_are_named_with_their_reason():
@@ -94,7 +110,40 @@ def test_the_gravest_findings_come_first():
     rows = [*CLEAN, ("train/mel/5", "c", "mel", "train", None)]
     table = pd.DataFrame(rows, columns=["file", "image_id", "label", "shipped_split", "lesion_id"])
     empty = pd.DataFrame(columns=["file", "reason"])
-    severities = [f["severity"] for f in find(table, group_images(table), empty, 1)["findings"]]
+    severities = [
+        f["severity"] for f in find(table, *group_images(table), empty, SPLIT, AUDIT)["findings"]
+    ]
     assert severities == sorted(severities, key=["high", "medium", "low", "info"].index)
     assert "high" in severities
     assert "medium" in severities
+
+
+def test_copies_by_pixels_are_counted_by_kind_and_those_under_two_labels_named():
+    copies = [(0, 2, "simple", 0.95), (1, 2, "changed", 0.6)]
+    _, found = audited(CLEAN, copies=copies)
+    assert found["copies_by_pixels"].items() >= {"count": 2, "severity": "medium"}.items()
+    numbers = found["copies_by_pixels"]["numbers"]
+    assert (numbers["simple copy"], numbers["changed copy"]) == (1, 1)
+    torn = found["copies_by_pixels_under_two_labels"]
+    assert torn["examples"] == [["train/mel/2", "test/nv/3"]]
+
+
+def test_leaks_are_told_by_class_and_by_evidence():
+    rows = [*CLEAN, ("test/nv/5", "a", "nv", "test", "l5")]  # the bytes of train/nv/1
+    _, found = audited(rows, copies=[(1, 3, "changed", 0.8)])
+    assert found["leaked_test_share_by_class"]["numbers"] == {"mel": 1.0, "nv": 0.5}
+    by_evidence = found["leaks_by_evidence"]["numbers"]
+    assert by_evidence == {"image_id": 1, "changed copy": 1}
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "stops"), [("never", False), ("high", False), ("medium", True), ("low", True)]
+)
+def test_a_finding_as_grave_as_fail_on_stops_the_run_and_says_what_to_do(fail_on, stops):
+    finding = {"severity": "medium", "sentence": "2 files are blank.", "remedy": "Look at them."}
+    findings = {"findings": [finding]}
+    if not stops:
+        refuse_findings(findings, fail_on)
+        return
+    with pytest.raises(InputError, match=r"2 files are blank\. What to do: Look .*fail_on=never"):
+        refuse_findings(findings, fail_on)

@@ -48,6 +48,7 @@ def draw(figure: str, inputs: Inputs) -> Figure:
         "calibration_curve": lambda: (inputs.predictions, inputs.metrics),
         "loss_curves": lambda: (inputs.training_history, inputs.metrics),
         "class_counts": lambda: (inputs.image_table, inputs.split_table),
+        "shortcuts": lambda: (inputs.audit_findings, inputs.image_table),
     }
     if figure == "sample_sheet":
         return figures.sample_sheet(inputs.image_table, inputs.pixels, per_class=4)
@@ -327,3 +328,44 @@ def test_long_titles_are_broken_into_lines_that_fit(size):
     lines = style.wrapped(style.drawable(text), 400, size, "bold")
     assert " ".join(lines) == style.drawable(text)
     assert all(style.text_width(line, size, "bold") <= 400 for line in lines)
+
+
+def test_shortcuts_show_every_probe_beside_its_chance():
+    inputs = study("fourteen")
+    made = drawn("shortcuts", "fourteen")
+    done = [p for p in inputs.audit_findings["shortcuts"] if p["balanced_accuracy"]["value"]]
+    assert len(made.axes) == 2
+    points = [line for axes in made.axes for line in axes.lines if line.get_marker() == "o"]
+    assert [line.get_xdata()[0] for line in points] == [
+        probe["balanced_accuracy"]["value"] for probe in done
+    ]
+    dashed = [line for axes in made.axes for line in axes.lines if line.get_linestyle() == "--"]
+    assert [line.get_xdata()[0] for line in dashed] == [1 / 14, 1 / 14]
+
+
+def test_shortcuts_draw_six_panels_at_most_and_count_the_others():
+    inputs = study("two")
+    probe = next(inputs.shortcuts())
+    probes = [probe | {"scope": f"within {i}"} for i in range(9)]
+    made = figures.shortcuts({"shortcuts": probes}, inputs.image_table)
+    assert len(made.axes) == 6
+    assert "3 more panels stand in audit_findings.json" in " ".join(words(made))
+
+
+def probed(value, low, chance=0.25, scope="all", name="border"):
+    accuracy = {"value": value, "low": low, "high": value, "n": 9}
+    return {"scope": scope, "name": name, "balanced_accuracy": accuracy, "chance": chance}
+
+
+def test_shortcut_title_counts_what_beats_chance_and_names_the_most():
+    probes = [probed(0.5, 0.4), probed(0.4, 0.3, name="sex"), probed(0.26, 0.2, name="site")]
+    probes += [probed(0.9, 0.8, scope="within a")]
+    assert titles.shortcuts(probes) == (
+        "2 of 3 things that a model could cheat with beat chance; the most: border, balanced accuracy "
+        "0.500 (chance 0.250)"
+    )
+    assert (
+        titles.shortcuts(probes[2:3])
+        == "None of 1 things that a model could cheat with beats chance"
+    )
+    assert "could not be probed" in titles.shortcuts([])

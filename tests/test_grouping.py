@@ -13,18 +13,18 @@ def table(**columns):
 
 
 def groups_of(image_table):
-    return group_images(image_table)["group_id"].tolist()
+    return group_images(image_table)[0]["group_id"].tolist()
 
 
 def test_the_same_lesion_is_one_group_and_says_why():
-    groups = group_images(table(lesion_id=["a", "b", "a"]))
+    groups, _ = group_images(table(lesion_id=["a", "b", "a"]))
     assert groups["group_id"].nunique() == 2
     assert groups["group_id"][0] == groups["group_id"][2]
     assert groups["evidence"].tolist() == ["lesion_id", "", "lesion_id"]
 
 
 def test_groups_join_through_a_file_that_shares_one_key_with_each_side():
-    groups = group_images(
+    groups, _ = group_images(
         table(lesion_id=["a", "a", None], patient_id=[None, "p", "p"], name_key=[None] * 3)
     )
     assert groups["group_id"].nunique() == 1
@@ -82,3 +82,26 @@ def test_groups_are_no_larger_than_chains_of_shared_keys(rows):
     for i in range(len(rows)):
         for j in range(len(rows)):
             assert (found[i] == found[j]) == reachable[i, j]
+
+
+def test_copies_by_pixels_join_what_the_table_holds_apart_and_say_so():
+    image_table = table(lesion_id=["a", "a", "b", None])
+    copies = pd.DataFrame({"a": [1], "b": [3], "kind": "changed", "strength": 0.6})
+    groups, links = group_images(image_table, copies)
+    assert groups["group_id"].nunique() == 2
+    assert groups["evidence"].tolist() == ["lesion_id+changed copy"] * 2 + [
+        "",
+        "lesion_id+changed copy",
+    ]
+    assert links[["kind", "strength", "joined"]].to_numpy().tolist() == [
+        ["lesion_id", 1.0, True],
+        ["changed copy", 0.6, True],
+    ]
+
+
+def test_one_weak_pair_does_not_merge_two_large_groups_but_is_listed():
+    image_table = table(lesion_id=["a"] * 6 + ["b"] * 6)
+    copies = pd.DataFrame({"a": [0], "b": [6], "kind": "changed", "strength": 0.6})
+    groups, links = group_images(image_table, copies)
+    assert groups["group_id"].nunique() == 2
+    assert links.loc[links["kind"] == "changed copy", "joined"].tolist() == [False]

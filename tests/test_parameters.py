@@ -84,7 +84,12 @@ def test_the_parameters_that_ship_are_good():
             1,
             "source.kaggle.versoin: no such parameter; did you mean version?",
         ),
-        ("audit__zzz", 1, "audit.zzz: no such parameter; there are examples"),
+        (
+            "audit__zzz",
+            1,
+            "audit.zzz: no such parameter; there are examples, probe_images, bootstrap_replicates, seed, "
+            "widest_interval, fail_on",
+        ),
         ("trian", {"epochs": 1}, "trian: no such group; did you mean train?"),
         ("train", 5, "train: must be a group of parameters, got 5"),
         ("train", None, "train: must be a group of parameters, got None"),

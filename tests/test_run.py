@@ -231,7 +231,8 @@ def test_what_the_user_can_mend_is_told_without_a_traceback(project, tmp_path):
 
 
 def test_an_error_that_kedro_wrapped_is_told_plainly_too(project, tmp_path):
-    done = kedro(project, "run", "--env", "folder", "--params", f"data_root={tmp_path}")
+    params = f"data_root={tmp_path},train.weights=none"
+    done = kedro(project, "run", "--env", "folder", "--params", params)
     assert done.returncode == 1
     assert "source.folder is not set" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr

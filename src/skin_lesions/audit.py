@@ -1,62 +1,69 @@
 """What is wrong with a set of images: findings, counted, with examples and a remedy."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, cast
 
 import pandas as pd
 
+from skin_lesions.class_sizes import equal_class_counts, repeated_class_counts, small_classes
+from skin_lesions.errors import InputError, shown
+from skin_lesions.findings import Finding, Severity
+from skin_lesions.findings import counted as _count
+from skin_lesions.grouping import COPIES
+from skin_lesions.parameters import Audit, Split
 from skin_lesions.splitting import leaked_tests, under_two_labels
 
-Severity = Literal["high", "medium", "low", "info"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One plain sentence about the data, the numbers behind it, and what to do."""
-
-    id: str
-    severity: Severity
-    sentence: str
-    count: int
-    numbers: dict[str, int | float]
-    examples: list[list[str]]
-    remedy: str
+_ORDER: list[Severity] = ["high", "medium", "low", "info"]
 
 
 def find(
     image_table: pd.DataFrame,
     image_groups: pd.DataFrame,
+    image_links: pd.DataFrame,
     quarantine: pd.DataFrame,
-    max_examples: int,
+    split: Split,
+    audit: Audit,
+    more: Sequence[Finding] = (),
 ) -> dict[str, Any]:
     """Look for copies, contradictions and leaks.
 
     Args:
         image_table: One row per readable file.
         image_groups: group_id and evidence of every such file.
+        image_links: What links which files, as ``group_images`` gives it.
         quarantine: file and reason of what could not be read.
-        max_examples: How many examples each finding shows.
+        split: The split to come; says how many test images a class will have.
+        audit: How many examples each finding shows, and which classes count as small.
+        more: Findings from elsewhere, such as of the pixels.
 
     Returns:
-        ``summary`` (counts of files, images, groups, classes, quarantined) and ``findings``, the
-        gravest first; a finding that counts nothing is left out.
+        ``summary`` (counts of files, images, groups, classes, quarantined; the largest groups) and
+        ``findings``, the gravest first; a finding that counts nothing is left out.
     """
     table = image_table.merge(image_groups[["file", "group_id", "evidence"]], on="file")
     pairs = _pairs_of_copies(table)
+    by_pixels = _pairs_by_pixels(table, image_links)
     candidates = [
         _copies_across_splits(pairs),
         _groups_across_splits(table),
+        _leaks_by_class(table),
+        _leaks_by_evidence(table, image_links),
         _copies_under_two_labels(table, pairs),
+        _pixels_under_two_labels(by_pixels),
         _groups_under_two_labels(table),
         _copies(table, pairs),
+        _copies_by_pixels(by_pixels),
         _quarantined(quarantine),
         _without_test_images(table),
+        repeated_class_counts(image_table),
+        equal_class_counts(image_table),
+        small_classes(image_table, image_groups, split, audit.widest_interval),
+        *more,
     ]
     findings = [finding for finding in candidates if finding.count]
-    order: list[Severity] = ["high", "medium", "low", "info"]
-    findings.sort(key=lambda finding: order.index(finding.severity))
+    findings.sort(key=lambda finding: _ORDER.index(finding.severity))
     return {
         "summary": {
             "files": len(table) + len(quarantine),
@@ -64,9 +71,108 @@ def find(
             "groups": int(table["group_id"].nunique()),
             "classes": int(table["label"].nunique()),
             "quarantined": len(quarantine),
+            "largest_groups": [int(n) for n in table["group_id"].value_counts().head(5)],
         },
-        "findings": [asdict(f) | {"examples": f.examples[:max_examples]} for f in findings],
+        "findings": [asdict(f) | {"examples": f.examples[: audit.examples]} for f in findings],
     }
+
+
+def refuse_findings(audit_findings: Mapping[str, Any], fail_on: str) -> None:
+    """Stop if a finding is as grave as ``audit.fail_on`` says, or graver.
+
+    Raises:
+        InputError: There is one; the text tells the gravest.
+    """
+    if fail_on == "never":
+        return
+    grave = _ORDER[: _ORDER.index(cast("Severity", fail_on)) + 1]
+    found = [f for f in audit_findings["findings"] if f["severity"] in grave]
+    if found:
+        raise InputError(
+            f"audit.fail_on={fail_on}, and the audit found {_count(len(found), 'such thing')}. First: "
+            f"{shown(found[0]['sentence'])} What to do: {shown(found[0]['remedy'])} All of them stand in "
+            "audit_findings.json; to go on nevertheless: --params audit.fail_on=never"
+        )
+
+
+def _pairs_by_pixels(table: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
+    """List the pairs of files whose pixels say that they are copies, with what is known of both."""
+    pairs = links[links["kind"].isin(COPIES.values())].reset_index(drop=True)
+    known = table.set_index("file")[["label", "shipped_split"]]
+    first = known.loc[pairs["file_a"]].reset_index(drop=True).add_suffix("_a")
+    second = known.loc[pairs["file_b"]].reset_index(drop=True).add_suffix("_b")
+    return pd.concat([pairs, first, second], axis=1)
+
+
+def _copies_by_pixels(pairs: pd.DataFrame) -> Finding:
+    kinds = {str(kind): int(n) for kind, n in pairs["kind"].value_counts().items()}
+    apart = int((~pairs["joined"]).sum())
+    return Finding(
+        "copies_by_pixels",
+        "medium",
+        f"Other bytes, but one photograph: {_count(len(pairs), 'pair')} of pictures (re-encoded, turned, "
+        "cropped, recoloured, or taken once more of one lesion).",
+        len(pairs),
+        {"pairs": len(pairs), **kinds, "pairs not joined for want of a second": apart},
+        _examples(pairs.sort_values("strength", ascending=False, kind="stable")),
+        "split.policy=grouped keeps them in one split; look at the examples, and at image_links.parquet.",
+    )
+
+
+def _pixels_under_two_labels(pairs: pd.DataFrame) -> Finding:
+    torn = pairs[pairs["label_a"].ne(pairs["label_b"])]
+    return Finding(
+        "copies_by_pixels_under_two_labels",
+        "medium",
+        f"Under two labels although one photograph by their pixels: {_count(len(torn), 'pair')} of "
+        "pictures.",
+        len(torn),
+        {"pairs": len(torn)} | _by_labels(torn),
+        _examples(torn),
+        "Look at them: one of the labels is wrong, or they are two photographs that look alike.",
+    )
+
+
+def _leaks_by_class(table: pd.DataFrame) -> Finding:
+    tests = table[table["shipped_split"].eq("test")]
+    leaked = leaked_tests(table)[tests.index].groupby(tests["label"]).agg(["sum", "size"])
+    leaked = leaked.assign(share=leaked["sum"] / leaked["size"]).sort_values(
+        ["share", "sum"], ascending=False
+    )
+    torn = leaked[leaked["sum"] > 0]
+    told = "; ".join(
+        f"{label} {int(row['sum']):,} of {int(row['size']):,}"
+        for label, row in torn.head(3).iterrows()
+    )
+    return Finding(
+        "leaked_test_share_by_class",
+        "medium",
+        f"Test files with a mate in the shipped train or val, by class: {told}.",
+        len(torn),
+        {str(label): float(share) for label, share in leaked["share"].items()},
+        [[str(label), f"{row['share']:.1%}"] for label, row in torn.iterrows()],
+        "Compare classes only on a split without leaks: split.policy=grouped or repaired.",
+    )
+
+
+def _leaks_by_evidence(table: pd.DataFrame, links: pd.DataFrame) -> Finding:
+    split = table.set_index("file")["shipped_split"]
+    ends = links[links["joined"]].assign(
+        split_a=lambda x: x["file_a"].map(split), split_b=lambda x: x["file_b"].map(split)
+    )
+    across = ends[ends["split_a"].notna() & ends["split_b"].notna()]
+    across = across[across["split_a"].ne(across["split_b"])]
+    kinds = {str(kind): int(n) for kind, n in across["kind"].value_counts().items()}
+    told = ", ".join(f"{kind} {n:,}" for kind, n in kinds.items())
+    return Finding(
+        "leaks_by_evidence",
+        "info",
+        f"What links files across the shipped splits (links, by evidence): {told}.",
+        len(across),
+        dict(kinds),
+        _examples(across),
+        "image_links.parquet lists every link with its kind and strength.",
+    )
 
 
 def _pairs_of_copies(table: pd.DataFrame) -> pd.DataFrame:
@@ -200,10 +306,6 @@ def _without_test_images(table: pd.DataFrame) -> Finding:
         [[label] for label in untested],
         "Under as_shipped nothing can be said of these classes; split.policy=grouped tests them.",
     )
-
-
-def _count(n: int, one: str, many: str | None = None) -> str:
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def summary_sentences(findings: dict[str, Any]) -> Iterable[str]:

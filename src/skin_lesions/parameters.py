@@ -72,9 +72,14 @@ class Ingest(Group):
 
 
 class Audit(Group):
-    """How findings are told."""
+    """What is looked for, how findings are told, and which stop a run."""
 
     examples: Annotated[int, Field(ge=0)]
+    probe_images: Annotated[int, Field(ge=20)]
+    bootstrap_replicates: Annotated[int, Field(ge=100)]
+    seed: Seed
+    widest_interval: Share
+    fail_on: Literal["never", "high", "medium", "low"]
 
 
 class Shares(Group):

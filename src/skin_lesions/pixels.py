@@ -137,6 +137,10 @@ class SquareImages:
     def __getitem__(self, image_id: str) -> Pixels:
         return np.asarray(self.array[self.rows([image_id])[0]])
 
+    def only(self, image_ids: Iterable[str]) -> "ImageSequence":
+        """Return these images, numbered in this order; none is read yet."""
+        return ImageSequence(self.array, self.rows(image_ids))
+
     @contextmanager
     def appending(self) -> Iterator["Appender"]:
         """Open the files for writing; forget what a killed run left unfinished."""
@@ -163,6 +167,20 @@ class SquareImages:
             )
         self.__dict__.pop("index", None)
         self.__dict__.pop("array", None)
+
+
+@dataclass(frozen=True)
+class ImageSequence:
+    """Some images of a store: ``images[number]`` is (size, size, 3) uint8."""
+
+    array: npt.NDArray[np.uint8]
+    rows: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> Pixels:
+        return np.asarray(self.array[self.rows[number]])
 
 
 class Appender:

@@ -31,6 +31,9 @@ def test_older_images_stay_when_others_are_saved(tmp_path):
     dataset = PixelsDataset(filepath=str(tmp_path / "pixels"))
     old, new = (raw_images(tmp_path / "objects", seeds) for seeds in ([1, 2], [2, 3]))
     dataset.save(Decoding(old, 16))
+    rows = dataset.load().at(16).rows(old.image_ids).tolist()
     dataset.save(Decoding(new, 16))
-    assert dataset.load().at(16).rows([*old.image_ids, *new.image_ids]).tolist() == [0, 1, 1, 2]
+    assert sorted(rows) == [0, 1]
+    assert dataset.load().at(16).rows(old.image_ids).tolist() == rows
+    assert dataset.load().at(16).rows(new.image_ids).tolist() == [rows[1], 2]
     assert json.loads(dataset.preview()) == {"images": {"16px-v1": 3}}

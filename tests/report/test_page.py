@@ -225,8 +225,7 @@ def test_findings_stand_gravest_first_with_sentence_examples_and_remedy():
         {**finding, "severity": s, "sentence": f"{s} one", "examples": [["a.jpg", "<b>.jpg"], "c"]}
         for s in ("info", "low", "high", "medium")
     ]
-    summary = study("two").audit_findings["summary"]
-    made = page(study("two"), audit_findings={"summary": summary, "findings": findings})
+    made = page(study("two"), audit_findings=study("two").audit_findings | {"findings": findings})
     words = made.section["audit"]
     order = [words.index(f"{s} one") for s in ("high", "medium", "low", "info")]
     assert order == sorted(order)
@@ -234,8 +233,7 @@ def test_findings_stand_gravest_first_with_sentence_examples_and_remedy():
 
 
 def test_no_findings_are_told_with_what_was_looked_for():
-    summary = study("two").audit_findings["summary"]
-    made = page(study("two"), audit_findings={"summary": summary, "findings": []})
+    made = page(study("two"), audit_findings=study("two").audit_findings | {"findings": []})
     assert "Nothing was found" in made.text("audit")
 
 

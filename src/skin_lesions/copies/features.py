@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -19,6 +20,14 @@ UNIT = 512.0  # length of a descriptor in its uint8 steps
 # A mirrored SIFT descriptor is a permutation: 4 rows of cells change places, and in each cell the 8
 # directions turn the other way round.
 MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
+
+
+class Images(Protocol):
+    """An array, (n, size, size, 3), or anything else that gives one image at a time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> npt.NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Features:
         return len(self.counts)
 
 
-def describe(images: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64], folder: Path) -> Features:
+def describe(images: Images, rows: npt.NDArray[np.int64], folder: Path) -> Features:
     """Compute the features of these rows of ``images`` into files of that folder."""
     n = len(rows)
     features = Features(

@@ -15,7 +15,7 @@ import pandas as pd
 
 from skin_lesions.copies.confirming import confirmed
 from skin_lesions.copies.details import alike_in_details
-from skin_lesions.copies.features import Features, Pairs, describe, ordered
+from skin_lesions.copies.features import Features, Images, Pairs, describe, ordered
 from skin_lesions.copies.whole import alike_as_a_whole
 from skin_lesions.parallel import ordered_map
 
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 COLUMNS = ["a", "b", "kind", "strength"]
 
 
-def find_copies(images: npt.NDArray[np.uint8]) -> pd.DataFrame:
+def find_copies(images: Images) -> pd.DataFrame:
     """Find the pairs of images that were made from one photograph.
 
     Equal images give equal pairs, whatever the number of threads. The features lie in a temporary
     folder (about 50 kB an image, ``TMPDIR`` says where), so memory hardly grows with their number.
 
     Args:
-        images: (n, size, size, 3), RGB, squashed to a square; may be memory-mapped.
+        images: n times (size, size, 3), RGB, squashed to a square; may be memory-mapped.
 
     Returns:
         One row per confirmed pair, in order: ``a`` and ``b`` (row numbers, a < b), ``kind`` and
@@ -71,7 +71,7 @@ def find_copies(images: npt.NDArray[np.uint8]) -> pd.DataFrame:
     return copies
 
 
-def _first_with_equal_pixels(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+def _first_with_equal_pixels(images: Images) -> npt.NDArray[np.int64]:
     """Return, for each image, the first row that has its pixels."""
     digests = ordered_map(
         lambda row: blake2b(np.ascontiguousarray(images[row]).data, digest_size=16).digest(),

@@ -4,6 +4,7 @@ from skin_lesions.figures.calibration import calibration_curve
 from skin_lesions.figures.classes import class_counts, per_class_recall
 from skin_lesions.figures.confusion import confusion_matrix
 from skin_lesions.figures.samples import sample_sheet
+from skin_lesions.figures.shortcuts import shortcuts
 from skin_lesions.figures.training import loss_curves
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "loss_curves",
     "per_class_recall",
     "sample_sheet",
+    "shortcuts",
 ]

@@ -1,6 +1,6 @@
 """What each figure shows, in one sentence: its title, and its alternative text on a page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,3 +130,19 @@ def samples(image_table: pd.DataFrame, per_class: int | None = None) -> str:
     if len(few) > 3:
         return f"Up to {start}; {len(few)} classes have fewer"
     return f"Up to {start}; fewer of {', '.join(few.index)}"
+
+
+def shortcuts(probes: Sequence[Mapping[str, Any]]) -> str:
+    """Tell how many probes on all images beat chance, and which reaches most."""
+    done = [p for p in probes if p["scope"] == "all" and p["balanced_accuracy"]["low"] is not None]
+    if not done:
+        return "What a model could cheat with could not be probed: there are too few images"
+    telling = [p for p in done if p["balanced_accuracy"]["low"] > p["chance"]]
+    if not telling:
+        return f"None of {len(done)} things that a model could cheat with beats chance"
+    best = max(telling, key=lambda p: p["balanced_accuracy"]["value"])
+    return (
+        f"{len(telling)} of {len(done)} things that a model could cheat with beat chance; the most: "
+        f"{best['name']}, balanced accuracy {best['balanced_accuracy']['value']:.3f} (chance "
+        f"{best['chance']:.3f})"
+    )

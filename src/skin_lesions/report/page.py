@@ -23,6 +23,7 @@ _HEADINGS = {
     "calibration_curve": "Whether its confidence can be believed",
     "loss_curves": "How training went",
     "class_counts": "How many images there are",
+    "shortcuts": "What a model could cheat with",
     "sample_sheet": "What the images look like",
 }
 
@@ -55,7 +56,7 @@ def render_report(
     Returns:
         One HTML document with its styles and figures inside.
     """
-    alternatives = _alternatives(metrics, training_history, image_table)
+    alternatives = _alternatives(metrics, training_history, image_table, audit_findings)
     return _template().render(
         css=files("skin_lesions.report").joinpath("page.css").read_text(encoding="utf-8"),
         metrics=metrics,
@@ -173,7 +174,10 @@ def _figure(name: str, png: bytes, alternatives: Mapping[str, str]) -> dict[str,
 
 
 def _alternatives(
-    metrics: Mapping[str, Any], history: pd.DataFrame, image_table: pd.DataFrame
+    metrics: Mapping[str, Any],
+    history: pd.DataFrame,
+    image_table: pd.DataFrame,
+    audit_findings: Mapping[str, Any],
 ) -> dict[str, str]:
     return {
         "confusion_matrix": titles.confusion(metrics),
@@ -181,6 +185,7 @@ def _alternatives(
         "calibration_curve": titles.calibration(metrics),
         "loss_curves": titles.loss(history),
         "class_counts": titles.class_counts(image_table),
+        "shortcuts": titles.shortcuts(audit_findings["shortcuts"]),
         "sample_sheet": titles.samples(image_table),
     }
 

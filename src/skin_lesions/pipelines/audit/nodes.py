@@ -1,21 +1,61 @@
 """Nodes of audit."""
 
+from __future__ import annotations
+
 import logging
 from typing import Any
 
 import pandas as pd
 
+from skin_lesions import grouping
 from skin_lesions.audit import find, summary_sentences
-from skin_lesions.parameters import Audit
+from skin_lesions.copies import find_copies
+from skin_lesions.findings import Finding
+from skin_lesions.parameters import Audit, Ingest, Split
+from skin_lesions.raw_images import RawImages
 
 log = logging.getLogger(__name__)
 
 
+def group_images(
+    image_table: pd.DataFrame, pixels: Any, ingest: Ingest
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Group by all evidence, the pixels included: (image_groups, image_links)."""
+    images = pixels.at(ingest.pixel_size).only(image_table["image_id"].unique())
+    return grouping.group_images(image_table, find_copies(images))
+
+
 def find_problems(
-    image_table: pd.DataFrame, image_groups: pd.DataFrame, quarantine: pd.DataFrame, audit: Audit
+    image_table: pd.DataFrame,
+    image_groups: pd.DataFrame,
+    image_links: pd.DataFrame,
+    quarantine: pd.DataFrame,
+    pixels: Any,
+    raw_images: RawImages,
+    ingest: Ingest,
+    audit: Audit,
+    split: Split,
 ) -> dict[str, Any]:
     """Collect the findings and tell the grave ones in the log."""
-    findings = find(image_table, image_groups, quarantine, audit.examples)
+    from skin_lesions import shortcuts  # noqa: PLC0415  (imports torch)
+    from skin_lesions.suspects import suspicious_files  # noqa: PLC0415  (imports torch)
+
+    squares = pixels.at(ingest.pixel_size)
+    probes = shortcuts.probe_shortcuts(
+        image_table,
+        image_groups,
+        squares,
+        raw_images.store,
+        sample=audit.probe_images,
+        seed=audit.seed,
+        replicates=audit.bootstrap_replicates,
+    )
+    more: list[Finding] = [
+        *shortcuts.shortcut_findings(probes),
+        *suspicious_files(image_table, squares),
+    ]
+    findings = find(image_table, image_groups, image_links, quarantine, split, audit, more)
+    findings["shortcuts"] = [probe.as_dict() for probe in probes]
     for sentence in summary_sentences(findings):
         log.info(sentence)
     return findings

@@ -2,18 +2,32 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from skin_lesions.grouping import group_images
-from skin_lesions.pipelines.audit.nodes import find_problems
+from skin_lesions.pipelines.audit.nodes import find_problems, group_images
 
 
 def create_pipeline() -> Pipeline:
-    """Group the images, then look for leaks and contradictions."""
+    """Group the images, then tell all that is wrong with them, and what a model could cheat with."""
     return Pipeline(
         [
-            Node(group_images, inputs="image_table", outputs="image_groups", name="group_images"),
+            Node(
+                group_images,
+                inputs=["image_table", "pixels", "params:ingest"],
+                outputs=["image_groups", "image_links"],
+                name="group_images",
+            ),
             Node(
                 find_problems,
-                inputs=["image_table", "image_groups", "quarantine", "params:audit"],
+                inputs=[
+                    "image_table",
+                    "image_groups",
+                    "image_links",
+                    "quarantine",
+                    "pixels",
+                    "raw_images",
+                    "params:ingest",
+                    "params:audit",
+                    "params:split",
+                ],
                 outputs="audit_findings",
                 name="find_problems",
             ),

@@ -1,20 +1,27 @@
 """Nodes of preprocess."""
 
 import logging
+from typing import Any
 
 import pandas as pd
 
 from skin_lesions import splitting
+from skin_lesions.audit import refuse_findings
 from skin_lesions.fingerprints import data_fingerprint, split_fingerprint
-from skin_lesions.parameters import Split
+from skin_lesions.parameters import Audit, Split
 
 log = logging.getLogger(__name__)
 
 
 def split_images(
-    image_table: pd.DataFrame, image_groups: pd.DataFrame, split: Split
+    image_table: pd.DataFrame,
+    image_groups: pd.DataFrame,
+    audit_findings: dict[str, Any],
+    split: Split,
+    audit: Audit,
 ) -> pd.DataFrame:
-    """Split the images; the table carries with it what it was made from."""
+    """Split the images, unless the audit found too much; the table says what it was made from."""
+    refuse_findings(audit_findings, audit.fail_on)
     table = splitting.split_images(image_table, image_groups, split)
     table.attrs = {
         "split_policy": split.policy,

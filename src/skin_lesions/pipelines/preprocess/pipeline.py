@@ -11,7 +11,13 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 split_images,
-                inputs=["image_table", "image_groups", "params:split"],
+                inputs=[
+                    "image_table",
+                    "image_groups",
+                    "audit_findings",
+                    "params:split",
+                    "params:audit",
+                ],
                 outputs="split_table",
                 name="split_images",
             ),

@@ -18,6 +18,7 @@ FIGURES = (
     "calibration_curve",
     "class_counts",
     "sample_sheet",
+    "shortcuts",
 )
 
 

@@ -46,6 +46,12 @@ def create_pipeline() -> Pipeline:
                 name="draw_class_counts",
             ),
             Node(
+                figures.shortcuts,
+                inputs=["audit_findings", "image_table"],
+                outputs="shortcuts",
+                name="draw_shortcuts",
+            ),
+            Node(
                 draw_sample_sheet,
                 inputs=["image_table", "pixels", "model", "params:report"],
                 outputs="sample_sheet",

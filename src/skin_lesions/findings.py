@@ -1,0 +1,28 @@
+"""One thing that was found in a set of images: how grave it is, in words and in numbers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["high", "medium", "low", "info"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One plain sentence about the data, the numbers behind it, and what to do."""
+
+    id: str
+    severity: Severity
+    sentence: str
+    count: int
+    numbers: dict[str, int | float]
+    examples: list[list[str]]
+    remedy: str
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun.
+
+    >>> counted(1, "file"), counted(2000, "class", "classes")
+    ('1 file', '2,000 classes')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
