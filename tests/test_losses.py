@@ -59,3 +59,10 @@ def test_the_square_root_sampler_shows_classes_by_the_root_of_their_images():
 @pytest.mark.parametrize("balance", ["none", "weights", "logit_adjustment"])
 def test_other_balances_show_all_images_alike(balance):
     assert sampling_shares(np.array([0, 1]), recipe(class_balance=balance)) is None
+
+
+@pytest.mark.parametrize("balance", ["weights", "logit_adjustment"])
+def test_a_class_without_training_images_spoils_no_loss(balance):
+    changed = recipe(class_balance=balance, label_smoothing=0.1)
+    function = build_loss(np.array([5, 0, 5]), changed, torch.device("cpu"))
+    assert function(LOGITS, one_hot(LABELS, 3).float()).isfinite()

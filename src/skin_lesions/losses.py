@@ -44,6 +44,7 @@ def build_loss(counts: npt.NDArray[np.int64], recipe: TrainRecipe, device: torch
 
     ``weights`` gives every class the same total and the average image a weight of 1.
     """
+    counts = np.maximum(counts, 1)  # of a class that is only judged there may be none
     shares = torch.tensor(counts / counts.sum(), dtype=torch.float32)
     weights = offsets = None
     if recipe.class_balance == "weights":
