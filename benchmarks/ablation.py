@@ -93,7 +93,7 @@ def main(given: argparse.Namespace) -> None:
     for name in given.parts:
         rows.append(row(name, trained(name, PARTS[name]), whole))
         (RESULTS / f"{given.name}.md").write_text(table(rows, given.seeds))
-    keep(given.name, {"seeds": given.seeds, "params": study.params, "rows": rows})
+    keep(given.name, {"seeds": given.seeds, "params": study.told_params, "rows": rows})
     print(table(rows, given.seeds))
 
 

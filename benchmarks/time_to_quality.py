@@ -100,7 +100,7 @@ def main(given: argparse.Namespace) -> None:
     # Four epochs, so that images of several sizes are timed.
     pace = study.training("pace", 0, ",train.epochs=4")
     runs = [trained(study, seed, pace, given.notebook_params) for seed in range(1, given.seeds + 1)]
-    keep(given.name, {"seeds": given.seeds, "params": study.params} | summary(runs))
+    keep(given.name, {"seeds": given.seeds, "params": study.told_params} | summary(runs))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,11 @@ class Study:
     root: Path
     kept: Path
 
+    @property
+    def told_params(self) -> str:
+        """The parameters as results tell them: of the folder, its name alone."""
+        return re.sub(r"source\.folder=[^,]*/", "source.folder=", self.params)
+
     def prepare(self) -> None:
         """Ingest and split the images, unless that is done."""
         if not list(self.root.glob("03_primary/split_table.parquet/*/*.parquet")):
@@ -42,7 +48,7 @@ class Study:
 
     def training(self, name: str, seed: int, params: str = "", env: str | None = None) -> Training:
         """Train, predict, keep; or return what was kept of the same."""
-        asked = {"name": name, "seed": seed, "params": f"{self.params}{params}"}
+        asked = {"name": name, "seed": seed, "params": f"{self.told_params}{params}"}
         for line in self.kept.read_text().splitlines() if self.kept.exists() else []:
             done: Training = json.loads(line)
             if {key: done[key] for key in asked} == asked:
