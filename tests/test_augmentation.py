@@ -6,7 +6,7 @@ import torch
 from torchvision.transforms import functional as reference
 
 from recipes import UNCHANGED
-from skin_lesions.augmentation import augmented, draws
+from skin_lesions.augmentation import _warps, augmented, draws
 from skin_lesions.parameters import Augmentation
 from skin_lesions.preprocessing import Preprocessing, normalised
 
@@ -94,6 +94,15 @@ def test_a_crop_shows_a_window_of_the_area_and_aspect_asked_for():
     assert 1.7 < aspect.max() < 2.1
     assert (left.min() < 0.03) & (right.max() > 0.97)  # windows lie everywhere
     assert left.max() > 0.3
+
+
+def test_a_turned_window_keeps_its_right_angles():
+    recipe = Augmentation.model_validate(
+        UNCHANGED | {"rotation": "any", "crop_area": 0.5, "crop_aspect": 2.0, "flips": True}
+    )
+    across, down = _warps(draws(50, 0, 1), recipe)[:, :, :2].unbind(dim=2)
+    torch.testing.assert_close((across * down).sum(dim=1), torch.zeros(50), atol=1e-6, rtol=0)
+    assert (across.norm(dim=1) - down.norm(dim=1)).abs().max() > 0.2
 
 
 @pytest.mark.parametrize("part", ["brightness", "saturation"])

@@ -284,13 +284,17 @@ def test_gradients_are_no_longer_than_asked_for(stored, monkeypatch):
 
 
 def test_the_averaged_weights_are_judged_and_kept(stored, monkeypatch):
-    runs = trace(monkeypatch, "_judge", lambda run: run)
+    def averaged(run):
+        return {name: value.clone() for name, value in run.average.network.state_dict().items()}
+
+    averages = trace(monkeypatch, "_judge", averaged)
+    last = trace(monkeypatch, "_judge", lambda run: run.network.conv1.weight.clone())
+    judged = trace(monkeypatch, "predict_logits", lambda network, *_: network.conv1.weight.clone())
     model, history = fitted(stored, average_decay=0.9)
-    (run, _) = runs
-    last = run.average.network.state_dict()
-    assert not torch.equal(last["conv1.weight"], run.optimizer.param_groups[0]["params"][0])
-    if history["best"].iloc[-1]:
-        assert all(torch.equal(model["state_dict"][n], value) for n, value in last.items())
+    for ours, average, weight in zip(judged, averages, last, strict=True):
+        assert torch.equal(ours, average["conv1.weight"])
+        assert not torch.equal(ours, weight)
+    assert same_weights(model, {"state_dict": averages[int(history["best"].argmax())]})
 
 
 def test_it_stops_when_patience_is_at_its_end(stored):
