@@ -1,6 +1,7 @@
 """An epoch as it is trained, against its bare steps: what loading, augmenting, logging and keeping add.
 
-Bare: forward, backward and optimiser on one batch that lies ready, as often as the epoch has steps.
+Bare: forward, backward, clipping, optimiser and averaging of weights on one batch that lies ready, as often
+as the epoch has steps.
 Trained: the training loop with the default recipe, from stored pixels, with the checkpoint at its end written
 out; without validation. Both in turn, so that a machine that slows down slows both. The pixels are
 random: what they show does not change the time.
@@ -55,8 +56,7 @@ def bare_epoch(run: training._Run, inputs: torch.Tensor, labels: torch.Tensor) -
     training._choose_what_learns(run)
     start = time.perf_counter()
     for _ in range(run.steps):
-        training._gradients(run, inputs, targets, labels, parts=1)
-        run.optimizer.step()
+        training._update(run, inputs, targets, labels)
     run.sums.tolist()  # waits for a GPU
     return time.perf_counter() - start
 
@@ -110,6 +110,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--architecture", default="resnet18")
     parser.add_argument("--image-size", type=int, default=160)
-    parser.add_argument("--images", type=int, default=256, help="a multiple of the batch size, 32")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=512, help="a multiple of the batch size, 32")
+    parser.add_argument("--rounds", type=int, default=2)
     main(**vars(parser.parse_args()))

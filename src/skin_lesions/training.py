@@ -300,13 +300,19 @@ def _choose_what_learns(run: _Run) -> None:
 
 
 def _step(run: _Run, batch: torch.Tensor, labels: torch.Tensor, chances: Draws) -> torch.Tensor:
-    """Take one step of the optimizer; return the loss, on the device."""
-    targets = one_hot(labels, run.train_images.classes).float()
-    recipe = run.recipe
-    inputs, targets = augmented(
-        batch, targets, chances, recipe.augmentation, run.train_images.preprocessing
-    )
+    """Augment a batch and learn from it; return the loss, on the device."""
+    recipe, images = run.recipe, run.train_images
+    targets = one_hot(labels, images.classes).float()
+    inputs, targets = augmented(batch, targets, chances, recipe.augmentation, images.preprocessing)
     inputs = inputs.contiguous(memory_format=_memory_format(recipe))
+    return _update(run, inputs, targets, labels)
+
+
+def _update(
+    run: _Run, inputs: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """Take one step of the optimizer; return the loss, on the device."""
+    recipe = run.recipe
     loss = _fitting_gradients(run, inputs, targets, labels)
     _set_rates(run)
     if recipe.optimizer.clip_norm is not None:
