@@ -8,12 +8,10 @@ import torch
 from omegaconf import OmegaConf
 
 from factories import class_folders, written
-from imagesets import blobs, square_images
 from skin_lesions.errors import InputError
 from skin_lesions.modelling import calibrated, fit_model, predict
 from skin_lesions.networks import build_network
 from skin_lesions.parameters import TrainRecipe
-from skin_lesions.pixels import PixelStore
 
 QUICK = {"epochs": 1, "batch_size": 8, "image_size": 32, "device": "cpu", "augmentation": "none"}
 
@@ -23,13 +21,6 @@ def recipe(project):
     """The recipe that ships, made quick."""
     shipped = OmegaConf.to_container(OmegaConf.load(project / "conf/base/parameters/train.yml"))
     return lambda **changes: TrainRecipe(**shipped["train"] | QUICK | changes)
-
-
-@pytest.fixture
-def stored(tmp_path):
-    pixels, table = blobs(60)
-    square_images(PixelStore(tmp_path).at(32).folder, pixels)
-    return PixelStore(tmp_path), table
 
 
 def earlier_model(path, **changes):

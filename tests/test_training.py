@@ -4,10 +4,8 @@ import math
 import pytest
 import torch
 
-from imagesets import blobs, square_images
 from skin_lesions.modelling import calibrated, fit_model, predict
 from skin_lesions.parameters import TrainRecipe
-from skin_lesions.pixels import PixelStore
 from skin_lesions.training import learning_rate_factor
 
 RECIPE = TrainRecipe(
@@ -33,13 +31,6 @@ RECIPE = TrainRecipe(
 
 def recipe(**changes):
     return RECIPE.model_copy(update=changes)
-
-
-@pytest.fixture
-def stored(tmp_path):
-    pixels, table = blobs(60)
-    square_images(PixelStore(tmp_path).at(32).folder, pixels)
-    return PixelStore(tmp_path), table
 
 
 def fitted(stored, **changes):
