@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import pandas as pd
 import pytest
 
 # Claims are about results; how long an example takes on a busy machine says nothing.
@@ -19,6 +20,9 @@ os.environ["DO_NOT_TRACK"] = "1"
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
+
+from imagesets import blobs, square_images
+from skin_lesions.pixels import PixelStore
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -99,6 +103,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real images for development are not on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> tuple[PixelStore, pd.DataFrame]:
+    """Store 60 images of two classes that differ in colour; with their split table."""
+    pixels, table = blobs(60)
+    square_images(PixelStore(tmp_path).at(32).folder, pixels)
+    return PixelStore(tmp_path), table
 
 
 # Small enough for a test, and still the whole way.

@@ -141,9 +141,16 @@ def test_leaks_are_told_by_class_and_by_evidence():
 )
 def test_a_finding_as_grave_as_fail_on_stops_the_run_and_says_what_to_do(fail_on, stops):
     finding = {"severity": "medium", "sentence": "2 files are blank.", "remedy": "Look at them."}
-    findings = {"findings": [finding]}
+    findings = {"findings": [finding], "image_table_version": "v1"}
     if not stops:
-        refuse_findings(findings, fail_on)
+        refuse_findings(findings, "v1", fail_on)
         return
     with pytest.raises(InputError, match=r"2 files are blank\. What to do: Look .*fail_on=never"):
-        refuse_findings(findings, fail_on)
+        refuse_findings(findings, "v1", fail_on)
+
+
+def test_the_gate_refuses_findings_about_other_images():
+    findings = {"findings": [], "image_table_version": "v1"}
+    refuse_findings(findings, "v2", "never")
+    with pytest.raises(InputError, match="version v1, and this is v2; .*--pipelines audit"):
+        refuse_findings(findings, "v2", "high")

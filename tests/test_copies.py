@@ -9,6 +9,8 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from skin_lesions.copies import find_copies, join_copies
+from skin_lesions.copies.features import MIRRORED, UNIT
+from skin_lesions.copies.words import learn_words
 from skin_lesions.demo import demo_table, draw_demo_file
 
 SIZE = 256
@@ -147,6 +149,50 @@ def test_pictures_made_smaller_in_the_same_black_frame_are_not_copies():
     assert find_copies(images).empty
 
 
+def captioned(picture):
+    picture = cv2.resize(picture, (512, 512))
+    picture[440:] = 255
+    cv2.putText(picture, "Fig. 3: (c) Skin Atlas", (8, 490), 0, 1.3, (0, 0, 0), 2)
+    return picture
+
+
+def with_ruler_and_logo(picture):
+    picture = cv2.resize(picture, (512, 512))
+    picture[:60] = 230
+    for x in range(0, 512, 12):
+        cv2.line(picture, (x, 0), (x, 20 if x % 60 else 40), (0, 0, 0), 2)
+    cv2.circle(picture, (450, 450), 45, (180, 40, 20), -1)
+    cv2.putText(picture, "SKIN", (412, 458), 0, 1, (255, 255, 255), 3)
+    return picture
+
+
+@pytest.mark.parametrize("dress", [captioned, with_ruler_and_logo])
+def test_a_caption_a_ruler_or_a_logo_in_common_does_not_make_copies(dress):
+    pictures = lesions("Melanocytic nevi", 12) + lesions("Melanoma", 12)
+    images = np.stack([squashed(dress(picture)) for picture in pictures])
+    assert find_copies(images).empty
+
+
+def test_overlapping_crops_of_one_picture_are_found_without_the_picture():
+    pictures = originals()
+    upper = [squashed(jpeg(p[: len(p) * 4 // 5, : p.shape[1] * 4 // 5])) for p in pictures]
+    lower = [squashed(jpeg(p[len(p) // 5 :, p.shape[1] // 5 :])) for p in pictures]
+    pairs = find_copies(np.stack(upper + lower))
+    expected = [[row, row + len(pictures)] for row in range(len(pictures))]
+    assert pairs[["a", "b"]].to_numpy().tolist() == expected
+
+
+def test_how_a_mirrored_descriptor_is_spelt_is_known_without_reckoning():
+    rng = np.random.default_rng(0)
+    shares = np.sqrt(rng.dirichlet(np.full(128, 0.3), 2000))
+    descriptors = (shares * UNIT).clip(0, 255).astype(np.uint8)
+    words = learn_words(descriptors, len(descriptors), rng)
+    expected = words.whole(*words.spelt(descriptors[:, MIRRORED]))
+    known = words.whole(*words.spelt(descriptors), mirrored=True)
+    for there, here in zip(expected, known, strict=True):
+        assert (there == here).mean() > 0.999  # but for what lies on a border
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_next_to_no_images_have_no_copies(n):
     pairs = find_copies(np.zeros((n, SIZE, SIZE, 3), np.uint8))
@@ -188,6 +234,15 @@ def sizes(groups):
 def test_one_wrong_pair_does_not_join_two_large_groups(strength):
     large = chain(range(20), 0.9) + chain(range(20, 40), 0.9)
     assert max(sizes(join_copies(40, pairs_of(*large, (3, 33, strength))))) <= 21
+
+
+@pytest.mark.parametrize(("wrong", "most"), [(30, 30), (300, 60)])
+def test_random_wrong_pairs_make_no_chain_of_3000_images(wrong, most):
+    rng = np.random.default_rng(0)
+    true = [pair for row in range(0, 3000, 10) for pair in chain(range(row, row + 10), 0.9)]
+    ends = [rng.choice(3000, 2, replace=False) for _ in range(wrong)]
+    pairs = pairs_of(*true, *((min(end), max(end), rng.uniform(0.75, 0.99)) for end in ends))
+    assert max(sizes(join_copies(3000, pairs))) <= most
 
 
 def test_one_picture_that_is_like_many_does_not_join_two_large_groups():

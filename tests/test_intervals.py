@@ -251,6 +251,12 @@ def test_replicates_that_are_all_one_number_give_no_interval_but_a_reason():
         assert "too few groups" in entry["reason"]
 
 
+def test_a_value_of_zero_is_not_certain_because_all_of_its_interval_is_reflected_away():
+    entry = reflected_estimate(0.0, np.linspace(0, 0.1, 101), 4).as_dict()
+    assert (entry["value"], entry["low"], entry["high"]) == (0.0, None, None)
+    assert "too few groups" in entry["reason"]
+
+
 def test_the_reflected_interval_takes_off_the_bias_and_stays_above_zero():
     replicates = 0.02 + np.linspace(0.01, 0.03, 1001)  # all above the value, as chance has it
     estimate = reflected_estimate(0.02, replicates, 100)

@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import (
     accuracy_score,
@@ -167,6 +167,9 @@ rows = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(rows)
+@example(
+    [(0, [0] * 4, 0), (1, [0] * 4, 0), (1, [0] * 4, 0), (1, [0] * 4, 1)]
+)  # calibration error 0
 def test_whatever_the_rows_each_value_lies_in_its_interval_or_has_a_reason(drawn):
     labels, scores, groups = zip(*drawn, strict=True)
     p = np.array(scores) + 0.001  # few values, so that classes tie

@@ -7,20 +7,11 @@ import pytest
 import torch
 
 from factories import class_folders, written
-from imagesets import blobs, square_images
 from recipes import recipe
 from skin_lesions.checkpoints import Checkpoints
 from skin_lesions.errors import InputError
 from skin_lesions.modelling import calibrated, fit_model, predict
 from skin_lesions.networks import build_network
-from skin_lesions.pixels import PixelStore
-
-
-@pytest.fixture
-def stored(tmp_path):
-    pixels, table = blobs(60)
-    square_images(PixelStore(tmp_path).at(32).folder, pixels)
-    return PixelStore(tmp_path), table
 
 
 def fitted(stored, **changes):

@@ -263,3 +263,11 @@ def test_listing_the_pipelines_does_not_wait_for_torch(project):
 def test_quarantine_reads_back_as_a_table_even_when_it_is_empty(demo_run):
     assert list(demo_run.load("quarantine").columns) == ["file", "reason"]
     assert isinstance(demo_run.load("quarantine"), pd.DataFrame)
+
+
+def test_fail_on_stops_a_run_before_it_splits_and_keeps_the_findings(demo_copy):
+    splits = demo_copy.versions("split_table")
+    with pytest.raises(InputError, match=r"audit.fail_on=high, and the audit found .* First: "):
+        demo_copy.run("audit", "preprocess", audit={"fail_on": "high"})
+    assert demo_copy.versions("split_table") == splits
+    assert len(demo_copy.versions("audit_findings")) == 2

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from imagesets import blobs, square_images
 from recipes import EVERYTHING, UNCHANGED, recipe
 from skin_lesions import modelling, training
 from skin_lesions.batches import labelled_images, shuffled
@@ -19,7 +18,6 @@ from skin_lesions.errors import InputError
 from skin_lesions.model_file import network_of
 from skin_lesions.modelling import calibrated, fit_model, predict
 from skin_lesions.networks import starting_network
-from skin_lesions.pixels import PixelStore
 from skin_lesions.preprocessing import Preprocessing, normalised
 
 
@@ -48,13 +46,6 @@ def small_network(monkeypatch):
     torch.set_num_threads(1)  # more would only wait for each other
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def stored(tmp_path):
-    pixels, table = blobs(60)
-    square_images(PixelStore(tmp_path).at(32).folder, pixels)
-    return PixelStore(tmp_path), table
 
 
 def fitted(stored, **changes):

@@ -3,19 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
-from typing import Any, cast
+from typing import Any, Literal
 
 import pandas as pd
 
 from skin_lesions.class_sizes import equal_class_counts, repeated_class_counts, small_classes
 from skin_lesions.errors import InputError, shown
-from skin_lesions.findings import Finding, Severity
+from skin_lesions.findings import SEVERITIES, Finding
 from skin_lesions.findings import counted as _count
 from skin_lesions.grouping import COPIES
 from skin_lesions.parameters import Audit, Split
 from skin_lesions.splitting import leaked_tests, under_two_labels
-
-_ORDER: list[Severity] = ["high", "medium", "low", "info"]
 
 
 def find(
@@ -63,7 +61,7 @@ def find(
         *more,
     ]
     findings = [finding for finding in candidates if finding.count]
-    findings.sort(key=lambda finding: _ORDER.index(finding.severity))
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return {
         "summary": {
             "files": len(table) + len(quarantine),
@@ -77,15 +75,25 @@ def find(
     }
 
 
-def refuse_findings(audit_findings: Mapping[str, Any], fail_on: str) -> None:
+def refuse_findings(
+    audit_findings: Mapping[str, Any],
+    image_table_version: str,
+    fail_on: Literal["never", "high", "medium", "low"],
+) -> None:
     """Stop if a finding is as grave as ``audit.fail_on`` says, or graver.
 
     Raises:
-        InputError: There is one; the text tells the gravest.
+        InputError: There is one; the text tells the gravest. Or the findings are about other images.
     """
     if fail_on == "never":
         return
-    grave = _ORDER[: _ORDER.index(cast("Severity", fail_on)) + 1]
+    if audit_findings["image_table_version"] != image_table_version:
+        raise InputError(
+            f"audit.fail_on={fail_on}, but the findings are about image_table version "
+            f"{audit_findings['image_table_version']}, and this is {image_table_version}; audit it with: "
+            "kedro run --pipelines audit,preprocess (same --env and --params)"
+        )
+    grave = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
     found = [f for f in audit_findings["findings"] if f["severity"] in grave]
     if found:
         raise InputError(

@@ -308,16 +308,17 @@ def reflected_estimate(
 
     For statistics that chance alone pushes upwards, such as a calibration error: replicates
     carry that bias twice, the value once, so the percentiles would lie wholly above the value.
-    Reflecting them takes the bias off again. The interval is widened to hold the value.
+    Reflecting them takes the bias off again. The interval is widened to hold the value. It is None
+    where nothing is left of it: of a value of 0, all of it may be reflected to below 0.
 
     Source:
         Davison and Hinkley (1997), section 5.2; Roelofs et al. (2022), arXiv:2012.08668, for
         the bias of calibration errors.
     """
-    if np.ptp(replicates) <= _ROUNDING:
-        return _unjudged(value, n)
     low, high = 2 * value - np.quantile(replicates, [0.5 + level / 2, 0.5 - level / 2])
     low, high = max(0.0, min(float(low), value)), max(float(high), value)
+    if high - low <= _ROUNDING or np.ptp(replicates) <= _ROUNDING:
+        return _unjudged(value, n)
     return Estimate(value=value, low=low, high=high, n=n)
 
 

@@ -37,7 +37,7 @@ from kagglesdk.datasets.types.dataset_api_service import (
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
-from skin_lesions.errors import InputError, shown
+from skin_lesions.errors import InputError, innermost_reason, shown
 
 log = logging.getLogger(__name__)
 
@@ -270,7 +270,7 @@ def _download(client: Any, handle: DatasetHandle, archive: Path) -> None:
         except _BROKEN_OFF as error:
             if _size(archive) <= had:
                 raise
-            log.warning("the download broke off (%s); going on", shown(_reason(error)))
+            log.warning("the download broke off (%s); going on", shown(innermost_reason(error)))
             time.sleep(_PAUSE)
 
 
@@ -375,7 +375,7 @@ def _told(handle: DatasetHandle) -> Iterator[None]:
 def _unreachable(error: requests.RequestException, handle: DatasetHandle) -> str:
     size = _size(Path(Cache().get_archive_path(handle)))
     kept = f"{_in_words(size)} of it are kept, and the next try goes on there. " if size else ""
-    reason = shown(_reason(error))
+    reason = shown(innermost_reason(error))
     return f"Kaggle can't be reached for {_wanted(handle)}: {reason}. {kept}{_remedies(handle)}"
 
 
@@ -411,12 +411,6 @@ def _server_says(response: Any) -> str:
         return str(response.json()["message"])[:300]
     except (ValueError, KeyError, TypeError, requests.RequestException):
         return str(response.reason)
-
-
-def _reason(error: requests.RequestException) -> str:
-    """Return the innermost reason, without the object and the address in front of it."""
-    inner: Any = error.args[0] if error.args else error
-    return str(getattr(inner, "reason", inner)).rpartition(": ")[2]
 
 
 def _name(handle: DatasetHandle) -> str:

@@ -7,14 +7,13 @@ from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, PackagePath, files
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import requests
 import torch
 
-from skin_lesions.errors import InputError, shown
+from skin_lesions.errors import InputError, innermost_reason, shown
 from skin_lesions.files import written_beside
 from skin_lesions.state_dicts import read_tensors
 
@@ -130,14 +129,11 @@ def _refuse_other(what: object, found: str, expected: list[str | None], remedy: 
 
 
 def _reason(error: requests.RequestException) -> str:
-    """Return the innermost reason, without the object and the address in front of it."""
     if error.response is not None:
         return f"the server answered {error.response.status_code} ({error.response.reason})"
     if isinstance(error, requests.Timeout):
         return "no answer in time"
-    inner: Any = error.args[0] if error.args else error
-    inner = getattr(inner, "reason", inner)
-    return str(getattr(inner, "original_error", inner)).rpartition(": ")[2]  # of a proxy
+    return innermost_reason(error)
 
 
 def _in_package(distribution: str) -> tuple[Path, str | None]:

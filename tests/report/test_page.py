@@ -232,6 +232,22 @@ def test_findings_stand_gravest_first_with_sentence_examples_and_remedy():
     assert {"a.jpg", "<b>.jpg", "c", "do <this>"} <= set(words)
 
 
+def test_every_probe_stands_in_a_table_with_its_chance():
+    inputs = study("two")
+    words = page(inputs).section["audit"]
+    for probe in inputs.audit_findings["shortcuts"]:
+        assert any(probe["name"] in word for word in words)
+    measured = [p for p in inputs.audit_findings["shortcuts"] if p["chance"] is not None]
+    assert {f"{p['chance']:.3f}" for p in measured} <= set(words)
+
+
+def test_the_largest_groups_are_told():
+    findings = study("two").audit_findings
+    summary = findings["summary"] | {"largest_groups": [71, 3, 2]}
+    made = page(study("two"), audit_findings=findings | {"summary": summary})
+    assert "71, 3, 2 files" in made.text("audit")
+
+
 def test_no_findings_are_told_with_what_was_looked_for():
     made = page(study("two"), audit_findings=study("two").audit_findings | {"findings": []})
     assert "Nothing was found" in made.text("audit")

@@ -9,30 +9,33 @@ import numpy.typing as npt
 from skin_lesions.copies.features import MIRRORED, SIDE, THUMBNAIL, UNIT, Features
 
 Verdict = tuple[Literal["simple", "changed"], float]
+Details = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]  # keypoints and descriptors
 
 SAME_STRUCTURE = 0.9  # correlation of two small thumbnails
 LEAST_AGREEING = 8  # keypoints
-LEAST_IN_CELLS = 0.3  # median correlation of the cells of two thumbnails
+LEAST_IN_CELLS = 0.5  # median correlation of the cells of two thumbnails
 RATIO = 0.85  # of the distances to the nearest and the second nearest descriptor
 REACH = 4.0  # pixels of 256 by which an agreeing keypoint may miss its place
 SMALL, EDGE = 64, 8  # pixels of a small thumbnail and of its edge
 STRONGEST = 8.0  # grey levels; one sharp line must not outweigh all the skin
 DARK = 40  # grey levels; darker is the rim of the dermatoscope, or nothing
 CELL = 16  # pixels of a thumbnail
-LEAST_CELLS = 6
+LEAST_CELLS = 12  # of 64: with less in common, a caption laid on itself upside down would do
 
 
 def confirmed(features: Features, a: int, b: int) -> Verdict | None:
     """Return kind and strength (see ``find_copies``) if b is a copy of a, else None."""
-    correlation = _correlation_in_best_pose(features.thumbnails[a], features.thumbnails[b])
+    still, moved = features.thumbnail(a), features.thumbnail(b)
+    correlation = _correlation_in_best_pose(still, moved)
     if correlation >= SAME_STRUCTURE:
         return "simple", correlation
+    one, other = (features.details(image, image + 1)[1:] for image in (a, b))
     for mirrored in (False, True):
-        agreeing, affine = _agreeing(features, a, b, mirrored)
+        agreeing, affine = _agreeing(one, other, mirrored)
         if agreeing < LEAST_AGREEING or affine is None:
             continue
-        mate = features.thumbnails[b][:, ::-1] if mirrored else features.thumbnails[b]
-        if _correlation_in_cells(features.thumbnails[a], mate, affine) >= LEAST_IN_CELLS:
+        mate = moved[:, ::-1] if mirrored else moved
+        if _correlation_in_cells(still, mate, affine) >= LEAST_IN_CELLS:
             return "changed", agreeing / (agreeing + 10)
     return None
 
@@ -81,8 +84,8 @@ def _correlation_in_cells(
 ) -> float:
     """Lay b on a, correlate them in each cell for itself, and return the median.
 
-    Black corners that two turned pictures have in common, a rim or a ruler make keypoints agree and
-    even correlate well, but only in the few cells where they lie.
+    Black corners that two turned pictures have in common, a rim, a ruler or a caption make keypoints
+    agree and even correlate well, but only in the few cells where they lie.
     """
     still = a.astype(np.float32)
     to_thumbnail = affine * np.array([1, 1, THUMBNAIL / SIDE])
@@ -110,12 +113,10 @@ def _in_cells(field: npt.NDArray) -> npt.NDArray:
     return cut.swapaxes(1, 2).reshape(-1, CELL * CELL)
 
 
-def _agreeing(
-    features: Features, a: int, b: int, mirrored: bool
-) -> tuple[int, npt.NDArray[np.float64] | None]:
+def _agreeing(a: Details, b: Details, mirrored: bool) -> tuple[int, npt.NDArray[np.float64] | None]:
     """Count the keypoints of a that one affine map takes to their mates in b; return the map too."""
-    places_a, places_b = (features.keypoints[i, : features.counts[i], :2] for i in (a, b))
-    described_a, described_b = (features.descriptors[i, : features.counts[i]] for i in (a, b))
+    places_a, places_b = a[0][:, :2], b[0][:, :2]
+    described_a, described_b = a[1], b[1]
     if mirrored:
         described_b = described_b[:, MIRRORED]
         places_b = np.array([SIDE - 1, 0], np.float32) + places_b * np.array([-1, 1], np.float32)

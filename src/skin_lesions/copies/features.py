@@ -1,6 +1,8 @@
 """What is kept of each image: its keypoints with their descriptors, and a small grey picture."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Protocol
 
@@ -31,8 +33,27 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Arrays of one shape and type in a file, each read when asked for.
+
+    A memory map would do too, but what is read of it counts as this process's memory.
+    """
+
+    path: Path
+    dtype: npt.DTypeLike
+    shape: tuple[int, ...]
+
+    def __getitem__(self, rows: slice) -> npt.NDArray:
+        """Return these rows: (rows, *shape)."""
+        item = prod(self.shape)
+        offset = rows.start * item * np.dtype(self.dtype).itemsize
+        count = (rows.stop - rows.start) * item
+        return np.fromfile(self.path, self.dtype, count, offset=offset).reshape(-1, *self.shape)
+
+
+@dataclass(frozen=True)
 class Features:
-    """Features of n images, memory-mapped, the keypoints with the largest surroundings first.
+    """Features of n images, in files, the keypoints with the largest surroundings first.
 
     ``counts``: (n,) how many keypoints are there. ``keypoints``: (n, KEYPOINTS, 4) x, y, size in
     pixels of a 256-pixel image, angle in degrees. ``descriptors``: (n, KEYPOINTS, 128) RootSIFT.
@@ -40,34 +61,53 @@ class Features:
     """
 
     counts: npt.NDArray[np.int64]
-    keypoints: npt.NDArray[np.float32]
-    descriptors: npt.NDArray[np.uint8]
-    thumbnails: npt.NDArray[np.uint8]
+    keypoints: Rows
+    descriptors: Rows
+    thumbnails: Rows
+
+    @classmethod
+    def of(cls, counts: npt.NDArray[np.int64], folder: Path) -> "Features":
+        """Return the features of images with these counts of keypoints, in files of that folder."""
+        return cls(
+            counts,
+            Rows(folder / "keypoints", np.float32, (KEYPOINTS, 4)),
+            Rows(folder / "descriptors", np.uint8, (KEYPOINTS, 128)),
+            Rows(folder / "thumbnails", np.uint8, (THUMBNAIL, THUMBNAIL)),
+        )
 
     def __len__(self) -> int:
         return len(self.counts)
 
+    def details(
+        self, first: int, last: int, most: int = KEYPOINTS
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        """Return image, keypoint and descriptor of the first few keypoints of images first to last - 1."""
+        there = np.arange(most) < self.counts[first:last, None]
+        keypoints, descriptors = (
+            column[first:last][:, :most][there] for column in (self.keypoints, self.descriptors)
+        )
+        return np.nonzero(there)[0] + first, keypoints, descriptors
+
+    def thumbnail(self, image: int) -> npt.NDArray[np.uint8]:
+        """Return (128, 128), grey."""
+        return np.asarray(self.thumbnails[image : image + 1][0])
+
 
 def describe(images: Images, rows: npt.NDArray[np.int64], folder: Path) -> Features:
     """Compute the features of these rows of ``images`` into files of that folder."""
-    n = len(rows)
-    features = Features(
-        np.zeros(n, np.int64),
-        _mapped(folder / "keypoints", np.float32, (n, KEYPOINTS, 4)),
-        _mapped(folder / "descriptors", np.uint8, (n, KEYPOINTS, 128)),
-        _mapped(folder / "thumbnails", np.uint8, (n, THUMBNAIL, THUMBNAIL)),
-    )
-    described = ordered_map(lambda row: _described(images[row]), rows)
-    for number, (keypoints, descriptors, thumbnail) in enumerate(described):
-        features.counts[number] = len(keypoints)
-        features.keypoints[number, : len(keypoints)] = keypoints
-        features.descriptors[number, : len(keypoints)] = descriptors
-        features.thumbnails[number] = thumbnail
+    features = Features.of(np.zeros(len(rows), np.int64), folder)
+    columns = (features.keypoints, features.descriptors, features.thumbnails)
+    with ExitStack() as stack:
+        files = [stack.enter_context(column.path.open("wb")) for column in columns]
+        described = ordered_map(lambda row: _described(images[row]), rows)
+        for number, (keypoints, descriptors, thumbnail) in enumerate(described):
+            features.counts[number] = len(keypoints)
+            room = ((0, KEYPOINTS - len(keypoints)), (0, 0))
+            for file, array in zip(
+                files, (np.pad(keypoints, room), np.pad(descriptors, room), thumbnail), strict=True
+            ):
+                file.write(np.ascontiguousarray(array).data)
     return features
-
-
-def _mapped(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.ndarray:
-    return np.memmap(path, dtype, "w+", shape=shape) if shape[0] else np.empty(shape, dtype)
 
 
 def _described(

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from skin_lesions.copies.confirming import confirmed
 from skin_lesions.copies.details import alike_in_details
@@ -28,7 +29,7 @@ def find_copies(images: Images) -> pd.DataFrame:
     """Find the pairs of images that were made from one photograph.
 
     Equal images give equal pairs, whatever the number of threads. The features lie in a temporary
-    folder (about 50 kB an image, ``TMPDIR`` says where), so memory hardly grows with their number.
+    folder (about 60 kB an image, ``TMPDIR`` says where), so memory hardly grows with their number.
 
     Args:
         images: n times (size, size, 3), RGB, squashed to a square; may be memory-mapped.
@@ -45,10 +46,10 @@ def find_copies(images: Images) -> pd.DataFrame:
     start = time.perf_counter()
     first = _first_with_equal_pixels(images)
     distinct = np.flatnonzero(first == np.arange(len(images)))
-    with tempfile.TemporaryDirectory() as folder, _one_thread_each():
+    with tempfile.TemporaryDirectory() as folder, one_thread_each():
         features = describe(images, distinct, Path(folder))
         described = time.perf_counter()
-        pairs = ordered(np.vstack([alike_as_a_whole(features), alike_in_details(features)]))
+        pairs = propose(features)
         searched = time.perf_counter()
         found = _confirm_all(features, pairs)
     seconds = {
@@ -69,6 +70,11 @@ def find_copies(images: Images) -> pd.DataFrame:
     copies = pd.concat([equal, found]).sort_values(["a", "b"], ignore_index=True)[COLUMNS]
     copies.attrs = {"proposed": len(pairs), "seconds": seconds}
     return copies
+
+
+def propose(features: Features) -> Pairs:
+    """Return the pairs that are worth a closer look, a few for each image."""
+    return ordered(np.vstack([alike_as_a_whole(features), alike_in_details(features)]))
 
 
 def _first_with_equal_pixels(images: Images) -> npt.NDArray[np.int64]:
@@ -94,11 +100,12 @@ def _confirm_all(features: Features, pairs: Pairs) -> pd.DataFrame:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Keep OpenCV from starting threads of its own: images are spread over the cores already."""
+def one_thread_each() -> Iterator[None]:
+    """Keep OpenCV and BLAS from starting threads of their own: blocks are spread over the cores already."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         cv2.setNumThreads(before)

@@ -23,6 +23,10 @@ def join_copies(
     - Larger groups need pairs that meet different images on both sides: two, and a tenth of the
       smaller group. A ruler that looks like another ruler gives one image many pairs, not this.
 
+    Of 3,000 images in true groups of ten, 300 random wrong strong pairs make no group larger than
+    50, where plain joining would put 2,460 together; against 1,000 of them these rules fail too,
+    and against what many pictures truly have in common (a watermark all over, panels of collages).
+
     What these rules keep apart stays in ``pairs``, for a report to show.
 
     Args:

@@ -17,7 +17,7 @@ class RawImagesDataset(AbstractVersionedDataset[Reading, RawImages]):
 
     The manifest is written last: it makes a version whole. A file that did not change costs
     nothing in the next version. While it has the bytes at hand, saving also decodes them into
-    the pixels: reading and hashing them a second time would cost a third of the whole ingest.
+    the pixels, so that no file is read and hashed twice.
 
     Args:
         filepath: The manifest; versions lie at ``<filepath>/<version>/<name>``.

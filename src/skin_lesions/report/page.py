@@ -10,12 +10,13 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from skin_lesions.figures import titles
+from skin_lesions.findings import SEVERITIES
 from skin_lesions.labels import diagnosis_of
 from skin_lesions.report import wording
+from skin_lesions.report.shortcuts import shortcut_rows
 from skin_lesions.report.wording import Measure, written
 
 _SHOWN_QUARANTINE = 50
-_SEVERITIES = ("high", "medium", "low", "info")
 _DOTS_PER_PIXEL = 1.5  # figures are saved at 150 dots per inch, shown at 100
 _HEADINGS = {
     "confusion_matrix": "What is taken for what",
@@ -145,10 +146,11 @@ def _splits(split_table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _audit(audit_findings: Mapping[str, Any]) -> dict[str, Any]:
     findings = sorted(
-        audit_findings["findings"], key=lambda finding: _SEVERITIES.index(finding["severity"])
+        audit_findings["findings"], key=lambda finding: SEVERITIES.index(finding["severity"])
     )
     return {
         "summary": audit_findings["summary"],
+        "shortcuts": shortcut_rows(audit_findings["shortcuts"]),
         "findings": [
             {**f, "examples": [[e] if isinstance(e, str) else list(e) for e in f["examples"]]}
             for f in findings

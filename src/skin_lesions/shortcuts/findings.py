@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from skin_lesions.errors import shown
-from skin_lesions.findings import Finding, Severity
+from skin_lesions.findings import SEVERITIES, Finding, Severity
 from skin_lesions.shortcuts.clues import BORDER, THUMBNAIL, Kind
 from skin_lesions.shortcuts.probing import ALL, Probe
 
@@ -59,7 +59,6 @@ _WORDINGS: dict[Kind, _Wording] = {
         (0.5, 0.2),
     ),
 }
-_ORDER: tuple[Severity, ...] = ("high", "medium", "low", "info")
 
 
 def shortcut_findings(probes: Sequence[Probe]) -> list[Finding]:
@@ -82,7 +81,7 @@ def shortcut_findings(probes: Sequence[Probe]) -> list[Finding]:
             clue = probe.columns if probe.kind == "column" else ()
             by_clue.setdefault((probe.kind, *clue), []).append(probe)
     findings = [_finding(clue, telling, probes) for clue, telling in by_clue.items()]
-    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def _told(probe: Probe, probes: Sequence[Probe]) -> float:

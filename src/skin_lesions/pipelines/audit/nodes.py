@@ -56,6 +56,7 @@ def find_problems(
     ]
     findings = find(image_table, image_groups, image_links, quarantine, split, audit, more)
     findings["shortcuts"] = [probe.as_dict() for probe in probes]
+    findings["image_table_version"] = image_table.attrs["version"]
     for sentence in summary_sentences(findings):
         log.info(sentence)
     return findings

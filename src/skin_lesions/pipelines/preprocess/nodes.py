@@ -21,7 +21,7 @@ def split_images(
     audit: Audit,
 ) -> pd.DataFrame:
     """Split the images, unless the audit found too much; the table says what it was made from."""
-    refuse_findings(audit_findings, audit.fail_on)
+    refuse_findings(audit_findings, image_table.attrs["version"], audit.fail_on)
     table = splitting.split_images(image_table, image_groups, split)
     table.attrs = {
         "split_policy": split.policy,
