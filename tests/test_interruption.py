@@ -21,6 +21,16 @@ def test_what_a_cluster_sends_before_it_kills_is_noted_too():
         assert asked()
 
 
+def test_what_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with postponed() as asked:
+            signal.raise_signal(signal.SIGINT)
+            assert not asked()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_afterwards_all_is_as_it_was():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with postponed():

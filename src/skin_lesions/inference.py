@@ -1,6 +1,5 @@
 """Network and images -> logits."""
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import numpy as np
@@ -9,16 +8,10 @@ import torch
 from torch import nn
 
 from skin_lesions.batches import LabelledImages, in_order
+from skin_lesions.precision import autocast
 from skin_lesions.preprocessing import normalised
 
 Views = Literal["none", "flips", "flips_and_turns"]
-
-
-def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
-    """Compute in this precision, where it is not the usual one."""
-    if precision == torch.float32:
-        return nullcontext()
-    return torch.autocast(device.type, dtype=precision)
 
 
 @torch.inference_mode()

@@ -16,13 +16,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what a cluster sends befor
 def postponed() -> Iterator[Callable[[], bool]]:
     """Within the block, a first Ctrl-C only makes the function given true; a second acts at once.
 
-    Outside the main thread, which alone gets signals, nothing is postponed.
+    Outside the main thread, which alone gets signals, nothing is postponed; and what the process is
+    told to ignore (as in the background of a script) stays ignored.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: how for number, how in handlers.items() if how != signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -32,7 +34,7 @@ def postponed() -> Iterator[Callable[[], bool]]:
         asked.set()
         restore()
 
-    for number in _SIGNALS:
+    for number in before:
         signal.signal(number, ask)
     try:
         yield asked.is_set

@@ -25,14 +25,15 @@ from skin_lesions.averaging import WeightAverage
 from skin_lesions.batches import LabelledImages, shuffled, steps_in
 from skin_lesions.checkpoints import Checkpoint, Saver, State, snapshot
 from skin_lesions.console import StepProgress
-from skin_lesions.devices import choose_device, choose_precision, describe, make_ready
+from skin_lesions.devices import choose_device, describe, make_ready
 from skin_lesions.errors import InputError
-from skin_lesions.inference import autocast, predict_logits
+from skin_lesions.inference import predict_logits
 from skin_lesions.interruption import postponed
 from skin_lesions.losses import Loss, build_loss, sampling_shares
 from skin_lesions.networks import head, layer_groups
 from skin_lesions.optimizers import build_optimizer, set_rates, top_rate
 from skin_lesions.parameters import TrainRecipe
+from skin_lesions.precision import autocast, choose_precision
 from skin_lesions.schedules import decay_in, image_size_in, learning_rate_factor, momentum
 
 log = logging.getLogger(__name__)
