@@ -42,10 +42,15 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in names}
 
 
-def _when() -> dict[str, str]:
+def commit() -> str:
+    """Name the commit that runs, and whether files differ from it."""
     describe = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
+    told = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
+    return told.stdout.strip()
+
+
+def _when() -> dict[str, str]:
     return {
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -179,6 +179,7 @@ class Inputs:
                 "mean": [0.485, 0.456, 0.406],
                 "std": [0.229, 0.224, 0.225],
             },
+            "test_time_augmentation": "none",
             "calibration": {
                 "temperature": 1.3842,
                 "nll_before": 0.912,
@@ -190,8 +191,8 @@ class Inputs:
                 "weights": "imagenet",
                 "epochs": self.epochs,
                 "batch_size": 32,
-                "learning_rate": 3e-4,
-                "mixed_precision": True,
+                "optimizer": {"name": "adamw", "learning_rate": 3e-4},
+                "compile": True,
                 "seed": 20240501,
             },
             "starting_weights": {

@@ -6,10 +6,12 @@ from kedro.framework.project import configure_project, pipelines
 from kedro.framework.session import KedroSession
 from kedro.validation.type_extractor import TypeExtractor
 
+from recipes import UNCHANGED
 from skin_lesions.parameters import GROUPS, check_parameters
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 
 ENVIRONMENTS = ["base", "demo", "folder", "skin_ds", "notebook"]
+ELSEWHERE = ("device", "seed", "checkpoint_minutes")
 STAGES = ["ingest", "audit", "preprocess", "train", "evaluate", "report"]
 
 
@@ -36,23 +38,37 @@ def test_the_notebook_is_the_notebooks_own_recipe(project):
     assert values["source"]["kaggle"]["dataset"] == "ahmedxc4/skin-ds"
     assert values["split"]["policy"] == "as_shipped"
     assert values["preprocess"]["fit"] == "squash"
-    told = {key: values["train"][key] for key in values["train"] if key not in ("device", "seed")}
+    told = {key: values["train"][key] for key in values["train"] if key not in ELSEWHERE}
     assert told == {
         "architecture": "resnet18",
         "weights": "imagenet",
         "weights_sha256": None,
         "epochs": 5,
-        "batch_size": 32,
-        "image_size": 224,
-        "optimizer": "adam",
-        "learning_rate": 1e-4,
-        "weight_decay": 0.0,
-        "schedule": "constant",
-        "warmup_share": 0.0,
-        "augmentation": "none",
+        "patience": None,
         "select_by": "accuracy",
+        "batch_size": 32,
+        "accumulation": 1,
+        "image_size": 224,
+        "start_scale": 1.0,
+        "test_scale": 1.0,
+        "head_epochs": 0,
+        "optimizer": {
+            "name": "adam",
+            "learning_rate": 1e-4,
+            "head_factor": 1.0,
+            "layer_decay": 1.0,
+            "weight_decay": 0.0,
+            "clip_norm": None,
+        },
+        "schedule": {"name": "constant", "warmup_share": 0.0},
+        "augmentation": UNCHANGED,
+        "label_smoothing": 0.0,
+        "class_balance": "none",
+        "average_decay": None,
+        "test_time_augmentation": "none",
+        "precision": "float32",
         "memory_format": "contiguous",
-        "mixed_precision": False,
+        "compile": False,
     }
 
 

@@ -23,12 +23,22 @@ def test_a_terminal_gets_a_bar_and_log_lines_above_it(terminal):
         with StepProgress("training", 3) as progress:
             handler.emit(logging.makeLogRecord({"msg": "epoch 1/3"}))
             progress.advance(32)
+            progress.show(loss=0.12345)
         assert handler.stream is sys.stdout
     finally:
         logging.getLogger().removeHandler(handler)
     shown = terminal.getvalue()
-    assert "1/3 steps" in shown
+    assert "1/3 steps, loss 0.123, " in shown
     assert "epoch 1/3" in shown
+
+
+def test_what_was_done_before_counts_in_the_bar_but_not_in_the_estimate(terminal, caplog):
+    caplog.set_level(logging.INFO)
+    with StepProgress("training", 100, done=90) as progress:
+        for _ in range(10):
+            progress.advance(32)
+    assert "100/100 steps" in terminal.getvalue()
+    assert "takes about" not in caplog.text  # ten steps are soon done
 
 
 def test_a_pipe_gets_no_bar(monkeypatch):

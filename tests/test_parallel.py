@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from skin_lesions import parallel
 from skin_lesions.parallel import cores, ordered_map
 
 
@@ -22,6 +23,24 @@ def test_few_results_wait_however_many_items_there_are():
     time.sleep(0.1)
     assert len(begun) <= 6 * cores() + 3
     results.close()
+
+
+def test_no_more_results_wait_than_asked_for():
+    begun = []
+    results = ordered_map(begun.append, range(100), ahead=1)
+    next(results)
+    time.sleep(0.1)
+    assert len(begun) <= 3
+    results.close()
+
+
+def test_a_container_may_use_fewer_cores_than_there_are(monkeypatch, tmp_path):
+    monkeypatch.setattr(parallel, "_QUOTA", tmp_path / "cpu.max")
+    free = cores()
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert cores() == free
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert cores() == 1
 
 
 def test_an_error_is_raised_and_ends_the_threads():

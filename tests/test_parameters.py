@@ -40,19 +40,31 @@ def test_the_parameters_that_ship_are_good():
         ("train__epochs", 2.5, "train.epochs: must be a whole number, got 2.5"),
         ("train__epochs", True, "train.epochs: can't be true or false, got True"),
         ("train__epochs", None, "train.epochs: must be a whole number, got None"),
-        ("train__learning_rate", 0, "train.learning_rate: must be more than 0.0, got 0"),
-        ("train__learning_rate", "fast", "train.learning_rate: must be a number, got 'fast'"),
         (
-            "train__weight_decay",
-            float("nan"),
-            "train.weight_decay: must be a finite number, got nan",
+            "train__optimizer__learning_rate",
+            0,
+            "train.optimizer.learning_rate: must be more than 0.0, got 0",
         ),
-        ("train__warmup_share", 1, "train.warmup_share: must be less than 1.0, got 1"),
-        ("train__mixed_precision", 7, "train.mixed_precision: must be true or false, got 7"),
         (
-            "train__optimizer",
+            "train__optimizer__learning_rate",
+            "fast",
+            "train.optimizer.learning_rate: must be a number, got 'fast'",
+        ),
+        (
+            "train__optimizer__weight_decay",
+            float("nan"),
+            "train.optimizer.weight_decay: must be a finite number, got nan",
+        ),
+        (
+            "train__schedule__warmup_share",
+            1,
+            "train.schedule.warmup_share: must be less than 1.0, got 1",
+        ),
+        ("train__compile", 7, "train.compile: must be true or false, got 7"),
+        (
+            "train__optimizer__name",
             "sgd",
-            "train.optimizer: must be 'adamw' or 'adam', got 'sgd'",
+            "train.optimizer.name: must be 'adamw' or 'adam', got 'sgd'",
         ),
         (
             "ingest__pixel_size",
@@ -82,6 +94,11 @@ def test_the_parameters_that_ship_are_good():
         ("train", 5, "train: must be a group of parameters, got 5"),
         ("train", None, "train: must be a group of parameters, got None"),
         ("source__kaggle", None, "source.kaggle: must be a group of parameters, got None"),
+        (
+            "train__augmentation__crop_aspect",
+            0.5,
+            "train.augmentation.crop_aspect: must be at least 1.0, got 0.5",
+        ),
         (
             "split__shares__train",
             0.9,
@@ -114,7 +131,10 @@ def test_a_missing_parameter_is_named():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"train__image_size": 512}, "set ingest.pixel_size to 512 or more"),
+        ({"train__image_size": 512}, "set ingest.pixel_size to 592 or more"),
+        ({"train__test_scale": 2}, "384 pixels (for testing, see train.test_scale) can't be had"),
+        ({"train__accumulation": 33}, "a batch of 32 can't be had in 33 parts"),
+        ({"train__head_epochs": 10}, "set it to 9 or less"),
         ({"source__kind": "demo", "source__folder": "/x"}, "set source.kind=folder"),
         ({"source__label_column": "dx"}, "source.metadata, which is not set"),
         ({"source__metadata_key": "id"}, "source.metadata, which is not set"),
@@ -128,8 +148,8 @@ def test_values_that_contradict_each_other_are_told(values, words):
 
 
 def test_numbers_in_quotes_are_numbers():
-    check_parameters(changed(train__image_size="96", ingest__pixel_size="128"))
-    assert "128 or more" in told(train__image_size="128", ingest__pixel_size="96")[0]
+    check_parameters(changed(train__image_size="96", ingest__pixel_size="112"))
+    assert "112 or more" in told(train__image_size="96", ingest__pixel_size="96")[0]
 
 
 def test_a_folder_named_by_a_number_is_text():

@@ -1,28 +1,32 @@
 """Batches of images from the memory-mapped pixels, in an order that a seed fixes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
 
+from skin_lesions.parallel import ordered_map
 from skin_lesions.pixels import SquareImages
 from skin_lesions.preprocessing import Preprocessing, resized
+
+_AHEAD = 8  # batches in memory, for a GPU
 
 
 @dataclass(frozen=True)
 class LabelledImages:
     """Some rows of a split table, ready to be fetched in batches.
 
-    ``rows``: where each image lies in the stored pixels; ``labels``: (n,) class numbers;
-    ``aspects``: (n,) width over height.
+    ``rows``: where each image lies in the stored pixels; ``labels``: (n,) class numbers, of so many
+    ``classes``; ``aspects``: (n,) width over height.
     """
 
     images: SquareImages
     rows: npt.NDArray[np.int64]
     labels: torch.Tensor
+    classes: int
     aspects: npt.NDArray[np.float64]
     preprocessing: Preprocessing
 
@@ -35,20 +39,69 @@ class LabelledImages:
         fitted = resized(squares, self.aspects[chosen].tolist(), self.preprocessing)
         return fitted, self.labels[torch.from_numpy(chosen)]
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield all images once, as they stand in the table."""
-        for start in range(0, len(self), batch_size):
-            yield self.batch(np.arange(start, min(start + batch_size, len(self))))
+    def at_size(self, size: int) -> "LabelledImages":
+        """Return the same images, fitted to another edge (pixels)."""
+        return replace(self, preprocessing=replace(self.preprocessing, image_size=size))
 
-    def shuffled(
-        self, batch_size: int, seed: int, epoch: int
+    def fetched(
+        self, chosen: Iterable[npt.NDArray[np.int64]], device: torch.device
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield all images once, in an order that only seed and epoch decide."""
-        order = np.random.default_rng([seed, epoch]).permutation(len(self))
-        # A last batch of one image has no batch statistics: it joins the one before.
-        ends = list(range(batch_size, len(self) - 1, batch_size))
-        for chosen in np.split(order, ends):
-            yield self.batch(chosen)
+        """Yield batches of these positions, on the device.
+
+        For a GPU, threads read ahead, so that it doesn't wait; on a CPU they would take from the
+        computing what they give it (reading is about 1 % of a step).
+        """
+        if device.type == "cpu":
+            yield from map(self.batch, chosen)
+            return
+        read = ordered_map(lambda positions: _pinned(self.batch(positions)), chosen, _AHEAD)
+        for images, labels in read:
+            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+
+def in_order(images: int, batch_size: int) -> list[npt.NDArray[np.int64]]:
+    """Divide positions 0, 1, 2 ... into batches; the last may be smaller."""
+    return np.split(np.arange(images), range(batch_size, images, batch_size))
+
+
+def shuffled(
+    images: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    shares: npt.NDArray[np.float64] | None = None,
+) -> list[npt.NDArray[np.int64]]:
+    """Divide an epoch into batches, in an order that only seed and epoch decide.
+
+    Args:
+        images: Number of images, and of positions in the epoch.
+        batch_size: Positions in a batch; a last one that would stand alone joins the batch before,
+            since one image has no batch statistics.
+        seed: Of the recipe.
+        epoch: Counted from 1.
+        shares: (images,) how often each is shown relative to the others; None shows each once.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(images)
+    if shares is not None:
+        # Evenly spaced marks on the cumulative shares: each image comes its share of times, rounded
+        # up or down by chance, where independent draws would miss some and crowd others.
+        marks = np.cumsum(shares[order]) / shares.sum() * images
+        order = rng.permutation(
+            order[np.searchsorted(marks[:-1], np.arange(images) + rng.random())]
+        )
+    return np.split(order, range(batch_size, images - 1, batch_size))
+
+
+def steps_in(images: int, batch_size: int) -> int:
+    """Count the batches of an epoch."""
+    return len(range(batch_size, images - 1, batch_size)) + 1
+
+
+def _pinned(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    if not torch.cuda.is_available():
+        return batch
+    return batch[0].pin_memory(), batch[1].pin_memory()
 
 
 def labelled_images(
@@ -62,6 +115,7 @@ def labelled_images(
         images=images,
         rows=images.rows(ids),
         labels=torch.tensor([number_of[label] for label in table["label"]], dtype=torch.long),
+        classes=len(classes),
         aspects=(size["width"] / size["height"]).to_numpy(),
         preprocessing=preprocessing,
     )

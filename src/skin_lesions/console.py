@@ -15,19 +15,24 @@ _STEPS_BEFORE_ESTIMATE = 20
 class StepProgress:
     """A bar in a terminal, nothing in a pipe; and one estimate in the log, for both."""
 
-    def __init__(self, what: str, steps: int):
-        self._what, self._steps, self._done = what, steps, 0
+    def __init__(self, what: str, steps: int, done: int = 0):
+        self._what, self._steps, self._done = what, steps - done, 0
         self._images = 0
         self._start = time.perf_counter()
         self._bar = Progress(
             TextColumn(what),
             BarColumn(),
-            TextColumn("{task.completed}/{task.total} steps, {task.fields[rate]:.0f} images/s"),
+            TextColumn(
+                "{task.completed}/{task.total} steps, loss {task.fields[loss]}, "
+                "{task.fields[rate]:.0f} images/s"
+            ),
             TimeRemainingColumn(),
             transient=True,
         )
         self._bar.disable = not self._bar.console.is_terminal
-        self._task = self._bar.add_task(what, total=steps, rate=0.0)
+        self._task = self._bar.add_task(
+            what, total=steps, completed=done, rate=0.0, loss="not known yet"
+        )
 
     def __enter__(self) -> "StepProgress":
         self._start = time.perf_counter()
@@ -45,6 +50,10 @@ class StepProgress:
         self._bar.stop()
         if not self._bar.disable:
             _log_through_stdout()
+
+    def show(self, loss: float) -> None:
+        """Show the newest loss."""
+        self._bar.update(self._task, loss=f"{loss:.3f}")
 
     def advance(self, images: int) -> None:
         """One step is done; it took in so many images."""

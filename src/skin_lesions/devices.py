@@ -1,8 +1,9 @@
-"""Which device computes, how precisely, and with how many threads."""
+"""Which device computes, and with how many threads."""
 
 import torch
 
 from skin_lesions.errors import InputError
+from skin_lesions.parallel import cores
 
 
 def choose_device(asked: str) -> torch.device:
@@ -25,6 +26,16 @@ def choose_device(asked: str) -> torch.device:
             f"{torch.__version__}) has only: {there}"
         )
     return torch.device(asked)
+
+
+def make_ready(device: torch.device) -> None:
+    """Compute with no more threads than this process may use cores; on CUDA, let cuDNN try its ways.
+
+    Batches of one size come again and again, so trying pays off.
+    """
+    torch.backends.cudnn.benchmark = device.type == "cuda"
+    if torch.get_num_threads() > cores():
+        torch.set_num_threads(cores())
 
 
 def describe(device: torch.device) -> str:

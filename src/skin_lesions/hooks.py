@@ -25,6 +25,7 @@ class ProjectHooks:
     def __init__(self) -> None:
         self._root = Path()
         self._lock: FileLock | None = None
+        self._catalog = DataCatalog()
         self._recipe: TrainRecipe | None = None
 
     @hook_impl
@@ -54,6 +55,18 @@ class ProjectHooks:
             ) from None
         owner.write_text(f"process {os.getpid()}")
         self._lock = lock
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog) -> None:
+        """Remember where checkpoints lie."""
+        self._catalog = catalog
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Discard the checkpoints of a training whose model is saved: not before, should that fail."""
+        if dataset_name == "model":
+            checkpoints: Any = self._catalog.load("checkpoints")
+            checkpoints.discard(data["provenance"]["training"])
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:

@@ -1,22 +1,17 @@
 """Network and images -> logits."""
 
-from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from skin_lesions.batches import LabelledImages
+from skin_lesions.batches import LabelledImages, in_order
+from skin_lesions.precision import autocast
 from skin_lesions.preprocessing import normalised
 
-
-def autocast(device: torch.device, mixed_precision: bool) -> AbstractContextManager[object]:
-    """Compute in half precision where the device is faster with it and it was asked for."""
-    if device.type != "cuda" or not mixed_precision:
-        return nullcontext()
-    dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.autocast("cuda", dtype=dtype)
+Views = Literal["none", "flips", "flips_and_turns"]
 
 
 @torch.inference_mode()
@@ -25,17 +20,35 @@ def predict_logits(
     images: LabelledImages,
     batch_size: int,
     device: torch.device,
-    mixed_precision: bool = False,
+    precision: torch.dtype = torch.float32,
+    views: Views = "none",
 ) -> npt.NDArray[np.float64]:
     """Run the network over all images, in their order.
 
+    Args:
+        network: On the device.
+        images: What is predicted.
+        batch_size: Images at a time.
+        device: Where it computes.
+        precision: Of most of the computing.
+        views: Which mirrored and turned views of an image are averaged.
+
     Returns:
-        (n, classes) float64 logits.
+        (n, classes) float64 logits; of several views, the mean.
     """
     network.eval()
     logits = []
-    for batch, _ in images.in_order(batch_size):
-        inputs = normalised(batch.to(device), images.preprocessing)
-        with autocast(device, mixed_precision):
-            logits.append(network(inputs).float())
+    for batch, _ in images.fetched(in_order(len(images), batch_size), device):
+        inputs = normalised(batch, images.preprocessing)
+        with autocast(device, precision):
+            seen = [network(view).float() for view in _views(inputs, views)]
+        logits.append(torch.stack(seen).mean(dim=0))
     return torch.cat(logits).cpu().numpy().astype(np.float64)
+
+
+def _views(inputs: torch.Tensor, views: Views) -> list[torch.Tensor]:
+    if views == "none":
+        return [inputs]
+    turns = range(4) if views == "flips_and_turns" else (0, 2)  # half a turn is both flips at once
+    turned = [torch.rot90(inputs, turn, dims=(2, 3)) for turn in turns]
+    return [*turned, *(view.flip(3) for view in turned)]

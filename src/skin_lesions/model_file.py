@@ -13,7 +13,10 @@ from skin_lesions.networks import build_network
 from skin_lesions.state_dicts import read_tensors
 
 FORMAT = 1
-_KEYS = {"format", "architecture", "classes", "preprocessing", "calibration", "state_dict"}
+_KEYS = {
+    *("format", "architecture", "classes", "preprocessing", "test_time_augmentation"),
+    *("calibration", "state_dict"),
+}
 
 
 def load_model(path: Path) -> dict[str, Any]:

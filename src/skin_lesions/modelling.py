@@ -12,12 +12,15 @@ import torchvision
 from skin_lesions import __version__
 from skin_lesions.batches import labelled_images
 from skin_lesions.calibration import fit_temperature, probabilities
+from skin_lesions.checkpoints import Checkpoints
 from skin_lesions.devices import choose_device, describe
+from skin_lesions.errors import InputError
+from skin_lesions.fingerprints import split_fingerprint
 from skin_lesions.inference import predict_logits
 from skin_lesions.model_file import FORMAT, network_of
-from skin_lesions.networks import starting_network
+from skin_lesions.networks import StartingNetwork, refuse_image_size, starting_network
 from skin_lesions.parameters import TrainRecipe
-from skin_lesions.pixels import PixelStore
+from skin_lesions.pixels import DECODER, PixelStore
 from skin_lesions.preprocessing import Preprocessing
 from skin_lesions.training import train
 
@@ -25,14 +28,55 @@ log = logging.getLogger(__name__)
 
 
 def fit_model(
-    pixels: PixelStore, split_table: pd.DataFrame, recipe: TrainRecipe, fit: Any, pixel_size: int
+    pixels: PixelStore,
+    split_table: pd.DataFrame,
+    checkpoints: Checkpoints,
+    recipe: TrainRecipe,
+    fit: Any,
+    pixel_size: int,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Train on the train rows, choose the epoch on the val rows.
+    """Train on the train rows, choose the epoch on the val rows; go on where a training broke off.
 
     Returns:
         A model dict that lacks only its calibration, and the history (a row per epoch).
     """
     classes = sorted(split_table["label"].unique())
+    start = _start(classes, recipe)
+    preprocessing = Preprocessing(fit, pixel_size, recipe.test_size, start.mean, start.std)
+    images = {
+        split: labelled_images(rows, classes, pixels.at(pixel_size), preprocessing)
+        # By file, so that equal content is learned from in an equal order.
+        for split, rows in split_table.sort_values("file").groupby("split")
+        if split != "test"  # what is never looked at can't be chosen by
+    }
+    checkpoint = checkpoints.of(_identity(split_table, recipe, preprocessing, start.origin))
+    network, history = train(images["train"], images["val"], start.network, recipe, checkpoint)
+    best = history[history["best"]].iloc[0]
+    model = {
+        "format": FORMAT,
+        "architecture": recipe.architecture,
+        "classes": classes,
+        "preprocessing": preprocessing.to_model(),
+        "test_time_augmentation": recipe.test_time_augmentation,
+        "recipe": recipe.model_dump(),
+        "starting_weights": start.origin,
+        "selection": {
+            "best_epoch": int(best["epoch"]),
+            "by": recipe.select_by,
+            "value": float(best[f"val_{recipe.select_by}"]),
+        },
+        "provenance": {
+            **_provenance(split_table, recipe),
+            "training": checkpoint.name,
+        },
+        "generated_images": is_generated(split_table),
+        "licence_notes": split_table.attrs["origin"].get("licence_notes", []),
+        "state_dict": network.state_dict(),
+    }
+    return model, history
+
+
+def _start(classes: list[str], recipe: TrainRecipe) -> StartingNetwork:
     start = starting_network(
         recipe.architecture,
         recipe.weights,
@@ -41,32 +85,33 @@ def fit_model(
         recipe.image_size,
         recipe.seed,
     )
-    preprocessing = Preprocessing(fit, pixel_size, recipe.image_size, start.mean, start.std)
-    images = {
-        split: labelled_images(rows, classes, pixels.at(pixel_size), preprocessing)
-        for split, rows in split_table.groupby("split")
-        if split != "test"  # what is never looked at can't be chosen by
+    for size in {recipe.start_size, recipe.test_size} - {recipe.image_size}:
+        try:
+            refuse_image_size(start.network, recipe.architecture, size)
+        except InputError as error:
+            raise InputError(
+                f"{error}. To have that size throughout: --params "
+                "train.start_scale=1,train.test_scale=1"
+            ) from None
+    return start
+
+
+def _identity(
+    split_table: pd.DataFrame,
+    recipe: TrainRecipe,
+    preprocessing: Preprocessing,
+    origin: dict[str, Any],
+) -> dict[str, Any]:
+    """Return all that shapes the weights: what is alike in all of it may go on from a checkpoint."""
+    return {
+        "train": recipe.model_dump(mode="json", exclude={"checkpoint_minutes"}),
+        "starting weights": origin,
+        "preprocess": preprocessing.to_model(),
+        "split of the images": split_fingerprint(split_table),
+        "decoder": DECODER,
+        "skin-lesions": __version__,
+        "torch": torch.__version__,
     }
-    network, history = train(images["train"], images["val"], start.network, recipe)
-    best = history[history["best"]].iloc[0]
-    model = {
-        "format": FORMAT,
-        "architecture": recipe.architecture,
-        "classes": classes,
-        "preprocessing": preprocessing.to_model(),
-        "recipe": recipe.model_dump(),
-        "starting_weights": start.origin,
-        "selection": {
-            "best_epoch": int(best["epoch"]),
-            "by": recipe.select_by,
-            "value": float(best[f"val_{recipe.select_by}"]),
-        },
-        "provenance": _provenance(split_table, recipe),
-        "generated_images": is_generated(split_table),
-        "licence_notes": split_table.attrs["origin"].get("licence_notes", []),
-        "state_dict": network.state_dict(),
-    }
-    return model, history
 
 
 def _provenance(split_table: pd.DataFrame, recipe: TrainRecipe) -> dict[str, Any]:
@@ -131,4 +176,5 @@ def _logits(
     )
     chosen = choose_device(device)
     network = network_of(model).to(chosen).to(memory_format=torch.channels_last)
-    return predict_logits(network, images, batch_size, chosen)
+    views = model["test_time_augmentation"]
+    return predict_logits(network, images, batch_size, chosen, views=views)

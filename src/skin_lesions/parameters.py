@@ -22,6 +22,7 @@ from pydantic import (
 from skin_lesions.errors import InputError
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Edge = Annotated[int, Field(ge=16, le=1024)]  # pixels
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -66,7 +67,7 @@ class Source(Group):
 class Ingest(Group):
     """How images are checked and decoded."""
 
-    pixel_size: Annotated[int, Field(ge=16, le=1024)]
+    pixel_size: Edge
     max_unreadable_share: Share
 
 
@@ -110,26 +111,88 @@ class Preprocess(Group):
     fit: Literal["squash", "crop"]
 
 
+class Optimizer(Group):
+    """How weights follow gradients; rates are those of the uppermost layers below the head."""
+
+    name: Literal["adamw", "adam"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    head_factor: Annotated[float, Field(gt=0)]
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip_norm: Annotated[float, Field(gt=0)] | None
+
+
+class Schedule(Group):
+    """How the learning rate goes from step to step."""
+
+    name: Literal["cosine", "one_cycle", "constant"]
+    warmup_share: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Augmentation(Group):
+    """Random changes of the training images; see ``skin_lesions.augmentation``."""
+
+    flips: bool
+    rotation: Literal["none", "quarter", "any"]
+    crop_area: Annotated[float, Field(gt=0, le=1)]
+    crop_aspect: Annotated[float, Field(ge=1)]
+    brightness: Share
+    contrast: Share
+    saturation: Share
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+    erasing: Share
+    mixup: Annotated[float, Field(ge=0)]
+    cutmix: Annotated[float, Field(ge=0)]
+
+
 class TrainRecipe(Group):
-    """Everything that shapes the weights, besides the images."""
+    """Everything that shapes the weights, besides the images; and how often they are kept."""
 
     architecture: str
     weights: Annotated[str, Field(min_length=1)]
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
-    image_size: Annotated[int, Field(ge=16, le=1024)]
-    optimizer: Literal["adamw", "adam"]
-    learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    schedule: Literal["cosine", "constant"]
-    warmup_share: Annotated[float, Field(ge=0, lt=1)]
-    augmentation: Literal["flips_and_turns", "none"]
-    select_by: Literal["balanced_accuracy", "accuracy"]
-    memory_format: Literal["channels_last", "contiguous"]
-    mixed_precision: bool
-    device: Device
     seed: Seed
+    epochs: Annotated[int, Field(ge=1)]
+    patience: Annotated[int, Field(ge=1)] | None
+    select_by: Literal["balanced_accuracy", "accuracy"]
+    batch_size: Annotated[int, Field(ge=1)]
+    accumulation: Annotated[int, Field(ge=1)]
+    image_size: Edge
+    start_scale: Annotated[float, Field(gt=0, le=1)]
+    test_scale: Annotated[float, Field(ge=1)]
+    head_epochs: Annotated[int, Field(ge=0)]
+    optimizer: Optimizer
+    schedule: Schedule
+    augmentation: Augmentation
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    class_balance: Literal["none", "weights", "square_root_sampler", "logit_adjustment"]
+    average_decay: Annotated[float, Field(gt=0, lt=1)] | None
+    test_time_augmentation: Literal["none", "flips", "flips_and_turns"]
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    memory_format: Literal["channels_last", "contiguous"]
+    compile: bool
+    device: Device
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the layers below the head have learned something before."""
+        return self.weights != "none"
+
+    @property
+    def start_size(self) -> int:
+        """Edge in the first epoch, pixels."""
+        return _scaled(self.image_size, self.start_scale)
+
+    @property
+    def test_size(self) -> int:
+        """Edge in validation and testing, pixels."""
+        return _scaled(self.image_size, self.test_scale)
+
+
+def _scaled(size: int, scale: float) -> int:
+    """Scale an edge to a multiple of 16 pixels: networks halve an image four or five times."""
+    return size if scale == 1 else max(16, round(size * scale / 16) * 16)
 
 
 class Evaluate(Group):
@@ -158,6 +221,19 @@ GROUPS: dict[str, type[Group]] = {
     "report": Report,
 }
 UNTYPED = {"data_root"}  # read by the catalog, not by a node
+
+
+def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Name each value by its way through the groups.
+
+    >>> flattened({"optimizer": {"name": "adam"}, "epochs": 5})
+    {'optimizer.name': 'adam', 'epochs': 5}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        parts = flattened(value) if isinstance(value, Mapping) else {"": value}
+        flat |= {f"{name}.{part}" if part else name: inner for part, inner in parts.items()}
+    return flat
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -195,10 +271,27 @@ def _contradictions(source: Source, ingest: Ingest, train: TrainRecipe) -> list[
         for name in ("metadata_key", "label_column"):
             if getattr(source, name) is not None:
                 problems.append(f"source.{name}: is a column of source.metadata, which is not set")
-    if train.image_size > ingest.pixel_size:
+    if train.test_size > ingest.pixel_size:
+        scaled = " (for testing, see train.test_scale)" if train.test_scale > 1 else ""
         problems.append(
-            f"train.image_size: {train.image_size} pixels can't be had from images stored at "
-            f"{ingest.pixel_size}; set ingest.pixel_size to {train.image_size} or more"
+            f"train.image_size: {train.test_size} pixels{scaled} can't be had from images stored at "
+            f"{ingest.pixel_size}; set ingest.pixel_size to {train.test_size} or more"
+        )
+    return problems + _contradictions_of_training(train)
+
+
+def _contradictions_of_training(train: TrainRecipe) -> list[str]:
+    problems = []
+    if train.accumulation > train.batch_size:
+        problems.append(
+            f"train.accumulation: a batch of {train.batch_size} can't be had in "
+            f"{train.accumulation} parts"
+        )
+    if train.pretrained and train.head_epochs >= train.epochs:
+        problems.append(
+            f"train.head_epochs: of {train.epochs} epochs, {train.head_epochs} for the head alone "
+            "leave none for the other layers; set it to "
+            f"{train.epochs - 1} or less"
         )
     if train.weights == "none" and train.weights_sha256 is not None:
         problems.append(

@@ -1,42 +1,94 @@
-"""The training loop: recipe and images -> weights and what happened on the way."""
+"""The training loop: recipe and images -> weights and what happened on the way.
 
-import copy
+All chance is a function of seed, epoch and place, never of what was drawn before: a training that goes
+on from a checkpoint ends with the weights of one that was never disturbed.
+"""
+
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.metrics import balanced_accuracy_score
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
-from skin_lesions.augmentation import flip_and_turn
-from skin_lesions.batches import LabelledImages
+from skin_lesions.augmentation import Draws, augmented, draws
+from skin_lesions.averaging import WeightAverage
+from skin_lesions.batches import LabelledImages, shuffled, steps_in
+from skin_lesions.checkpoints import Checkpoint, Saver, State, snapshot
 from skin_lesions.console import StepProgress
-from skin_lesions.devices import choose_device, describe
-from skin_lesions.inference import autocast, predict_logits
+from skin_lesions.devices import choose_device, describe, make_ready
+from skin_lesions.errors import InputError
+from skin_lesions.inference import predict_logits
+from skin_lesions.interruption import postponed
+from skin_lesions.losses import Loss, build_loss, sampling_shares
+from skin_lesions.networks import head, layer_groups
+from skin_lesions.optimizers import build_optimizer, set_rates, top_rate
 from skin_lesions.parameters import TrainRecipe
-from skin_lesions.preprocessing import normalised
+from skin_lesions.precision import autocast, choose_precision
+from skin_lesions.schedules import decay_in, image_size_in, learning_rate_factor, momentum
 
 log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 1.0  # seconds; looking at a loss makes a GPU wait for it
 
 
 @dataclass
 class _Run:
-    """What one training holds while it goes on."""
+    """What one training holds while it goes on. From ``epoch`` on: where it is, kept in checkpoints."""
 
     recipe: TrainRecipe
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    scaler: torch.amp.GradScaler
+    train_images: LabelledImages
+    val_images: LabelledImages
     device: torch.device
+    precision: torch.dtype
+    network: nn.Module
+    forward: Callable[[torch.Tensor], torch.Tensor]  # the network, compiled where asked for
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    loss: Loss
+    shown: npt.NDArray[np.float64] | None  # how often each image is, None: all alike
+    average: WeightAverage | None
+    epoch: int = 1  # the one that goes on
+    step: int = 0  # how many of it are done
+    seconds: float = 0.0  # spent on them
+    sums: torch.Tensor = field(default_factory=lambda: torch.zeros(2))  # of loss, and of right ones
+    records: list[dict[str, Any]] = field(default_factory=list)
+    best_value: float = -math.inf
+    best_weights: dict[str, torch.Tensor] | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return steps_in(len(self.train_images), self.recipe.batch_size)
+
+    @property
+    def steps_done(self) -> int:
+        """Steps done in all epochs."""
+        return (self.epoch - 1) * self.steps + self.step
+
+    @property
+    def head_epochs(self) -> int:
+        """Epochs in which the head alone learns; what is random below it would teach it nothing."""
+        return self.recipe.head_epochs if self.recipe.pretrained else 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are through, or patience is at its end."""
+        if self.epoch > self.recipe.epochs:
+            return True
+        if self.recipe.patience is None or not self.records:
+            return False
+        values = [record[f"val_{self.recipe.select_by}"] for record in self.records]
+        return len(values) - 1 - int(np.argmax(values)) >= self.recipe.patience
 
 
 def train(
@@ -44,149 +96,338 @@ def train(
     val_images: LabelledImages,
     network: nn.Module,
     recipe: TrainRecipe,
+    checkpoint: Checkpoint,
 ) -> tuple[nn.Module, pd.DataFrame]:
-    """Fine-tune all layers and keep the epoch that is best on the validation images.
+    """Fine-tune a network and keep the epoch that is best on the validation images.
 
     Args:
         train_images: What is learned from.
         val_images: What the epoch is chosen by, ``recipe.select_by``.
         network: Where it starts from; changed in place.
-        recipe: Everything else; equal recipes, images, starts and
-            machines give equal weights on the CPU.
+        recipe: Everything else; equal recipes, images, starts and machines give equal weights on
+            the CPU, however often the training was broken off.
+        checkpoint: Where to go on from, and to keep the state after every epoch and every
+            ``recipe.checkpoint_minutes``.
 
     Returns:
         The network of the best epoch, on the CPU, and the history: one row per epoch.
 
     Raises:
-        FloatingPointError: The loss is not a finite number.
-        InputError: The device asked for is not there.
+        InputError: The loss is not a finite number; the GPU's memory is too small; the device asked
+            for is not there.
+        KeyboardInterrupt: Ctrl-C; the state is kept.
+        OSError: The disk is full; the state before is kept.
     """
-    run = _start(train_images, network, recipe)
-    records: list[dict[str, Any]] = []
-    best_value, best_state = -math.inf, run.network.state_dict()
-    steps = recipe.epochs * _steps(train_images, recipe)
-    with _seeded(recipe.seed), StepProgress("training", steps) as progress:
-        for epoch in range(1, recipe.epochs + 1):
-            record = _epoch(run, train_images, val_images, epoch, progress)
-            records.append(record)
-            if record[f"val_{recipe.select_by}"] > best_value:
-                best_value = record[f"val_{recipe.select_by}"]
-                best_state = copy.deepcopy(run.network.state_dict())
-            _log_epoch(record, recipe.epochs)
-    run.network.load_state_dict(best_state)
-    network = run.network.cpu().to(memory_format=torch.contiguous_format)
-    return network, _history(records, recipe.select_by)
+    run = _start(train_images, val_images, network, recipe)
+    _resume(run, checkpoint)
+    with (
+        _seeded(),
+        postponed() as interrupted,
+        checkpoint.saving() as saver,
+        StepProgress("training", recipe.epochs * run.steps, run.steps_done) as progress,
+    ):
+        watch = _Watch(run, saver, interrupted, progress)
+        while not run.is_over:
+            _learn(run, watch)
+            _finish_epoch(run)
+            saver.save(snapshot(_state(run)))
+    if run.best_weights is not None:
+        run.network.load_state_dict(run.best_weights)
+    network = run.network.cpu().requires_grad_(True).to(memory_format=torch.contiguous_format)
+    return network, _history(run.records, recipe.select_by)
 
 
-def _start(train_images: LabelledImages, network: nn.Module, recipe: TrainRecipe) -> _Run:
+def _start(
+    train_images: LabelledImages,
+    val_images: LabelledImages,
+    network: nn.Module,
+    recipe: TrainRecipe,
+) -> _Run:
     device = choose_device(recipe.device)
+    make_ready(device)
+    precision = choose_precision(device, recipe.precision)
     network = network.to(device).to(memory_format=_memory_format(recipe))
-    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer]
-    optimizer = kind(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    compiled = recipe.compile and device.type == "cuda"
+    labels = train_images.labels.numpy()
+    run = _Run(
+        recipe=recipe,
+        train_images=train_images,
+        val_images=val_images.at_size(recipe.test_size),
+        device=device,
+        precision=precision,
+        network=network,
+        forward=torch.compile(network) if compiled else network,
+        optimizer=build_optimizer(layer_groups(network), recipe.optimizer, recipe.pretrained),
+        # Only float16 underflows; bfloat16 has the range of float32.
+        scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
+        loss=build_loss(np.bincount(labels, minlength=train_images.classes), recipe, device),
+        shown=sampling_shares(labels, recipe),
+        average=WeightAverage(network) if recipe.average_decay is not None else None,
+        sums=torch.zeros(2, device=device),
     )
-    steps = recipe.epochs * _steps(train_images, recipe)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, steps, recipe)
-    )
-    scaler = torch.amp.GradScaler(device.type, enabled=_needs_scaling(device, recipe))
     log.info(
-        "Training %s (weights: %s) on %s: %d images, %d epochs of %d steps",
+        "Training %s (weights: %s) on %s, %s: %d images, %d epochs of %d steps",
         recipe.architecture,
         recipe.weights,
         describe(device),
+        str(precision).removeprefix("torch."),
         len(train_images),
         recipe.epochs,
-        _steps(train_images, recipe),
+        run.steps,
     )
-    return _Run(recipe, network, optimizer, schedule, scaler, device)
+    return run
 
 
-def learning_rate_factor(step: int, steps: int, recipe: TrainRecipe) -> float:
-    """Return the share of the peak learning rate at a step: linear warm-up, then cosine to zero."""
-    warmup = recipe.warmup_share * steps
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    if recipe.schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
+def _resume(run: _Run, checkpoint: Checkpoint) -> None:
+    state = checkpoint.load()
+    if state is None:
+        return
+    run.network.load_state_dict(state["network"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.scaler.load_state_dict(state["scaler"])
+    if run.average is not None:
+        run.average.network.load_state_dict(state["average"])
+    run.sums.copy_(state["sums"])
+    for name in ("epoch", "step", "seconds", "records", "best_value", "best_weights"):
+        setattr(run, name, state[name])
+    log.info("resuming from epoch %d, step %d", run.epoch, run.step)
 
 
-def _epoch(
-    run: _Run,
-    train_images: LabelledImages,
-    val_images: LabelledImages,
-    epoch: int,
-    progress: StepProgress,
-) -> dict[str, Any]:
-    start = time.perf_counter()
-    learned = _learn(run, train_images, epoch, progress)
-    trained = time.perf_counter()
-    judged = _judge(run, val_images)
+def _state(run: _Run) -> State:
+    """Return all that a training goes on from, besides what it was started with."""
     return {
-        "epoch": epoch,
-        "learning_rate": float(run.optimizer.param_groups[0]["lr"]),
-        **learned,
-        **judged,
-        "seconds": time.perf_counter() - start,
-        "images_per_second": len(train_images) / (trained - start),
+        "network": run.network.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "average": None if run.average is None else run.average.network.state_dict(),
+        "sums": run.sums,
+        "epoch": run.epoch,
+        "step": run.step,
+        "seconds": run.seconds,
+        "records": run.records,
+        "best_value": run.best_value,
+        "best_weights": run.best_weights,
     }
 
 
-def _learn(
-    run: _Run, images: LabelledImages, epoch: int, progress: StepProgress
-) -> dict[str, float]:
-    """Go through the training images once; return mean loss and accuracy, as seen on the way."""
-    run.network.train()
-    # Added up on the device: asking for a number would make it wait at every step.
-    losses = torch.zeros((), device=run.device)
-    right = torch.zeros((), device=run.device)
-    generator = torch.Generator().manual_seed(run.recipe.seed + 1_000_003 * epoch)
-    for batch, labels in images.shuffled(run.recipe.batch_size, run.recipe.seed, epoch):
-        targets = labels.to(run.device, non_blocking=True)
-        loss, logits = _step(run, images, batch, targets, generator)
-        losses += loss.detach() * len(labels)
-        right += (logits.detach().argmax(1) == targets).sum()
-        progress.advance(len(labels))
-    mean_loss = losses.item() / len(images)
-    if not math.isfinite(mean_loss):
-        raise FloatingPointError(
-            f"the loss is {mean_loss} in epoch {epoch}; try a lower train.learning_rate "
-            f"(it is {run.recipe.learning_rate:g})"
+class _Watch:
+    """Looks up from the steps now and then: at the losses, the clock, and whether to stop."""
+
+    def __init__(
+        self, run: _Run, saver: Saver, interrupted: Callable[[], bool], progress: StepProgress
+    ):
+        self._run, self._saver, self._interrupted = run, saver, interrupted
+        self._progress = progress
+        self._unseen: list[tuple[int, float, torch.Tensor]] = []
+        self._looked = self._saved = time.monotonic()
+
+    def after_step(self, loss: torch.Tensor, images: int) -> None:
+        """Take note of a step's loss, on the device; keep the state when it is time."""
+        run = self._run
+        self._unseen.append((run.step, top_rate(run.optimizer), loss))
+        self._progress.advance(images)
+        now = time.monotonic()
+        stop = self._interrupted()
+        if stop or now - self._saved >= 60 * run.recipe.checkpoint_minutes:
+            self.look()  # a state that is spoilt is not kept
+            self._saver.save(snapshot(_state(run)))
+            self._saved = now
+        elif now - self._looked >= _LOOK_EVERY:
+            self.look()
+        if stop:
+            self._stop()
+
+    def look(self) -> None:
+        """See whether the losses so far are finite.
+
+        Raises:
+            InputError: One is not.
+        """
+        self._looked = time.monotonic()
+        if not self._unseen:
+            return
+        losses = torch.stack([loss for _, _, loss in self._unseen]).tolist()
+        for (step, rate, _), loss in zip(self._unseen, losses, strict=True):
+            if not math.isfinite(loss):
+                raise InputError(_not_finite(self._run, step, rate, loss))
+        self._unseen.clear()
+        self._progress.show(loss=losses[-1])
+
+    def _stop(self) -> None:
+        self._saver.wait()
+        log.warning(
+            "Stopped in epoch %d after step %d of %d. The state is kept: the same command goes on "
+            "from there",
+            self._run.epoch,
+            self._run.step,
+            self._run.steps,
         )
-    return {"train_loss": mean_loss, "train_accuracy": right.item() / len(images)}
+        raise KeyboardInterrupt
 
 
-def _step(
-    run: _Run,
-    images: LabelledImages,
-    batch: torch.Tensor,
-    targets: torch.Tensor,
-    generator: torch.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    batch = batch.to(run.device, non_blocking=True)
-    if run.recipe.augmentation == "flips_and_turns":
-        batch = flip_and_turn(batch, generator)
-    inputs = normalised(batch, images.preprocessing)
-    inputs = inputs.contiguous(memory_format=_memory_format(run.recipe))
-    with autocast(run.device, run.recipe.mixed_precision):
-        logits = run.network(inputs)
-        loss = cross_entropy(logits, targets)
-    run.optimizer.zero_grad(set_to_none=True)
-    run.scaler.scale(loss).backward()
+def _not_finite(run: _Run, step: int, rate: float, loss: float) -> str:
+    lower = run.recipe.optimizer.learning_rate / 3
+    return (
+        f"the loss is {loss} in epoch {run.epoch}, step {step}, at a learning rate of {rate:.3g}; try "
+        f"a lower one: --params train.optimizer.learning_rate={lower:.1g}"
+    )
+
+
+def _learn(run: _Run, watch: _Watch) -> None:
+    """Go through the rest of an epoch's steps."""
+    recipe, epoch = run.recipe, run.epoch
+    _choose_what_learns(run)
+    n = len(run.train_images)
+    batches = shuffled(n, recipe.batch_size, recipe.seed, epoch, run.shown)
+    chances = draws(n, recipe.seed, epoch)
+    images = run.train_images.at_size(image_size_in(epoch, recipe))
+    place = sum(len(batch) for batch in batches[: run.step])
+    clock = time.perf_counter()
+    for batch, labels in images.fetched(batches[run.step :], run.device):
+        torch.manual_seed(_step_seed(run))
+        loss = _step(run, batch, labels, chances[place : place + len(batch)])
+        place += len(batch)
+        run.step += 1
+        run.seconds, clock = run.seconds + time.perf_counter() - clock, time.perf_counter()
+        watch.after_step(loss, len(batch))
+    watch.look()
+
+
+def _choose_what_learns(run: _Run) -> None:
+    head_only = run.epoch <= run.head_epochs
+    run.network.train(not head_only)  # what does not learn keeps its batch statistics too
+    run.network.requires_grad_(not head_only)
+    head(run.network).train().requires_grad_(True)
+
+
+def _step(run: _Run, batch: torch.Tensor, labels: torch.Tensor, chances: Draws) -> torch.Tensor:
+    """Augment a batch and learn from it; return the loss, on the device."""
+    recipe, images = run.recipe, run.train_images
+    targets = one_hot(labels, images.classes).float()
+    inputs, targets = augmented(batch, targets, chances, recipe.augmentation, images.preprocessing)
+    inputs = inputs.contiguous(memory_format=_memory_format(recipe))
+    return _update(run, inputs, targets, labels)
+
+
+def _update(
+    run: _Run, inputs: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """Take one step of the optimizer; return the loss, on the device."""
+    recipe = run.recipe
+    loss = _fitting_gradients(run, inputs, targets, labels)
+    _set_rates(run)
+    if recipe.optimizer.clip_norm is not None:
+        run.scaler.unscale_(run.optimizer)
+        nn.utils.clip_grad_norm_(run.network.parameters(), recipe.optimizer.clip_norm)
     run.scaler.step(run.optimizer)
     run.scaler.update()
-    run.schedule.step()
-    return loss, logits
+    if run.average is not None and recipe.average_decay is not None:
+        run.average.update(decay_in(run.steps_done, recipe.average_decay))
+    return loss
 
 
-def _judge(run: _Run, images: LabelledImages) -> dict[str, float]:
-    logits = predict_logits(
-        run.network, images, 2 * run.recipe.batch_size, run.device, run.recipe.mixed_precision
+def _set_rates(run: _Run) -> None:
+    before = run.head_epochs * run.steps
+    if run.steps_done < before:
+        return  # the head alone learns at its peak rate
+    position = run.steps_done - before, run.recipe.epochs * run.steps - before
+    schedule = run.recipe.schedule
+    set_rates(
+        run.optimizer, learning_rate_factor(*position, schedule), momentum(*position, schedule)
     )
-    labels = images.labels.numpy()
+
+
+def _fitting_gradients(
+    run: _Run, inputs: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """Compute the gradients of a batch; where memory is too small, say what would fit."""
+    try:
+        return _gradients(run, inputs, targets, labels, run.recipe.accumulation)
+    except torch.cuda.OutOfMemoryError:
+        pass  # what the error holds on to is let go only outside of this block
+    parts = run.recipe.accumulation * 2
+    while len(inputs) >= 2 * parts:
+        torch.cuda.empty_cache()
+        try:
+            _gradients(run, inputs, targets, labels, parts)
+        except torch.cuda.OutOfMemoryError:
+            parts *= 2
+        else:
+            raise InputError(_too_large(run, inputs, parts))
+    raise InputError(_too_large(run, inputs, None))
+
+
+def _too_large(run: _Run, inputs: torch.Tensor, parts: int | None) -> str:
+    told = (
+        f"the memory of {describe(run.device)} is too small for steps of {len(inputs)} images of "
+        f"{inputs.shape[-1]} pixels in {run.recipe.accumulation} parts; "
+    )
+    if parts is None:
+        return f"{told}not even 2 images fit: lower train.image_size or take a smaller network"
+    return (
+        f"{told}these fit: --params train.accumulation={parts} (the same batches in {parts} parts) "
+        f"or --params train.batch_size={math.ceil(run.recipe.batch_size / parts)}"
+    )
+
+
+def _gradients(
+    run: _Run, inputs: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor, parts: int
+) -> torch.Tensor:
+    """Add up the gradients of a batch, part by part; return its mean loss, on the device."""
+    run.optimizer.zero_grad(set_to_none=True)
+    sums = torch.zeros_like(run.sums)
+    parts = max(1, min(parts, len(inputs) // 2))  # one image alone has no batch statistics
+    split = (tensor.tensor_split(parts) for tensor in (inputs, targets, labels))
+    for images, shares, numbers in zip(*split, strict=True):
+        with autocast(run.device, run.precision):
+            logits = run.forward(images)
+        loss = run.loss(logits.float(), shares) * (len(images) / len(inputs))
+        run.scaler.scale(loss).backward()
+        right = (logits.detach().argmax(dim=1) == numbers).sum()
+        sums += torch.stack([loss.detach() * len(inputs), right])
+    run.sums += sums
+    return sums[0] / len(inputs)
+
+
+def _finish_epoch(run: _Run) -> None:
+    """Judge the epoch, take note of it, and go to the next."""
+    start = time.perf_counter()
+    judged = _judge(run)
+    mean_loss, right = (run.sums / len(run.train_images)).tolist()
+    record = {
+        "epoch": run.epoch,
+        "image_size": image_size_in(run.epoch, run.recipe),
+        "learning_rate": top_rate(run.optimizer),
+        "train_loss": mean_loss,
+        "train_accuracy": right,
+        **judged,
+        "seconds": run.seconds + time.perf_counter() - start,
+        "images_per_second": len(run.train_images) / run.seconds,
+    }
+    run.records.append(record)
+    if record[f"val_{run.recipe.select_by}"] > run.best_value:
+        run.best_value = record[f"val_{run.recipe.select_by}"]
+        run.best_weights = snapshot(_judged_network(run).state_dict())
+    _log_epoch(record, run.recipe.epochs)
+    run.epoch, run.step, run.seconds = run.epoch + 1, 0, 0.0
+    run.sums.zero_()
+
+
+def _judged_network(run: _Run) -> nn.Module:
+    return run.network if run.average is None else run.average.network
+
+
+def _judge(run: _Run) -> dict[str, float]:
+    logits = predict_logits(
+        _judged_network(run),
+        run.val_images,
+        2 * run.recipe.batch_size,
+        run.device,
+        run.precision,
+    )
+    labels = run.val_images.labels.numpy()
     predicted = logits.argmax(axis=1)
-    loss = cross_entropy(torch.from_numpy(logits), images.labels)
+    loss = cross_entropy(torch.from_numpy(logits), run.val_images.labels)
     return {
         "val_loss": float(loss),
         "val_accuracy": float(np.mean(predicted == labels)),
@@ -214,24 +455,19 @@ def _log_epoch(record: dict[str, Any], epochs: int) -> None:
     )
 
 
-def _steps(images: LabelledImages, recipe: TrainRecipe) -> int:
-    return len(range(recipe.batch_size, len(images) - 1, recipe.batch_size)) + 1
-
-
 def _memory_format(recipe: TrainRecipe) -> torch.memory_format:
     channels_last = recipe.memory_format == "channels_last"
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
-def _needs_scaling(device: torch.device, recipe: TrainRecipe) -> bool:
-    """Only fp16 underflows; bf16 has the range of fp32."""
-    return device.type == "cuda" and recipe.mixed_precision and not torch.cuda.is_bf16_supported()
+def _step_seed(run: _Run) -> int:
+    """Return what dropout and its like are drawn from in this step."""
+    sequence = np.random.SeedSequence([run.recipe.seed, run.epoch, run.step])
+    return int(sequence.generate_state(1, np.uint64)[0])
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed what draws from the global generator (dropout), and leave it as it was."""
-    devices = list(range(torch.cuda.device_count()))
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+def _seeded() -> Iterator[None]:
+    """Leave the global generators as they were."""
+    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
         yield

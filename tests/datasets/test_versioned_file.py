@@ -93,7 +93,13 @@ def test_equal_figures_are_equal_files(tmp_path):
 
 
 def test_a_model_is_previewed_without_its_weights(tmp_path):
-    keys = ("architecture", "classes", "preprocessing", "calibration")
+    keys = (
+        "architecture",
+        "classes",
+        "preprocessing",
+        "test_time_augmentation",
+        "calibration",
+    )
     model = {"format": 1, "state_dict": {"w": torch.zeros(3)}} | dict.fromkeys(keys, "x")
     dataset = ModelDataset(filepath=str(tmp_path / "m.pth"))
     assert not dataset.exists()

@@ -280,8 +280,8 @@ def test_training_tells_recipe_epoch_time_and_temperature(epochs):
     took = "42 s" if epochs == 1 else "5 min 32 s"
     assert f"{epochs} epoch{'s' if epochs > 1 else ''} in {took}" in text
     assert "temperature 1.384" in text
-    assert "learning rate 0.0003" in text
-    assert "mixed precision yes" in text
+    assert "optimizer learning rate 0.0003" in text
+    assert "compile yes" in text
 
 
 def test_the_command_that_reproduces_names_the_versions():

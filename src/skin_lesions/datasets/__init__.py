@@ -1,5 +1,6 @@
 """Kedro data sets: only I/O."""
 
+from skin_lesions.datasets.checkpoints import CheckpointsDataset
 from skin_lesions.datasets.figure import FigureDataset
 from skin_lesions.datasets.model import ModelDataset
 from skin_lesions.datasets.pixels import PixelsDataset
@@ -8,6 +9,7 @@ from skin_lesions.datasets.text_table import TextTableDataset
 from skin_lesions.datasets.versioned_file import VersionedFile
 
 __all__ = [
+    "CheckpointsDataset",
     "FigureDataset",
     "ModelDataset",
     "PixelsDataset",

@@ -69,13 +69,13 @@ def _template() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters: dict[str, Callable[..., str]] = {
+    filters: dict[str, Callable[..., object]] = {
         "md": markdown_text,
         "mds": lambda items: ", ".join(markdown_text(item) for item in items),
         "code": markdown_code,
         "count": lambda number: f"{number:,}",
         "counted": wording.counted,
-        "plain": wording.plain,
+        "in_words": wording.recipe_in_words,
         "decimal": wording.decimal,
         "percent": wording.percent,
     }

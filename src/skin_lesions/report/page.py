@@ -78,7 +78,7 @@ def render_report(
         quarantine=quarantine.head(_SHOWN_QUARANTINE).astype(str).to_dict("records"),
         quarantined=len(quarantine),
         training=_training(model, training_history),
-        recipe={_words(key): wording.plain(value) for key, value in model["recipe"].items()},
+        recipe=wording.recipe_in_words(model["recipe"]),
         load_versions=wording.load_versions(metrics),
     )
 

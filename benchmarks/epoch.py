@@ -1,0 +1,115 @@
+"""An epoch as it is trained, against its bare steps: what loading, augmenting, logging and keeping add.
+
+Bare: forward, backward, clipping, optimiser and averaging of weights on one batch that lies ready, as often
+as the epoch has steps.
+Trained: the training loop with the default recipe, from stored pixels, with the checkpoint at its end written
+out; without validation. Both in turn, so that a machine that slows down slows both. The pixels are
+random: what they show does not change the time.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from torch.nn.functional import one_hot
+
+from record import ROOT, keep
+from skin_lesions import training
+from skin_lesions.batches import LabelledImages
+from skin_lesions.checkpoints import Checkpoints, snapshot
+from skin_lesions.console import StepProgress
+from skin_lesions.images import DecodedImage
+from skin_lesions.networks import starting_network
+from skin_lesions.parameters import TrainRecipe
+from skin_lesions.pixels import SquareImages
+from skin_lesions.preprocessing import Preprocessing
+
+CLASSES, STORED = 14, 256
+
+
+def stored_images(folder: Path, n: int, image_size: int) -> LabelledImages:
+    rng = np.random.default_rng(0)
+    stored = SquareImages(folder, STORED)
+    with stored.appending() as appender:
+        for i in range(n):
+            square = rng.integers(0, 256, (STORED, STORED, 3), dtype=np.uint8)
+            appender.add(str(i), DecodedImage(square, STORED, STORED, "PNG"))
+    labels = torch.from_numpy(rng.integers(CLASSES, size=n))
+    return LabelledImages(
+        images=stored,
+        rows=stored.rows([str(i) for i in range(n)]),
+        labels=labels,
+        classes=CLASSES,
+        aspects=np.ones(n),
+        preprocessing=Preprocessing("squash", STORED, image_size),
+    )
+
+
+def bare_epoch(run: training._Run, inputs: torch.Tensor, labels: torch.Tensor) -> float:
+    """Take the steps of an epoch on one batch; return seconds."""
+    targets = one_hot(labels, CLASSES).float()
+    training._choose_what_learns(run)
+    start = time.perf_counter()
+    for _ in range(run.steps):
+        training._update(run, inputs, targets, labels)
+    run.sums.tolist()  # waits for a GPU
+    return time.perf_counter() - start
+
+
+def trained_epoch(run: training._Run, folder: Path) -> float:
+    """Learn an epoch as ``train`` does; return seconds."""
+    start = time.perf_counter()
+    checkpoint = Checkpoints(folder).of({})
+    with checkpoint.saving() as saver, StepProgress("training", run.steps) as progress:
+        training._learn(run, training._Watch(run, saver, lambda: False, progress))
+        saver.save(snapshot(training._state(run)))
+    run.epoch, run.step = run.epoch + 1, 0
+    return time.perf_counter() - start
+
+
+def main(architecture: str, image_size: int, images: int, rounds: int) -> None:
+    values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/base/parameters/train.yml"))
+    changes = {"architecture": architecture, "weights": "none", "image_size": image_size}
+    scales = {"start_scale": 1.0, "test_scale": 1.0}
+    recipe = TrainRecipe.model_validate(values["train"] | changes | scales | {"epochs": rounds + 1})
+    classes = [str(number) for number in range(CLASSES)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data = stored_images(folder / "pixels", images, image_size)
+        start = starting_network(architecture, "none", None, classes, image_size, recipe.seed)
+        run = training._start(data, data, start.network, recipe)
+        inputs = torch.randn(recipe.batch_size, 3, image_size, image_size, device=run.device)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        labels = torch.randint(CLASSES, (recipe.batch_size,), device=run.device)
+        bare, trained = [], []
+        for _ in range(rounds + 1):
+            bare.append(bare_epoch(run, inputs, labels))
+            trained.append(trained_epoch(run, folder / "checkpoints"))
+    pairs = list(zip(bare, trained, strict=True))[1:]  # the first is for warming up
+    keep(
+        "epoch",
+        {
+            "architecture": architecture,
+            "image_size": image_size,
+            "images": images,
+            "device": str(run.device),
+            "bare_images_per_second": images / statistics.median(one for one, _ in pairs),
+            "trained_images_per_second": images / statistics.median(two for _, two in pairs),
+            "added_share": statistics.median(two / one for one, two in pairs) - 1,
+            "rounds": rounds,
+        },
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--architecture", default="resnet18")
+    parser.add_argument("--image-size", type=int, default=160)
+    parser.add_argument("--images", type=int, default=512, help="a multiple of the batch size, 32")
+    parser.add_argument("--rounds", type=int, default=2)
+    main(**vars(parser.parse_args()))

@@ -1,0 +1,42 @@
+"""Ctrl-C that waits until a step is whole."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what a cluster sends before it kills
+
+
+@contextmanager
+def postponed() -> Iterator[Callable[[], bool]]:
+    """Within the block, a first Ctrl-C only makes the function given true; a second acts at once.
+
+    Outside the main thread, which alone gets signals, nothing is postponed; and what the process is
+    told to ignore (as in the background of a script) stays ignored.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: how for number, how in handlers.items() if how != signal.SIG_IGN}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        restore()
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked.is_set
+    finally:
+        restore()
