@@ -13,41 +13,17 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from omegaconf import OmegaConf
 from torch.nn.functional import one_hot
 
+from images import CLASSES, stored_images
 from record import ROOT, keep
 from skin_lesions import training
-from skin_lesions.batches import LabelledImages
 from skin_lesions.checkpoints import Checkpoints, snapshot
 from skin_lesions.console import StepProgress
-from skin_lesions.images import DecodedImage
 from skin_lesions.networks import starting_network
 from skin_lesions.parameters import TrainRecipe
-from skin_lesions.pixels import SquareImages
-from skin_lesions.preprocessing import Preprocessing
-
-CLASSES, STORED = 14, 256
-
-
-def stored_images(folder: Path, n: int, image_size: int) -> LabelledImages:
-    rng = np.random.default_rng(0)
-    stored = SquareImages(folder, STORED)
-    with stored.appending() as appender:
-        for i in range(n):
-            square = rng.integers(0, 256, (STORED, STORED, 3), dtype=np.uint8)
-            appender.add(str(i), DecodedImage(square, STORED, STORED, "PNG"))
-    labels = torch.from_numpy(rng.integers(CLASSES, size=n))
-    return LabelledImages(
-        images=stored,
-        rows=stored.rows([str(i) for i in range(n)]),
-        labels=labels,
-        classes=CLASSES,
-        aspects=np.ones(n),
-        preprocessing=Preprocessing("squash", STORED, image_size),
-    )
 
 
 def bare_epoch(run: training._Run, inputs: torch.Tensor, labels: torch.Tensor) -> float:

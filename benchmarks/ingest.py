@@ -13,13 +13,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import torch
 from kedro.io import Version
-from PIL import Image
 from torch.nn.functional import interpolate
 from torchvision.io import ImageReadMode, decode_image
 
+from images import make_photographs
 from record import keep
 from skin_lesions.datasets import PixelsDataset, RawImagesDataset
 from skin_lesions.parallel import cores
@@ -28,18 +27,6 @@ from skin_lesions.pixels import Decoding, Reading
 from skin_lesions.sources import open_source
 
 SIZE = 256
-
-
-def make_photographs(folder: Path, n: int, width: int, height: int) -> None:
-    """Write n JPEG files of smooth noise, about as large as dermoscopic pictures of that size."""
-    rng = np.random.default_rng(0)
-    for number in range(n):
-        small = Image.fromarray(rng.integers(60, 220, (30, 40, 3)).astype(np.uint8))
-        picture = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.int16)
-        noisy = picture + rng.normal(0, 6, picture.shape).astype(np.int16)
-        path = folder / f"class{number % 4}" / f"{number:05d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=85)
 
 
 def bare_seconds(folder: Path) -> float:
