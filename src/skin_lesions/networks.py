@@ -32,6 +32,7 @@ _IMAGENET_WEIGHTS = {"vit_h_14": "IMAGENET1K_SWAG_LINEAR_V1"}
 # Names within DenseNets when torchvision's weights were saved: norm.1, now norm1.
 _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
 _FEWEST_GROUPS = 5
+_HEAD_DEVIATION = 0.01  # of the weights of a new head on learned features
 
 
 @dataclass(frozen=True)
@@ -193,8 +194,21 @@ def _filled(
         "(train.architecture and train.weights must belong together)"
     )
     has_head = fill(start.network, state, head_names, misfit)
+    if not has_head:
+        _start_undecided(head(start.network))
     told = {"file": file.path.name, "sha256": file.sha256, "head": "kept" if has_head else "new"}
     return replace(start, origin=start.origin | told)
+
+
+@torch.no_grad()
+def _start_undecided(head: nn.Module) -> None:
+    """Make the weights of a new head small, so that at first all classes seem alike.
+
+    As they come, they are right for random features; on learned ones they cost the first epochs
+    (timm's EfficientNet begins with twice the loss of a guess).
+    """
+    for parameter in head.parameters():
+        parameter.mul_(_HEAD_DEVIATION / parameter.std() if parameter.ndim > 1 else 0.0)
 
 
 def _adapted(state: State, architecture: str) -> State:
