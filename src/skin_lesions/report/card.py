@@ -37,6 +37,7 @@ def render_model_card(
         metrics=metrics,
         model=model,
         provenance=provenance,
+        images_from=wording.images_from(provenance),
         generated=bool(model["generated_images"] or metrics["provenance"]["generated_images"]),
         counts=_counts(model["classes"], split_table),
         malignant=[label for label in model["classes"] if _is(label, "malignant")],
