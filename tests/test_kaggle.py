@@ -4,6 +4,7 @@ import gzip
 import io
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -213,11 +214,11 @@ def test_a_tar_archive_is_unpacked_but_not_a_link_that_leads_outside(server, tmp
 
 
 def test_an_archive_too_large_for_the_disk_is_kept_but_not_unpacked(server, tmp_path, monkeypatch):
-    usage = kaggle.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(kaggle.shutil, "disk_usage", lambda _: usage._replace(free=5))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5))
     assert "6 bytes to unpack, 5 bytes free" in refusal()
     assert len(archives(tmp_path)) == 1
-    monkeypatch.setattr(kaggle.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert files(download_dataset(DATASET, None).folder) == SMALL
 
 
