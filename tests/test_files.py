@@ -1,6 +1,6 @@
 import pytest
 
-from skin_lesions.files import written_beside
+from skin_lesions.files import size_in_words, size_of, written_beside
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -32,3 +32,16 @@ def test_the_longest_name_that_a_folder_takes_can_be_written(tmp_path):
     with written_beside(path) as partial:
         partial.write_text("x")
     assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB"), (1_440_000_000, "1.44 GB")],
+)
+def test_a_size_is_written_in_a_unit_that_suits_it(size, words):
+    assert size_in_words(size) == words
+
+
+def test_a_file_that_is_not_there_has_no_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"four")
+    assert [size_of(tmp_path / name) for name in "ab"] == [4, 0]

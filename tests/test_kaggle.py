@@ -4,15 +4,22 @@ import gzip
 import io
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 import threading
+from hashlib import sha256
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
+import torch
+import torchvision
 from filelock import FileLock
 from kagglesdk import kaggle_env
 
+from conftest import Study
 from kaggle_server import KaggleServer, noise, serving, zip_of
 from skin_lesions import kaggle
 from skin_lesions.demo import demo_table, draw_demo_file
@@ -25,25 +32,33 @@ SMALL = {"train/Melanoma/ISIC_0024468.jpg": b"one", "test/Cowpox/CWP_01_01_1.jpg
 LARGE = {"train/Melanoma/ISIC_0024468.jpg": noise(4 * MEBIBYTE)}
 
 
-@pytest.fixture
-def alone(monkeypatch, tmp_path):
-    """No credentials, cache, proxy or notebook service of the machine reach the test."""
+def isolate(monkeypatch, folder):
+    """Keep credentials, cache, proxy and notebook service of the machine away from the test."""
     for name in os.environ:
         if name.startswith("KAGGLE"):
             monkeypatch.delenv(name)
     monkeypatch.delenv("TBE_RUNTIME_ADDR", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "home"))
-    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(folder / "home"))
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(folder / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(kaggle, "_PAUSE", 0)
+
+
+def take_for_kaggle(monkeypatch, url):
+    endpoints = kaggle_env._env_to_endpoint  # private: there is no setting for it any more
+    monkeypatch.setitem(endpoints, kaggle_env.KaggleEnv.PROD, url)
+
+
+@pytest.fixture
+def alone(monkeypatch, tmp_path):
+    isolate(monkeypatch, tmp_path)
 
 
 @pytest.fixture
 def server(alone, monkeypatch):
     with serving(KaggleServer(DATASET, {1: zip_of({"a.jpg": b"old"}), 3: zip_of(SMALL)})) as server:
-        endpoints = kaggle_env._env_to_endpoint  # private: there is no setting for it any more
-        monkeypatch.setitem(endpoints, kaggle_env.KaggleEnv.PROD, server.url)
+        take_for_kaggle(monkeypatch, server.url)
         yield server
 
 
@@ -199,11 +214,11 @@ def test_a_tar_archive_is_unpacked_but_not_a_link_that_leads_outside(server, tmp
 
 
 def test_an_archive_too_large_for_the_disk_is_kept_but_not_unpacked(server, tmp_path, monkeypatch):
-    usage = kaggle.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(kaggle.shutil, "disk_usage", lambda _: usage._replace(free=5))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5))
     assert "6 bytes to unpack, 5 bytes free" in refusal()
     assert len(archives(tmp_path)) == 1
-    monkeypatch.setattr(kaggle.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert files(download_dataset(DATASET, None).folder) == SMALL
 
 
@@ -237,8 +252,7 @@ def test_two_runs_at_once_download_once(server, tmp_path, caplog):
 
 
 def test_without_a_network_the_error_names_what_was_tried_and_the_way_round(alone, monkeypatch):
-    endpoints = kaggle_env._env_to_endpoint
-    monkeypatch.setitem(endpoints, kaggle_env.KaggleEnv.PROD, "http://127.0.0.1:9")
+    take_for_kaggle(monkeypatch, "http://127.0.0.1:9")
     told = refusal()
     assert f"can't be reached for the newest version of {DATASET}: " in told
     assert "Connection refused" in told
@@ -251,8 +265,7 @@ def test_without_a_network_the_versions_in_the_cache_are_named_and_none_is_taken
 ):
     download_dataset(DATASET, 1)
     download_dataset(DATASET, 3)
-    endpoints = kaggle_env._env_to_endpoint
-    monkeypatch.setitem(endpoints, kaggle_env.KaggleEnv.PROD, "http://127.0.0.1:9")
+    take_for_kaggle(monkeypatch, "http://127.0.0.1:9")
     told = refusal()
     assert "in the cache (1, 3) with --params source.kaggle.version=3" in told
     assert files(download_dataset(DATASET, 3).folder) == SMALL
@@ -404,60 +417,159 @@ main()
 def kedro_run(project, server, data_root, **params):
     quick = {
         **{"data_root": data_root, "ingest.pixel_size": 64, "evaluate.bootstrap_replicates": 100},
-        **{"train.weights": "none", "train.epochs": 1, "train.image_size": 32},
+        **{"train.epochs": 1, "train.image_size": 32},
         **{"train.device": "cpu", "evaluate.device": "cpu"},
     }
     given = ",".join(f"{name}={value}" for name, value in {**quick, **params}.items())
-    command = [
-        sys.executable,
-        "-c",
-        KEDRO,
-        server.url,
-        "run",
-        "--env",
-        "skin_ds",
-        "--params",
-        given,
-    ]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    command = ["run", "--env", "skin_ds", "--params", given]
+    return subprocess.run(
+        [sys.executable, "-c", KEDRO, server.url, *command],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+# By their names alone these are copies, other images of one patient, and one image under one name:
+# the pictures themselves show different lesions.
+SAME_PATIENT = [
+    "Split_smol/test/Monkeypox/MKP_77_01_2.jpg",
+    "Split_smol/train/Monkeypox/MKP_77_01_1.jpg",
+    "Split_smol/val/Monkeypox/MKP_77_02_1.jpg",
+]
+SAME_IMAGE = [
+    "Split_smol/test/Melanoma/ISIC_0099999.jpg",
+    "Split_smol/train/Melanoma/ISIC_0099999.jpg",
+]
 
 
 def skin_ds_in_small():
-    """Name and nest drawings as the real files are: 14 classes, ten lesions of each."""
+    """Name and nest drawings as the real files are: 14 classes, five lesions of each, two leaks."""
     table = demo_table(seed=1)
     table = table[table["planted"].isna()].drop_duplicates("lesion")
+    planted = {"Monkeypox": SAME_PATIENT, "Melanoma": SAME_IMAGE}
     members = {}
     for label, rows in table.groupby("label"):
-        for number, row in enumerate(rows.head(10).itertuples()):
-            split = ("train", "test", "val")[max(0, number - 7)]
+        leaks = planted.get(label, [])
+        for number, row in enumerate(rows.head(5 + len(leaks)).itertuples()):
+            split = ("train", "train", "train", "test", "val")[number % 5]
             code, digits = row.lesion.partition("_")[0], f"{len(members):05d}"
             is_photograph = row.site is None
             name = f"{code}_{number + 1:02d}_01_1" if is_photograph else f"ISIC_00{digits}"
-            members[f"Split_smol/{split}/{label}/{name}.jpg"] = draw_demo_file(row.file, seed=1)
+            file = f"Split_smol/{split}/{label}/{name}.jpg" if number < 5 else leaks[number - 5]
+            members[file] = draw_demo_file(row.file, seed=1)
     return members
 
 
-def test_kedro_run_of_skin_ds_goes_from_the_download_to_the_report(
-    project, study, server, tmp_path
-):
+def imagenet_weights(folder):
+    """Make weights of the shape of ImageNet's: (URL, sha256)."""
+    torch.manual_seed(0)
+    path = folder / "resnet18.pth"
+    torch.save(torchvision.models.resnet18(num_classes=1000).state_dict(), path)
+    return path.as_uri(), sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def skin_ds(project, tmp_path_factory):
+    """``kedro run --env skin_ds``, then ingest with the version pinned, then as it stands in conf.
+
+    ``asked``: what each of the three runs asked of Kaggle.
+    """
+    folder = tmp_path_factory.mktemp("skin_ds")
+    weights, digits = imagenet_weights(folder)
+    small = {"ingest": {"pixel_size": 64}, "train": {"image_size": 32}}
+    left = Study(project, folder / "data", "skin_ds", **small)
+    versions = {4: zip_of({"old.jpg": b"old"}), 5: zip_of(skin_ds_in_small())}
+    with pytest.MonkeyPatch.context() as patch, serving(KaggleServer(DATASET, versions)) as server:
+        isolate(patch, folder)
+        take_for_kaggle(patch, server.url)
+        asked = []
+
+        def asked_by(run):
+            server.asked.clear()
+            result = run()
+            asked.append([line.split()[0] for line in server.asked])
+            return result
+
+        params = {"train.weights": weights}
+        done = asked_by(lambda: kedro_run(project, server, left.data_root, **params))
+        assert done.returncode == 0, done.stdout + done.stderr
+        asked_by(lambda: left.run("ingest", source={"kaggle": {"version": 5}}))
+        asked_by(lambda: left.run("ingest"))
+    return SimpleNamespace(left=left, said=done, asked=asked, server=server, weights_sha256=digits)
+
+
+def test_kedro_run_of_skin_ds_downloads_the_newest_version_and_tells(skin_ds):
+    assert skin_ds.asked[0] == ["GetDataset", "DownloadDataset", "store"]
+    assert skin_ds.server.authorizations == {None}
+    assert f"downloading version 5 of {DATASET} (" in skin_ds.said.stdout
+    assert "%|" not in skin_ds.said.stderr  # no bar where there is no terminal
+
+
+def test_the_next_run_of_skin_ds_asks_for_nothing_or_at_most_for_the_newest_version(skin_ds):
+    assert skin_ds.asked[1:] == [[], ["GetDataset"]]
+    versions = skin_ds.left.versions("raw_images")
+    first, pinned, newest = (skin_ds.left.load("raw_images", v).table for v in versions)
+    for again in (pinned, newest):
+        pd.testing.assert_frame_equal(again, first)
+        assert again.attrs["origin"] == first.attrs["origin"]
+
+
+def test_skin_ds_is_read_with_its_splits_classes_names_and_version(skin_ds):
+    image_table = skin_ds.left.load("image_table")
     members = skin_ds_in_small()
-    server.versions = {5: zip_of(members)}
-    done = kedro_run(project, server, tmp_path / "data")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "%|" not in done.stderr
-    left = study("skin_ds")
-    image_table, model = left.load("image_table"), left.load("model")
     assert image_table["file"].tolist() == sorted(members)
     assert set(image_table["source"]) == {DATASET}
     assert image_table["label"].nunique() == 14
+    shipped = [file.split("/")[1] for file in sorted(members)]
+    assert image_table["shipped_split"].tolist() == shipped
     assert image_table["name_key"].notna().all()
-    assert image_table["shipped_split"].value_counts()["train"] == 14 * 8
-    origin = left.load("raw_images").table.attrs["origin"]
-    assert (origin["kind"], origin["dataset"], origin["version"]) == ("kaggle", DATASET, 5)
-    assert model["licence_notes"] == licence_notes(DATASET, server.licence)
+    stated = skin_ds.server.licence
+    assert skin_ds.left.load("raw_images").table.attrs["origin"] == {
+        **{"kind": "kaggle", "dataset": DATASET, "version": 5, "licence": stated},
+        **{"licence_notes": licence_notes(DATASET, stated), "metadata": []},
+    }
+
+
+def test_skin_ds_starts_from_the_weights_of_imagenets_classes(skin_ds):
+    model = skin_ds.left.load("model")
+    assert (model["architecture"], len(model["classes"])) == ("resnet18", 14)
+    assert model["starting_weights"]["sha256"] == skin_ds.weights_sha256
+    assert model["starting_weights"]["head"] == "new"
+    assert model["provenance"]["origin"]["version"] == 5
     assert not model["generated_images"]
-    for name in ("report", "model_card"):
-        assert "CC BY-NC 4.0" in left.load(name)
+
+
+def test_leaks_of_skin_ds_are_found_by_the_names_of_its_files(skin_ds):
+    groups = skin_ds.left.load("image_groups").set_index("file")
+    by_name = groups[groups["evidence"] == "name_key"]
+    assert sorted(by_name.index) == sorted(SAME_PATIENT + SAME_IMAGE)
+    assert [by_name.loc[x, "group_id"].nunique() for x in (SAME_PATIENT, SAME_IMAGE)] == [1, 1]
+    assert by_name["group_id"].nunique() == 2
+    found = {f["id"]: f for f in skin_ds.left.load("audit_findings")["findings"]}
+    across = found["groups_across_splits"]
+    assert sorted(across["examples"]) == sorted([SAME_PATIENT, SAME_IMAGE])
+    assert across["numbers"]["leaked_test_files"] == 2
+    assert found["leaks_by_evidence"]["numbers"] == {"name_key": 3}
+
+
+def test_the_test_split_of_skin_ds_stays_and_what_leaks_into_it_goes(skin_ds):
+    groups, table = skin_ds.left.load("image_groups"), skin_ds.left.load("split_table")
+    assert table.attrs["split_policy"] == "repaired"
+    shipped = [file for file in groups["file"] if "/test/" in file]
+    assert table.loc[table["split"] == "test", "file"].tolist() == shipped
+    assert table.loc[table["leaked"], "file"].tolist() == [SAME_IMAGE[0], SAME_PATIENT[0]]
+    assert set(groups["file"]) - set(table["file"]) == {*SAME_IMAGE[1:], *SAME_PATIENT[1:]}
+
+
+@pytest.mark.parametrize("name", ["report", "model_card"])
+def test_report_and_card_of_skin_ds_tell_its_version_and_the_conflict_of_licences(skin_ds, name):
+    page = skin_ds.left.load(name)
+    assert f"{DATASET} on Kaggle, version 5" in page
+    notes = licence_notes(DATASET, "CC0: Public Domain")
+    assert skin_ds.left.load("model")["licence_notes"] == notes
+    assert [note for note in notes if note not in page] == []
 
 
 def test_a_refusal_stops_the_run_with_its_remedy(study, server):

@@ -1,23 +1,26 @@
 import time
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from factories import source, table
 from skin_lesions.errors import InputError
-from skin_lesions.metadata import match_rows, read_metadata
+from skin_lesions.metadata import join_metadata, match_rows, read_metadata
 
 
-def read(path, **given):
-    return read_metadata(path, source(metadata=path, **given))
+def read(*paths, **given):
+    return read_metadata(source(metadata=list(map(str, paths)), **given))
 
 
-def joined(metadata, files):
-    frame = pd.DataFrame({"file": files})
-    return metadata.join_to(frame, metadata.rows_of(files))
+def read_one(path, **given):
+    (metadata,) = read(path, **given)
+    return metadata
+
+
+def joined(tables, files):
+    return join_metadata(files, tables, [table.rows_of(files) for table in tables])
 
 
 @pytest.mark.parametrize(
@@ -124,12 +127,8 @@ def test_thirty_thousand_rows_and_files_match_within_two_seconds(key, file):
 
 def test_columns_with_our_names_are_renamed_and_never_override(tmp_path):
     rows = [{"file": "a.jpg", "image_id": "x", "label": "theirs", "width": 9, "age": 40}]
-    table_of_files = pd.DataFrame({"file": ["a.jpg"], "label": ["ours"]})
-    metadata = read(table(tmp_path / "m.csv", rows))
-    given = metadata.join_to(table_of_files, metadata.rows_of(["a.jpg"]))
-    assert given.iloc[0].to_dict() == {
-        "file": "a.jpg",
-        "label": "ours",
+    given = joined(read(table(tmp_path / "m.csv", rows)), ["a.jpg"])
+    assert given.loc["a.jpg"].to_dict() == {
         "metadata_file": "a.jpg",
         "metadata_image_id": "x",
         "metadata_label": "theirs",
@@ -141,7 +140,7 @@ def test_columns_with_our_names_are_renamed_and_never_override(tmp_path):
 def test_renaming_never_makes_two_columns_of_one_name(tmp_path):
     metadata = read(table(tmp_path / "m.csv", [{"file": "a", "metadata_file": "b", "label": "c"}]))
     columns = joined(metadata, ["a.jpg"]).columns.tolist()
-    assert len(columns) == len(set(columns)) == 4
+    assert len(columns) == len(set(columns)) == 3
 
 
 def test_numbers_become_numbers_and_ids_stay_text(tmp_path):
@@ -176,13 +175,13 @@ def test_spaces_around_names_and_cells_do_not_matter(tmp_path):
 
 def test_the_key_is_the_first_known_column_unless_another_is_asked_for(tmp_path):
     path = table(tmp_path / "m.csv", [{"isic_id": "b", "image": "a", "photo": "c"}])
-    assert read(path).key == "image"
-    assert read(path, metadata_key="photo").key == "photo"
+    assert read_one(path).key == "image"
+    assert read_one(path, metadata_key="photo").key == "photo"
 
 
 def test_labels_may_stand_in_the_key_column(tmp_path):
     path = table(tmp_path / "m.csv", [{"image": "a"}])
-    metadata = read(path, label_column="image")
+    metadata = read_one(path, label_column="image")
     assert metadata.labels_at(metadata.rows_of(["a.jpg"])) == ["a"]
 
 
@@ -196,15 +195,15 @@ def one_hot_table(path, **changed):
 
 
 def test_isics_one_hot_tables_give_labels(tmp_path):
-    metadata = read(one_hot_table(tmp_path / "m.csv"))
+    metadata = read_one(one_hot_table(tmp_path / "m.csv"))
     files = ["ISIC_3.jpg", "ISIC_1.jpg", "ISIC_2.jpg", "ISIC_9.jpg"]
     assert metadata.labels_at(metadata.rows_of(files)) == ["UNK", "MEL", "NV", None]
-    assert joined(metadata, files).columns.tolist() == ["file", "image"]
+    assert joined([metadata], files).columns.tolist() == ["image"]
 
 
 @pytest.mark.parametrize("changed", [{"NV": 1.0}, {"UNK": 0.0}, {"MEL": 0.5}])
 def test_columns_that_are_not_one_hot_are_no_labels(tmp_path, changed):
-    assert not read(one_hot_table(tmp_path / "m.csv", **changed)).has_labels
+    assert not read_one(one_hot_table(tmp_path / "m.csv", **changed)).has_labels
 
 
 BAD_TABLES = {
@@ -246,8 +245,50 @@ def test_a_column_asked_for_but_absent_is_named_with_those_there_are(tmp_path):
             read(path, **asked)
 
 
+def test_a_column_asked_for_may_stand_in_one_of_several_tables(tmp_path):
+    truth = table(tmp_path / "a.csv", [{"photo": "1", "dx": "mel"}])
+    about = table(tmp_path / "b.csv", [{"image": "1.jpg", "age": 4}])
+    tables = read(truth, about, metadata_key="photo", label_column="dx")
+    assert [t.key for t in tables] == ["photo", "image"]
+    assert [t.has_labels for t in tables] == [True, False]
+    with pytest.raises(InputError, match=r"is not a column of .*a.csv; it has .*b.csv; it has"):
+        read(truth, about, label_column="diagnosis")
+
+
+def test_several_tables_are_joined_file_by_file(tmp_path):
+    one = table(tmp_path / "a.csv", [{"image": "1", "age": "55"}, {"image": "2", "age": ""}])
+    two = table(
+        tmp_path / "b.csv",
+        [
+            {"image": "x/2.jpg", "age": "60.0", "lesion_id": "007"},
+            {"image": "x/3.jpg", "age": "", "lesion_id": ""},
+            {"image": "x/1.jpg", "age": "55.0", "lesion_id": "008"},
+        ],
+    )
+    files = ["x/1.jpg", "x/2.jpg", "x/3.jpg", "x/4.jpg"]
+    found = joined(read(one, two), files)
+    assert found.index.tolist() == files
+    assert found["age"].tolist()[:2] == [55.0, 60.0]
+    assert found["age"].isna().tolist() == [False, False, True, True]
+    assert found["lesion_id"].tolist() == ["008", "007", None, None]
+    assert found["image"].tolist() == ["1", "2", "x/3.jpg", None]
+
+
+def test_tables_that_contradict_each_other_are_refused_with_file_and_cells(tmp_path):
+    one = table(tmp_path / "a.csv", [{"image_id": "1", "sex": "male"}])
+    two = table(tmp_path / "b.csv", [{"image_id": "1.jpg", "sex": "female"}])
+    with pytest.raises(InputError, match=r"1 files: sex of 1.jpg is female in .*b.csv, but male"):
+        joined(read(one, two), ["1.jpg"])
+
+
+def test_labels_in_two_tables_are_refused(tmp_path):
+    tables = [one_hot_table(tmp_path / name) for name in ("a.csv", "b.csv")]
+    with pytest.raises(InputError, match=r"both .*a.csv and .*b.csv have labels; leave one"):
+        read(*tables)
+
+
 def test_when_no_row_matches_the_error_shows_how_both_are_named(tmp_path):
-    metadata = read(table(tmp_path / "m.csv", [{"image": "IMG_1"}]))
+    metadata = read_one(table(tmp_path / "m.csv", [{"image": "IMG_1"}]))
     with pytest.raises(InputError, match=r"'image' holds e.g. 'IMG_1', .* e.g. 'mel/ISIC_1.jpg'"):
         metadata.rows_of(["mel/ISIC_1.jpg"])
 
@@ -256,4 +297,4 @@ def test_two_rows_that_claim_one_file_are_named_by_their_lines(tmp_path):
     path = tmp_path / "m.csv"
     path.write_text("image,age\nb,1\n\na.jpg,2\n,3\na.jpg,4\n")
     with pytest.raises(InputError, match=r"2 rows of .* claim the file 'x/a.jpg' \(lines 4, 6\)"):
-        read(path).rows_of(["x/a.jpg", "b.jpg"])
+        read_one(path).rows_of(["x/a.jpg", "b.jpg"])

@@ -5,7 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from skin_lesions.errors import InputError
-from skin_lesions.parameters import check_parameters
+from skin_lesions.parameters import Source, check_parameters
 
 FOLDER = Path(__file__).parents[1] / "conf" / "base" / "parameters"
 BASE = OmegaConf.to_container(OmegaConf.merge(*map(OmegaConf.load, sorted(FOLDER.glob("*.yml")))))
@@ -154,3 +154,23 @@ def test_numbers_in_quotes_are_numbers():
 
 def test_a_folder_named_by_a_number_is_text():
     check_parameters(changed(source__kind="folder", source__folder=2019))
+
+
+@pytest.mark.parametrize(
+    ("given", "paths"),
+    [
+        (None, ()),
+        ("a.csv", ("a.csv",)),
+        (["a.csv", "b.csv"], ("a.csv", "b.csv")),
+        ({"2": "b.csv", "0": "a.csv", "10": "c.csv"}, ("a.csv", "b.csv", "c.csv")),
+        (2019, ("2019",)),
+    ],
+)
+def test_metadata_may_be_one_table_or_several(given, paths):
+    assert Source.model_validate(changed(source__metadata=given)["source"]).metadata == paths
+
+
+@pytest.mark.parametrize("given", [{"first": "a.csv"}, [["a.csv"]], [None]])
+def test_metadata_that_are_no_paths_are_refused(given):
+    (problem,) = told(source__metadata=given)
+    assert problem.startswith("  source.metadata.0: must be a text, got ")

@@ -1,4 +1,4 @@
-"""Writing so that a killed run leaves nothing half-made under a name that a later run takes for whole."""
+"""Files: written so that a killed run leaves nothing half-made that a later run takes for whole."""
 
 import secrets
 from collections.abc import Iterator
@@ -19,3 +19,21 @@ def written_beside(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def size_in_words(size: float) -> str:
+    """Give a number of bytes in a unit that suits it.
+
+    >>> size_in_words(950), size_in_words(1_440_000_000)
+    ('950 bytes', '1.44 GB')
+    """
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.2f} GB"
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0

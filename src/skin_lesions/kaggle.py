@@ -5,16 +5,9 @@ run, archives that are looked through before they are unpacked, time limits, sil
 terminal, and errors that name the remedy.
 """
 
-import errno
-import json
 import logging
-import lzma
 import re
-import shutil
-import tarfile
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +20,6 @@ from filelock import FileLock, Timeout
 from kagglehub import clients
 from kagglehub.cache import Cache
 from kagglehub.colab_cache_resolver import DatasetColabCacheResolver
-from kagglehub.exceptions import BackendError, CredentialError, DataCorruptionError
 from kagglehub.handle import DatasetHandle
 from kagglehub.kaggle_cache_resolver import DatasetKaggleCacheResolver
 from kagglesdk.datasets.types.dataset_api_service import (
@@ -37,20 +29,16 @@ from kagglesdk.datasets.types.dataset_api_service import (
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
+from skin_lesions.archives import DamagedArchiveError, unpack
 from skin_lesions.errors import InputError, innermost_reason, shown
+from skin_lesions.files import size_in_words, size_of
+from skin_lesions.kaggle_errors import by_hand, name_of, told, wanted
 
 log = logging.getLogger(__name__)
 
 _DATASET = re.compile(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w-]*", re.ASCII)
 _TIMEOUT = (10, 60)  # seconds: to connect, and between two pieces of an answer
 _PAUSE = 2  # seconds before a broken download goes on
-_DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
-    *(RuntimeError, ValueError, OSError),  # encrypted, packed in an unknown way; names; offsets
-)
-_OF_THE_DISK = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE)
-}
 _BROKEN_OFF = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 
@@ -120,7 +108,7 @@ def download_dataset(dataset: str, version: int | None) -> Downloaded:
     """
     handle = _handle(dataset, version)
     _hush_kagglehub()
-    with _told(handle):
+    with told(handle):
         found = _mounted(handle) or _cached(handle)
     if found is None:
         with _client() as client:
@@ -159,7 +147,7 @@ def _mounted(handle: DatasetHandle) -> Downloaded | None:
                     f"this notebook service does not tell which version of {handle} it mounted; "
                     "name one with --params source.kaggle.version=N"
                 )
-            return Downloaded(Path(folder), _name(handle), int(version), None)
+            return Downloaded(Path(folder), name_of(handle), int(version), None)
     return None
 
 
@@ -170,13 +158,7 @@ def _cached(handle: DatasetHandle) -> Downloaded | None:
         return None
     stated = _licence_file(handle)
     licence = stated.read_text(encoding="utf-8") if stated.exists() else None
-    return Downloaded(Path(folder), _name(handle), handle.version, licence)
-
-
-def _cached_versions(handle: DatasetHandle) -> list[int]:
-    marks = Path(Cache().get_archive_path(handle)).parent.glob("*.complete")
-    versions = sorted(int(mark.stem) for mark in marks if mark.stem.isdecimal())
-    return [v for v in versions if Cache().load_from_cache(handle.with_version(v))]
+    return Downloaded(Path(folder), name_of(handle), handle.version, licence)
 
 
 def _licence_file(handle: DatasetHandle) -> Path:
@@ -204,16 +186,16 @@ class _TimedAdapter(HTTPAdapter):
 
 
 def _from_kaggle(client: Any, handle: DatasetHandle) -> Downloaded:
-    with _told(handle):
+    with told(handle):
         newest, licence = _ask(client, handle)
     version = handle.version or newest
     if version > newest:
         raise InputError(
-            f"{_name(handle)} has no version {version}: the newest is {newest}; "
+            f"{name_of(handle)} has no version {version}: the newest is {newest}; "
             "correct source.kaggle.version"
         )
     handle = handle.with_version(version)
-    with _told(handle):
+    with told(handle):
         return _fetch(client, handle, licence)
 
 
@@ -223,7 +205,7 @@ def _ask(client: Any, handle: DatasetHandle) -> tuple[int, str]:
     request.owner_slug, request.dataset_slug = handle.owner, handle.dataset
     page = client.datasets.dataset_api_client.get_dataset(request)
     if page.current_version_number < 1:
-        raise InputError(f"Kaggle names no version of {_name(handle)}; {_by_hand(handle)}")
+        raise InputError(f"Kaggle names no version of {name_of(handle)}; {by_hand(handle)}")
     return page.current_version_number, page.license_name
 
 
@@ -240,8 +222,8 @@ def _fetch(client: Any, handle: DatasetHandle, licence: str) -> Downloaded:
         Cache().mark_as_complete(handle)
         archive.unlink(missing_ok=True)
     if is_new:
-        log.info("%s lies unpacked in %s", _name(handle), folder)
-    return Downloaded(folder, _name(handle), handle.version, licence)
+        log.info("%s lies unpacked in %s", name_of(handle), folder)
+    return Downloaded(folder, name_of(handle), handle.version, licence)
 
 
 @contextmanager
@@ -252,7 +234,7 @@ def _alone(path: Path, handle: DatasetHandle) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("another process downloads %s; waiting for it", _name(handle))
+        log.info("another process downloads %s; waiting for it", name_of(handle))
         lock.acquire()
     try:
         yield
@@ -263,12 +245,12 @@ def _alone(path: Path, handle: DatasetHandle) -> Iterator[None]:
 def _download(client: Any, handle: DatasetHandle, archive: Path) -> None:
     """Download the archive; go on after a break as long as each try brings more."""
     while True:
-        had = _size(archive)
+        had = size_of(archive)
         try:
             _download_rest(client, handle, archive)
             return
         except _BROKEN_OFF as error:
-            if _size(archive) <= had:
+            if size_of(archive) <= had:
                 raise
             log.warning("the download broke off (%s); going on", shown(innermost_reason(error)))
             time.sleep(_PAUSE)
@@ -279,179 +261,24 @@ def _download_rest(client: Any, handle: DatasetHandle, archive: Path) -> None:
     request.owner_slug, request.dataset_slug = handle.owner, handle.dataset
     request.dataset_version_number = handle.version
     with client.datasets.dataset_api_client.download_dataset(request) as response:
-        total, here = int(response.headers.get("Content-Length", 0)), _size(archive)
-        told = f"{_in_words(total)}, {_in_words(here)} of it here" if here else _in_words(total)
-        log.info("downloading %s (%s)", _wanted(handle), told)
+        total, here = int(response.headers.get("Content-Length", 0)), size_of(archive)
+        rest = f", {size_in_words(here)} of it here" if here else ""
+        log.info("downloading %s (%s%s)", wanted(handle), size_in_words(total), rest)
         clients.download_file(response, str(archive), handle)
 
 
 def _unpack(archive: Path, folder: Path, handle: DatasetHandle) -> None:
-    """Unpack beside ``folder`` and rename; an archive that can't be used is deleted."""
-    beside = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
+    """Unpack; an archive that can't be used is deleted."""
     try:
-        _extract(archive, beside)
+        unpack(archive, folder)
     except InputError as error:
         archive.unlink()
         raise InputError(
-            f"{error}; nothing was unpacked. If you trust it, {_by_hand(handle)}"
+            f"{error}; nothing was unpacked. If you trust it, {by_hand(handle)}"
         ) from error
-    except _DAMAGED as error:
-        if getattr(error, "errno", None) in _OF_THE_DISK:
-            raise
+    except DamagedArchiveError as error:
         archive.unlink()
         raise InputError(
-            f"the archive of {_name(handle)} that came is damaged ({shown(error)}) and was deleted; "
-            f"run the same command again, or {_by_hand(handle)}"
+            f"the archive of {name_of(handle)} that came is damaged ({error}) and was deleted; "
+            f"run the same command again, or {by_hand(handle)}"
         ) from error
-    else:
-        shutil.rmtree(folder, ignore_errors=True)  # left half-made by a kagglehub that was killed
-        beside.replace(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _extract(archive: Path, folder: Path) -> None:
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as packed:
-            for member in packed.infolist():
-                _refuse_outside(member.filename)
-            _refuse_without_room(sum(member.file_size for member in packed.infolist()), folder)
-            packed.extractall(folder)
-    elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as tar:
-            _refuse_without_room(sum(member.size for member in tar), folder)
-            tar.extractall(folder, filter="data")  # refuses what leads outside, links too
-    else:
-        raise zipfile.BadZipFile("it is neither a ZIP nor a TAR archive")
-
-
-def _refuse_outside(name: str) -> None:
-    """Refuse a member that would lie outside its folder; ``zipfile`` would rename it silently."""
-    parts = re.split(r"[\\/]", name)
-    if ".." in parts or parts[0] == "" or re.match(r"[A-Za-z]:", name):
-        raise InputError(f"the archive holds {shown(name)}, which lies outside its folder")
-
-
-def _refuse_without_room(needed: int, folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise OSError(
-            errno.ENOSPC, f"{_in_words(needed)} to unpack, {_in_words(free)} free", folder
-        )
-
-
-@contextmanager
-def _told(handle: DatasetHandle) -> Iterator[None]:
-    """Turn what goes wrong with the network, with Kaggle or the cache into words and a remedy."""
-    try:
-        yield
-    except requests.HTTPError as error:
-        raise InputError(_refusal(error.response, handle)) from error
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"what was answered when asked for {_wanted(handle)} is not from Kaggle; a proxy, or "
-            f"the log-in page of a network, may stand between. {_remedies(handle)}"
-        ) from error
-    except requests.RequestException as error:
-        raise InputError(_unreachable(error, handle)) from error
-    except DataCorruptionError as error:
-        raise InputError(
-            f"{_wanted(handle)} arrived damaged (its checksum differs) and was deleted. "
-            f"{_remedies(handle)}"
-        ) from error
-    except (BackendError, CredentialError) as error:
-        raise InputError(
-            f"the notebook service can't mount {_wanted(handle)}: {shown(error)}"
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"kagglehub's cache can't be used: {shown(error)}. Mend that, or take another folder "
-            "with the environment variable KAGGLEHUB_CACHE"
-        ) from error
-
-
-def _unreachable(error: requests.RequestException, handle: DatasetHandle) -> str:
-    size = _size(Path(Cache().get_archive_path(handle)))
-    kept = f"{_in_words(size)} of it are kept, and the next try goes on there. " if size else ""
-    reason = shown(innermost_reason(error))
-    return f"Kaggle can't be reached for {_wanted(handle)}: {reason}. {kept}{_remedies(handle)}"
-
-
-def _refusal(response: Any, handle: DatasetHandle) -> str:
-    answer = f"Kaggle answered {response.status_code} ({shown(_server_says(response))})"
-    if response.history:  # it is the store that the download was sent on to
-        return f"{answer} to the download of {_wanted(handle)}. {_remedies(handle)}"
-    if response.status_code == requests.codes.unauthorized:
-        return (
-            f"{answer}: it refuses your credentials. Renew them in {_CREDENTIALS}, or remove them"
-        )
-    if response.status_code in {requests.codes.forbidden, requests.codes.not_found}:
-        return (
-            f"{answer} when asked for {_wanted(handle)}: there is none, or you may not see it. "
-            "Check source.kaggle.dataset (owner/name, as in the address of its page) and "
-            f"source.kaggle.version; if it is private, put your credentials into {_CREDENTIALS}"
-        )
-    if response.status_code == requests.codes.too_many_requests:
-        wait = response.headers.get("Retry-After", "")
-        wait = f"{wait} seconds" if wait.isdecimal() else "a few minutes"
-        return f"{answer}: it limits requests. Wait {wait}. {_remedies(handle)}"
-    return f"{answer} when asked for {_wanted(handle)}. {_remedies(handle)}"
-
-
-_CREDENTIALS = (
-    "the environment variable KAGGLE_API_TOKEN (or KAGGLE_USERNAME and KAGGLE_KEY) or in "
-    "~/.kaggle/kaggle.json"
-)
-
-
-def _server_says(response: Any) -> str:
-    try:
-        return str(response.json()["message"])[:300]
-    except (ValueError, KeyError, TypeError, requests.RequestException):
-        return str(response.reason)
-
-
-def _name(handle: DatasetHandle) -> str:
-    return f"{handle.owner}/{handle.dataset}"
-
-
-def _wanted(handle: DatasetHandle) -> str:
-    which = f"version {handle.version}" if handle.is_versioned() else "the newest version"
-    return f"{which} of {_name(handle)}"
-
-
-def _remedies(handle: DatasetHandle) -> str:
-    others = _cached_versions(handle)
-    cached = (
-        f"take one that is in the cache ({', '.join(map(str, others))}) with --params "
-        f"source.kaggle.version={others[-1]}, or "
-        if others
-        else ""
-    )
-    return f"Run the same command again later, or {cached}{_by_hand(handle)}"
-
-
-def _by_hand(handle: DatasetHandle) -> str:
-    return (
-        f"download https://www.kaggle.com/datasets/{_name(handle)} by hand, unpack it, and run "
-        "with --params source.kind=folder,source.folder=/path/to/it (same --env)"
-    )
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _in_words(size: float) -> str:
-    """Give a number of bytes in a unit that suits it.
-
-    >>> _in_words(950), _in_words(1_440_000_000)
-    ('950 bytes', '1.44 GB')
-    """
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.2f} GB"

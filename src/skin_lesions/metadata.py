@@ -1,10 +1,10 @@
-"""A table beside the images: match its rows to files, by path, name or stem."""
+"""Tables beside the images: match their rows to files, by path, name or stem."""
 
 import logging
 import unicodedata
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -100,12 +100,62 @@ class Metadata:
         cells = labels.tolist()
         return [cells[row] if row >= 0 and pd.notna(cells[row]) else None for row in rows]
 
-    def join_to(self, table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
-        """Add the columns of the metadata to a table of files; never override ours."""
+    def columns_at(self, rows: Rows) -> pd.DataFrame:
+        """Return what these rows say, as text; columns that have a name of ours are renamed."""
         columns = self.table.drop(columns=list(self.one_hot)).reset_index(drop=True)
         columns.columns = pd.Index(_renamed(columns.columns))
-        joined = columns.reindex(rows).set_axis(table.index)
-        return pd.concat([table, joined.apply(_typed)], axis=1)
+        return columns.reindex(rows).reset_index(drop=True)
+
+    def columns_of_diagnoses(self) -> list[str]:
+        """Name the columns that hold known diagnoses and nothing else."""
+        distinct = {column: self.table[column].dropna().unique() for column in self.table}
+        return [
+            str(column)
+            for column, cells in distinct.items()
+            if len(cells) > 1 and all(diagnosis_of(cell) for cell in cells)
+        ]
+
+
+def join_metadata(
+    files: Sequence[str], tables: Sequence[Metadata], rows: Sequence[Rows]
+) -> pd.DataFrame:
+    """Put side by side what all tables say of each file: one row per file, indexed by file.
+
+    Raises:
+        InputError: Two tables say different things of one file in columns of one name; the columns
+            that name the images may differ.
+    """
+    joined: dict[str, pd.Series] = {}
+    for metadata, own_rows in zip(tables, rows, strict=True):
+        for name, column in metadata.columns_at(own_rows).items():
+            known = joined.setdefault(str(name), column)
+            if name not in (metadata.key, f"metadata_{metadata.key}"):
+                _refuse_contradiction(files, known, column, metadata.path)
+            joined[str(name)] = known.where(known.notna(), column)
+    return pd.DataFrame(joined).apply(_typed).set_axis(list(files))
+
+
+def _refuse_contradiction(
+    files: Sequence[str], known: pd.Series, column: pd.Series, path: Path
+) -> None:
+    differs = known.notna() & column.notna() & known.ne(column)
+    torn = [int(i) for i in np.flatnonzero(differs) if _number(known[i]) != _number(column[i])]
+    if torn:
+        first = torn[0]
+        raise InputError(
+            f"source.metadata: the tables contradict each other about {len(torn)} files: "
+            f"{shown(column.name)} of {shown(files[first])} is {shown(column[first])} in {path}, but "
+            f"{shown(known[first])} in a table before it; correct that, or take this column out of one "
+            "of them"
+        )
+
+
+def _number(cell: str) -> float | str:
+    """Read a number, so that 55 is 55.0; what is none stays as it is."""
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
 
 
 def match_rows(keys: Sequence[str], files: Sequence[str]) -> list[list[int]]:
@@ -177,25 +227,45 @@ def _renamed(columns: Iterable[str]) -> list[str]:
     return renamed
 
 
-def read_metadata(path: Path, source: Source) -> Metadata:
-    """Read the table of ``source.metadata``: CSV with commas, semicolons or tabs, in UTF-8.
+def read_metadata(source: Source) -> list[Metadata]:
+    """Read the tables of ``source.metadata``: CSV with commas, semicolons or tabs, in UTF-8.
+
+    Returns:
+        One for each table, in their order; at most one has labels.
 
     Raises:
-        InputError: It is not there, can't be parsed, is empty, or lacks a column asked for.
+        InputError: One is not there, can't be parsed, is empty, or lacks a column asked for; or
+            several have labels.
     """
-    table = _read_table(path)
-    key = _key_column(table, path, source.metadata_key)
-    if source.label_column is not None and source.label_column not in table:
+    paths = [Path(name).expanduser() for name in source.metadata]
+    read = {path: _read_table(path) for path in paths}
+    _refuse_absent("metadata_key", source.metadata_key, read)
+    _refuse_absent("label_column", source.label_column, read)
+    tables = [_metadata(path, table, source) for path, table in read.items()]
+    labelled = [table for table in tables if table.has_labels]
+    if len(labelled) > 1:
         raise InputError(
-            f"source.label_column {source.label_column!r} is not a column of {path}; "
-            f"it has {_names(table)}"
+            f"source.metadata: both {labelled[0].path} and {labelled[1].path} have labels; leave one "
+            "of them out"
         )
+    return tables
+
+
+def _refuse_absent(parameter: str, asked: str | None, read: Mapping[Path, pd.DataFrame]) -> None:
+    if asked is not None and not any(asked in table for table in read.values()):
+        there = "; ".join(f"{path}; it has {_names(table)}" for path, table in read.items())
+        raise InputError(f"source.{parameter} {asked!r} is not a column of {there}")
+
+
+def _metadata(path: Path, table: pd.DataFrame, source: Source) -> Metadata:
+    key = _key_column(table, path, source.metadata_key)
     # The index stays: it tells the lines of the file.
     table = table[table[key].notna()]
     if table.empty:
         raise InputError(f"source.metadata {path} has no row with a {key!r}; is it the right file?")
+    label_column = source.label_column if source.label_column in table else None
     one_hot = () if source.label_column else _one_hot_columns(table)
-    return Metadata(path, table, key, source.label_column, one_hot)
+    return Metadata(path, table, key, label_column, one_hot)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -239,11 +309,7 @@ def _stripped(cells: pd.Series) -> pd.Series:
 
 
 def _key_column(table: pd.DataFrame, path: Path, asked: str | None) -> str:
-    if asked is not None and asked not in table:
-        raise InputError(
-            f"source.metadata_key {asked!r} is not a column of {path}; it has {_names(table)}"
-        )
-    key = asked or next((column for column in KEY_COLUMNS if column in table), None)
+    key = next((column for column in (asked, *KEY_COLUMNS) if column in table), None)
     if key is None:
         raise InputError(
             f"{path} has none of the columns {', '.join(KEY_COLUMNS)}, but {_names(table)}; "

@@ -53,15 +53,25 @@ class Kaggle(Group):
 
 
 class Source(Group):
-    """Where the images come from."""
+    """Where the images come from; ``metadata``: the paths of any number of tables."""
 
     kind: Literal["demo", "folder", "kaggle"]
     folder: str | None
-    metadata: str | None
+    metadata: tuple[str, ...]
     metadata_key: str | None
     label_column: str | None
     demo_seed: Seed
     kaggle: Kaggle
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _as_several(cls, value: Any) -> Any:
+        """Take a path, a list, or what ``--params`` makes of ``metadata.0=...,metadata.1=...``."""
+        if isinstance(value, dict) and all(str(number).isdecimal() for number in value):
+            return [value[number] for number in sorted(value, key=int)]
+        if value is None:
+            return ()
+        return value if isinstance(value, list | tuple) else (value,)
 
 
 class Ingest(Group):
@@ -267,7 +277,7 @@ def _contradictions(source: Source, ingest: Ingest, train: TrainRecipe) -> list[
             f"source.folder: is given, but source.kind is {source.kind}, which does not read it; "
             "set source.kind=folder (or take --env folder)"
         )
-    if source.metadata is None:
+    if not source.metadata:
         for name in ("metadata_key", "label_column"):
             if getattr(source, name) is not None:
                 problems.append(f"source.{name}: is a column of source.metadata, which is not set")

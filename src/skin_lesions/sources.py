@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from skin_lesions.demo import demo_table, draw_demo_file
 from skin_lesions.errors import InputError, shown
-from skin_lesions.metadata import IMAGE_SUFFIXES, Metadata, Rows, read_metadata
+from skin_lesions.labels import diagnosis_of
+from skin_lesions.metadata import IMAGE_SUFFIXES, Metadata, Rows, join_metadata, read_metadata
 from skin_lesions.parameters import Source
 
 log = logging.getLogger(__name__)
@@ -96,23 +96,24 @@ def _open_kaggle(source: Source) -> SourceFiles:
 
 
 def _open_folder(folder: Path, name: str, source: Source, origin: dict[str, Any]) -> SourceFiles:
-    metadata_path = Path(source.metadata).expanduser() if source.metadata else None
-    metadata = read_metadata(metadata_path, source) if metadata_path else None
-    paths = _list_files(folder, metadata_path)
+    tables = read_metadata(source)
+    paths = _list_files(folder, [table.path for table in tables])
     if not paths:
         raise InputError(f"source.folder {folder} holds no files; is it the right folder?")
     files = list(paths)
-    rows = metadata.rows_of(files) if metadata else None
-    if metadata is not None and rows is not None and metadata.has_labels:
-        table = _from_metadata(files, metadata, rows)
+    rows = [metadata.rows_of(files) for metadata in tables]
+    labelled = [pair for pair in zip(tables, rows, strict=True) if pair[0].has_labels]
+    if labelled:
+        table = _from_metadata(files, *labelled[0])
     else:
         table = _from_class_folders(files, folder)
+        _tell_unused_diagnoses(table["label"], tables)
     table.insert(3, "source", name)
     table.insert(4, "name_key", [name_key(file) for file in table["file"]])
-    if metadata is not None and rows is not None:
-        row_of = dict(zip(files, rows, strict=True))
-        table = metadata.join_to(table, np.array([row_of[file] for file in table["file"]]))
-    return SourceFiles(table, partial(_read_file, paths), {**origin, "metadata": source.metadata})
+    if tables:
+        table = table.join(join_metadata(files, tables, rows), on="file")
+    told = {**origin, "metadata": list(source.metadata)}
+    return SourceFiles(table, partial(_read_file, paths), told)
 
 
 def _existing_folder(name: str | None) -> Path:
@@ -131,7 +132,7 @@ def _existing_folder(name: str | None) -> Path:
     return folder
 
 
-def _list_files(folder: Path, metadata: Path | None) -> dict[str, Path]:
+def _list_files(folder: Path, metadata: Sequence[Path]) -> dict[str, Path]:
     """List what could be an image: where each file lies, by its relative path with slashes.
 
     Links to folders are followed, unless they lead back to where they lie.
@@ -145,7 +146,7 @@ def _list_files(folder: Path, metadata: Path | None) -> dict[str, Path]:
         ]
         for name in names:
             path = Path(where, name)
-            if _is_content(name) and not _is_same_file(path, metadata):
+            if _is_content(name) and not any(_is_same_file(path, table) for table in metadata):
                 found[_as_text(path.relative_to(folder).as_posix())] = path
     return dict(sorted(found.items()))
 
@@ -165,10 +166,8 @@ def _leads_back(where: str, name: str) -> bool:
     return path.resolve() in {parent.resolve() for parent in path.parents}
 
 
-def _is_same_file(path: Path, metadata: Path | None) -> bool:
-    if metadata is None or path.name != metadata.name:
-        return False
-    return path.resolve() == metadata.resolve()
+def _is_same_file(path: Path, other: Path) -> bool:
+    return path.name == other.name and path.resolve() == other.resolve()
 
 
 def _as_text(name: str) -> str:
@@ -217,6 +216,17 @@ def _from_class_folders(files: Sequence[str], folder: Path) -> pd.DataFrame:
         )
     _tell_left_out(len(files) - len(found), "class folders")
     return _table(found)
+
+
+def _tell_unused_diagnoses(labels: pd.Series, tables: Sequence[Metadata]) -> None:
+    """Warn of folders that merely part the images, as the two of HAM10000 do."""
+    columns = [column for metadata in tables for column in metadata.columns_of_diagnoses()]
+    if columns and not any(diagnosis_of(label) for label in labels.unique()):
+        log.warning(
+            "The labels are the names of folders, e.g. %s, none of which is a known diagnosis, but the "
+            "column %s of the metadata holds diagnoses; to take those: source.label_column=%s",
+            *map(shown, (labels.iloc[0], columns[0], columns[0])),
+        )
 
 
 def _as_label(name: str | None) -> str | None:

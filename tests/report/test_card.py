@@ -169,6 +169,17 @@ def test_metadata_are_summed_up_where_there_are_any():
     assert "age, sex and site on the body" in said
 
 
+@pytest.mark.parametrize(
+    ("age", "site"), [("age_approx", "anatom_site_general"), ("age", "localization")]
+)
+def test_metadata_under_the_names_of_public_tables_are_summed_up_too(age, site):
+    inputs = two()
+    table = inputs.image_table.drop(columns="age").assign(**{age: 55.0, site: "back"})
+    said = render_model_card(**{**inputs.for_card(), "image_table": table})
+    assert "Age: known of 180 of 180 images; 55 to 55, median 55." in said
+    assert "Site: known of 180 of 180 images; back 180." in said
+
+
 def test_unknown_ages_are_no_crash_and_no_invention():
     inputs = two()
     table = inputs.image_table.assign(age=None, sex=None)

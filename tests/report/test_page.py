@@ -296,6 +296,21 @@ def test_the_command_that_reproduces_names_the_versions():
     assert "torch 2.9.1" in text
 
 
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        ({"kind": "kaggle", "dataset": "a/b", "version": 7}, "a/b on Kaggle, version 7"),
+        ({"kind": "demo", "seed": 5}, "generated, seed 5"),
+        ({"kind": "folder", "folder": "/home/me/mine"}, "the folder mine"),
+        (None, "not recorded"),
+    ],
+)
+def test_it_says_where_the_images_came_from_in_which_version(origin, words):
+    model = study("two").model
+    changed = {**model, "provenance": {**model["provenance"], "origin": origin}}
+    assert f"Images from {words} Model" in page(study("two"), model=changed).text("reproduce")
+
+
 def test_what_provenance_lacks_is_said_to_be_not_recorded():
     model = study("two").model
     lacking = {k: v for k, v in model["provenance"].items() if k not in ("device", "torchvision")}

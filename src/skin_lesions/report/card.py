@@ -18,6 +18,13 @@ from skin_lesions.labels import diagnosis_of
 from skin_lesions.report import wording
 from skin_lesions.report.wording import Measure, written
 
+# As the tables of ISIC, its archive and HAM10000 call them.
+_COLUMNS_OF = {
+    "Age": ("age", "age_approx"),
+    "Sex": ("sex",),
+    "Site": ("site", "anatom_site_general", "localization"),
+}
+
 
 def render_model_card(
     *,
@@ -37,6 +44,7 @@ def render_model_card(
         metrics=metrics,
         model=model,
         provenance=provenance,
+        images_from=wording.images_from(provenance),
         generated=bool(model["generated_images"] or metrics["provenance"]["generated_images"]),
         counts=_counts(model["classes"], split_table),
         malignant=[label for label in model["classes"] if _is(label, "malignant")],
@@ -116,18 +124,23 @@ def _shares(image_table: pd.DataFrame, split_table: pd.DataFrame) -> list[str]:
     """Say what the metadata tell of age, sex and site, where they do."""
     used = image_table[image_table["file"].isin(split_table["file"])]
     sentences = []
-    if "age" in used:
-        age = pd.to_numeric(used["age"], errors="coerce").dropna()
-        known = f"known of {len(age):,} of {len(used):,} images"
-        spread = f"; {age.min():.0f} to {age.max():.0f}, median {age.median():.0f}"
-        sentences.append(f"Age: {known}{spread if len(age) else ''}.")
-    for column in ("sex", "site"):
-        if column in used:
-            values = used[column].dropna()
-            top = ", ".join(f"{name} {n:,}" for name, n in values.value_counts().head(10).items())
+    for what, names in _COLUMNS_OF.items():
+        column = next((used[name] for name in names if name in used), None)
+        if column is not None:
+            is_number = what == "Age"
+            values = (pd.to_numeric(column, errors="coerce") if is_number else column).dropna()
+            told = _spread(values) if is_number else _commonest(values)
             known = f"known of {len(values):,} of {len(used):,} images"
-            sentences.append(f"{column.capitalize()}: {known}{'; ' + top if top else ''}.")
+            sentences.append(f"{what}: {known}{'; ' + told if told else ''}.")
     return sentences
+
+
+def _spread(ages: pd.Series) -> str:
+    return f"{ages.min():.0f} to {ages.max():.0f}, median {ages.median():.0f}" if len(ages) else ""
+
+
+def _commonest(values: pd.Series) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in values.value_counts().head(10).items())
 
 
 def _overall(metrics: Mapping[str, Any]) -> list[tuple[str, list[str]]]:

@@ -63,6 +63,7 @@ def render_report(
         metrics=metrics,
         model=model,
         provenance={**model["provenance"], **metrics["provenance"]},
+        images_from=wording.images_from(model["provenance"]),
         generated=bool(model["generated_images"] or metrics["provenance"]["generated_images"]),
         headlines=[_headline(metrics, measure) for measure in wording.HEADLINES],
         correct=sum(row["correct"] for row in metrics["test"]["per_class"].values()),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -166,6 +167,18 @@ def counts_by_split(split_table: pd.DataFrame) -> pd.DataFrame:
     """Count images by class (rows) and split (train, val, test)."""
     counts = pd.crosstab(split_table["label"], split_table["split"])
     return counts.reindex(columns=list(SPLITS), fill_value=0)
+
+
+def images_from(provenance: Mapping[str, Any]) -> str:
+    """Name the source of the images, and its version where it has one."""
+    origin = provenance.get("origin")
+    if origin is None:
+        return "not recorded"
+    if origin["kind"] == "kaggle":
+        return f"{origin['dataset']} on Kaggle, version {origin['version']}"
+    if origin["kind"] == "demo":
+        return f"generated, seed {origin['seed']}"
+    return f"the folder {Path(origin['folder']).name}"
 
 
 def load_versions(metrics: Mapping[str, Any]) -> str:
