@@ -24,15 +24,17 @@ from skin_lesions.checkpoints import Checkpoints, snapshot
 from skin_lesions.console import StepProgress
 from skin_lesions.networks import starting_network
 from skin_lesions.parameters import TrainRecipe
+from skin_lesions.world import World
 
 
 def bare_epoch(run: training._Run, inputs: torch.Tensor, labels: torch.Tensor) -> float:
     """Take the steps of an epoch on one batch; return seconds."""
     targets = one_hot(labels, CLASSES).float()
+    batch = training._Batch(inputs, targets, labels, len(inputs))
     training._choose_what_learns(run)
     start = time.perf_counter()
     for _ in range(run.steps):
-        training._update(run, inputs, targets, labels)
+        training._update(run, batch)
     run.sums.tolist()  # waits for a GPU
     return time.perf_counter() - start
 
@@ -58,7 +60,7 @@ def main(architecture: str, image_size: int, images: int, rounds: int) -> None:
         folder = Path(name)
         data = stored_images(folder / "pixels", images, image_size)
         start = starting_network(architecture, "none", None, classes, image_size, recipe.seed)
-        run = training._start(data, data, start.network, recipe)
+        run = training._start(data, data, start.network, recipe, World())
         inputs = torch.randn(recipe.batch_size, 3, image_size, image_size, device=run.device)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         labels = torch.randint(CLASSES, (recipe.batch_size,), device=run.device)

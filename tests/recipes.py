@@ -50,6 +50,9 @@ RECIPE = TrainRecipe.model_validate(
         "memory_format": "channels_last",
         "compile": False,
         "device": "cpu",
+        "launcher": "single",
+        "processes": None,
+        "ray": {"address": None},
         "checkpoint_minutes": 10,
     }
 )

@@ -11,7 +11,7 @@ from skin_lesions.parameters import GROUPS, check_parameters
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 
 ENVIRONMENTS = ["base", "demo", "folder", "skin_ds", "notebook"]
-ELSEWHERE = ("device", "seed", "checkpoint_minutes")
+ELSEWHERE = ("device", "launcher", "processes", "ray", "seed", "checkpoint_minutes")
 STAGES = ["ingest", "audit", "preprocess", "train", "evaluate", "report"]
 
 

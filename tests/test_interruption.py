@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from skin_lesions.interruption import postponed
+from skin_lesions.interruption import ignored, postponed
 
 
 def test_the_first_ctrl_c_is_only_noted_and_the_second_acts():
@@ -22,13 +22,11 @@ def test_what_a_cluster_sends_before_it_kills_is_noted_too():
 
 
 def test_what_is_ignored_stays_ignored():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with postponed() as asked:
-            signal.raise_signal(signal.SIGINT)
-            assert not asked()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with ignored(signal.SIGINT), postponed() as asked:
+        signal.raise_signal(signal.SIGINT)
+        assert not asked()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_afterwards_all_is_as_it_was():

@@ -39,6 +39,15 @@ class LabelledImages:
         fitted = resized(squares, self.aspects[chosen].tolist(), self.preprocessing)
         return fitted, self.labels[torch.from_numpy(chosen)]
 
+    def at(self, positions: slice) -> "LabelledImages":
+        """Return some of the images."""
+        return replace(
+            self,
+            rows=self.rows[positions],
+            labels=self.labels[positions],
+            aspects=self.aspects[positions],
+        )
+
     def at_size(self, size: int) -> "LabelledImages":
         """Return the same images, fitted to another edge (pixels)."""
         return replace(self, preprocessing=replace(self.preprocessing, image_size=size))
@@ -70,16 +79,18 @@ def shuffled(
     seed: int,
     epoch: int,
     shares: npt.NDArray[np.float64] | None = None,
+    smallest: int = 2,
 ) -> list[npt.NDArray[np.int64]]:
     """Divide an epoch into batches, in an order that only seed and epoch decide.
 
     Args:
         images: Number of images, and of positions in the epoch.
-        batch_size: Positions in a batch; a last one that would stand alone joins the batch before,
-            since one image has no batch statistics.
+        batch_size: Positions in a batch.
         seed: Of the recipe.
         epoch: Counted from 1.
         shares: (images,) how often each is shown relative to the others; None shows each once.
+        smallest: Positions that a last batch must have, else they join the batch before: one image
+            alone has no batch statistics.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(images)
@@ -90,12 +101,12 @@ def shuffled(
         order = rng.permutation(
             order[np.searchsorted(marks[:-1], np.arange(images) + rng.random())]
         )
-    return np.split(order, range(batch_size, images - 1, batch_size))
+    return np.split(order, range(batch_size, images + 1 - smallest, batch_size))
 
 
-def steps_in(images: int, batch_size: int) -> int:
+def steps_in(images: int, batch_size: int, smallest: int = 2) -> int:
     """Count the batches of an epoch."""
-    return len(range(batch_size, images - 1, batch_size)) + 1
+    return len(range(batch_size, images + 1 - smallest, batch_size)) + 1
 
 
 def _pinned(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

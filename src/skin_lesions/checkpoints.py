@@ -61,17 +61,23 @@ class Checkpoint:
         """The fingerprint of the training."""
         return self.folder.name
 
-    def load(self) -> State | None:
+    def load(self, tell: bool = True) -> State | None:
         """Return the latest whole state, tensors on the CPU; None (and why, in the log) without one.
+
+        Args:
+            tell: Whether to log why.
 
         Raises:
             InputError: The file is damaged: a kill leaves none like that, a bad disk may.
         """
         for leftover in self.folder.glob(".*.partial*"):
-            leftover.unlink()  # of a kill while writing; the lock of the data root is ours
+            leftover.unlink(
+                missing_ok=True
+            )  # of a kill while writing; the lock of the data root is ours
         path = self.folder / _FILE
         if not path.exists():
-            self._tell_why_afresh()
+            if tell:
+                self._tell_why_afresh()
             return None
         try:
             state: State = torch.load(path, map_location="cpu", weights_only=True)

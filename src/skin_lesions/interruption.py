@@ -40,3 +40,13 @@ def postponed() -> Iterator[Callable[[], bool]]:
         yield asked.is_set
     finally:
         restore()
+
+
+@contextmanager
+def ignored(number: signal.Signals) -> Iterator[None]:
+    """Within the block, leave a signal to the other processes."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

@@ -1,8 +1,10 @@
 """Tables and pixels -> model dict -> predictions."""
 
+import hashlib
 import logging
 import platform
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,12 +19,12 @@ from skin_lesions.devices import choose_device, describe
 from skin_lesions.errors import InputError
 from skin_lesions.fingerprints import split_fingerprint
 from skin_lesions.inference import predict_logits
+from skin_lesions.launchers import Job, launch
 from skin_lesions.model_file import FORMAT, network_of
 from skin_lesions.networks import StartingNetwork, refuse_image_size, starting_network
 from skin_lesions.parameters import TrainRecipe
 from skin_lesions.pixels import DECODER, PixelStore
 from skin_lesions.preprocessing import Preprocessing
-from skin_lesions.training import train
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,9 @@ def fit_model(
         if split != "test"  # what is never looked at can't be chosen by
     }
     checkpoint = checkpoints.of(_identity(split_table, recipe, preprocessing, start.origin))
-    network, history = train(images["train"], images["val"], start.network, recipe, checkpoint)
+    network, history = launch(
+        Job(images["train"], images["val"], start.network, recipe, checkpoint)
+    )
     best = history[history["best"]].iloc[0]
     model = {
         "format": FORMAT,
@@ -109,9 +113,17 @@ def _identity(
         "preprocess": preprocessing.to_model(),
         "split of the images": split_fingerprint(split_table),
         "decoder": DECODER,
-        "skin-lesions": __version__,
+        "skin-lesions": f"{__version__} ({_code()})",
         "torch": torch.__version__,
     }
+
+
+def _code() -> str:
+    """Name the code of this package by its content: who works on it doesn't raise its version."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def _provenance(split_table: pd.DataFrame, recipe: TrainRecipe) -> dict[str, Any]:

@@ -155,6 +155,12 @@ class Augmentation(Group):
     cutmix: Annotated[float, Field(ge=0)]
 
 
+class Ray(Group):
+    """Where the workers of ``train.launcher: ray`` come from."""
+
+    address: str | None
+
+
 class TrainRecipe(Group):
     """Everything that shapes the weights, besides the images; and how often they are kept."""
 
@@ -182,6 +188,9 @@ class TrainRecipe(Group):
     memory_format: Literal["channels_last", "contiguous"]
     compile: bool
     device: Device
+    launcher: Literal["single", "local", "ray"]
+    processes: Annotated[int, Field(ge=1)] | None
+    ray: Ray
     checkpoint_minutes: Annotated[float, Field(gt=0)]
 
     @property

@@ -86,6 +86,10 @@ class SquareImages:
     def __init__(self, folder: Path, size: int):
         self.folder, self.size = folder, size
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Go to another process as a place, not as its content."""
+        return {"folder": self.folder, "size": self.size}
+
     @cached_property
     def index(self) -> pd.DataFrame:
         """What is known of each image_id."""

@@ -35,6 +35,7 @@ from skin_lesions.optimizers import build_optimizer, set_rates, top_rate
 from skin_lesions.parameters import TrainRecipe
 from skin_lesions.precision import autocast, choose_precision
 from skin_lesions.schedules import decay_in, image_size_in, learning_rate_factor, momentum
+from skin_lesions.world import Forward, World
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +52,13 @@ class _Run:
     device: torch.device
     precision: torch.dtype
     network: nn.Module
-    forward: Callable[[torch.Tensor], torch.Tensor]  # the network, compiled where asked for
+    forward: Forward  # the network, with the other processes, compiled where asked for
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     loss: Loss
     shown: npt.NDArray[np.float64] | None  # how often each image is, None: all alike
     average: WeightAverage | None
+    world: World
     epoch: int = 1  # the one that goes on
     step: int = 0  # how many of it are done
     seconds: float = 0.0  # spent on them
@@ -68,7 +70,7 @@ class _Run:
     @property
     def steps(self) -> int:
         """Steps in an epoch."""
-        return steps_in(len(self.train_images), self.recipe.batch_size)
+        return steps_in(len(self.train_images), self.recipe.batch_size, self.world.smallest_batch)
 
     @property
     def steps_done(self) -> int:
@@ -97,6 +99,7 @@ def train(
     network: nn.Module,
     recipe: TrainRecipe,
     checkpoint: Checkpoint,
+    world: World,
 ) -> tuple[nn.Module, pd.DataFrame]:
     """Fine-tune a network and keep the epoch that is best on the validation images.
 
@@ -108,6 +111,7 @@ def train(
             the CPU, however often the training was broken off.
         checkpoint: Where to go on from, and to keep the state after every epoch and every
             ``recipe.checkpoint_minutes``.
+        world: The processes that do it together; each calls this with the same arguments.
 
     Returns:
         The network of the best epoch, on the CPU, and the history: one row per epoch.
@@ -118,7 +122,7 @@ def train(
         KeyboardInterrupt: Ctrl-C; the state is kept.
         OSError: The disk is full; the state before is kept.
     """
-    run = _start(train_images, val_images, network, recipe)
+    run = _start(train_images, val_images, network, recipe, world)
     _resume(run, checkpoint)
     with (
         _seeded(),
@@ -130,7 +134,8 @@ def train(
         while not run.is_over:
             _learn(run, watch)
             _finish_epoch(run)
-            saver.save(snapshot(_state(run)))
+            if world.leads:
+                saver.save(snapshot(_state(run)))
     if run.best_weights is not None:
         run.network.load_state_dict(run.best_weights)
     network = run.network.cpu().requires_grad_(True).to(memory_format=torch.contiguous_format)
@@ -142,46 +147,47 @@ def _start(
     val_images: LabelledImages,
     network: nn.Module,
     recipe: TrainRecipe,
+    world: World,
 ) -> _Run:
     device = choose_device(recipe.device)
     make_ready(device)
     precision = choose_precision(device, recipe.precision)
     network = network.to(device).to(memory_format=_memory_format(recipe))
-    compiled = recipe.compile and device.type == "cuda"
+    network = world.prepared(network, device)
     labels = train_images.labels.numpy()
-    run = _Run(
+    return _Run(
         recipe=recipe,
         train_images=train_images,
         val_images=val_images.at_size(recipe.test_size),
         device=device,
         precision=precision,
         network=network,
-        forward=torch.compile(network) if compiled else network,
+        forward=network,
         optimizer=build_optimizer(layer_groups(network), recipe.optimizer, recipe.pretrained),
         # Only float16 underflows; bfloat16 has the range of float32.
         scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
         loss=build_loss(np.bincount(labels, minlength=train_images.classes), recipe, device),
         shown=sampling_shares(labels, recipe),
         average=WeightAverage(network) if recipe.average_decay is not None else None,
+        world=world,
         sums=torch.zeros(2, device=device),
     )
-    log.info(
-        "Training %s (weights: %s) on %s, %s: %d images, %d epochs of %d steps",
-        recipe.architecture,
-        recipe.weights,
-        describe(device),
-        str(precision).removeprefix("torch."),
-        len(train_images),
-        recipe.epochs,
-        run.steps,
-    )
-    return run
 
 
 def _resume(run: _Run, checkpoint: Checkpoint) -> None:
-    state = checkpoint.load()
-    if state is None:
-        return
+    state = checkpoint.load(tell=run.world.leads)
+    if state is not None:
+        _restore(run, state)
+    run.world.gathered(None)  # nobody writes before all have read
+    if run.is_over:
+        log.info("This training is over; its result is taken from the checkpoint")
+    elif run.world.leads:
+        _tell_start(run)
+        if state is not None:
+            log.info("resuming from epoch %d, step %d", run.epoch, run.step)
+
+
+def _restore(run: _Run, state: State) -> None:
     run.network.load_state_dict(state["network"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.scaler.load_state_dict(state["scaler"])
@@ -190,7 +196,21 @@ def _resume(run: _Run, checkpoint: Checkpoint) -> None:
     run.sums.copy_(state["sums"])
     for name in ("epoch", "step", "seconds", "records", "best_value", "best_weights"):
         setattr(run, name, state[name])
-    log.info("resuming from epoch %d, step %d", run.epoch, run.step)
+
+
+def _tell_start(run: _Run) -> None:
+    processes = f"{run.world.size} processes, each on " if run.world.size > 1 else ""
+    log.info(
+        "Training %s (weights: %s) on %s%s, %s: %d images, %d epochs of %d steps",
+        run.recipe.architecture,
+        run.recipe.weights,
+        processes,
+        describe(run.device),
+        str(run.precision).removeprefix("torch."),
+        len(run.train_images),
+        run.recipe.epochs,
+        run.steps,
+    )
 
 
 def _state(run: _Run) -> State:
@@ -224,6 +244,8 @@ class _Watch:
     def after_step(self, loss: torch.Tensor, images: int) -> None:
         """Take note of a step's loss, on the device; keep the state when it is time."""
         run = self._run
+        if not run.world.leads:
+            return
         self._unseen.append((run.step, top_rate(run.optimizer), loss))
         self._progress.advance(images)
         now = time.monotonic()
@@ -278,14 +300,17 @@ def _learn(run: _Run, watch: _Watch) -> None:
     recipe, epoch = run.recipe, run.epoch
     _choose_what_learns(run)
     n = len(run.train_images)
-    batches = shuffled(n, recipe.batch_size, recipe.seed, epoch, run.shown)
+    smallest = run.world.smallest_batch
+    batches = shuffled(n, recipe.batch_size, recipe.seed, epoch, run.shown, smallest)
     chances = draws(n, recipe.seed, epoch)
     images = run.train_images.at_size(image_size_in(epoch, recipe))
     place = sum(len(batch) for batch in batches[: run.step])
     clock = time.perf_counter()
-    for batch, labels in images.fetched(batches[run.step :], run.device):
+    left = batches[run.step :]
+    ours = (batch[run.world.part(len(batch))] for batch in left)
+    for batch, (pixels, labels) in zip(left, images.fetched(ours, run.device), strict=True):
         torch.manual_seed(_step_seed(run))
-        loss = _step(run, batch, labels, chances[place : place + len(batch)])
+        loss = _update(run, _batch(run, pixels, labels, chances[place : place + len(batch)]))
         place += len(batch)
         run.step += 1
         run.seconds, clock = run.seconds + time.perf_counter() - clock, time.perf_counter()
@@ -298,23 +323,46 @@ def _choose_what_learns(run: _Run) -> None:
     run.network.train(not head_only)  # what does not learn keeps its batch statistics too
     run.network.requires_grad_(not head_only)
     head(run.network).train().requires_grad_(True)
+    if run.forward is run.network or run.epoch == run.head_epochs + 1:
+        joint = run.world.joint(run.network, run.device)
+        compiled = run.recipe.compile and run.device.type == "cuda"
+        run.forward = torch.compile(joint) if compiled else joint
 
 
-def _step(run: _Run, batch: torch.Tensor, labels: torch.Tensor, chances: Draws) -> torch.Tensor:
-    """Augment a batch and learn from it; return the loss, on the device."""
-    recipe, images = run.recipe, run.train_images
-    targets = one_hot(labels, images.classes).float()
-    inputs, targets = augmented(batch, targets, chances, recipe.augmentation, images.preprocessing)
+@dataclass(frozen=True)
+class _Batch:
+    """What a step learns from: this process's part of ``whole`` images."""
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    labels: torch.Tensor
+    whole: int
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def split(self, parts: int) -> "list[_Batch]":
+        parts = max(1, min(parts, len(self) // 2))  # one image alone has no batch statistics
+        tensors = (self.inputs, self.targets, self.labels)
+        inputs, targets, labels = (tensor.tensor_split(parts) for tensor in tensors)
+        split = zip(inputs, targets, labels, strict=True)
+        return [_Batch(*part, whole=self.whole) for part in split]
+
+
+def _batch(run: _Run, images: torch.Tensor, labels: torch.Tensor, drawn: Draws) -> _Batch:
+    """Augment the images of a step; ``drawn`` are the chances of the whole batch."""
+    recipe, ours = run.recipe, run.train_images
+    targets = one_hot(labels, ours.classes).float()
+    chances = drawn[run.world.part(len(drawn))]
+    inputs, targets = augmented(images, targets, chances, recipe.augmentation, ours.preprocessing)
     inputs = inputs.contiguous(memory_format=_memory_format(recipe))
-    return _update(run, inputs, targets, labels)
+    return _Batch(inputs, targets, labels, len(drawn))
 
 
-def _update(
-    run: _Run, inputs: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor
-) -> torch.Tensor:
-    """Take one step of the optimizer; return the loss, on the device."""
+def _update(run: _Run, batch: _Batch) -> torch.Tensor:
+    """Take one step of the optimizer; return the loss of the whole batch, on the device."""
     recipe = run.recipe
-    loss = _fitting_gradients(run, inputs, targets, labels)
+    loss = _fitting_gradients(run, batch)
     _set_rates(run)
     if recipe.optimizer.clip_norm is not None:
         run.scaler.unscale_(run.optimizer)
@@ -337,24 +385,26 @@ def _set_rates(run: _Run) -> None:
     )
 
 
-def _fitting_gradients(
-    run: _Run, inputs: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor
-) -> torch.Tensor:
+def _fitting_gradients(run: _Run, batch: _Batch) -> torch.Tensor:
     """Compute the gradients of a batch; where memory is too small, say what would fit."""
     try:
-        return _gradients(run, inputs, targets, labels, run.recipe.accumulation)
+        sums = _gradients(run, batch, run.recipe.accumulation)
     except torch.cuda.OutOfMemoryError:
         pass  # what the error holds on to is let go only outside of this block
+    else:
+        run.sums += run.world.add_up(sums)
+        return sums[0] / batch.whole
     parts = run.recipe.accumulation * 2
-    while len(inputs) >= 2 * parts:
+    run.forward = run.network  # other processes take no part in what follows
+    while len(batch) >= 2 * parts:
         torch.cuda.empty_cache()
         try:
-            _gradients(run, inputs, targets, labels, parts)
+            _gradients(run, batch, parts)
         except torch.cuda.OutOfMemoryError:
             parts *= 2
         else:
-            raise InputError(_too_large(run, inputs, parts))
-    raise InputError(_too_large(run, inputs, None))
+            raise InputError(_too_large(run, batch.inputs, parts))
+    raise InputError(_too_large(run, batch.inputs, None))
 
 
 def _too_large(run: _Run, inputs: torch.Tensor, parts: int | None) -> str:
@@ -370,23 +420,25 @@ def _too_large(run: _Run, inputs: torch.Tensor, parts: int | None) -> str:
     )
 
 
-def _gradients(
-    run: _Run, inputs: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor, parts: int
-) -> torch.Tensor:
-    """Add up the gradients of a batch, part by part; return its mean loss, on the device."""
+def _gradients(run: _Run, batch: _Batch, parts: int) -> torch.Tensor:
+    """Add up the gradients of a batch, part by part.
+
+    Returns:
+        The sums of this process's losses and right answers, on the device.
+    """
     run.optimizer.zero_grad(set_to_none=True)
     sums = torch.zeros_like(run.sums)
-    parts = max(1, min(parts, len(inputs) // 2))  # one image alone has no batch statistics
-    split = (tensor.tensor_split(parts) for tensor in (inputs, targets, labels))
-    for images, shares, numbers in zip(*split, strict=True):
-        with autocast(run.device, run.precision):
-            logits = run.forward(images)
-        loss = run.loss(logits.float(), shares) * (len(images) / len(inputs))
-        run.scaler.scale(loss).backward()
-        right = (logits.detach().argmax(dim=1) == numbers).sum()
-        sums += torch.stack([loss.detach() * len(inputs), right])
-    run.sums += sums
-    return sums[0] / len(inputs)
+    split = batch.split(parts)
+    for part in split:
+        with run.world.in_parts(run.forward, part is split[-1]):
+            with autocast(run.device, run.precision):
+                logits = run.forward(part.inputs)
+            loss = run.loss(logits.float(), part.targets) * len(part)
+            # Processes take the mean of their gradients; what is wanted is that of all images.
+            run.scaler.scale(loss * (run.world.size / batch.whole)).backward()
+        right = (logits.detach().argmax(dim=1) == part.labels).sum()
+        sums += torch.stack([loss.detach(), right])
+    return sums
 
 
 def _finish_epoch(run: _Run) -> None:
@@ -408,7 +460,8 @@ def _finish_epoch(run: _Run) -> None:
     if record[f"val_{run.recipe.select_by}"] > run.best_value:
         run.best_value = record[f"val_{run.recipe.select_by}"]
         run.best_weights = snapshot(_judged_network(run).state_dict())
-    _log_epoch(record, run.recipe.epochs)
+    if run.world.leads:
+        _log_epoch(record, run.recipe.epochs)
     run.epoch, run.step, run.seconds = run.epoch + 1, 0, 0.0
     run.sums.zero_()
 
@@ -418,16 +471,18 @@ def _judged_network(run: _Run) -> nn.Module:
 
 
 def _judge(run: _Run) -> dict[str, float]:
-    logits = predict_logits(
-        _judged_network(run),
-        run.val_images,
-        2 * run.recipe.batch_size,
-        run.device,
-        run.precision,
+    """Predict the validation images, each process its part, and score them."""
+    judged, world, images = _judged_network(run), run.world, run.val_images
+    world.follow(judged)
+    ours = images.at(world.part(len(images)))
+    logits = np.concatenate(
+        world.gathered(
+            predict_logits(judged, ours, 2 * run.recipe.batch_size, run.device, run.precision)
+        )
     )
-    labels = run.val_images.labels.numpy()
+    labels = images.labels.numpy()
     predicted = logits.argmax(axis=1)
-    loss = cross_entropy(torch.from_numpy(logits), run.val_images.labels)
+    loss = cross_entropy(torch.from_numpy(logits), images.labels)
     return {
         "val_loss": float(loss),
         "val_accuracy": float(np.mean(predicted == labels)),
@@ -461,8 +516,8 @@ def _memory_format(recipe: TrainRecipe) -> torch.memory_format:
 
 
 def _step_seed(run: _Run) -> int:
-    """Return what dropout and its like are drawn from in this step."""
-    sequence = np.random.SeedSequence([run.recipe.seed, run.epoch, run.step])
+    """Return what dropout and its like are drawn from in this step, in this process."""
+    sequence = np.random.SeedSequence([run.recipe.seed, run.epoch, run.step, run.world.rank])
     return int(sequence.generate_state(1, np.uint64)[0])
 
 

@@ -1,0 +1,131 @@
+"""Several processes train as one does; one that is lost costs time alone."""
+
+import os
+import platform
+import signal
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from imagesets import blobs, square_images
+from recipes import recipe
+from skin_lesions.batches import labelled_images
+from skin_lesions.checkpoints import Checkpoints
+from skin_lesions.errors import InputError
+from skin_lesions.launchers import Job, launch
+from skin_lesions.pixels import SquareImages
+from skin_lesions.preprocessing import Preprocessing
+from skin_lesions.world import World
+
+LOCAL = {"launcher": "local", "processes": 2}
+CHANGING = {"flips": True, "rotation": "any", "crop_area": 0.5, "mixup": 0.2, "hue": 0.1}
+
+
+def network(*norms: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, stride=2), *norms, nn.ReLU()),
+        *(nn.Conv2d(8, 8, 3), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)),
+    )
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Make a job of 60 images, in batches of 16: the last has 12."""
+    pixels, table = blobs(60)
+    square_images(tmp_path / "pixels", pixels)
+    images = labelled_images(
+        table,
+        ["green", "red"],
+        SquareImages(tmp_path / "pixels", 32),
+        Preprocessing("squash", 32, 32),
+    )
+
+    def make(name, *norms, **changes):
+        changes = {"batch_size": 16, "precision": "float32", "average_decay": 0.9} | changes
+        checkpoint = Checkpoints(tmp_path / name).of({"a": 1})
+        return Job(images, images, network(*norms), recipe(**changes), checkpoint)
+
+    return make
+
+
+def weights(result):
+    return torch.cat([value.flatten().double() for value in result[0].state_dict().values()])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize("n", [8, 9, 31, 32])
+def test_parts_of_a_batch_are_all_of_it_once_and_keep_pairs_together(size, n):
+    parts = [World(rank, size).part(n) for rank in range(size)]
+    assert np.concatenate([np.arange(n)[part] for part in parts]).tolist() == list(range(n))
+    assert all(part.start % 2 == 0 for part in parts)
+    assert all(part.stop - part.start >= 2 for part in parts)
+
+
+def test_two_processes_have_the_loss_curve_of_one(job):
+    changes = {"epochs": 3, "augmentation": CHANGING, "optimizer": {"clip_norm": 1.0}}
+    one, two = launch(job("one", **changes)), launch(job("two", **changes, **LOCAL))
+    for column in ("train_loss", "val_loss"):
+        np.testing.assert_allclose(two[1][column], one[1][column], rtol=1e-5)
+    assert one[1]["train_loss"].iloc[-1] < one[1]["train_loss"].iloc[0]
+    torch.testing.assert_close(weights(two), weights(one), rtol=1e-4, atol=1e-5)
+
+
+def test_two_processes_have_the_loss_curve_of_one_with_frozen_batch_statistics(job):
+    changes = {"epochs": 2, "head_epochs": 2, "weights": "/some/file.pth"}
+    one = launch(job("one", nn.BatchNorm2d(8), **changes))
+    two = launch(job("two", nn.BatchNorm2d(8), **changes, **LOCAL))
+    np.testing.assert_allclose(two[1]["train_loss"], one[1]["train_loss"], rtol=1e-5)
+    torch.testing.assert_close(weights(two), weights(one), rtol=1e-4, atol=1e-5)
+
+
+def children() -> list[int]:
+    told = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = told.stdout.splitlines()
+    return [int(line.split()[0]) for line in lines if "spawn_main" in line]
+
+
+def test_a_killed_worker_changes_no_digit(job, caplog):
+    changes = {"epochs": 6, "augmentation": CHANGING, "checkpoint_minutes": 0.0001, **LOCAL}
+    undisturbed = launch(job("undisturbed", **changes))
+    disturbed, killed = job("disturbed", **changes), []
+
+    def kill():
+        while not (disturbed.checkpoint.folder / "checkpoint.pt").exists():
+            time.sleep(0.002)
+        killed.append(children()[-1])
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    result = launch(disturbed)
+    killer.join()
+    assert killed
+    assert torch.equal(weights(result), weights(undisturbed))
+
+
+def test_what_a_worker_refuses_is_told_as_from_one_process(job):
+    with pytest.raises(InputError, match="the loss is .* at a learning rate of"):
+        launch(job("job", optimizer={"learning_rate": 1e30}, **LOCAL))
+
+
+def test_a_batch_that_is_too_small_to_be_divided_is_refused(job):
+    with pytest.raises(InputError, match=r"batch_size=3 is too small for 2 processes"):
+        launch(job("job", batch_size=3, **LOCAL))
+
+
+def test_on_windows_the_error_names_what_works(job, monkeypatch):
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    with pytest.raises(InputError, match=r"not work on Windows: take train\.launcher=single"):
+        launch(job("job", **LOCAL))
