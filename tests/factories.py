@@ -83,7 +83,7 @@ def table(path: Path, rows: Sequence[Mapping[str, Any]], **options: Any) -> Path
 
 def source(**given: Any) -> Source:
     """Make the parameters of a source."""
-    unset = dict.fromkeys(["folder", "metadata", "metadata_key", "label_column"])
+    unset = dict.fromkeys(["folder", "metadata", "metadata_key", "label_column", "name_pattern"])
     kaggle = {"dataset": "nobody/nothing", "version": None}
     values = {"kind": "folder", "demo_seed": 0, "kaggle": kaggle, **unset, **given}
     return Source.model_validate(

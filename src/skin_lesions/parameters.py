@@ -6,6 +6,7 @@ type or a value out of range stops a run before its first node.
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, cast
 
@@ -19,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from skin_lesions.errors import InputError
+from skin_lesions.errors import InputError, shown
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -59,8 +60,25 @@ class Source(Group):
     metadata: str | None
     metadata_key: str | None
     label_column: str | None
+    name_pattern: Annotated[str, Field(min_length=1)] | None
     demo_seed: Seed
     kaggle: Kaggle
+
+    @field_validator("name_pattern")
+    @classmethod
+    def _says_which_part_is_the_key(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{shown(pattern)} is no regular expression: {error}") from None
+        if compiled.groups > 1 and "key" not in compiled.groupindex:
+            raise ValueError(
+                f"{shown(pattern)} captures {compiled.groups} parts; name the one that is the key, as in "
+                r"(?P<key>P\d+), or let the others capture nothing: (?:...)"
+            )
+        return pattern
 
 
 class Ingest(Group):
@@ -186,6 +204,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 
 def _contradictions(source: Source, ingest: Ingest, train: TrainRecipe) -> list[str]:
     problems = []
+    if source.name_pattern is not None and source.kind == "demo":
+        problems.append(
+            "source.name_pattern: is given, but source.kind is demo, which does not read it"
+        )
     if source.folder is not None and source.kind != "folder":
         problems.append(
             f"source.folder: is given, but source.kind is {source.kind}, which does not read it; "
