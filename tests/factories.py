@@ -14,6 +14,7 @@ from skin_lesions.parameters import Audit, Shares, Source, Split
 SPLIT = Split(policy="grouped", shares=Shares(train=0.7, val=0.15, test=0.15), seed=0)
 AUDIT = Audit(
     examples=12,
+    example_pairs=3,
     probe_images=1000,
     bootstrap_replicates=100,
     seed=0,

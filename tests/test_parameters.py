@@ -88,7 +88,7 @@ def test_the_parameters_that_ship_are_good():
         (
             "audit__zzz",
             1,
-            "audit.zzz: no such parameter; there are examples, probe_images, bootstrap_replicates, seed, "
+            "audit.zzz: no such parameter; there are examples, example_pairs, probe_images, bootstrap_replicates, seed, "
             "widest_interval, fail_on",
         ),
         ("trian", {"epochs": 1}, "trian: no such group; did you mean train?"),

@@ -11,7 +11,7 @@ from skin_lesions.class_sizes import equal_class_counts, repeated_class_counts, 
 from skin_lesions.errors import InputError, shown
 from skin_lesions.findings import SEVERITIES, Finding
 from skin_lesions.findings import counted as _count
-from skin_lesions.grouping import COPIES, join_groups
+from skin_lesions.grouping import COPIES, across_splits, join_groups, with_ends
 from skin_lesions.parameters import Audit, Split
 from skin_lesions.splitting import leaked_tests, under_two_labels
 
@@ -44,12 +44,13 @@ def find(
     """
     table = join_groups(image_table, image_groups).reset_index(drop=True)
     pairs = _pairs_of_copies(table)
-    by_pixels = _pairs_by_pixels(table, image_links)
+    links = with_ends(image_links, table[["file", "label", "shipped_split"]])
+    by_pixels = links[links["kind"].isin(COPIES.values())]
     candidates = [
         _copies_across_splits(pairs),
         _groups_across_splits(table),
         _leaks_by_class(table),
-        _leaks_by_evidence(table, image_links),
+        _leaks_by_evidence(links),
         _copies_under_two_labels(pairs),
         _pixels_under_two_labels(table),
         _changed_copies_under_two_labels(by_pixels),
@@ -104,15 +105,6 @@ def refuse_findings(
             f"{shown(found[0]['sentence'])} What to do: {shown(found[0]['remedy'])} All of them stand in "
             "audit_findings.json; to go on nevertheless: --params audit.fail_on=never"
         )
-
-
-def _pairs_by_pixels(table: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
-    """List the pairs of files whose pixels say that they are copies, with what is known of both."""
-    pairs = links[links["kind"].isin(COPIES.values())].reset_index(drop=True)
-    known = table.set_index("file")[["label", "shipped_split"]]
-    first = known.loc[pairs["file_a"]].reset_index(drop=True).add_suffix("_a")
-    second = known.loc[pairs["file_b"]].reset_index(drop=True).add_suffix("_b")
-    return pd.concat([pairs, first, second], axis=1)
 
 
 def _copies_by_pixels(pairs: pd.DataFrame) -> Finding:
@@ -185,13 +177,8 @@ def _leaks_by_class(table: pd.DataFrame) -> Finding:
     )
 
 
-def _leaks_by_evidence(table: pd.DataFrame, links: pd.DataFrame) -> Finding:
-    split = table.set_index("file")["shipped_split"]
-    ends = links[links["joined"]].assign(
-        split_a=lambda x: x["file_a"].map(split), split_b=lambda x: x["file_b"].map(split)
-    )
-    across = ends[ends["split_a"].notna() & ends["split_b"].notna()]
-    across = across[across["split_a"].ne(across["split_b"])]
+def _leaks_by_evidence(links: pd.DataFrame) -> Finding:
+    across = links[links["joined"] & across_splits(links)]
     kinds = {str(kind): int(n) for kind, n in across["kind"].value_counts().items()}
     told = ", ".join(f"{kind} {n:,}" for kind, n in kinds.items())
     return Finding(
@@ -235,8 +222,7 @@ def _copies(table: pd.DataFrame, pairs: pd.DataFrame) -> Finding:
 
 
 def _copies_across_splits(pairs: pd.DataFrame) -> Finding:
-    known = pairs["shipped_split_a"].notna() & pairs["shipped_split_b"].notna()
-    across = pairs[known & pairs["shipped_split_a"].ne(pairs["shipped_split_b"])]
+    across = pairs[across_splits(pairs)]
     return Finding(
         "exact_copies_across_splits",
         "high",

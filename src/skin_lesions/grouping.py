@@ -93,6 +93,27 @@ def join_groups(image_table: pd.DataFrame, image_groups: pd.DataFrame) -> pd.Dat
     )
 
 
+def with_ends(image_links: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Add to each link all that a table knows of its two files, as ``<column>_a`` and ``<column>_b``.
+
+    Args:
+        image_links: As ``group_images`` gives it.
+        table: One row per file; column file and any others.
+    """
+    known = table.set_index("file")
+    ends = [
+        known.loc[image_links[f"file_{end}"]].reset_index(drop=True).add_suffix(f"_{end}")
+        for end in "ab"
+    ]
+    return pd.concat([image_links.reset_index(drop=True), *ends], axis=1)
+
+
+def across_splits(pairs: pd.DataFrame) -> pd.Series:
+    """Mark the pairs, with their ends, that lie in two shipped splits."""
+    one, other = pairs["shipped_split_a"], pairs["shipped_split_b"]
+    return one.notna() & other.notna() & one.ne(other)
+
+
 def _pictures(image_id: pd.Series, copies: pd.DataFrame) -> pd.Series:
     """Name each image by the first of those with its pixels."""
     image, distinct = pd.factorize(image_id)

@@ -92,6 +92,7 @@ class Audit(Group):
     """What is looked for, how findings are told, and which stop a run."""
 
     examples: Annotated[int, Field(ge=0)]
+    example_pairs: Annotated[int, Field(ge=1, le=30)]
     probe_images: Annotated[int, Field(ge=20)]
     bootstrap_replicates: Annotated[int, Field(ge=100)]
     seed: Seed
