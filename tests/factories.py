@@ -14,6 +14,7 @@ from skin_lesions.parameters import Audit, Shares, Source, Split
 SPLIT = Split(policy="grouped", shares=Shares(train=0.7, val=0.15, test=0.15), seed=0)
 AUDIT = Audit(
     examples=12,
+    example_pairs=3,
     probe_images=1000,
     bootstrap_replicates=100,
     seed=0,
@@ -83,7 +84,7 @@ def table(path: Path, rows: Sequence[Mapping[str, Any]], **options: Any) -> Path
 
 def source(**given: Any) -> Source:
     """Make the parameters of a source."""
-    unset = dict.fromkeys(["folder", "metadata", "metadata_key", "label_column"])
+    unset = dict.fromkeys(["folder", "metadata", "metadata_key", "label_column", "name_pattern"])
     kaggle = {"dataset": "nobody/nothing", "version": None}
     values = {"kind": "folder", "demo_seed": 0, "kaggle": kaggle, **unset, **given}
     return Source.model_validate(

@@ -100,6 +100,18 @@ class Inputs:
         return pd.DataFrame({"file": files, "reason": reason}, dtype=object)
 
     @cached_property
+    def groups_and_links(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Links of every kind: by table and by pixels, the latter across splits and labels."""
+        n = self.image_table["image_id"].nunique()
+        a = np.arange(n - 1)
+        kind = np.array(["pixels", "simple", "changed"])[a % 3]
+        strength = np.where(kind == "pixels", 1.0, 0.4 + 0.5 * a / n)
+        copies = pd.DataFrame({"a": a, "b": a + 1, "kind": kind, "strength": strength})[::4]
+        i = np.arange(len(self.image_table))
+        keys = {"lesion_id": i // 2, "patient_id": i // 3, "name_key": i // 5}
+        return group_images(self.image_table.assign(**keys), copies)
+
+    @cached_property
     def audit_findings(self) -> dict[str, Any]:
         groups, links = group_images(self.image_table[["file", "image_id"]])
         found = find(self.image_table, groups, links, self.quarantine, SPLIT, AUDIT)

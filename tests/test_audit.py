@@ -62,6 +62,7 @@ def test_the_same_bytes_under_two_labels_are_told_with_the_labels():
     _, findings = audited([*CLEAN, ("train/mel/5", "a", "mel", "train", None)])
     finding = findings["exact_copies_under_two_labels"]
     assert finding["numbers"] == {"pairs": 1, "images": 1, "mel / nv": 1}
+    assert "same_pixels_under_two_labels" not in findings
 
 
 def test_a_lesion_across_splits_is_a_leak_and_its_test_share_is_told():
@@ -126,6 +127,33 @@ def test_copies_by_pixels_are_counted_by_kind_and_those_under_two_labels_named()
     assert (numbers["simple copy"], numbers["changed copy"]) == (1, 1)
     torn = found["copies_by_pixels_under_two_labels"]
     assert torn["examples"] == [["train/mel/2", "test/nv/3"]]
+
+
+def test_equal_pixels_under_two_labels_are_grave_and_counted_apart_from_equal_bytes():
+    rows = [
+        *CLEAN,
+        ("test/mel/5", "e", "mel", "test", None),
+        ("test/nv/6", "b", "nv", "test", None),
+    ]
+    # 1 and 5 have equal pixels, so have 2 and 3; 2 and 6 even equal bytes.
+    _, found = audited(rows, copies=[(0, 4, "pixels", 1.0), (1, 2, "pixels", 1.0)])
+    finding = found["same_pixels_under_two_labels"]
+    assert finding["severity"] == "high"
+    assert finding["numbers"] == {"pictures": 2, "files": 5, "mel / nv": 2}
+    assert finding["examples"] == [
+        ["test/mel/5", "train/nv/1"],
+        ["test/nv/3", "test/nv/6", "train/mel/2"],
+    ]
+    exact = found["exact_copies_under_two_labels"]
+    assert exact["numbers"] == {"pairs": 1, "images": 1, "mel / nv": 1}
+    assert "copies_by_pixels_under_two_labels" not in found  # these are changed copies
+    assert "groups_under_two_labels" not in found  # all of them are left out
+
+
+def test_equal_pixels_under_one_label_contradict_nothing():
+    rows = [*CLEAN, ("test/nv/5", "e", "nv", "test", None)]
+    _, found = audited(rows, copies=[(0, 4, "pixels", 1.0)])
+    assert "same_pixels_under_two_labels" not in found
 
 
 def test_leaks_are_told_by_class_and_by_evidence():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from factories import class_folders, jpeg, table, written
+from factories import class_folders, corners, encoded, jpeg, table, written
 from skin_lesions.errors import InputError
 
 STAGES = ["ingest", "audit", "preprocess"]
@@ -50,6 +50,17 @@ def test_a_class_that_is_only_in_test_is_refused_and_the_one_meant_is_named(
     files = class_folders("train/melanoma", "train/nevus", f"test/{spelt}", "test/nevus")
     with pytest.raises(InputError, match=f"{spelt!r}.*did you mean {meant!r}"):
         three_stages(files, policy="as_shipped")
+
+
+def test_a_picture_saved_anew_under_another_label_is_told_and_left_out_with_its_twin(three_stages):
+    twins = {
+        "mel/a.png": encoded(corners(), "PNG"),
+        "nv/b.png": encoded(corners(), "PNG", compress_level=0),
+    }
+    study = three_stages(GOOD | twins)
+    assert sorted(study.load("split_table")["file"]) == sorted(GOOD)
+    findings = {f["id"]: f for f in study.load("audit_findings")["findings"]}
+    assert findings["same_pixels_under_two_labels"]["examples"] == [sorted(twins)]
 
 
 def test_a_class_that_is_like_no_other_is_refused_without_a_guess(three_stages):

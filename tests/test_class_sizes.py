@@ -102,7 +102,9 @@ def judged(table, policy="grouped", widest=0.3, group_id=None):
     split = Split.model_validate(
         {"policy": policy, "shares": {"train": 0.7, "val": 0.15, "test": 0.15}, "seed": 0}
     )
-    groups = pd.DataFrame({"file": table["file"], "group_id": group_id or table["file"].tolist()})
+    groups = table[["file"]].assign(
+        group_id=group_id or table["file"], picture_id=table["image_id"]
+    )
     return small_classes(table, groups, split, widest)
 
 

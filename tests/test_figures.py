@@ -50,6 +50,9 @@ def draw(figure: str, inputs: Inputs) -> Figure:
         "class_counts": lambda: (inputs.image_table, inputs.split_table),
         "shortcuts": lambda: (inputs.audit_findings, inputs.image_table),
     }
+    if figure == "example_pairs":
+        tables = inputs.image_table, *inputs.groups_and_links
+        return figures.example_pairs(*tables, inputs.pixels, per_kind=4)
     if figure == "sample_sheet":
         return figures.sample_sheet(inputs.image_table, inputs.pixels, per_class=4)
     return getattr(figures, figure)(*arguments[figure]())

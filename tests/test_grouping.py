@@ -1,9 +1,11 @@
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skin_lesions.grouping import group_images
+from skin_lesions.errors import InputError
+from skin_lesions.grouping import group_images, join_groups
 
 
 def table(**columns):
@@ -105,3 +107,60 @@ def test_one_weak_pair_does_not_merge_two_large_groups_but_is_listed():
     groups, links = group_images(image_table, copies)
     assert groups["group_id"].nunique() == 2
     assert links.loc[links["kind"] == "changed copy", "joined"].tolist() == [False]
+
+
+def pictures(image_id, copies):
+    """copies: (a, b, kind) of the distinct image_ids in the order of their first file."""
+    pairs = pd.DataFrame(copies, columns=["a", "b", "kind"]).assign(strength=1.0)
+    return group_images(table(image_id=image_id), pairs)[0]["picture_id"].tolist()
+
+
+def test_a_picture_is_named_by_the_first_of_the_image_ids_with_its_pixels():
+    copies = [(0, 1, "pixels"), (0, 2, "pixels"), (3, 4, "simple"), (4, 5, "changed")]
+    assert pictures(["c", "d", "b", "x", "y", "z", "d"], copies) == [*"bbbxyzb"]
+
+
+def test_without_copies_each_image_is_a_picture_of_its_own():
+    groups, _ = group_images(table(image_id=["b", "a", "b"]))
+    assert groups["picture_id"].tolist() == ["b", "a", "b"]
+
+
+@given(
+    image_id=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=20),
+    pairs=st.lists(
+        st.tuples(st.integers(0, 7), st.integers(0, 7), st.sampled_from(["pixels", "simple"])),
+        max_size=6,
+    ),
+)
+def test_pictures_join_what_is_linked_by_equal_pixels_and_nothing_else(image_id, pairs):
+    distinct = list(dict.fromkeys(image_id))
+    pairs = [(a, b, kind) for a, b, kind in pairs if a < b < len(distinct)]
+    reach = np.eye(len(distinct), dtype=object)
+    for a, b, kind in pairs:
+        reach[a, b] = reach[b, a] = kind == "pixels"
+    reach = np.linalg.matrix_power(reach, len(distinct)) > 0
+    first = [min(distinct[j] for j in np.flatnonzero(row)) for row in reach]
+    expected = dict(zip(distinct, first, strict=True))
+    pairs = list(
+        {(a, b): (a, b, kind) for a, b, kind in pairs}.values()
+    )  # the last counts, as above
+    assert pictures(image_id, pairs) == [expected[i] for i in image_id]
+
+
+def test_groups_join_by_file_and_keep_the_rows_as_they_are():
+    image_table = table(lesion_id=["x", "y", "x"])
+    groups, _ = group_images(image_table)
+    joined = join_groups(image_table[::-1], groups)
+    pd.testing.assert_frame_equal(
+        joined.drop(columns=["group_id", "picture_id"]), image_table[::-1]
+    )
+    assert joined["group_id"].tolist() == groups["group_id"].tolist()[::-1]
+
+
+def test_groups_of_other_files_or_of_an_earlier_version_are_refused():
+    image_table = table(lesion_id=["x", "y"])
+    groups, _ = group_images(image_table)
+    with pytest.raises(InputError, match=r"lacks 1 files of image_table, e.g. 1.jpg"):
+        join_groups(image_table, groups[:1])
+    with pytest.raises(InputError, match="no column picture_id"):
+        join_groups(image_table, groups.drop(columns="picture_id"))

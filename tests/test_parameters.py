@@ -78,6 +78,19 @@ def test_the_parameters_that_ship_are_good():
         ),
         ("train__weights", "", "train.weights: must be a text, got ''"),
         ("source__folder", ["a"], "source.folder: must be a text, got ['a']"),
+        ("source__name_pattern", "", "source.name_pattern: must be a text, got ''"),
+        (
+            "source__name_pattern",
+            r"^(P\d+_",
+            r"source.name_pattern: ^(P\d+_ is no regular expression: missing ), unterminated "
+            "subpattern at position 1",
+        ),
+        (
+            "source__name_pattern",
+            "(mel|nv)_(P[0-9]+)",
+            "source.name_pattern: (mel|nv)_(P[0-9]+) captures 2 parts; name the one that is the key, as in "
+            r"(?P<key>P\d+), or let the others capture nothing: (?:...)",
+        ),
         ("train__epoch", 3, "train.epoch: no such parameter; did you mean epochs?"),
         (
             "source__kaggle__versoin",
@@ -87,7 +100,7 @@ def test_the_parameters_that_ship_are_good():
         (
             "audit__zzz",
             1,
-            "audit.zzz: no such parameter; there are examples, probe_images, bootstrap_replicates, seed, "
+            "audit.zzz: no such parameter; there are examples, example_pairs, probe_images, bootstrap_replicates, seed, "
             "widest_interval, fail_on",
         ),
         ("trian", {"epochs": 1}, "trian: no such group; did you mean train?"),
@@ -136,6 +149,7 @@ def test_a_missing_parameter_is_named():
         ({"train__accumulation": 33}, "a batch of 32 can't be had in 33 parts"),
         ({"train__head_epochs": 10}, "set it to 9 or less"),
         ({"source__kind": "demo", "source__folder": "/x"}, "set source.kind=folder"),
+        ({"source__kind": "demo", "source__name_pattern": "^P"}, "demo, which does not read it"),
         ({"source__label_column": "dx"}, "source.metadata, which is not set"),
         ({"source__metadata_key": "id"}, "source.metadata, which is not set"),
         ({"train__weights": "none", "train__weights_sha256": "0" * 64}, "nothing is read"),
@@ -145,6 +159,11 @@ def test_a_missing_parameter_is_named():
 def test_values_that_contradict_each_other_are_told(values, words):
     (problem,) = told(**values)
     assert words in problem
+
+
+@pytest.mark.parametrize("pattern", ["^P", r"^(P\d+)_", r"(mel|nv)_(?P<key>P\d+)", "(?:a|b)(c)", 7])
+def test_a_pattern_of_names_may_have_one_group_or_one_named_key(pattern):
+    check_parameters(changed(source__name_pattern=pattern))
 
 
 def test_numbers_in_quotes_are_numbers():

@@ -61,7 +61,7 @@ class Study:
     def probes(self, sample=4000, order=None, **changes):
         table, store = self.table()
         images = self.images(table)
-        groups = pd.DataFrame({"file": table["file"], "group_id": self.group})
+        groups = table[["file"]].assign(group_id=self.group, picture_id=table["image_id"])
         table = table if order is None else table.iloc[order]
         settings = {"sample": sample, "seed": 0, "replicates": 200} | changes
         return probe_shortcuts(table, groups, images, store, **settings)
@@ -315,6 +315,6 @@ def test_a_raw_image_that_is_gone_is_named_with_the_remedy(study):
     s = study()
     table, store = s.table()
     store.path(table["image_id"][7]).unlink()
-    groups = table[["file"]].assign(group_id=s.group)
+    groups = table[["file"]].assign(group_id=s.group, picture_id=table["image_id"])
     with pytest.raises(InputError, match="--pipelines ingest"):
         probe_shortcuts(table, groups, s.images(table), store, sample=4000, seed=0, replicates=100)

@@ -215,6 +215,48 @@ def test_a_name_says_what_it_belongs_to_where_it_follows_a_known_rule(file, key)
     assert name_key(file) == key
 
 
+@pytest.mark.parametrize(
+    ("file", "pattern", "key"),
+    [
+        ("nv/P017_left_2.jpg", r"^(P\d+)_", "P017"),
+        ("nv/P017_left_2.jpg", r"P\d+", "P017"),
+        ("nv/P017_left_2.jpg", r"^(?P<side>\w)?\d+_(?P<key>[a-z]+)", "left"),
+        ("nv/x_17.png", r"_(\d+)$", "17"),  # the suffix is not part of the name
+        ("P017/nv/1.jpg", r"P\d+", None),  # nor are the folders
+        ("nv/p017.jpg", r"P\d+", None),
+        ("nv/a1.jpg", r"a(b)?", None),  # a group that takes no part
+        ("nv/a1.jpg", r"a(b*)", None),  # or that captures nothing
+        ("nv/ISIC_0024468.jpg", r"^(P\d+)_", None),
+        ("nv/Jose\u0301_1.jpg", r"^(.+)_\d", "Jos\u00e9"),
+    ],
+)
+def test_a_pattern_of_the_users_says_what_a_name_belongs_to(file, pattern, key):
+    assert name_key(file, pattern) == key
+
+
+def test_the_pattern_replaces_those_that_are_built_in_and_its_keys_are_counted(tmp_path, caplog):
+    caplog.set_level("INFO")
+    names = ["mel/P1_a.jpg", "mel/P1_b.jpg", "nv/P2_a.jpg", "nv/ISIC_0024468.jpg"]
+    images = written(tmp_path, dict.fromkeys(names, b"x"))
+    found = opened(images, name_pattern=r"^(P\d+)_")
+    assert found.table.set_index("file")["name_key"].dropna().to_dict() == {
+        "mel/P1_a.jpg": "P1",
+        "mel/P1_b.jpg": "P1",
+        "nv/P2_a.jpg": "P2",
+    }
+    assert found.origin["name_pattern"] == r"^(P\d+)_"
+    assert "3 of 4 file names have a key, e.g. P1; 2 different keys" in caplog.text
+
+
+def test_a_pattern_that_no_name_matches_is_refused_with_a_name_and_the_remedy(tmp_path):
+    images = written(tmp_path, dict.fromkeys(["mel/a 1.jpg", "nv/b.jpg"], b"x"))
+    with pytest.raises(
+        InputError,
+        match=r" \^\(P\\d\+\)_ matches none of the 2 file names, e.g. 'a 1' .*name_pattern=null",
+    ):
+        opened(images, name_pattern=r"^(P\d+)_")
+
+
 def test_the_grouped_isic_images_come_with_split_label_and_lesion(shared_data):
     folder = shared_data / "isic8_grouped"
     found = opened(folder, metadata=folder / "metadata.csv").table

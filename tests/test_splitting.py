@@ -14,7 +14,7 @@ def policy(name, seed=0):
     return Split(policy=name, shares=Shares(**SHARES), seed=seed)
 
 
-def images(labels, groups=None, shipped=None, ids=None):
+def images(labels, groups=None, shipped=None, ids=None, pictures=None):
     n = len(labels)
     image_table = pd.DataFrame(
         {
@@ -25,7 +25,9 @@ def images(labels, groups=None, shipped=None, ids=None):
         }
     )
     groups = groups or list(range(n))
-    image_groups = image_table[["file"]].assign(group_id=[f"g{g}" for g in groups])
+    image_groups = image_table[["file"]].assign(
+        group_id=[f"g{g}" for g in groups], picture_id=pictures or image_table["image_id"]
+    )
     return image_table, image_groups
 
 
@@ -50,6 +52,37 @@ def test_images_under_two_labels_are_left_out_and_copies_kept_once():
     assert "a" * 64 not in set(kept["image_id"])
     assert (kept["image_id"] == "b" * 64).sum() == 1
     assert len(kept) == 41
+
+
+@pytest.mark.parametrize("name", ["grouped", "repaired"])
+def test_equal_pixels_under_two_labels_are_left_out_and_under_one_kept(name):
+    bytes_ = ["a" * 64, "b" * 64, "c" * 64, "d" * 64]
+    rest = [f"{i:064x}" for i in range(40)]
+    table, groups = images(
+        ["nv", "mel", "nv", "nv"] + ["nv", "mel"] * 20,
+        groups=[0, 0, 1, 1, *range(2, 42)],
+        shipped=["train"] * 34 + ["test"] * 10,
+        ids=bytes_ + rest,
+        pictures=["a" * 64, "a" * 64, "c" * 64, "c" * 64, *rest],
+    )
+    kept = split_images(table, groups, policy(name))
+    assert set(table["image_id"]) - set(kept["image_id"]) == {"a" * 64, "b" * 64}
+    assert kept.loc[kept["group_id"] == "g1", "split"].nunique() == 1
+
+
+def test_as_shipped_keeps_equal_pixels_under_two_labels():
+    table, groups = images(
+        ["nv", "mel"] * 3,
+        shipped=["train", "train", "val", "val", "test", "test"],
+        pictures=["0" * 64] * 6,
+    )
+    assert len(split_images(table, groups, policy("as_shipped"))) == 6
+
+
+def test_groups_of_an_earlier_version_are_refused_with_the_command_that_makes_them_anew():
+    table, groups = images(["nv", "mel"] * 20)
+    with pytest.raises(InputError, match="no column picture_id.*--pipelines audit,preprocess"):
+        split_images(table, groups.drop(columns="picture_id"), policy("grouped"))
 
 
 def test_groups_with_several_labels_are_kept_whole():
@@ -188,7 +221,7 @@ shipped_rows = st.lists(
         st.integers(0, 12),
         st.sampled_from(["nv", "mel"]),
         st.sampled_from(["train", "val", "test"]),
-        st.integers(0, 25),
+        st.integers(0, 25),  # image; three of them are one picture
     ),
     min_size=8,
     max_size=60,
@@ -197,12 +230,13 @@ shipped_rows = st.lists(
 
 @given(rows=shipped_rows)
 def test_a_repaired_split_has_a_clean_subset_of_the_shipped_test(rows):
-    groups_of_image = {image: group for group, _, _, image in rows}  # equal bytes: one group
+    group_of = {image // 3: group for group, _, _, image in rows}  # equal pixels: one group
     table, groups = images(
         [label for _, label, _, _ in rows],
-        groups=[groups_of_image[image] for *_, image in rows],
+        groups=[group_of[image // 3] for *_, image in rows],
         shipped=[split for _, _, split, _ in rows],
         ids=[f"{image:064x}" for *_, image in rows],
+        pictures=[f"{image // 3:064x}" for *_, image in rows],
     )
     try:
         kept = split_images(table, groups, policy("repaired"))
@@ -211,17 +245,24 @@ def test_a_repaired_split_has_a_clean_subset_of_the_shipped_test(rows):
     assert kept.groupby("group_id")["split"].nunique().eq(1).all()
     assert not kept["image_id"].duplicated().any()
     assert (kept["split"].eq("test") == kept["shipped_split"].eq("test")).all()
-    usable = table[table.groupby("image_id")["label"].transform("nunique") == 1]
+    picture = groups["picture_id"]
+    usable = table[table.groupby(picture)["label"].transform("nunique") == 1]
     tested = set(usable.loc[usable["shipped_split"] == "test", "image_id"])
     assert set(kept.loc[kept["split"] == "test", "image_id"]) == tested
 
 
-@given(rows=rows, seed=st.integers(0, 9))
-def test_every_usable_image_is_in_exactly_one_split(rows, seed):
-    table, groups = images([label for _, label in rows], groups=[group for group, _ in rows])
+@given(rows=rows, alike=st.integers(1, 5), seed=st.integers(0, 9))
+def test_every_usable_image_is_in_exactly_one_split(rows, alike, seed):
+    pictures = [f"{i // alike:064x}" for i in range(len(rows))]
+    group_of = dict(zip(pictures, [group for group, _ in rows], strict=True))
+    table, groups = images(
+        [label for _, label in rows], groups=[group_of[p] for p in pictures], pictures=pictures
+    )
+    labels = table.groupby(pictures)["label"].agg(set)
+    usable = table[[len(labels[picture]) == 1 for picture in pictures]]
     try:
         kept = split_images(table, groups, policy("grouped", seed))
     except InputError:
         return  # too few groups or classes, which other tests look at
     assert list(kept.columns) == COLUMNS
-    assert sorted(kept["file"]) == sorted(table["file"])
+    assert sorted(kept["file"]) == sorted(usable["file"])

@@ -11,9 +11,11 @@ from skin_lesions.class_sizes import equal_class_counts, repeated_class_counts, 
 from skin_lesions.errors import InputError, shown
 from skin_lesions.findings import SEVERITIES, Finding
 from skin_lesions.findings import counted as _count
-from skin_lesions.grouping import COPIES
+from skin_lesions.grouping import COPIES, across_splits, join_groups, with_ends
 from skin_lesions.parameters import Audit, Split
 from skin_lesions.splitting import leaked_tests, under_two_labels
+
+_LEFT_OUT = "split.policy=grouped and repaired leave these pictures out; ask the source which label is right."
 
 
 def find(
@@ -29,7 +31,7 @@ def find(
 
     Args:
         image_table: One row per readable file.
-        image_groups: group_id and evidence of every such file.
+        image_groups: group_id and picture_id of every such file.
         image_links: What links which files, as ``group_images`` gives it.
         quarantine: file and reason of what could not be read.
         split: The split to come; says how many test images a class will have.
@@ -40,16 +42,18 @@ def find(
         ``summary`` (counts of files, images, groups, classes, quarantined; the largest groups) and
         ``findings``, the gravest first; a finding that counts nothing is left out.
     """
-    table = image_table.merge(image_groups[["file", "group_id", "evidence"]], on="file")
+    table = join_groups(image_table, image_groups).reset_index(drop=True)
     pairs = _pairs_of_copies(table)
-    by_pixels = _pairs_by_pixels(table, image_links)
+    links = with_ends(image_links, table[["file", "label", "shipped_split"]])
+    by_pixels = links[links["kind"].isin(COPIES.values())]
     candidates = [
         _copies_across_splits(pairs),
         _groups_across_splits(table),
         _leaks_by_class(table),
-        _leaks_by_evidence(table, image_links),
-        _copies_under_two_labels(table, pairs),
-        _pixels_under_two_labels(by_pixels),
+        _leaks_by_evidence(links),
+        _copies_under_two_labels(pairs),
+        _pixels_under_two_labels(table),
+        _changed_copies_under_two_labels(by_pixels),
         _groups_under_two_labels(table),
         _copies(table, pairs),
         _copies_by_pixels(by_pixels),
@@ -103,15 +107,6 @@ def refuse_findings(
         )
 
 
-def _pairs_by_pixels(table: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
-    """List the pairs of files whose pixels say that they are copies, with what is known of both."""
-    pairs = links[links["kind"].isin(COPIES.values())].reset_index(drop=True)
-    known = table.set_index("file")[["label", "shipped_split"]]
-    first = known.loc[pairs["file_a"]].reset_index(drop=True).add_suffix("_a")
-    second = known.loc[pairs["file_b"]].reset_index(drop=True).add_suffix("_b")
-    return pd.concat([pairs, first, second], axis=1)
-
-
 def _copies_by_pixels(pairs: pd.DataFrame) -> Finding:
     kinds = {str(kind): int(n) for kind, n in pairs["kind"].value_counts().items()}
     apart = int((~pairs["joined"]).sum())
@@ -127,17 +122,36 @@ def _copies_by_pixels(pairs: pd.DataFrame) -> Finding:
     )
 
 
-def _pixels_under_two_labels(pairs: pd.DataFrame) -> Finding:
-    torn = pairs[pairs["label_a"].ne(pairs["label_b"])]
+def _pixels_under_two_labels(table: pd.DataFrame) -> Finding:
+    torn = table[under_two_labels(table)]
+    torn = torn[torn.groupby("picture_id")["image_id"].transform("nunique") > 1]
+    labels = torn.groupby("picture_id")["label"].agg(lambda names: " / ".join(sorted(set(names))))
+    by_labels: dict[str, int | float] = {str(k): int(n) for k, n in labels.value_counts().items()}
+    return Finding(
+        "same_pixels_under_two_labels",
+        "high",
+        f"Under two labels at once, in files whose bytes differ but not their pixels: "
+        f"{_count(len(labels), 'picture')} ({_count(len(torn), 'file')}); one of the labels must be wrong.",
+        len(labels),
+        {"pictures": len(labels), "files": len(torn)} | by_labels,
+        _files_by("picture_id", torn),
+        _LEFT_OUT,
+    )
+
+
+def _changed_copies_under_two_labels(pairs: pd.DataFrame) -> Finding:
+    changed = pairs["kind"].ne(COPIES["pixels"])
+    torn = pairs[changed & pairs["label_a"].ne(pairs["label_b"])]
     return Finding(
         "copies_by_pixels_under_two_labels",
         "medium",
-        f"Under two labels although one photograph by their pixels: {_count(len(torn), 'pair')} of "
-        "pictures.",
+        f"Under two labels although one photograph by what their pixels show: {_count(len(torn), 'pair')} "
+        "of pictures that are not equal.",
         len(torn),
         {"pairs": len(torn)} | _by_labels(torn),
         _examples(torn),
-        "Look at them: one of the labels is wrong, or they are two photographs that look alike.",
+        "Nothing is left out for this. Look at them: one of the labels is wrong, or they are two "
+        "photographs that look alike.",
     )
 
 
@@ -163,13 +177,8 @@ def _leaks_by_class(table: pd.DataFrame) -> Finding:
     )
 
 
-def _leaks_by_evidence(table: pd.DataFrame, links: pd.DataFrame) -> Finding:
-    split = table.set_index("file")["shipped_split"]
-    ends = links[links["joined"]].assign(
-        split_a=lambda x: x["file_a"].map(split), split_b=lambda x: x["file_b"].map(split)
-    )
-    across = ends[ends["split_a"].notna() & ends["split_b"].notna()]
-    across = across[across["split_a"].ne(across["split_b"])]
+def _leaks_by_evidence(links: pd.DataFrame) -> Finding:
+    across = links[links["joined"] & across_splits(links)]
     kinds = {str(kind): int(n) for kind, n in across["kind"].value_counts().items()}
     told = ", ".join(f"{kind} {n:,}" for kind, n in kinds.items())
     return Finding(
@@ -213,8 +222,7 @@ def _copies(table: pd.DataFrame, pairs: pd.DataFrame) -> Finding:
 
 
 def _copies_across_splits(pairs: pd.DataFrame) -> Finding:
-    known = pairs["shipped_split_a"].notna() & pairs["shipped_split_b"].notna()
-    across = pairs[known & pairs["shipped_split_a"].ne(pairs["shipped_split_b"])]
+    across = pairs[across_splits(pairs)]
     return Finding(
         "exact_copies_across_splits",
         "high",
@@ -226,9 +234,9 @@ def _copies_across_splits(pairs: pd.DataFrame) -> Finding:
     )
 
 
-def _copies_under_two_labels(table: pd.DataFrame, pairs: pd.DataFrame) -> Finding:
+def _copies_under_two_labels(pairs: pd.DataFrame) -> Finding:
     torn = pairs[pairs["label_a"].ne(pairs["label_b"])]
-    images = int(table.loc[under_two_labels(table), "image_id"].nunique())
+    images = int(torn["image_id_a"].nunique())
     return Finding(
         "exact_copies_under_two_labels",
         "high",
@@ -237,7 +245,7 @@ def _copies_under_two_labels(table: pd.DataFrame, pairs: pd.DataFrame) -> Findin
         len(torn),
         {"pairs": len(torn), "images": images} | _by_labels(torn),
         _examples(torn),
-        "split.policy=grouped leaves these pictures out; ask the source which label is right.",
+        _LEFT_OUT,
     )
 
 
@@ -263,7 +271,7 @@ def _groups_across_splits(table: pd.DataFrame) -> Finding:
         told + ".",
         groups,
         {"groups": groups, "leaked_test_files": leaked, "test_files": tests, "share": share},
-        _files_by_group(torn),
+        _files_by("group_id", torn),
         "split.policy=grouped keeps every group in one split; scores as shipped are too good.",
     )
 
@@ -275,17 +283,17 @@ def _groups_under_two_labels(table: pd.DataFrame) -> Finding:
     return Finding(
         "groups_under_two_labels",
         "low",
-        f"Besides exact copies, {_count(groups, 'group')} of pictures that belong together "
+        f"Besides pictures under two labels, {_count(groups, 'group')} of pictures that belong together "
         "have several labels: one patient with two diseases, or a mistake.",
         groups,
         {"groups": groups, "files": len(torn)},
-        _files_by_group(torn),
+        _files_by("group_id", torn),
         "Nothing is left out for this; each such group stays in one split.",
     )
 
 
-def _files_by_group(table: pd.DataFrame) -> list[list[str]]:
-    return [sorted(files)[:4] for _, files in table.groupby("group_id")["file"]]
+def _files_by(key: str, table: pd.DataFrame) -> list[list[str]]:
+    return [sorted(files)[:4] for _, files in table.groupby(key)["file"]]
 
 
 def _quarantined(quarantine: pd.DataFrame) -> Finding:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from skin_lesions.findings import Finding, Severity, counted
+from skin_lesions.grouping import join_groups
 from skin_lesions.intervals import wilson
 from skin_lesions.labels import diagnosis_of
 from skin_lesions.parameters import Split
@@ -176,11 +177,11 @@ def small_classes(
 
     Args:
         image_table: One row per readable file; columns file, image_id, label, shipped_split.
-        image_groups: group_id of every such file.
+        image_groups: group_id and picture_id of every such file.
         split: Policy and shares of the split to come.
         widest: Classes with a wider 95 % interval (Wilson, at a recall of 0.8) are listed; 0 to 1.
     """
-    table = image_table.merge(image_groups[["file", "group_id"]], on="file")
+    table = join_groups(image_table, image_groups)
     if split.policy != "as_shipped":  # the others leave contradictions out
         table = table.assign(label=table["label"].where(~under_two_labels(table)))
     expected = _expected_test_groups(table, split)

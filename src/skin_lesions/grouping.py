@@ -7,6 +7,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from skin_lesions.copies.joining import join_copies
+from skin_lesions.errors import InputError
 
 # What makes two files belong together, when both have the same value there.
 EVIDENCE = ("image_id", "lesion_id", "patient_id", "name_key")
@@ -28,7 +29,8 @@ def group_images(
             ``b`` number the distinct image_ids in the order of their first file.
 
     Returns:
-        image_groups: One row per file, in the same order: file, image_id, group_id and evidence (what
+        image_groups: One row per file, in the same order: file, image_id, picture_id (the first
+        image_id, in alphabetical order, of those with the same pixels), group_id and evidence (what
         joins the group, as ``image_id+lesion_id``; empty for a file alone). A group_id is made
         from the images in the group, so equal data give equal ids.
 
@@ -39,7 +41,9 @@ def group_images(
     columns = [column for column in EVIDENCE if column in image_table]
     labels = _components([_codes(image_table[column]) for column in columns], len(image_table))
     links = [_links_by_value(image_table, column) for column in columns]
+    picture_id = image_table["image_id"]
     if copies is not None:
+        picture_id = _pictures(image_table["image_id"], copies)
         labels = _with_copies(image_table["image_id"], labels, copies)
         links.append(_links_by_pixels(image_table, copies))
     first_image = image_table["image_id"].groupby(labels).transform("min")
@@ -53,11 +57,68 @@ def group_images(
         {
             "file": image_table["file"],
             "image_id": image_table["image_id"],
+            "picture_id": picture_id,
             "group_id": "g" + first_image.str[:16],
             "evidence": _evidence(labels, labels[a], together),
         }
     )
     return groups, together
+
+
+def join_groups(image_table: pd.DataFrame, image_groups: pd.DataFrame) -> pd.DataFrame:
+    """Add group_id and picture_id to the files of a table, rows in the same order.
+
+    Args:
+        image_table: One row per file; column file.
+        image_groups: As ``group_images`` gives it, for these files or more.
+
+    Raises:
+        InputError: It lacks some of the files, or was written before there was a picture_id.
+    """
+    anew = "Group anew with: kedro run --pipelines audit,preprocess (same --env and --params)"
+    if "picture_id" not in image_groups:
+        raise InputError(
+            "image_groups has no column picture_id: an earlier version of this software wrote it, which "
+            f"did not know the images whose pixels are equal. {anew}"
+        )
+    found = image_groups.set_index("file").reindex(image_table["file"])
+    lacking = found.index[found["group_id"].isna()]
+    if len(lacking):
+        raise InputError(
+            f"image_groups lacks {len(lacking)} files of image_table, e.g. {lacking[0]}; they are not "
+            f"of one run. {anew}"
+        )
+    return image_table.assign(
+        group_id=found["group_id"].to_numpy(), picture_id=found["picture_id"].to_numpy()
+    )
+
+
+def with_ends(image_links: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Add to each link all that a table knows of its two files, as ``<column>_a`` and ``<column>_b``.
+
+    Args:
+        image_links: As ``group_images`` gives it.
+        table: One row per file; column file and any others.
+    """
+    known = table.set_index("file")
+    ends = [
+        known.loc[image_links[f"file_{end}"]].reset_index(drop=True).add_suffix(f"_{end}")
+        for end in "ab"
+    ]
+    return pd.concat([image_links.reset_index(drop=True), *ends], axis=1)
+
+
+def across_splits(pairs: pd.DataFrame) -> pd.Series:
+    """Mark the pairs, with their ends, that lie in two shipped splits."""
+    one, other = pairs["shipped_split_a"], pairs["shipped_split_b"]
+    return one.notna() & other.notna() & one.ne(other)
+
+
+def _pictures(image_id: pd.Series, copies: pd.DataFrame) -> pd.Series:
+    """Name each image by the first of those with its pixels."""
+    image, distinct = pd.factorize(image_id)
+    equal = join_copies(len(distinct), copies[copies["kind"] == "pixels"])
+    return image_id.groupby(equal[image]).transform("min")
 
 
 def _links_by_value(table: pd.DataFrame, column: str) -> pd.DataFrame:

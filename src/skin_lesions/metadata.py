@@ -24,7 +24,17 @@ IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "jfif", "png", "bmp", "tif", "tiff", 
 # Names that our own tables give a meaning; a metadata column of that name is renamed.
 OUR_COLUMNS = frozenset(
     {"file", "image_id", "label", "shipped_split", "source", "name_key", "width", "height", "bytes"}
-    | {"format", "problem", "reason", "group_id", "evidence", "split", "leaked", "predicted"}
+    | {
+        "format",
+        "problem",
+        "reason",
+        "group_id",
+        "picture_id",
+        "evidence",
+        "split",
+        "leaked",
+        "predicted",
+    }
 )
 
 Rows = npt.NDArray[np.int64]

@@ -6,6 +6,7 @@ type or a value out of range stops a run before its first node.
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, cast
 
@@ -19,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from skin_lesions.errors import InputError
+from skin_lesions.errors import InputError, shown
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Edge = Annotated[int, Field(ge=16, le=1024)]  # pixels
@@ -60,6 +61,7 @@ class Source(Group):
     metadata: tuple[str, ...]
     metadata_key: str | None
     label_column: str | None
+    name_pattern: Annotated[str, Field(min_length=1)] | None
     demo_seed: Seed
     kaggle: Kaggle
 
@@ -73,6 +75,22 @@ class Source(Group):
             return ()
         return value if isinstance(value, list | tuple) else (value,)
 
+    @field_validator("name_pattern")
+    @classmethod
+    def _says_which_part_is_the_key(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{shown(pattern)} is no regular expression: {error}") from None
+        if compiled.groups > 1 and "key" not in compiled.groupindex:
+            raise ValueError(
+                f"{shown(pattern)} captures {compiled.groups} parts; name the one that is the key, as in "
+                r"(?P<key>P\d+), or let the others capture nothing: (?:...)"
+            )
+        return pattern
+
 
 class Ingest(Group):
     """How images are checked and decoded."""
@@ -85,6 +103,7 @@ class Audit(Group):
     """What is looked for, how findings are told, and which stop a run."""
 
     examples: Annotated[int, Field(ge=0)]
+    example_pairs: Annotated[int, Field(ge=1, le=30)]
     probe_images: Annotated[int, Field(ge=20)]
     bootstrap_replicates: Annotated[int, Field(ge=100)]
     seed: Seed
@@ -281,6 +300,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 
 def _contradictions(source: Source, ingest: Ingest, train: TrainRecipe) -> list[str]:
     problems = []
+    if source.name_pattern is not None and source.kind == "demo":
+        problems.append(
+            "source.name_pattern: is given, but source.kind is demo, which does not read it"
+        )
     if source.folder is not None and source.kind != "folder":
         problems.append(
             f"source.folder: is given, but source.kind is {source.kind}, which does not read it; "

@@ -70,15 +70,29 @@ def open_source(source: Source) -> SourceFiles:
     return _open_kaggle(source)
 
 
-def name_key(file: str) -> str | None:
-    """Return what a file's name says it belongs to, or None.
+def name_key(file: str, pattern: str | None = None) -> str | None:
+    r"""Return what a file's name, without folders and suffix, says it belongs to, or None.
+
+    Args:
+        file: The name or path of the file.
+        pattern: Regular expression looked for in place of the built-in ones (MSLD v2.0, ISIC). The key is
+            what its group, or of several the one named ``key``, captures; without a group all that
+            it matches.
 
     >>> name_key("train/Chickenpox/CHP_02_01_1.jpg"), name_key("ISIC_0024468.jpg"), name_key("1.jpg")
     ('CHP_02', 'ISIC_0024468', None)
+    >>> name_key("nv/P017-left-2.jpg", r"^(P\d+)-"), name_key("CHP_02_01.jpg", r"^(P\d+)-")
+    ('P017', None)
     """
-    stem = PurePosixPath(file).stem
-    match = _MSLD_NAME.match(stem) or _ISIC_NAME.match(stem)
-    return match.group(1).upper() if match else None
+    stem = _normal(PurePosixPath(file).stem)
+    if pattern is None:
+        match = _MSLD_NAME.match(stem) or _ISIC_NAME.match(stem)
+        return match.group(1).upper() if match else None
+    found = re.search(pattern, stem)
+    if found is None:
+        return None
+    part = "key" if "key" in found.re.groupindex else min(found.re.groups, 1)
+    return found[part] or None
 
 
 def _open_demo(seed: int) -> SourceFiles:
@@ -109,11 +123,32 @@ def _open_folder(folder: Path, name: str, source: Source, origin: dict[str, Any]
         table = _from_class_folders(files, folder)
         _tell_unused_diagnoses(table["label"], tables)
     table.insert(3, "source", name)
-    table.insert(4, "name_key", [name_key(file) for file in table["file"]])
+    table.insert(4, "name_key", _name_keys(table["file"].tolist(), source.name_pattern))
     if tables:
         table = table.join(join_metadata(files, tables, rows), on="file")
-    told = {**origin, "metadata": list(source.metadata)}
-    return SourceFiles(table, partial(_read_file, paths), told)
+    given = {"metadata": list(source.metadata), "name_pattern": source.name_pattern}
+    return SourceFiles(table, partial(_read_file, paths), {**origin, **given})
+
+
+def _name_keys(files: Sequence[str], pattern: str | None) -> list[str | None]:
+    keys = [name_key(file, pattern) for file in files]
+    if pattern is None:
+        return keys
+    known = [key for key in keys if key is not None]
+    if not known:
+        raise InputError(
+            f"source.name_pattern {shown(pattern)} matches none of the {len(files)} file names, e.g. "
+            f"{PurePosixPath(files[0]).stem!r} (without folders and suffix); mend it, or take the built-in "
+            "patterns: --params source.name_pattern=null"
+        )
+    log.info(
+        "source.name_pattern: %d of %d file names have a key, e.g. %s; %d different keys",
+        len(known),
+        len(files),
+        shown(known[0]),
+        len(set(known)),
+    )
+    return keys
 
 
 def _existing_folder(name: str | None) -> Path:
@@ -230,8 +265,12 @@ def _tell_unused_diagnoses(labels: pd.Series, tables: Sequence[Metadata]) -> Non
 
 
 def _as_label(name: str | None) -> str | None:
-    # macOS writes é as e and an accent: two classes that nobody could tell apart.
-    return unicodedata.normalize("NFC", name).strip() if name is not None else None
+    return _normal(name).strip() if name is not None else None
+
+
+def _normal(name: str) -> str:
+    # macOS writes é as e and an accent: two classes or keys that nobody could tell apart.
+    return unicodedata.normalize("NFC", name)
 
 
 def _tell_left_out(files: int, where: str) -> None:

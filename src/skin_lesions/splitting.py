@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from skin_lesions.errors import InputError
+from skin_lesions.grouping import join_groups
 from skin_lesions.parameters import Split
 
 SPLITS = ("train", "val", "test")
@@ -18,8 +19,8 @@ def split_images(
 ) -> pd.DataFrame:
     """Give every usable image its split, under ``split.policy``.
 
-    ``grouped`` keeps one row per image_id, leaves out images that stand under two labels, and puts
-    no group into two splits. ``as_shipped`` keeps every file where the source put it. ``repaired``
+    ``grouped`` keeps one row per image_id, leaves out images whose bytes or pixels stand under two
+    labels, and puts no group into two splits. ``as_shipped`` keeps every file where the source put it. ``repaired``
     keeps the shipped test, so that numbers stay comparable with published ones: each of its images
     once, without those that stand under two labels; whatever shares a group with it leaves train and
     val, and what shares one with train leaves val for train. Where the source has no val, one is cut
@@ -27,7 +28,7 @@ def split_images(
 
     Args:
         image_table: One row per readable file; columns file, image_id, label, shipped_split.
-        image_groups: group_id of every file of ``image_table``.
+        image_groups: group_id and picture_id of every file of ``image_table``.
         split: Policy, shares and seed.
 
     Returns:
@@ -35,16 +36,10 @@ def split_images(
         file shipped as test that has a group mate in the shipped train or val.
 
     Raises:
-        InputError: There is nothing to divide, or a split or class would stay empty.
+        InputError: There is nothing to divide, a split or class would stay empty, or the groups
+            are of other images.
     """
-    groups = image_groups.set_index("file")["group_id"]
-    table = image_table.assign(group_id=image_table["file"].map(groups)).sort_values("file")
-    if table["group_id"].isna().any():
-        raise InputError(
-            f"image_groups lacks {table['group_id'].isna().sum()} files of image_table, e.g. "
-            f"{table.loc[table['group_id'].isna(), 'file'].iloc[0]}; they are not of one run. Group "
-            "anew with: kedro run --pipelines audit,preprocess (same --env and --params)"
-        )
+    table = join_groups(image_table, image_groups).sort_values("file")
     table = table.assign(leaked=leaked_tests(table)).reset_index(drop=True)
     divide = {"grouped": _grouped, "as_shipped": _as_shipped, "repaired": _repaired}[split.policy]
     divided = divide(table, split)
@@ -88,9 +83,13 @@ def leaked_tests(table: pd.DataFrame) -> pd.Series:
     return table["shipped_split"].eq("test") & table["group_id"].isin(elsewhere)
 
 
-def under_two_labels(image_table: pd.DataFrame) -> pd.Series:
-    """Mark the files whose bytes stand under more than one label."""
-    return image_table.groupby("image_id")["label"].transform("nunique") > 1
+def under_two_labels(table: pd.DataFrame) -> pd.Series:
+    """Mark the files whose pixels, and so also those whose bytes, stand under more than one label.
+
+    Args:
+        table: Columns label and picture_id, as ``join_groups`` adds it.
+    """
+    return table.groupby("picture_id")["label"].transform("nunique") > 1
 
 
 def _usable(table: pd.DataFrame) -> pd.DataFrame:

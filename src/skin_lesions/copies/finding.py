@@ -36,8 +36,8 @@ def find_copies(images: Images) -> pd.DataFrame:
 
     Returns:
         One row per confirmed pair, in order: ``a`` and ``b`` (row numbers, a < b), ``kind`` and
-        ``strength`` (0 to 1). Kind ``pixels``: every pixel is equal; strength 1. ``simple``: encoded
-        anew, resized, flipped, turned by quarters, brightened; strength is the correlation of
+        ``strength`` (0 to 1). Kind ``pixels``: every pixel of the two squares is equal, so the files
+        differ at most in what decoding and squashing lose; strength 1. ``simple``: encoded anew, resized, flipped, turned by quarters, brightened; strength is the correlation of
         their structure. ``changed``: anything stronger; strength is m / (m + 10), where m keypoints
         lie where one affine map takes them (10 agree: 0.5; 30 agree: 0.75). Of m pictures with
         equal pixels the first stands for all: m - 1 pairs with it, and only it is compared further.

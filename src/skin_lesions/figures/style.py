@@ -223,6 +223,17 @@ def class_name(label: str) -> str:
     return f"{name[: _LONGEST_NAME - 13]}…{name[-12:]}"
 
 
+def shortened(text: str, width: float, size: float, weight: str = "normal") -> str:
+    """Return a text in drawable characters, its middle left out if it is wider than so many points."""
+    whole = drawable(text)
+    kept = len(whole)
+    short = whole
+    while text_width(short, size, weight) > width and kept > 1:
+        kept -= 1
+        short = f"{whole[: kept // 2]}…{whole[len(whole) - (kept - kept // 2) :]}"
+    return short
+
+
 def name_width(names: list[str], size: float = SMALL) -> float:
     """Return how wide the widest name is, inches."""
     return max(text_width(name, size) for name in names) / 72

@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skin_lesions.findings import counted
+from skin_lesions.grouping import across_splits
+
 NBSP = "\u00a0"
 
 
@@ -130,6 +133,17 @@ def samples(image_table: pd.DataFrame, per_class: int | None = None) -> str:
     if len(few) > 3:
         return f"Up to {start}; {len(few)} classes have fewer"
     return f"Up to {start}; fewer of {', '.join(few.index)}"
+
+
+def pairs(pairs: pd.DataFrame) -> str:
+    """Count the links between files, and those across splits and under two labels."""
+    if pairs.empty:
+        return "No two files are linked by bytes, pixels, names or metadata"
+    what = f"{counted(len(pairs), 'link')} between files: "
+    torn = f"{pairs['label_a'].ne(pairs['label_b']).sum():,} under two labels"
+    if pairs["shipped_split_a"].isna().all():
+        return what + torn
+    return f"{what}{across_splits(pairs).sum():,} across the shipped splits, {torn}"
 
 
 def shortcuts(probes: Sequence[Mapping[str, Any]]) -> str:

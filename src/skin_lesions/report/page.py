@@ -25,6 +25,7 @@ _HEADINGS = {
     "loss_curves": "How training went",
     "class_counts": "How many images there are",
     "shortcuts": "What a model could cheat with",
+    "example_pairs": "Which pictures are linked",
     "sample_sheet": "What the images look like",
 }
 
@@ -189,6 +190,7 @@ def _alternatives(
         "loss_curves": titles.loss(history),
         "class_counts": titles.class_counts(image_table),
         "shortcuts": titles.shortcuts(audit_findings["shortcuts"]),
+        "example_pairs": "Linked pictures side by side, some of each kind of link",
         "sample_sheet": titles.samples(image_table),
     }
 

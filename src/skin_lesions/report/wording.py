@@ -132,9 +132,10 @@ PER_CLASS = (
 )
 
 _POLICIES = {
-    "grouped": "Images that belong together (same bytes, lesion, patient or name) all stand in one "
-    "split, and each image counts once, so no test image has a known copy or mate among those the "
-    "model learned from. Relations that neither bytes, names nor metadata show are not known.",
+    "grouped": "Images that belong together (same bytes, lesion, patient or name, or copies by what "
+    "their pixels show) all stand in one split, and each image counts once, so no test image has a "
+    "known copy or mate among those the model learned from. Images whose bytes or pixels stand under "
+    "two labels are left out. Relations that neither pixels, names nor metadata show are not known.",
     "as_shipped": "The splits are those the data came with, copies included. Where a test image has "
     "a copy or a mate in training or validation, the model is tested on what it has seen, and the "
     "numbers are too good. Take split.policy=grouped for an honest estimate.",

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skin_lesions import intervals
+from skin_lesions.grouping import join_groups
 from skin_lesions.intervals import Estimate, missing
 from skin_lesions.labels import diagnosis_of
 from skin_lesions.metrics import macro_rates
@@ -94,7 +95,7 @@ def probe_shortcuts(
 
     Args:
         image_table: One row per readable file, with its metadata columns.
-        image_groups: group_id of every such file.
+        image_groups: group_id and picture_id of every such file.
         images: The decoded images.
         store: The raw images, for their headers.
         sample: At most so many images are looked at: as even over the classes as these allow,
@@ -106,7 +107,7 @@ def probe_shortcuts(
         The probes on all images, then those within each source, then across. Without two classes
         of five groups each, the former say so and the latter are left out.
     """
-    table = image_table.merge(image_groups[["file", "group_id"]], on="file")
+    table = join_groups(image_table, image_groups)
     table = table[~under_two_labels(table)].sort_values("file").drop_duplicates("image_id")
     table = sampled(table.reset_index(drop=True), sample, seed)
     if table.empty:

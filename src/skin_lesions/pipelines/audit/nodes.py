@@ -6,8 +6,9 @@ import logging
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from skin_lesions import grouping
+from skin_lesions import figures, grouping
 from skin_lesions.audit import find, summary_sentences
 from skin_lesions.copies import find_copies
 from skin_lesions.findings import Finding
@@ -60,3 +61,21 @@ def find_problems(
     for sentence in summary_sentences(findings):
         log.info(sentence)
     return findings
+
+
+def draw_example_pairs(
+    image_table: pd.DataFrame,
+    image_groups: pd.DataFrame,
+    image_links: pd.DataFrame,
+    pixels: Any,
+    ingest: Ingest,
+    audit: Audit,
+) -> Figure:
+    """Show linked pictures side by side, some of each kind of link."""
+    return figures.example_pairs(
+        image_table,
+        image_groups,
+        image_links,
+        pixels.at(ingest.pixel_size),
+        per_kind=audit.example_pairs,
+    )

@@ -2,11 +2,11 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from skin_lesions.pipelines.audit.nodes import find_problems, group_images
+from skin_lesions.pipelines.audit.nodes import draw_example_pairs, find_problems, group_images
 
 
 def create_pipeline() -> Pipeline:
-    """Group the images, then tell all that is wrong with them, and what a model could cheat with."""
+    """Group the images, show some links, tell all that is wrong, and what a model could cheat with."""
     return Pipeline(
         [
             Node(
@@ -30,6 +30,19 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="audit_findings",
                 name="find_problems",
+            ),
+            Node(
+                draw_example_pairs,
+                inputs=[
+                    "image_table",
+                    "image_groups",
+                    "image_links",
+                    "pixels",
+                    "params:ingest",
+                    "params:audit",
+                ],
+                outputs="example_pairs",
+                name="draw_example_pairs",
             ),
         ],
         namespace="audit",

@@ -19,6 +19,7 @@ FIGURES = (
     "class_counts",
     "sample_sheet",
     "shortcuts",
+    "example_pairs",
 )
 
 
