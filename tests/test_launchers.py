@@ -4,6 +4,7 @@ import os
 import platform
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -70,7 +71,9 @@ def test_parts_of_a_batch_are_all_of_it_once_and_keep_pairs_together(size, n):
 
 def test_two_processes_have_the_loss_curve_of_one(job):
     changes = {"epochs": 3, "augmentation": CHANGING, "optimizer": {"clip_norm": 1.0}}
+    handler = signal.getsignal(signal.SIGINT)
     one, two = launch(job("one", **changes)), launch(job("two", **changes, **LOCAL))
+    assert signal.getsignal(signal.SIGINT) == handler, "Ctrl-C does something else now"
     for column in ("train_loss", "val_loss"):
         np.testing.assert_allclose(two[1][column], one[1][column], rtol=1e-5)
     assert one[1]["train_loss"].iloc[-1] < one[1]["train_loss"].iloc[0]
@@ -129,3 +132,24 @@ def test_on_windows_the_error_names_what_works(job, monkeypatch):
     monkeypatch.setattr(platform, "system", lambda: "Windows")
     with pytest.raises(InputError, match=r"not work on Windows: take train\.launcher=single"):
         launch(job("job", **LOCAL))
+
+
+@pytest.fixture
+def ray_here(monkeypatch):
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    monkeypatch.setenv("RAY_TRAIN_V2_ENABLED", "1")
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_workers_of_ray_have_the_loss_curve_of_one_process(job):
+    changes = {"epochs": 2, "augmentation": CHANGING}
+    one = launch(job("one", **changes))
+    two = launch(job("two", **changes, launcher="ray", processes=2))
+    np.testing.assert_allclose(two[1]["train_loss"], one[1]["train_loss"], rtol=1e-5)
+    torch.testing.assert_close(weights(two), weights(one), rtol=1e-4, atol=1e-5)
+
+
+def test_without_ray_the_error_says_how_to_install_it(job, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install .*\[ray\]"):
+        launch(job("job", launcher="ray"))

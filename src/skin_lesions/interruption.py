@@ -43,6 +43,18 @@ def postponed() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
+def restored() -> Iterator[None]:
+    """After the block, signals do what they did before: some libraries leave their own handlers."""
+    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None and signal.getsignal(number) != handler:
+                signal.signal(number, handler)
+
+
+@contextmanager
 def ignored(number: signal.Signals) -> Iterator[None]:
     """Within the block, leave a signal to the other processes."""
     before = signal.signal(number, signal.SIG_IGN)

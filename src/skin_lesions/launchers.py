@@ -26,7 +26,7 @@ from skin_lesions.batches import LabelledImages
 from skin_lesions.checkpoints import Checkpoint
 from skin_lesions.devices import choose_device
 from skin_lesions.errors import InputError
-from skin_lesions.interruption import ignored
+from skin_lesions.interruption import ignored, restored
 from skin_lesions.parallel import cores
 from skin_lesions.parameters import TrainRecipe
 from skin_lesions.training import train
@@ -66,7 +66,8 @@ def launch(job: Job) -> tuple[nn.Module, pd.DataFrame]:
         return job.done_by(World())
     refused = job.checkpoint.folder / _REFUSED
     refused.unlink(missing_ok=True)
-    LAUNCHERS[job.recipe.launcher](job)
+    with restored():
+        LAUNCHERS[job.recipe.launcher](job)
     if refused.exists():
         text = refused.read_text()
         refused.unlink()
