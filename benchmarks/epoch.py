@@ -19,33 +19,36 @@ from torch.nn.functional import one_hot
 
 from images import CLASSES, stored_images
 from record import ROOT, keep
-from skin_lesions import training
 from skin_lesions.checkpoints import Checkpoints, snapshot
 from skin_lesions.console import StepProgress
 from skin_lesions.networks import starting_network
 from skin_lesions.parameters import TrainRecipe
+from skin_lesions.training import steps
+from skin_lesions.training.loop import learn
+from skin_lesions.training.run import Run, begin, state_of
+from skin_lesions.training.watch import Watch
 from skin_lesions.world import World
 
 
-def bare_epoch(run: training._Run, inputs: torch.Tensor, labels: torch.Tensor) -> float:
+def bare_epoch(run: Run, inputs: torch.Tensor, labels: torch.Tensor) -> float:
     """Take the steps of an epoch on one batch; return seconds."""
     targets = one_hot(labels, CLASSES).float()
-    batch = training._Batch(inputs, targets, labels, len(inputs))
-    training._choose_what_learns(run)
+    batch = steps.Batch(inputs, targets, labels, len(inputs))
+    steps.choose_what_learns(run)
     start = time.perf_counter()
     for _ in range(run.steps):
-        training._update(run, batch)
+        steps.update(run, batch)
     run.sums.tolist()  # waits for a GPU
     return time.perf_counter() - start
 
 
-def trained_epoch(run: training._Run, folder: Path) -> float:
+def trained_epoch(run: Run, folder: Path) -> float:
     """Learn an epoch as ``train`` does; return seconds."""
     start = time.perf_counter()
     checkpoint = Checkpoints(folder).of({})
     with checkpoint.saving() as saver, StepProgress("training", run.steps) as progress:
-        training._learn(run, training._Watch(run, saver, lambda: False, progress))
-        saver.save(snapshot(training._state(run)))
+        learn(run, Watch(run, saver, lambda: False, progress))
+        saver.save(snapshot(state_of(run)))
     run.epoch, run.step = run.epoch + 1, 0
     return time.perf_counter() - start
 
@@ -60,7 +63,7 @@ def main(architecture: str, image_size: int, images: int, rounds: int) -> None:
         folder = Path(name)
         data = stored_images(folder / "pixels", images, image_size)
         start = starting_network(architecture, "none", None, classes, image_size, recipe.seed)
-        run = training._start(data, data, start.network, recipe, World())
+        run = begin(data, data, start.network, recipe, World())
         inputs = torch.randn(recipe.batch_size, 3, image_size, image_size, device=run.device)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         labels = torch.randint(CLASSES, (recipe.batch_size,), device=run.device)

@@ -1,6 +1,7 @@
-"""Training steps at 224, batch 32, fp32: channels-last against the default layout.
+"""Training steps at 224, batch 32: the notebook's (default layout, float32) against ours.
 
-Both in one process, in turn, so that a machine that slows down slows both. ResNet-18 from random weights
+Ours twice: channels-last in float32, and so in the precision that ``train.precision: auto`` takes on this
+machine. All in one process, in turn, so that a machine that slows down slows all. ResNet-18 from random weights
 on random pixels, unless others are named: what they hold does not change the time.
 """
 
@@ -18,8 +19,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from record import keep
 from skin_lesions.images import decode
 from skin_lesions.networks import starting_network
+from skin_lesions.precision import autocast, choose_precision
 
 BATCH, SIZE, CLASSES = 32, 224, 14
+CPU = torch.device("cpu")
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
@@ -41,10 +44,16 @@ def gflop_per_image(network: nn.Module, image: torch.Tensor) -> float:
 
 
 def seconds_of_a_step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    precision: torch.dtype,
 ) -> float:
     start = time.perf_counter()
-    loss = cross_entropy(network(images), labels)
+    with autocast(CPU, precision):
+        logits = network(images)
+    loss = cross_entropy(logits.float(), labels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
@@ -75,28 +84,39 @@ def some_images(folder: Path | None) -> torch.Tensor:
 def main(rounds: int, folder: Path | None, architecture: str, weights: str, name: str) -> None:
     labels = torch.randint(CLASSES, (BATCH,))
     images = some_images(folder)
-    formats = {"default": torch.contiguous_format, "channels_last": torch.channels_last}
-    trainers = {key: trainer(architecture, weights, layout) for key, layout in formats.items()}
-    inputs = {key: images.contiguous(memory_format=layout) for key, layout in formats.items()}
-    gflop = gflop_per_image(trainers["default"][0], images[:1])
-    seconds: dict[str, list[float]] = {layout: [] for layout in formats}
+    chosen = choose_precision(CPU, "auto")
+    steps = {
+        "notebook": (torch.contiguous_format, torch.float32),
+        "channels_last": (torch.channels_last, torch.float32),
+        "default_recipe": (torch.channels_last, chosen),
+    }
+    trainers = {name: trainer(architecture, weights, way[0]) for name, way in steps.items()}
+    inputs = {name: images.contiguous(memory_format=way[0]) for name, way in steps.items()}
+    gflop = gflop_per_image(trainers["notebook"][0], images[:1])
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
     for round_ in range(rounds + 1):
-        for layout in formats:
-            spent = seconds_of_a_step(*trainers[layout], inputs[layout], labels)
+        for way, (_, precision) in steps.items():
+            spent = seconds_of_a_step(*trainers[way], inputs[way], labels, precision)
             if round_:  # the first is for warming up
-                seconds[layout].append(spent)
-    pairs = zip(seconds["default"], seconds["channels_last"], strict=True)
-    rates = {layout: BATCH / statistics.median(spent) for layout, spent in seconds.items()}
+                seconds[way].append(spent)
+    rates = {way: BATCH / statistics.median(spent) for way, spent in seconds.items()}
     ceiling = matrix_gflops()
+
+    def ratio(way: str) -> float:
+        pairs = zip(seconds["notebook"], seconds[way], strict=True)
+        return statistics.median(theirs / ours for theirs, ours in pairs)
+
     keep(
         name,
         {"architecture": architecture, "weights": weights}
-        | {f"{layout}_images_per_second": rate for layout, rate in rates.items()}
-        | {"ratio": statistics.median(a / b for a, b in pairs)}
-        | {f"{layout}_gflops": rate * gflop for layout, rate in rates.items()}
+        | {"precision_of_default_recipe": str(chosen).removeprefix("torch.")}
+        | {f"{way}_images_per_second": rate for way, rate in rates.items()}
+        | {f"ratio_{way}": ratio(way) for way in list(steps)[1:]}
+        | {f"{way}_gflops": rate * gflop for way, rate in rates.items()}
         | {
             "matrix_product_gflops": ceiling,
-            "highest_ratio_possible": ceiling / (rates["default"] * gflop),
+            "default_recipe_share_of_matrix_product": rates["default_recipe"] * gflop / ceiling,
+            "highest_ratio_possible_in_float32": ceiling / (rates["notebook"] * gflop),
         }
         | {"rounds": rounds, "threads": torch.get_num_threads()},
     )

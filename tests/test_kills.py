@@ -165,6 +165,17 @@ def test_three_kills_of_a_training_change_no_digit_of_its_weights(demo_run, tmp_
     assert list(checkpoints.iterdir()) == []
 
 
+def test_one_run_in_two_processes_leaves_one_model_that_the_next_stages_take(demo_run, tmp_path):
+    ours = untrained(demo_run, tmp_path / "data")
+    told = trained_to_the_end(ours, EACH_EPOCH + ",train.launcher=local,train.processes=2")
+    assert "on 2 processes" in told
+    assert len(re.findall(r"epoch 1/2:", told)) == 1
+    assert len(list((ours.data_root / "06_models/model.pth").glob("*/model.pth"))) == 1
+    assert list((ours.data_root / "06_models/checkpoints").iterdir()) == []
+    ours.run("evaluate")
+    assert ours.load("metrics")["test"]["n"] == demo_run.load("metrics")["test"]["n"]
+
+
 @pytest.mark.skipif(not SOAK_KILLS, reason="long: make soak sets SOAK_KILLS")
 def test_many_kills_of_trainings_at_random_moments_change_no_digit(demo_run, tmp_path):
     reference, ours = (untrained(demo_run, tmp_path / name) for name in ("whole", "killed"))
@@ -195,9 +206,14 @@ def test_many_kills_at_random_moments_do_no_harm(study, demo_run, demo_copy):
     print(f"{kills} kills survived")
 
 
-def test_ctrl_c_keeps_a_whole_checkpoint_and_says_how_to_go_on(demo_run, tmp_path):
+@pytest.mark.parametrize(
+    "more",
+    [EACH_STEP, EACH_STEP + ",train.launcher=local,train.processes=2"],
+    ids=["single", "local"],
+)
+def test_ctrl_c_keeps_a_whole_checkpoint_and_says_how_to_go_on(demo_run, tmp_path, more):
     ours = untrained(demo_run, tmp_path / "data")
-    process = start(ours, "train", EACH_STEP, subprocess.PIPE)
+    process = start(ours, "train", more, subprocess.PIPE)
     while not count(ours.data_root / "06_models/checkpoints", "checkpoint.pt"):
         assert process.poll() is None
         time.sleep(0.01)
@@ -205,7 +221,7 @@ def test_ctrl_c_keeps_a_whole_checkpoint_and_says_how_to_go_on(demo_run, tmp_pat
     told, _ = process.communicate(timeout=60)
     assert process.returncode != 0
     (stopped,) = re.findall(r"Stopped in epoch 1 after step (\d+) of \d+", told)
-    process = start(ours, "train", EACH_STEP, subprocess.PIPE)
+    process = start(ours, "train", more, subprocess.PIPE)
     expected = f"resuming from epoch 1, step {stopped}"
     assert any(expected in line for line in process.stdout), "it went on from elsewhere"
     os.killpg(process.pid, signal.SIGKILL)

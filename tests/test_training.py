@@ -11,14 +11,18 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from recipes import EVERYTHING, UNCHANGED, recipe
-from skin_lesions import modelling, training
+from skin_lesions import modelling
 from skin_lesions.batches import labelled_images, shuffled
 from skin_lesions.checkpoints import Checkpoints
 from skin_lesions.errors import InputError
 from skin_lesions.model_file import network_of
 from skin_lesions.modelling import calibrated, fit_model, predict
 from skin_lesions.networks import starting_network
+from skin_lesions.optimizers import top_rate
 from skin_lesions.preprocessing import Preprocessing, normalised
+from skin_lesions.training import loop, steps
+
+PLACES = {"update": steps, "gradients": steps, "judge": loop}  # functions of the loop
 
 
 class SmallResNet(nn.Module):
@@ -194,14 +198,14 @@ def test_predictions_are_calibrated_probabilities_of_val_and_test(stored):
 
 def trace(monkeypatch, name, note):
     """Note something at each call of a function of the loop."""
-    real, notes = getattr(training, name), []
+    real, notes = getattr(PLACES[name], name), []
 
     def tracing(*args):
         result = real(*args)
         notes.append(note(*args))
         return result
 
-    monkeypatch.setattr(training, name, tracing)
+    monkeypatch.setattr(PLACES[name], name, tracing)
     return notes
 
 
@@ -221,7 +225,7 @@ def test_the_head_learns_alone_first_and_the_batch_statistics_wait(stored, monke
         body = torch.cat([v.flatten() for n, v in state.items() if not n.startswith("fc")])
         return body, state["fc.weight"].clone()
 
-    notes = trace(monkeypatch, "_update", weights)
+    notes = trace(monkeypatch, "update", weights)
     fitted(stored, weights="imagenet", head_epochs=1, epochs=2)
     bodies, heads = zip(*notes, strict=True)
     assert all(torch.equal(body, bodies[0]) for body in bodies[:5])
@@ -230,14 +234,14 @@ def test_the_head_learns_alone_first_and_the_batch_statistics_wait(stored, monke
 
 
 def test_with_random_weights_all_layers_learn_from_the_start(stored, monkeypatch):
-    notes = trace(monkeypatch, "_update", lambda run, *_: run.network.conv1.weight.clone())
+    notes = trace(monkeypatch, "update", lambda run, *_: run.network.conv1.weight.clone())
     fitted(stored, head_epochs=1)
     assert not torch.equal(notes[0], notes[1])
 
 
 def test_the_schedule_begins_once_all_layers_learn(stored, monkeypatch):
     as_if_pretrained(monkeypatch)
-    notes = trace(monkeypatch, "_update", lambda run, *_: training.top_rate(run.optimizer))
+    notes = trace(monkeypatch, "update", lambda run, *_: top_rate(run.optimizer))
     schedule = {"name": "cosine", "warmup_share": 0.0}
     fitted(stored, weights="imagenet", head_epochs=1, epochs=3, schedule=schedule)
     assert notes[:6] == [1e-3] * 6
@@ -266,10 +270,10 @@ def test_gradients_are_no_longer_than_asked_for(stored, monkeypatch):
         return torch.stack([p.grad.norm() for p in run.network.parameters()]).norm().item()
 
     with monkeypatch.context() as patch:
-        free = trace(patch, "_update", length)
+        free = trace(patch, "update", length)
         fitted(stored, epochs=1)
     assert max(free) > 0.1
-    clipped = trace(monkeypatch, "_update", length)
+    clipped = trace(monkeypatch, "update", length)
     fitted(stored, epochs=1, optimizer={"clip_norm": 0.05})
     assert max(clipped) <= 0.0501
 
@@ -278,8 +282,8 @@ def test_the_averaged_weights_are_judged_and_kept(stored, monkeypatch):
     def averaged(run):
         return {name: value.clone() for name, value in run.average.network.state_dict().items()}
 
-    averages = trace(monkeypatch, "_judge", averaged)
-    last = trace(monkeypatch, "_judge", lambda run: run.network.conv1.weight.clone())
+    averages = trace(monkeypatch, "judge", averaged)
+    last = trace(monkeypatch, "judge", lambda run: run.network.conv1.weight.clone())
     judged = trace(monkeypatch, "predict_logits", lambda network, *_: network.conv1.weight.clone())
     model, history = fitted(stored, average_decay=0.9)
     for ours, average, weight in zip(judged, averages, last, strict=True):
@@ -296,7 +300,7 @@ def test_it_stops_when_patience_is_at_its_end(stored):
 
 
 def test_images_grow_from_epoch_to_epoch_and_are_judged_at_their_own_size(stored, monkeypatch):
-    learned = trace(monkeypatch, "_gradients", lambda run, batch, *_: batch.inputs.shape[-1])
+    learned = trace(monkeypatch, "gradients", lambda run, batch, *_: batch.inputs.shape[-1])
     model, history = fitted(stored, epochs=3, start_scale=0.67, image_size=24, test_scale=1.33)
     assert history["image_size"].tolist() == [16, 24, 24]
     assert learned == [16] * 5 + [24] * 10
@@ -315,7 +319,7 @@ def test_views_asked_for_are_those_of_predictions_and_calibration(stored):
 
 def test_dropout_draws_anew_at_each_step(stored, monkeypatch):
     with_dropout(monkeypatch)
-    seeds = trace(monkeypatch, "_update", lambda *_: torch.rand(1).item())
+    seeds = trace(monkeypatch, "update", lambda *_: torch.rand(1).item())
     fitted(stored)
     assert len(set(seeds)) == 10
 
@@ -327,9 +331,9 @@ class KilledError(Exception):
     pass
 
 
-def broken_off(monkeypatch, after, place="_update"):
+def broken_off(monkeypatch, after, place="update"):
     """Let the training die at its so-manyth step (or judging)."""
-    real, calls = getattr(training, place), []
+    real, calls = getattr(PLACES[place], place), []
 
     def dying(*args):
         calls.append(None)
@@ -337,10 +341,10 @@ def broken_off(monkeypatch, after, place="_update"):
             raise KilledError
         return real(*args)
 
-    monkeypatch.setattr(training, place, dying)
+    monkeypatch.setattr(PLACES[place], place, dying)
 
 
-def killed_at(monkeypatch, stored, after, place="_update", **changes):
+def killed_at(monkeypatch, stored, after, place="update", **changes):
     with monkeypatch.context() as patch:
         broken_off(patch, after, place)
         with pytest.raises(KilledError):
@@ -360,7 +364,7 @@ def with_dropout(monkeypatch):
 
 @pytest.mark.parametrize("minutes", [1e-9, 10], ids=["kept each step", "kept each epoch"])
 @pytest.mark.parametrize(
-    ("place", "after"), [("_update", 1), ("_step", 3), ("_step", 8), ("_judge", 1), ("_judge", 3)]
+    ("place", "after"), [("update", 1), ("_step", 3), ("_step", 8), ("judge", 1), ("judge", 3)]
 )
 def test_a_training_broken_off_ends_with_the_weights_of_one_that_was_not(
     stored, monkeypatch, caplog, place, after, minutes
@@ -375,8 +379,8 @@ def test_a_training_broken_off_ends_with_the_weights_of_one_that_was_not(
     assert same_weights(undisturbed, resumed)
     timeless = history.columns.drop(["seconds", "images_per_second"])
     pd.testing.assert_frame_equal(history[timeless], resumed_history[timeless])
-    steps = (after - 1 if place == "_update" else 5 * after) if minutes < 1 else 0
-    epochs = (after - 1) // 5 if place == "_update" else after - 1
+    steps = (after - 1 if place == "update" else 5 * after) if minutes < 1 else 0
+    epochs = (after - 1) // 5 if place == "update" else after - 1
     told = [r.getMessage() for r in caplog.records if "resuming" in r.getMessage()]
     if steps or epochs:
         in_epoch = steps - 5 * epochs if steps else 0
@@ -433,7 +437,7 @@ def test_how_often_it_is_kept_is_no_reason_to_start_afresh(stored, monkeypatch, 
 def test_ctrl_c_keeps_the_state_and_says_so(stored, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     undisturbed, _ = fitted(stored)
-    real, calls = training._update, []
+    real, calls = steps.update, []
 
     def interrupting(*args):
         calls.append(None)
@@ -442,7 +446,7 @@ def test_ctrl_c_keeps_the_state_and_says_so(stored, monkeypatch, caplog):
         return real(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_update", interrupting)
+        patch.setattr(steps, "update", interrupting)
         with pytest.raises(KeyboardInterrupt):
             fitted(stored)
     assert "Stopped in epoch 2 after step 2 of 5" in caplog.text
@@ -452,14 +456,14 @@ def test_ctrl_c_keeps_the_state_and_says_so(stored, monkeypatch, caplog):
 
 
 def test_memory_that_is_too_small_names_what_fits(stored, monkeypatch):
-    real = training._gradients
+    real = steps.gradients
 
     def small_gpu(run, batch, parts):
         if len(batch) / parts > 3:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return real(run, batch, parts)
 
-    monkeypatch.setattr(training, "_gradients", small_gpu)
+    monkeypatch.setattr(steps, "gradients", small_gpu)
     with pytest.raises(InputError) as told:
         fitted(stored)
     assert "steps of 8 images of 32 pixels in 1 parts" in str(told.value)
@@ -472,6 +476,6 @@ def test_memory_that_holds_nothing_asks_for_smaller_images(stored, monkeypatch):
     def tiny_gpu(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(training, "_gradients", tiny_gpu)
+    monkeypatch.setattr(steps, "gradients", tiny_gpu)
     with pytest.raises(InputError, match=r"not even 2 images fit: lower train\.image_size"):
         fitted(stored)

@@ -1,0 +1,182 @@
+"""The loop: epochs of steps, each judged on the validation images, until the last or the patience is through."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import balanced_accuracy_score
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from skin_lesions.augmentation import draws
+from skin_lesions.batches import LabelledImages, shuffled
+from skin_lesions.checkpoints import Checkpoint, snapshot
+from skin_lesions.console import StepProgress
+from skin_lesions.inference import predict_logits
+from skin_lesions.interruption import postponed
+from skin_lesions.optimizers import top_rate
+from skin_lesions.parameters import TrainRecipe
+from skin_lesions.schedules import image_size_in
+from skin_lesions.training import steps
+from skin_lesions.training.run import Run, begin, resume, state_of
+from skin_lesions.training.watch import Watch
+from skin_lesions.world import World
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    train_images: LabelledImages,
+    val_images: LabelledImages,
+    network: nn.Module,
+    recipe: TrainRecipe,
+    checkpoint: Checkpoint,
+    world: World,
+) -> tuple[nn.Module, pd.DataFrame]:
+    """Fine-tune a network and keep the epoch that is best on the validation images.
+
+    Args:
+        train_images: What is learned from.
+        val_images: What the epoch is chosen by, ``recipe.select_by``.
+        network: Where it starts from; changed in place.
+        recipe: Everything else; equal recipes, images, starts and machines give equal weights on
+            the CPU, however often the training was broken off.
+        checkpoint: Where to go on from, and to keep the state after every epoch and every
+            ``recipe.checkpoint_minutes``.
+        world: The processes that do it together; each calls this with the same arguments.
+
+    Returns:
+        The network of the best epoch, on the CPU, and the history: one row per epoch.
+
+    Raises:
+        InputError: The loss is not a finite number; the GPU's memory is too small; the device asked
+            for is not there.
+        KeyboardInterrupt: Ctrl-C; the state is kept.
+        OSError: The disk is full; the state before is kept.
+    """
+    run = begin(train_images, val_images, network, recipe, world)
+    resume(run, checkpoint)
+    with (
+        _seeded(),
+        postponed() as interrupted,
+        checkpoint.saving() as saver,
+        StepProgress("training", recipe.epochs * run.steps, run.steps_done) as progress,
+    ):
+        watch = Watch(run, saver, interrupted, progress)
+        while not run.is_over:
+            learn(run, watch)
+            _finish_epoch(run)
+            if world.leads:
+                saver.save(snapshot(state_of(run)))
+    if run.best_weights is not None:
+        run.network.load_state_dict(run.best_weights)
+    network = run.network.cpu().requires_grad_(True).to(memory_format=torch.contiguous_format)
+    return network, _history(run.records, recipe.select_by)
+
+
+def learn(run: Run, watch: Watch) -> None:
+    """Go through the rest of an epoch's steps."""
+    recipe, epoch = run.recipe, run.epoch
+    steps.choose_what_learns(run)
+    n = len(run.train_images)
+    smallest = run.world.smallest_batch
+    batches = shuffled(n, recipe.batch_size, recipe.seed, epoch, run.shown, smallest)
+    chances = draws(n, recipe.seed, epoch)
+    images = run.train_images.at_size(image_size_in(epoch, recipe))
+    place = sum(len(batch) for batch in batches[: run.step])
+    clock = time.perf_counter()
+    left = batches[run.step :]
+    ours = (batch[run.world.part(len(batch))] for batch in left)
+    for batch, (pixels, labels) in zip(left, images.fetched(ours, run.device), strict=True):
+        torch.manual_seed(_step_seed(run))
+        loss = steps.update(
+            run, steps.batch_of(run, pixels, labels, chances[place : place + len(batch)])
+        )
+        place += len(batch)
+        run.step += 1
+        run.seconds, clock = run.seconds + time.perf_counter() - clock, time.perf_counter()
+        watch.after_step(loss, len(batch))
+    watch.look()
+
+
+def _finish_epoch(run: Run) -> None:
+    """Judge the epoch, take note of it, and go to the next."""
+    start = time.perf_counter()
+    judged = judge(run)
+    mean_loss, right = (run.sums / len(run.train_images)).tolist()
+    record = {
+        "epoch": run.epoch,
+        "image_size": image_size_in(run.epoch, run.recipe),
+        "learning_rate": top_rate(run.optimizer),
+        "train_loss": mean_loss,
+        "train_accuracy": right,
+        **judged,
+        "seconds": run.seconds + time.perf_counter() - start,
+        "images_per_second": len(run.train_images) / run.seconds,
+    }
+    run.records.append(record)
+    if record[f"val_{run.recipe.select_by}"] > run.best_value:
+        run.best_value = record[f"val_{run.recipe.select_by}"]
+        run.best_weights = snapshot(run.judged.state_dict())
+    if run.world.leads:
+        _log_epoch(record, run.recipe.epochs)
+    run.epoch, run.step, run.seconds = run.epoch + 1, 0, 0.0
+    run.sums.zero_()
+
+
+def judge(run: Run) -> dict[str, float]:
+    """Predict the validation images, each process its part, and score them."""
+    judged, world, images = run.judged, run.world, run.val_images
+    world.follow(judged)
+    ours = images.at(world.part(len(images)))
+    logits = np.concatenate(
+        world.gathered(
+            predict_logits(judged, ours, 2 * run.recipe.batch_size, run.device, run.precision)
+        )
+    )
+    labels = images.labels.numpy()
+    predicted = logits.argmax(axis=1)
+    loss = cross_entropy(torch.from_numpy(logits), images.labels)
+    return {
+        "val_loss": float(loss),
+        "val_accuracy": float(np.mean(predicted == labels)),
+        "val_balanced_accuracy": float(balanced_accuracy_score(labels, predicted)),
+    }
+
+
+def _history(records: list[dict[str, Any]], select_by: str) -> pd.DataFrame:
+    history = pd.DataFrame(records)
+    return history.assign(best=history.index == history[f"val_{select_by}"].idxmax())
+
+
+def _log_epoch(record: dict[str, Any], epochs: int) -> None:
+    log.info(
+        "epoch %d/%d: loss %.3f, validation loss %.3f, accuracy %.3f, balanced accuracy %.3f "
+        "(%.0f s, %.0f images/s)",
+        record["epoch"],
+        epochs,
+        record["train_loss"],
+        record["val_loss"],
+        record["val_accuracy"],
+        record["val_balanced_accuracy"],
+        record["seconds"],
+        record["images_per_second"],
+    )
+
+
+def _step_seed(run: Run) -> int:
+    """Return what dropout and its like are drawn from in this step, in this process."""
+    sequence = np.random.SeedSequence([run.recipe.seed, run.epoch, run.step, run.world.rank])
+    return int(sequence.generate_state(1, np.uint64)[0])
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Leave the global generators as they were."""
+    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
+        yield

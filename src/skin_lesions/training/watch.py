@@ -1,0 +1,83 @@
+"""What is looked at between the steps."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+
+import torch
+
+from skin_lesions.checkpoints import Saver, snapshot
+from skin_lesions.console import StepProgress
+from skin_lesions.errors import InputError
+from skin_lesions.optimizers import top_rate
+from skin_lesions.training.run import Run, state_of
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 1.0  # seconds; looking at a loss makes a GPU wait for it
+
+
+class Watch:
+    """Looks up from the steps now and then: at the losses, the clock, and whether to stop."""
+
+    def __init__(
+        self, run: Run, saver: Saver, interrupted: Callable[[], bool], progress: StepProgress
+    ):
+        self._run, self._saver, self._interrupted = run, saver, interrupted
+        self._progress = progress
+        self._unseen: list[tuple[int, float, torch.Tensor]] = []
+        self._looked = self._saved = time.monotonic()
+
+    def after_step(self, loss: torch.Tensor, images: int) -> None:
+        """Take note of a step's loss, on the device; keep the state when it is time."""
+        run = self._run
+        if not run.world.leads:
+            return
+        self._unseen.append((run.step, top_rate(run.optimizer), loss))
+        self._progress.advance(images)
+        now = time.monotonic()
+        stop = self._interrupted()
+        if stop or now - self._saved >= 60 * run.recipe.checkpoint_minutes:
+            self.look()  # a state that is spoilt is not kept
+            self._saver.save(snapshot(state_of(run)))
+            self._saved = now
+        elif now - self._looked >= _LOOK_EVERY:
+            self.look()
+        if stop:
+            self._stop()
+
+    def look(self) -> None:
+        """See whether the losses so far are finite.
+
+        Raises:
+            InputError: One is not.
+        """
+        self._looked = time.monotonic()
+        if not self._unseen:
+            return
+        losses = torch.stack([loss for _, _, loss in self._unseen]).tolist()
+        for (step, rate, _), loss in zip(self._unseen, losses, strict=True):
+            if not math.isfinite(loss):
+                raise InputError(_not_finite(self._run, step, rate, loss))
+        self._unseen.clear()
+        self._progress.show(loss=losses[-1])
+
+    def _stop(self) -> None:
+        self._saver.wait()
+        log.warning(
+            "Stopped in epoch %d after step %d of %d. The state is kept: the same command goes on "
+            "from there",
+            self._run.epoch,
+            self._run.step,
+            self._run.steps,
+        )
+        raise KeyboardInterrupt
+
+
+def _not_finite(run: Run, step: int, rate: float, loss: float) -> str:
+    lower = run.recipe.optimizer.learning_rate / 3
+    return (
+        f"the loss is {loss} in epoch {run.epoch}, step {step}, at a learning rate of {rate:.3g}; try "
+        f"a lower one: --params train.optimizer.learning_rate={lower:.1g}"
+    )
