@@ -528,7 +528,7 @@ def test_skin_ds_is_read_with_its_splits_classes_names_and_version(skin_ds):
     stated = skin_ds.server.licence
     assert skin_ds.left.load("raw_images").table.attrs["origin"] == {
         **{"kind": "kaggle", "dataset": DATASET, "version": 5, "licence": stated},
-        **{"licence_notes": licence_notes(DATASET, stated), "metadata": []},
+        **{"licence_notes": licence_notes(DATASET, stated), "metadata": [], "name_pattern": None},
     }
 
 

@@ -144,8 +144,8 @@ def test_a_missing_parameter_is_named():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"train__image_size": 512}, "set ingest.pixel_size to 592 or more"),
-        ({"train__test_scale": 2}, "384 pixels (for testing, see train.test_scale) can't be had"),
+        ({"train__image_size": 512}, "set ingest.pixel_size to 608 or more"),
+        ({"train__test_scale": 2}, "320 pixels (for testing, see train.test_scale) can't be had"),
         ({"train__accumulation": 33}, "a batch of 32 can't be had in 33 parts"),
         ({"train__head_epochs": 10}, "set it to 9 or less"),
         ({"source__kind": "demo", "source__folder": "/x"}, "set source.kind=folder"),

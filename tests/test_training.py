@@ -22,7 +22,12 @@ from skin_lesions.optimizers import top_rate
 from skin_lesions.preprocessing import Preprocessing, normalised
 from skin_lesions.training import loop, steps
 
-PLACES = {"update": steps, "gradients": steps, "judge": loop}  # functions of the loop
+PLACES = {
+    "update": steps,
+    "gradients": steps,
+    "judge": loop,
+    "predict_logits": loop,
+}  # functions of the loop
 
 
 class SmallResNet(nn.Module):
@@ -364,7 +369,7 @@ def with_dropout(monkeypatch):
 
 @pytest.mark.parametrize("minutes", [1e-9, 10], ids=["kept each step", "kept each epoch"])
 @pytest.mark.parametrize(
-    ("place", "after"), [("update", 1), ("_step", 3), ("_step", 8), ("judge", 1), ("judge", 3)]
+    ("place", "after"), [("update", 1), ("update", 3), ("update", 8), ("judge", 1), ("judge", 3)]
 )
 def test_a_training_broken_off_ends_with_the_weights_of_one_that_was_not(
     stored, monkeypatch, caplog, place, after, minutes
