@@ -49,6 +49,12 @@ def test_a_pipe_gets_no_bar(monkeypatch):
     assert not screen.getvalue().strip()
 
 
+def test_processes_that_only_help_draw_no_bar(terminal):
+    with StepProgress("training", 3, hidden=True) as progress:
+        progress.advance(32)
+    assert not terminal.getvalue().strip()
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(42.3, "42 s"), (300, "5 min"), (5400, "1 h 30 min"), (89, "89 s")]
 )

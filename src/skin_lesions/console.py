@@ -13,9 +13,9 @@ _STEPS_BEFORE_ESTIMATE = 20
 
 
 class StepProgress:
-    """A bar in a terminal, nothing in a pipe; and one estimate in the log, for both."""
+    """A bar in a terminal, nothing in a pipe or if ``hidden``; and one estimate in the log."""
 
-    def __init__(self, what: str, steps: int, done: int = 0):
+    def __init__(self, what: str, steps: int, done: int = 0, hidden: bool = False):
         self._what, self._steps, self._done = what, steps - done, 0
         self._images = 0
         self._start = time.perf_counter()
@@ -29,7 +29,7 @@ class StepProgress:
             TimeRemainingColumn(),
             transient=True,
         )
-        self._bar.disable = not self._bar.console.is_terminal
+        self._bar.disable = hidden or not self._bar.console.is_terminal
         self._task = self._bar.add_task(
             what, total=steps, completed=done, rate=0.0, loss="not known yet"
         )

@@ -65,7 +65,9 @@ def train(
         _seeded(),
         postponed() as interrupted,
         checkpoint.saving() as saver,
-        StepProgress("training", recipe.epochs * run.steps, run.steps_done) as progress,
+        StepProgress(
+            "training", recipe.epochs * run.steps, run.steps_done, hidden=not world.leads
+        ) as progress,
     ):
         watch = Watch(run, saver, interrupted, progress)
         while not run.is_over:
