@@ -91,6 +91,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--architecture", default="resnet18")
     parser.add_argument("--image-size", type=int, default=160)
-    parser.add_argument("--images", type=int, default=512, help="a multiple of the batch size, 32")
+    parser.add_argument("--images", type=int, default=1536, help="a multiple of the batch size, 32")
     parser.add_argument("--rounds", type=int, default=2)
     main(**vars(parser.parse_args()))

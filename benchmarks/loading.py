@@ -129,7 +129,7 @@ def main(images: int, rounds: int, epoch_images: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=640)
+    parser.add_argument("--images", type=int, default=1920)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epoch-images", type=int, default=30_000)
     main(**vars(parser.parse_args()))
