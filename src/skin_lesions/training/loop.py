@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def train(
     resume(run, checkpoint)
     with (
         _seeded(),
-        postponed() as interrupted,
+        postponed() if world.leads else nullcontext(bool) as interrupted,
         checkpoint.saving() as saver,
         StepProgress(
             "training", recipe.epochs * run.steps, run.steps_done, hidden=not world.leads
