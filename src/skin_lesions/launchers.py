@@ -187,7 +187,7 @@ def _fit_by_ray(job: Job, gpus: int) -> None:
     )
     try:
         trainer.fit()
-    except Exception:
+    except Exception:  # Ray wraps what a worker raised; ours stands in the file
         if not (job.checkpoint.folder / _REFUSED).exists():
             raise
 
