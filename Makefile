@@ -34,6 +34,7 @@ soak: $(VENV)/.installed-dev
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/epoch.py
+	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/demo.py
 	$(BIN)/python benchmarks/leak.py
