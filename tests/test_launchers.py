@@ -87,7 +87,8 @@ def test_two_processes_have_the_loss_curve_of_one_with_frozen_batch_statistics(j
     torch.testing.assert_close(weights(two), weights(one), rtol=1e-4, atol=1e-5)
 
 
-def test_a_killed_worker_changes_no_digit(job):
+@pytest.mark.parametrize("which", [min, max], ids=["the first", "the last"])
+def test_a_killed_worker_changes_no_digit(job, capfd, which):
     changes = {"epochs": 40, "augmentation": CHANGING, "checkpoint_minutes": 0.0001, **LOCAL}
     undisturbed = launch(job("undisturbed", **changes))
     disturbed, killed = job("disturbed", **changes), []
@@ -95,7 +96,7 @@ def test_a_killed_worker_changes_no_digit(job):
     def kill():
         while not (disturbed.checkpoint.folder / "checkpoint.pt").exists():
             time.sleep(0.002)
-        killed.append(max(multiprocessing.active_children(), key=lambda child: child.pid))
+        killed.append(which(multiprocessing.active_children(), key=lambda child: child.pid))
         killed[0].kill()
 
     killer = threading.Thread(target=kill)
@@ -103,6 +104,7 @@ def test_a_killed_worker_changes_no_digit(job):
     result = launch(disturbed)
     killer.join()
     assert killed
+    assert "A training process was lost; all start again (1 of 10)" in capfd.readouterr().out
     assert torch.equal(weights(result), weights(undisturbed))
 
 

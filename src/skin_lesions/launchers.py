@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import distributed, nn
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from skin_lesions.batches import LabelledImages
 from skin_lesions.checkpoints import Checkpoint
@@ -148,12 +149,26 @@ def _local_worker(pickled: bytes) -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     else:
         torch.set_num_threads(max(1, cores() // size))
+    backend = "nccl" if on_cuda else "gloo"
+    store = _store(f"start {restarts}")
     with ignored(signal.SIGINT) if rank else nullcontext():  # the first one keeps the state
-        distributed.init_process_group("nccl" if on_cuda else "gloo", timeout=_SILENCE)
+        distributed.init_process_group(
+            backend, store=store, rank=rank, world_size=size, timeout=_SILENCE
+        )
         try:
             _work(job, World.joined())
         finally:
             distributed.destroy_process_group()
+
+
+def _store(name: str) -> PrefixStore:
+    """Return where the processes of one start find each other.
+
+    The launcher's store outlives a start, and torch 2.14 keeps no start's keys apart from those of the one
+    before: processes would wait for the addresses of dead ones.
+    """
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return PrefixStore(name, TCPStore(host, port, timeout=_SILENCE))
 
 
 def _launch_ray(job: Job) -> None:
