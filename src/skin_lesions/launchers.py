@@ -21,7 +21,6 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import distributed, nn
-from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from skin_lesions.batches import LabelledImages
 from skin_lesions.checkpoints import Checkpoint
@@ -161,12 +160,14 @@ def _local_worker(pickled: bytes) -> None:
             distributed.destroy_process_group()
 
 
-def _store(name: str) -> PrefixStore:
+def _store(name: str) -> Any:
     """Return where the processes of one start find each other.
 
     The launcher's store outlives a start, and torch 2.14 keeps no start's keys apart from those of the one
     before: processes would wait for the addresses of dead ones.
     """
+    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined] # noqa: PLC0415
+
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     return PrefixStore(name, TCPStore(host, port, timeout=_SILENCE))
 
