@@ -25,6 +25,7 @@ from images import make_photographs, stored_images
 from record import ROOT, keep
 from skin_lesions.augmentation import augmented, draws
 from skin_lesions.batches import LabelledImages, shuffled
+from skin_lesions.devices import make_ready
 from skin_lesions.parameters import Augmentation, TrainRecipe
 from skin_lesions.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
@@ -98,6 +99,7 @@ def memory_over_an_epoch(folder: Path, n: int) -> dict[str, float]:
 
 
 def main(images: int, rounds: int, epoch_images: int) -> None:
+    make_ready(CPU)  # as a training begins
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_photographs(folder / "source", images, 600, 450)

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from record import keep
+from skin_lesions.devices import make_ready
 from skin_lesions.images import decode
 from skin_lesions.networks import starting_network
 from skin_lesions.precision import autocast, choose_precision
@@ -82,6 +83,7 @@ def some_images(folder: Path | None) -> torch.Tensor:
 
 
 def main(rounds: int, folder: Path | None, architecture: str, weights: str, name: str) -> None:
+    make_ready(CPU)  # as a training begins
     labels = torch.randint(CLASSES, (BATCH,))
     images = some_images(folder)
     chosen = choose_precision(CPU, "auto")

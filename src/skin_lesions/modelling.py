@@ -15,7 +15,7 @@ from skin_lesions import __version__
 from skin_lesions.batches import labelled_images
 from skin_lesions.calibration import fit_temperature, probabilities
 from skin_lesions.checkpoints import Checkpoints
-from skin_lesions.devices import choose_device, describe
+from skin_lesions.devices import choose_device, describe, make_ready
 from skin_lesions.errors import InputError
 from skin_lesions.fingerprints import split_fingerprint
 from skin_lesions.inference import predict_logits
@@ -187,6 +187,7 @@ def _logits(
         rows, model["classes"], pixels.at(preprocessing.pixel_size), preprocessing
     )
     chosen = choose_device(device)
+    make_ready(chosen)
     network = network_of(model).to(chosen).to(memory_format=torch.channels_last)
     views = model["test_time_augmentation"]
     return predict_logits(network, images, batch_size, chosen, views=views)
