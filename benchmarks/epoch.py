@@ -1,10 +1,10 @@
-"""An epoch as it is trained, against its bare steps: what loading, augmenting, logging and keeping add.
+"""Epochs as they are trained, against their bare steps: what loading, augmenting, logging and keeping add.
 
 Bare: forward, backward, clipping, optimiser and averaging of weights on one batch that lies ready, as often
-as the epoch has steps.
-Trained: the training loop with the default recipe, from stored pixels, with the checkpoint at its end written
-out; without validation. Both in turn, so that a machine that slows down slows both. The pixels are
-random: what they show does not change the time.
+as the epochs have steps.
+Trained: the training loop with the default recipe, from stored pixels, with a checkpoint after each epoch, written
+beside the next one as ``train`` does, the last one waited for; without validation. Both in turn, so that a machine
+that slows down slows both. The pixels are random: what they show does not change the time.
 """
 
 import argparse
@@ -30,34 +30,39 @@ from skin_lesions.training.watch import Watch
 from skin_lesions.world import World
 
 
-def bare_epoch(run: Run, inputs: torch.Tensor, labels: torch.Tensor) -> float:
-    """Take the steps of an epoch on one batch; return seconds."""
+def bare_epochs(run: Run, epochs: int, inputs: torch.Tensor, labels: torch.Tensor) -> float:
+    """Take the steps of so many epochs on one batch; return seconds."""
     targets = one_hot(labels, CLASSES).float()
     batch = steps.Batch(inputs, targets, labels, len(inputs))
     steps.choose_what_learns(run)
     start = time.perf_counter()
-    for _ in range(run.steps):
+    for _ in range(epochs * run.steps):
         steps.update(run, batch)
     run.sums.tolist()  # waits for a GPU
     return time.perf_counter() - start
 
 
-def trained_epoch(run: Run, folder: Path) -> float:
-    """Learn an epoch as ``train`` does; return seconds."""
+def trained_epochs(run: Run, epochs: int, folder: Path) -> float:
+    """Learn so many epochs as ``train`` does; return seconds."""
     start = time.perf_counter()
     checkpoint = Checkpoints(folder).of({})
-    with checkpoint.saving() as saver, StepProgress("training", run.steps) as progress:
-        learn(run, Watch(run, saver, lambda: False, progress))
-        saver.save(snapshot(state_of(run)))
-    run.epoch, run.step = run.epoch + 1, 0
+    steps_of_all = epochs * run.steps
+    with checkpoint.saving() as saver, StepProgress("training", steps_of_all) as progress:
+        watch = Watch(run, saver, lambda: False, progress)
+        for _ in range(epochs):
+            learn(run, watch)
+            run.epoch, run.step = run.epoch + 1, 0
+            saver.save(snapshot(state_of(run)))
     return time.perf_counter() - start
 
 
-def main(architecture: str, image_size: int, images: int, rounds: int) -> None:
+def main(architecture: str, image_size: int, images: int, epochs: int, rounds: int) -> None:
     values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/base/parameters/train.yml"))
     changes = {"architecture": architecture, "weights": "none", "image_size": image_size}
     scales = {"start_scale": 1.0, "test_scale": 1.0}
-    recipe = TrainRecipe.model_validate(values["train"] | changes | scales | {"epochs": rounds + 1})
+    recipe = TrainRecipe.model_validate(
+        values["train"] | changes | scales | {"epochs": epochs * (rounds + 1)}
+    )
     classes = [str(number) for number in range(CLASSES)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -69,8 +74,8 @@ def main(architecture: str, image_size: int, images: int, rounds: int) -> None:
         labels = torch.randint(CLASSES, (recipe.batch_size,), device=run.device)
         bare, trained = [], []
         for _ in range(rounds + 1):
-            bare.append(bare_epoch(run, inputs, labels))
-            trained.append(trained_epoch(run, folder / "checkpoints"))
+            bare.append(bare_epochs(run, epochs, inputs, labels))
+            trained.append(trained_epochs(run, epochs, folder / "checkpoints"))
     pairs = list(zip(bare, trained, strict=True))[1:]  # the first is for warming up
     keep(
         "epoch",
@@ -78,9 +83,12 @@ def main(architecture: str, image_size: int, images: int, rounds: int) -> None:
             "architecture": architecture,
             "image_size": image_size,
             "images": images,
+            "epochs": epochs,
             "device": str(run.device),
-            "bare_images_per_second": images / statistics.median(one for one, _ in pairs),
-            "trained_images_per_second": images / statistics.median(two for _, two in pairs),
+            "bare_images_per_second": epochs * images / statistics.median(one for one, _ in pairs),
+            "trained_images_per_second": epochs
+            * images
+            / statistics.median(two for _, two in pairs),
             "added_share": statistics.median(two / one for one, two in pairs) - 1,
             "rounds": rounds,
         },
@@ -92,5 +100,6 @@ if __name__ == "__main__":
     parser.add_argument("--architecture", default="resnet18")
     parser.add_argument("--image-size", type=int, default=160)
     parser.add_argument("--images", type=int, default=1536, help="a multiple of the batch size, 32")
+    parser.add_argument("--epochs", type=int, default=2, help="of a training")
     parser.add_argument("--rounds", type=int, default=2)
     main(**vars(parser.parse_args()))
