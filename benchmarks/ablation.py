@@ -41,6 +41,7 @@ PARTS = {
     "with class weights": "class_balance=weights",
     "with a square-root sampler": "class_balance=square_root_sampler",
     "with logit adjustment": "class_balance=logit_adjustment",
+    "in two processes": "launcher=local,processes=2",
 }
 
 

@@ -1,11 +1,13 @@
 """Several processes train as one does; one that is lost costs time alone."""
 
 import multiprocessing
+import os
 import platform
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +139,34 @@ def test_workers_of_ray_have_the_loss_curve_of_one_process(job):
     two = launch(job("two", **changes, launcher="ray", processes=2))
     np.testing.assert_allclose(two[1]["train_loss"], one[1]["train_loss"], rtol=1e-5)
     torch.testing.assert_close(weights(two), weights(one), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("ray_here")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="its workers are found in /proc")
+def test_a_killed_worker_of_ray_changes_no_digit(job):
+    many = {"launcher": "ray", "processes": 2, "checkpoint_minutes": 0.0001}
+    changes = {"epochs": 40, "augmentation": CHANGING} | many
+    undisturbed = launch(job("undisturbed", **changes))
+    disturbed, killed = job("disturbed", **changes), []
+
+    def kill():
+        while not (disturbed.checkpoint.folder / "checkpoint.pt").exists():
+            time.sleep(0.002)
+        killed.append(ray_workers()[-1])
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    result = launch(disturbed)
+    killer.join()
+    assert killed
+    assert torch.equal(weights(result), weights(undisturbed))
+
+
+def ray_workers() -> list[int]:
+    """Return the processes that train, by what Ray calls them."""
+    files = Path("/proc").glob("[0-9]*/cmdline")
+    return sorted(int(file.parent.name) for file in files if b"RayTrainWorker" in file.read_bytes())
 
 
 def test_without_ray_the_error_says_how_to_install_it(job, monkeypatch):
