@@ -1,6 +1,7 @@
 """What every benchmark that runs the pipelines can be given: other images, another network."""
 
 import argparse
+import re
 from pathlib import Path
 
 
@@ -24,3 +25,8 @@ def study_params(given: argparse.Namespace) -> str:
     if given.params:
         params.append(given.params)
     return "".join(f",{param}" for param in params)
+
+
+def without_folders(params: str) -> str:
+    """Return parameters as results tell them: of the folder, its name alone."""
+    return re.sub(r"source\.folder=[^,]*/", "source.folder=", params)

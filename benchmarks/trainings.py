@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from options import study_params
+from options import study_params, without_folders
 from record import RESULTS, ROOT, commit
 from skin_lesions.intervals import percentile_estimate, resampled_weights
 
@@ -39,7 +38,7 @@ class Study:
     @property
     def told_params(self) -> str:
         """The parameters as results tell them: of the folder, its name alone."""
-        return re.sub(r"source\.folder=[^,]*/", "source.folder=", self.params)
+        return without_folders(self.params)
 
     def prepare(self) -> None:
         """Ingest and split the images, unless that is done."""
