@@ -16,13 +16,17 @@ from options import add_study_options
 from record import RESULTS, keep
 from trainings import Training, balanced_accuracy, paired_difference, study_of
 
+_NO_COLOUR = (
+    "augmentation.brightness=0,augmentation.contrast=0,augmentation.saturation=0,augmentation.hue=0"
+)
 PARTS = {
     "without flips": "augmentation.flips=false",
     "without rotation": "augmentation.rotation=none",
     "quarter turns only": "augmentation.rotation=quarter",
     "without crops": "augmentation.crop_area=1,augmentation.crop_aspect=1",
-    "without colour": "augmentation.brightness=0,augmentation.contrast=0,"
-    "augmentation.saturation=0,augmentation.hue=0",
+    "without colour": _NO_COLOUR,
+    "without rotation and colour": f"augmentation.rotation=none,{_NO_COLOUR}",
+    "quarter turns only, without colour": f"augmentation.rotation=quarter,{_NO_COLOUR}",
     "without label smoothing": "label_smoothing=0",
     "without averaged weights": "average_decay=null",
     "without test-time augmentation": "test_time_augmentation=none",
