@@ -28,7 +28,8 @@ test: $(VENV)/.installed-dev
 	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
 
 soak: $(VENV)/.installed-dev
-	SOAK_KILLS=20 SOAK_SECONDS=300 $(BIN)/python -m pytest -q -rp --show-capture=no -k "many_kills or fuzz" > docs/results/soak.txt; \
+	@echo "SOAK_KILLS=20 SOAK_SECONDS=300 pytest -q -rp --show-capture=no -k 'many_kills or fuzz'" > docs/results/soak.txt
+	SOAK_KILLS=20 SOAK_SECONDS=300 $(BIN)/python -m pytest -q -rp --show-capture=no -k "many_kills or fuzz" >> docs/results/soak.txt; \
 	  status=$$?; cat docs/results/soak.txt; exit $$status
 
 bench: $(VENV)/.installed
