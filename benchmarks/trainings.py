@@ -47,12 +47,14 @@ class Study:
 
     def training(self, name: str, seed: int, params: str = "", env: str | None = None) -> Training:
         """Train, predict, keep; or return what was kept of the same."""
+        env = env or self.env
         asked = {"name": name, "seed": seed, "params": f"{self.told_params}{params}"}
+        asked |= {"configuration": configuration(env)}
         for line in self.kept.read_text().splitlines() if self.kept.exists() else []:
             done: Training = json.loads(line)
-            if {key: done[key] for key in asked} == asked:
+            if asked.items() <= {key: done.get(key) for key in asked}.items():
                 return done
-        self._run(env or self.env, "train,evaluate", f"{params},train.seed={seed}")
+        self._run(env, "train,evaluate", f"{params},train.seed={seed}")
         done = asked | self._newest() | {"commit": commit()}
         self.kept.parent.mkdir(parents=True, exist_ok=True)
         with self.kept.open("a") as file:
@@ -78,6 +80,12 @@ class Study:
 
     def _file(self, layer: str, name: str) -> Path:
         return sorted((self.root / layer / name).glob(f"*/{name}"))[-1]
+
+
+def configuration(env: str) -> str:
+    """Name what the files of parameters say: what was trained with other defaults is not the same."""
+    files = sorted(file for name in ("base", env) for file in (ROOT / "conf" / name).rglob("*.yml"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
 def study_of(given: argparse.Namespace, name: str) -> Study:

@@ -28,7 +28,8 @@ def test_threads_are_at_most_the_cores_of_this_process(monkeypatch):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the GNU C library is told")
 def test_on_a_cpu_a_step_takes_the_memory_of_the_one_before():
     script = """
-import resource, sys, torch
+import ctypes, resource, sys, torch
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: pages of 4 kB, whatever is set here
 from skin_lesions.devices import make_ready
 if sys.argv[1] == "ready":
     make_ready(torch.device("cpu"))
