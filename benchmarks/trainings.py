@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from kedro.config import OmegaConfigLoader
 
 from options import study_params, without_folders
 from record import RESULTS, ROOT, commit
 from skin_lesions.intervals import percentile_estimate, resampled_weights
+from skin_lesions.settings import CONFIG_LOADER_ARGS
 
 Training = dict[str, Any]
 REPLICATES = 2000
@@ -83,9 +85,9 @@ class Study:
 
 
 def configuration(env: str) -> str:
-    """Name what the files of parameters say: what was trained with other defaults is not the same."""
-    files = sorted(file for name in ("base", env) for file in (ROOT / "conf" / name).rglob("*.yml"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
+    """Name the parameters of an environment: what was trained with other defaults is not the same."""
+    parameters = OmegaConfigLoader(str(ROOT / "conf"), env=env, **CONFIG_LOADER_ARGS)["parameters"]
+    return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def study_of(given: argparse.Namespace, name: str) -> Study:
