@@ -43,7 +43,7 @@ PARTS = {
     "with cutmix": "augmentation.cutmix=1",
     "with class weights": "class_balance=weights",
     "with a square-root sampler": "class_balance=square_root_sampler",
-    "with logit adjustment": "class_balance=logit_adjustment",
+    "without class balance": "class_balance=none",
     "in two processes": "launcher=local,processes=2",
 }
 
