@@ -21,11 +21,10 @@ _NO_COLOUR = (
 )
 PARTS = {
     "without flips": "augmentation.flips=false",
-    "without rotation": "augmentation.rotation=none",
-    "quarter turns only": "augmentation.rotation=quarter",
+    "with rotation": "augmentation.rotation=any",
+    "with quarter turns": "augmentation.rotation=quarter",
     "without crops": "augmentation.crop_area=1,augmentation.crop_aspect=1",
     "without colour": _NO_COLOUR,
-    "without rotation and colour": f"augmentation.rotation=none,{_NO_COLOUR}",
     "without label smoothing": "label_smoothing=0",
     "without averaged weights": "average_decay=null",
     "without test-time augmentation": "test_time_augmentation=none",
