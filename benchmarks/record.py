@@ -43,9 +43,16 @@ def _versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Name the commit that runs, and whether files differ from it."""
-    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    told = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
+    """Name the commit that runs, and whether files differ from it; results that are written don't count."""
+    return _git("rev-parse", "--short=12", "HEAD") + ("-dirty" if _changed() else "")
+
+
+def _changed() -> bool:
+    return bool(_git("status", "--porcelain", "-uno", "--", ".", ":!benchmarks/results"))
+
+
+def _git(*words: str) -> str:
+    told = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
     return told.stdout.strip()
 
 

@@ -203,6 +203,7 @@ class Inputs:
                 "weights": "imagenet",
                 "epochs": self.epochs,
                 "batch_size": 32,
+                "class_balance": "logit_adjustment",
                 "optimizer": {"name": "adamw", "learning_rate": 3e-4},
                 "compile": True,
                 "seed": 20240501,

@@ -118,6 +118,13 @@ def test_it_says_which_weights_training_started_from():
     assert "started from weights imagenet (file resnet18-f37072fd.pth , sha256 f37072fd0000" in text
 
 
+def test_probabilities_of_balanced_classes_are_told_from_those_of_the_images():
+    told = two().for_card()
+    assert "rare ones get more than their share" in render_model_card(**told)
+    told["model"]["recipe"]["class_balance"] = "none"
+    assert "share." not in render_model_card(**told)
+
+
 def test_overall_numbers_are_those_of_the_metrics():
     metrics = fourteen().metrics
     found = rows(card("fourteen"))

@@ -282,6 +282,7 @@ def test_training_tells_recipe_epoch_time_and_temperature(epochs):
     assert "temperature 1.384" in text
     assert "optimizer learning rate 0.0003" in text
     assert "compile yes" in text
+    assert "balanced while it learned (logit adjustment)" in text
 
 
 def test_the_command_that_reproduces_names_the_versions():

@@ -62,6 +62,7 @@ def render_model_card(
         measures=wording.PER_CLASS,
         per_class=_per_class(metrics),
         weakest=_weakest(metrics),
+        mixture=wording.mixture_sentence(model["recipe"]),
         load_versions=wording.load_versions(metrics),
     )
     return text.replace(NBSP, " ")

@@ -227,6 +227,7 @@ def _training(model: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any]
         "temperature": f"{model['calibration']['temperature']:.3f}",
         "nll_before": wording.decimal(model["calibration"]["nll_before"]),
         "nll_after": wording.decimal(model["calibration"]["nll_after"]),
+        "mixture": wording.mixture_sentence(model["recipe"]),
         "pixels": wording.plain(model["preprocessing"]["image_size"]),
     }
 

@@ -216,6 +216,17 @@ def recipe_in_words(recipe: dict[str, Any]) -> dict[str, str]:
     return {re.sub(r"[._]", " ", name): plain(value) for name, value in flattened(recipe).items()}
 
 
+def mixture_sentence(recipe: Mapping[str, Any]) -> str:
+    """Say which mixture of classes the probabilities are for; nothing where it is the images' own."""
+    balance = recipe.get("class_balance", "none")
+    if balance == "none":
+        return ""
+    return (
+        f"The classes were balanced while it learned ({plain(balance).replace('_', ' ')}): the probabilities "
+        "take them for more equally common than they are, so rare ones get more than their share."
+    )
+
+
 def plain(value: object) -> str:
     """Write a parameter: true and none as words, floats without needless digits."""
     if isinstance(value, bool) or value is None:
