@@ -122,7 +122,7 @@ def test_probabilities_of_balanced_classes_are_told_from_those_of_the_images():
     told = two().for_card()
     assert "rare ones get more than their share" in render_model_card(**told)
     told["model"]["recipe"]["class_balance"] = "none"
-    assert "share." not in render_model_card(**told)
+    assert "balanced while it learned" not in render_model_card(**told)
 
 
 def test_overall_numbers_are_those_of_the_metrics():
