@@ -53,6 +53,8 @@ lock:
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@df -Pk . | awk 'NR == 2 && $$4 < 8000000 { \
+	  printf "Only %.1f GB are free here. PyTorch with CUDA and all else need about 8 GB (see the README for a small CPU build).\n", $$4 / 1e6 }'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml requirements.lock
