@@ -19,13 +19,13 @@ from torch.nn.functional import one_hot
 
 from images import CLASSES, stored_images
 from record import ROOT, keep
-from skin_lesions.checkpoints import Checkpoints, snapshot
+from skin_lesions.checkpoints import Checkpoints
 from skin_lesions.console import StepProgress
 from skin_lesions.networks import starting_network
 from skin_lesions.parameters import TrainRecipe
 from skin_lesions.training import steps
 from skin_lesions.training.loop import learn
-from skin_lesions.training.run import Run, begin, state_of
+from skin_lesions.training.run import Run, begin
 from skin_lesions.training.watch import Watch
 from skin_lesions.world import World
 
@@ -52,7 +52,7 @@ def trained_epochs(run: Run, epochs: int, folder: Path) -> float:
         for _ in range(epochs):
             learn(run, watch)
             run.epoch, run.step = run.epoch + 1, 0
-            saver.save(snapshot(state_of(run)))
+            watch.after_epoch()
     return time.perf_counter() - start
 
 

@@ -23,7 +23,7 @@ from torchvision.datasets import ImageFolder
 
 from images import make_photographs, stored_images
 from record import ROOT, keep
-from skin_lesions.augmentation import augmented, draws
+from skin_lesions.augmentation import augmented, changes
 from skin_lesions.batches import LabelledImages, shuffled
 from skin_lesions.devices import make_ready
 from skin_lesions.parameters import Augmentation, TrainRecipe
@@ -61,12 +61,11 @@ def uint8_batches(images: LabelledImages) -> Iterator[torch.Tensor]:
 
 
 def training_batches(images: LabelledImages, augmentation: Augmentation) -> Iterator[torch.Tensor]:
-    chances, place = draws(len(images), SEED, epoch=1), 0
+    drawn, place = changes(len(images), SEED, 1, augmentation, images.preprocessing), 0
     for batch, labels in images.fetched(shuffled(len(images), BATCH, SEED, epoch=1), CPU):
         targets = one_hot(labels, images.classes).float()
-        drawn = chances[place : place + len(batch)]
+        yield augmented(batch, targets, drawn[place : place + len(batch)])[0]
         place += len(batch)
-        yield augmented(batch, targets, drawn, augmentation, images.preprocessing)[0]
 
 
 def rate(batches: Callable[[], Iterator[torch.Tensor]]) -> float:

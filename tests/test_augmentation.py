@@ -6,7 +6,7 @@ import torch
 from torchvision.transforms import functional as reference
 
 from recipes import UNCHANGED
-from skin_lesions.augmentation import _warps, augmented, draws
+from skin_lesions.augmentation import augmented, changes, draws
 from skin_lesions.parameters import Augmentation
 from skin_lesions.preprocessing import Preprocessing, normalised
 
@@ -19,8 +19,8 @@ def changed(batch, targets=None, seed=0, preprocessing=PLAIN, first=0, **parts):
     recipe = Augmentation.model_validate(UNCHANGED | parts)
     if targets is None:
         targets = torch.zeros(len(batch), 2)
-    chances = draws(1000, seed, epoch=1)[first : first + len(batch)]
-    return augmented(batch, targets, chances, recipe, preprocessing)
+    drawn = changes(1000, seed, 1, recipe, preprocessing)
+    return augmented(batch, targets, drawn[first : first + len(batch)])
 
 
 def inputs(batch, **options):
@@ -42,7 +42,7 @@ def picture():
 def test_with_all_parts_off_images_are_only_normalised(picture):
     other = Preprocessing("squash", 8, 8)
     batch = copies(picture, 4)
-    assert torch.equal(inputs(batch, preprocessing=other), normalised(batch, other))
+    torch.testing.assert_close(inputs(batch, preprocessing=other), normalised(batch, other))
 
 
 def test_flips_and_quarter_turns_give_the_eight_poses_alike_often(picture):
@@ -100,7 +100,7 @@ def test_a_turned_window_keeps_its_right_angles():
     recipe = Augmentation.model_validate(
         UNCHANGED | {"rotation": "any", "crop_area": 0.5, "crop_aspect": 2.0, "flips": True}
     )
-    across, down = _warps(draws(50, 0, 1), recipe)[:, :, :2].unbind(dim=2)
+    across, down = changes(50, 0, 1, recipe, PLAIN).warps[:, :, :2].unbind(dim=2)
     torch.testing.assert_close((across * down).sum(dim=1), torch.zeros(50), atol=1e-6, rtol=0)
     assert (across.norm(dim=1) - down.norm(dim=1)).abs().max() > 0.2
 

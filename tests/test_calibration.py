@@ -104,12 +104,13 @@ def test_logits_of_32_bits_are_taken_at_64():
     assert fit_temperature(logits, labels) == fit_temperature(logits.astype(np.float64), labels)
 
 
-def test_images_that_are_all_right_end_at_the_lowest_temperature_with_a_warning(caplog):
+def test_of_images_that_are_all_right_nothing_is_learned_and_that_is_told(caplog):
     with caplog.at_level(logging.WARNING):
         fit = fit_temperature([[2.0, 0.0], [0.0, 1.0]], [0, 1])
-    assert fit.temperature == pytest.approx(TEMPERATURES[0], rel=1e-3)
-    assert "edge" in caplog.text
-    assert "2 images" in caplog.text
+    assert fit.temperature == 1
+    assert fit.nll_after == fit.nll_before
+    assert "nothing to calibrate by, so the temperature stays 1" in caplog.text
+    assert "2 validation images" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import subprocess
 
 import pytest
 import torch
+import torchvision
 
 from skin_lesions import checkpoints
 from skin_lesions.checkpoints import Checkpoints, differences, fingerprint, snapshot
@@ -141,3 +142,11 @@ def test_a_snapshot_does_not_change_with_what_it_was_taken_of():
     assert torch.equal(taken["weights"], state()["weights"])
     assert taken["records"] == [{"loss": 0.5}]
     assert taken["weights"].stride() == taken_of["weights"].stride()
+
+
+def test_a_snapshot_of_a_network_fits_it_through_a_file_too(checkpoint):
+    """MNASNet refuses a state that does not tell its version, which stands beside the tensors."""
+    network = torchvision.models.mnasnet0_5(num_classes=2)
+    network.load_state_dict(snapshot(network.state_dict()))
+    checkpoint.save({"network": snapshot(network.state_dict())})
+    network.load_state_dict(checkpoint.load()["network"])

@@ -5,6 +5,7 @@ from torch import nn
 
 from imagesets import blobs, square_images
 from skin_lesions.batches import labelled_images
+from skin_lesions.errors import InputError
 from skin_lesions.inference import predict_logits
 from skin_lesions.preprocessing import Preprocessing
 
@@ -48,3 +49,13 @@ def test_flips_and_turns_show_each_of_the_eight_poses_once(images):
     assert len(set(seen[:8])) == 8  # of the first batch
     corners = images.images.array[:, [0, 0, -1, -1], [0, -1, 0, -1]].mean(axis=1)
     np.testing.assert_allclose(predicted(images, "flips_and_turns"), corners, atol=0.01)
+
+
+def test_memory_that_is_too_small_names_the_batch_sizes(images):
+    def too_small(_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    network = nn.Module()
+    network.forward = too_small
+    with pytest.raises(InputError, match=r"2 images of 8 pixels at once: lower train\.batch_size"):
+        predicted(images, "none", network)

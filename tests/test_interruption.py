@@ -47,3 +47,12 @@ def test_outside_the_main_thread_nothing_is_touched():
     thread.start()
     thread.join()
     assert seen == [(False, before)]
+
+
+def test_a_handler_that_was_not_set_from_python_is_left_alone(monkeypatch):
+    """As in a program that embeds Python: getsignal gives None, which can't be set again."""
+    real = signal.getsignal
+    monkeypatch.setattr(signal, "getsignal", lambda n: None if n == signal.SIGTERM else real(n))
+    with postponed() as asked:
+        signal.raise_signal(signal.SIGINT)
+        assert asked()

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from recipes import recipe
 from skin_lesions.batches import labelled_images
 from skin_lesions.checkpoints import Checkpoints
 from skin_lesions.errors import InputError
-from skin_lesions.launchers import Job, launch
+from skin_lesions.launchers import LAUNCHERS, Job, launch
 from skin_lesions.pixels import SquareImages
 from skin_lesions.preprocessing import Preprocessing
 from skin_lesions.world import World
@@ -71,6 +72,17 @@ def test_parts_of_a_batch_are_all_of_it_once_and_keep_pairs_together(size, n):
     assert all(part.stop - part.start >= 2 for part in parts)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize("asked", [1, 2, 3, 8])
+def test_every_process_computes_in_as_many_parts_and_each_has_two_images(size, asked):
+    """Processes that share batch statistics wait for each other in every part."""
+    for n in range(2 * size, 40):
+        parts = min(asked, World(0, size).most_parts(n))
+        for rank in range(size):
+            ours = np.arange(n)[World(rank, size).part(n)]
+            assert min(len(part) for part in np.array_split(ours, parts)) >= 2
+
+
 def test_two_processes_have_the_loss_curve_of_one(job):
     changes = {"epochs": 3, "augmentation": CHANGING, "optimizer": {"clip_norm": 1.0}}
     handler = signal.getsignal(signal.SIGINT)
@@ -114,6 +126,20 @@ def test_a_killed_worker_changes_no_digit(job, capfd, which):
 def test_what_a_worker_refuses_is_told_as_from_one_process(job):
     with pytest.raises(InputError, match="the loss is .* at a learning rate of"):
         launch(job("job", optimizer={"learning_rate": 1e30}, **LOCAL))
+
+
+def test_the_result_is_taken_without_the_device_of_the_workers(job, monkeypatch):
+    """A head of a cluster without a GPU can hand out work for GPUs, and must not refuse the result."""
+    done = job("job")
+    expected = launch(done)
+
+    def none_here(*_):
+        raise InputError("this machine has only: cpu")
+
+    monkeypatch.setattr("skin_lesions.training.run.choose_device", none_here)
+    again = replace(done, network=network(), recipe=recipe(launcher="ray", device="cuda"))
+    monkeypatch.setitem(LAUNCHERS, "ray", lambda job: None)
+    assert torch.equal(weights(launch(again)), weights(expected))
 
 
 def test_a_batch_that_is_too_small_to_be_divided_is_refused(job):

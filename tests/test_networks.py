@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torchvision
+from torch import nn
 
 from skin_lesions import networks
 from skin_lesions.devices import choose_device
@@ -11,6 +12,7 @@ from skin_lesions.networks import (
     build_network,
     head,
     layer_groups,
+    sharing_batch_statistics,
     starting_network,
     starting_weights,
 )
@@ -360,3 +362,27 @@ def test_auto_takes_the_best_device_there_is(monkeypatch):
     assert choose_device("auto").type == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device("auto").type == "cuda"
+
+
+def test_a_head_of_zeros_stays_one(tmp_path):
+    """Some of timm's heads come as zeros; dividing by their deviation gave NaN."""
+    layer = nn.Linear(8, 3)
+    nn.init.zeros_(layer.weight)
+    networks._start_undecided(layer)
+    assert all((parameter == 0).all() for parameter in layer.parameters())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "timm/tf_efficientnet_lite0"])
+def test_sharing_batch_statistics_changes_no_output(name):
+    """timm's norms hold their activation: without it the network is another one."""
+    if name.startswith("timm/"):
+        pytest.importorskip("timm", reason="the extra timm is not installed")
+    torch.manual_seed(0)
+    network, images = build_network(name, 3).eval(), torch.randn(2, 3, 64, 64)
+    names = list(network.state_dict())
+    with torch.inference_mode():
+        before = network(images)
+        shared = sharing_batch_statistics(network)
+        assert any(isinstance(module, nn.SyncBatchNorm) for module in shared.modules())
+        torch.testing.assert_close(shared(images), before)
+    assert list(shared.state_dict()) == names

@@ -21,6 +21,7 @@ from skin_lesions.networks import starting_network
 from skin_lesions.optimizers import top_rate
 from skin_lesions.preprocessing import Preprocessing, normalised
 from skin_lesions.training import loop, steps
+from skin_lesions.world import World
 
 PLACES = {
     "update": steps,
@@ -127,6 +128,18 @@ def test_a_loss_that_is_not_finite_names_epoch_step_rate_and_remedy(stored):
     told = str(stopped.value)
     assert "in epoch 1, step 2, at a learning rate of 1e+30" in told
     assert "--params train.optimizer.learning_rate=3e+29" in told
+
+
+def test_weights_that_the_very_last_step_spoilt_are_no_result(stored):
+    """One step in all: its own loss is finite, and no other step sees what it did."""
+    with pytest.raises(InputError, match=r"the validation loss is nan in epoch 1, step 1, at"):
+        fitted(
+            stored,
+            epochs=1,
+            batch_size=36,
+            optimizer={"learning_rate": 1e38},
+            schedule={"name": "constant", "warmup_share": 0.0},
+        )
 
 
 def test_a_spoilt_state_is_never_kept(stored):
@@ -460,6 +473,47 @@ def test_ctrl_c_keeps_the_state_and_says_so(stored, monkeypatch, caplog):
     assert same_weights(undisturbed, resumed)
 
 
+def test_ctrl_c_while_the_last_epoch_is_judged_stops_before_what_follows(
+    stored, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO)
+    undisturbed, _ = fitted(stored)
+    real, calls = loop.judge, []
+
+    def interrupting(*args):
+        calls.append(None)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "judge", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(stored)
+    assert "Stopped after epoch 2. The state is kept" in caplog.text
+    resumed, _ = fitted(stored)
+    assert "This training is over; its result is taken from the checkpoint" in caplog.text
+    assert same_weights(undisturbed, resumed)
+
+
+def test_it_goes_on_where_the_precision_is_another(stored, monkeypatch, caplog):
+    """A free notebook service lends another GPU each time: begun in bfloat16, taken up in float16."""
+    caplog.set_level(logging.INFO)
+    with monkeypatch.context() as patch:
+        patch.setattr("skin_lesions.training.run.choose_precision", lambda *_: torch.bfloat16)
+        killed_at(monkeypatch, stored, 7)
+    monkeypatch.setattr("skin_lesions.training.run.choose_precision", lambda *_: torch.float16)
+    _, history = fitted(stored)
+    assert "resuming from epoch 2, step 0" in caplog.text
+    assert np.isfinite(history["train_loss"]).all()
+
+
+def test_a_driver_without_cuda_is_no_reason_to_fail_on_the_cpu(stored, monkeypatch):
+    """An NVIDIA driver too old for this PyTorch: devices are counted, none can be used."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    fitted(stored, epochs=1)
+
+
 def test_memory_that_is_too_small_names_what_fits(stored, monkeypatch):
     real = steps.gradients
 
@@ -475,6 +529,35 @@ def test_memory_that_is_too_small_names_what_fits(stored, monkeypatch):
     assert "--params train.accumulation=4" in str(told.value)
     assert "--params train.batch_size=2" in str(told.value)
     fitted(stored, accumulation=4, epochs=1)
+
+
+def test_two_images_at_a_time_are_tried_before_a_gpu_is_called_too_small(stored, monkeypatch):
+    """12 images in 2, 4 and then 6 parts; doubling alone would go past what fits."""
+    real = steps.gradients
+
+    def small_gpu(run, batch, parts):
+        if len(batch) / parts > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return real(run, batch, parts)
+
+    monkeypatch.setattr(steps, "gradients", small_gpu)
+    with pytest.raises(InputError, match=r"--params train\.accumulation=6"):
+        fitted(stored, batch_size=12)
+
+
+def test_several_processes_try_nothing_when_memory_is_too_small(stored, monkeypatch):
+    """They would wait for those that have none to try."""
+    tried = []
+
+    def small_gpu(run, batch, parts):
+        tried.append(parts)
+        run.world = World(0, 2)
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(steps, "gradients", small_gpu)
+    with pytest.raises(InputError, match=r"; try: --params train\.accumulation=2"):
+        fitted(stored)
+    assert tried == [1]
 
 
 def test_memory_that_holds_nothing_asks_for_smaller_images(stored, monkeypatch):

@@ -1,8 +1,9 @@
 """Random changes of whole batches, on the device that computes.
 
-Each image takes its chance from its place in the epoch: row ``i`` of ``draws(n, seed, epoch)`` belongs
-to the i-th image shown, in whatever batch or process it is. Each change reads columns of its own, so
-leaving one out leaves the others as they were.
+Each image takes its chance from its place in the epoch: row ``i`` of ``changes(n, seed, epoch, ...)``
+belongs to the i-th image shown, in whatever batch or process it is. Each change reads columns of its own
+of what is drawn, so leaving one out leaves the others as they were. What is to be done is worked out
+for an epoch at once, and then lies on the device: within a step, no GPU waits for numbers of ours.
 
 Source:
     Random resized crop: Szegedy et al. (2015), arXiv:1409.4842. Erasing: Zhong et al. (2020),
@@ -11,7 +12,8 @@ Source:
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from scipy.special import betaincinv
 from torch.nn.functional import affine_grid, grid_sample
 
 from skin_lesions.parameters import Augmentation
-from skin_lesions.preprocessing import Preprocessing, normalised
+from skin_lesions.preprocessing import Preprocessing
 
 _COLUMNS = (
     *("mirror", "upend", "turn", "area", "aspect", "left", "top"),
@@ -38,9 +40,6 @@ class Draws:
     """Uniform random numbers from 0 to 1, a row for each image and a column for each chance."""
 
     table: torch.Tensor
-
-    def __getitem__(self, rows: slice) -> "Draws":
-        return Draws(self.table[rows])
 
     def __len__(self) -> int:
         return len(self.table)
@@ -64,21 +63,62 @@ def draws(images: int, seed: int, epoch: int) -> Draws:
     return Draws(torch.from_numpy(rng.random((images, len(_COLUMNS)), dtype=np.float32)))
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What is to be done to each image: a row for each, in the order they are shown; None: to none.
+
+    ``warps``: (n, 2, 3), where each place of the new image (-1 to 1) lies in the old one;
+    ``matrices`` (n, 3, 3) and ``shifts`` (n, 3, 1): take stored colours to normalised inputs;
+    ``erased``: (n, 4), rectangles; ``patches``: (n, 4), rectangles that are cut out of the neighbour;
+    ``kept``: (n,), what is left of the image where the neighbour is blended in. Rectangles are left,
+    top, width and height, in shares of the image; those of no width are none.
+    """
+
+    matrices: torch.Tensor
+    shifts: torch.Tensor
+    warps: torch.Tensor | None
+    erased: torch.Tensor | None
+    patches: torch.Tensor | None
+    kept: torch.Tensor | None
+
+    def __getitem__(self, rows: slice) -> "Changes":
+        return self._each(lambda part: part[rows])
+
+    def to(self, device: torch.device) -> "Changes":
+        """Return them on a device."""
+        return self._each(lambda part: part.to(device))
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Changes":
+        parts = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return replace(self, **{name: change(part) for name, part in parts if part is not None})
+
+
+def changes(
+    images: int, seed: int, epoch: int, recipe: Augmentation, preprocessing: Preprocessing
+) -> Changes:
+    """Draw what is done to the images of an epoch, in the order they are shown."""
+    chances = draws(images, seed, epoch)
+    matrices, shifts = _colour_changes(chances, recipe, preprocessing)
+    patches, kept = _mixing(chances, recipe)
+    return Changes(
+        matrices=matrices,
+        shifts=shifts,
+        warps=_warps(chances, recipe) if _moves(recipe) else None,
+        erased=_erased(chances, recipe) if recipe.erasing else None,
+        patches=patches,
+        kept=kept,
+    )
+
+
 def augmented(
-    batch: torch.Tensor,
-    targets: torch.Tensor,
-    chances: Draws,
-    recipe: Augmentation,
-    preprocessing: Preprocessing,
+    batch: torch.Tensor, targets: torch.Tensor, changes: Changes
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Turn stored images into the inputs of a training step.
 
     Args:
         batch: (n, 3, size, size) uint8.
         targets: (n, classes), the share of each class.
-        chances: One row per image.
-        recipe: What is done, and how far.
-        preprocessing: Mean and deviation of the inputs.
+        changes: One row per image.
 
     Returns:
         float32 (n, 3, size, size), normalised, in channels-last memory order, and the targets that
@@ -88,24 +128,51 @@ def augmented(
     step = _IN_CACHE if batch.device.type == "cpu" else len(batch)
     for first in range(0, len(batch), step):
         rows = slice(first, first + step)
-        inputs[rows] = _changed(batch[rows], chances[rows], recipe, preprocessing)
-    if recipe.mixup or recipe.cutmix:
-        return _mixed(inputs, targets, chances, recipe)
-    return inputs, targets
+        inputs[rows] = _changed(batch[rows], changes[rows])
+    return _mixed(inputs, targets, changes)
 
 
-def _changed(
-    batch: torch.Tensor, chances: Draws, recipe: Augmentation, preprocessing: Preprocessing
-) -> torch.Tensor:
-    device = batch.device
-    if _moves(recipe):
-        warp = _warps(chances, recipe).to(device)
-        grid = affine_grid(warp, list(batch.shape), align_corners=False)
-        batch = grid_sample(batch.float(), grid, padding_mode="reflection", align_corners=False)
-    inputs = _normalised(batch, chances, recipe, preprocessing)
-    if recipe.erasing:
-        inputs = inputs.masked_fill(_erased(chances, recipe, inputs).to(device), 0.0)
+def _changed(batch: torch.Tensor, changes: Changes) -> torch.Tensor:
+    batch = batch.float()
+    if changes.warps is not None:
+        grid = affine_grid(changes.warps, list(batch.shape), align_corners=False)
+        batch = grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
+    # Colour by colour, not pixel by pixel: products of long rows are seven times as fast.
+    rows = batch.reshape(len(batch), 3, -1)
+    inputs = torch.baddbmm(changes.shifts, changes.matrices, rows).view(batch.shape)
+    if changes.erased is not None:
+        inputs = inputs.masked_fill(_inside(changes.erased, inputs.shape[-1]), 0.0)
     return inputs
+
+
+def _mixed(
+    inputs: torch.Tensor, targets: torch.Tensor, changes: Changes
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Blend each image with its neighbour, or lay a part of the neighbour over it.
+
+    The order is random, so a neighbour is any image; and pairs stay together when a batch is
+    divided between processes.
+    """
+    if changes.kept is None or changes.patches is None:
+        return inputs, targets
+    neighbours = torch.arange(len(inputs), device=inputs.device) ^ 1
+    neighbours = neighbours.clamp(max=len(inputs) - 1)
+    patches = _inside(changes.patches, inputs.shape[-1]).float()
+    share = changes.kept.view(-1, 1, 1, 1) * (1 - patches)
+    kept = share.mean(dim=(1, 2, 3)).to(targets.dtype)[:, None]
+    return (
+        inputs.lerp(inputs[neighbours], 1 - share),
+        targets.lerp(targets[neighbours], 1 - kept),
+    )
+
+
+def _inside(rectangles: torch.Tensor, size: int) -> torch.Tensor:
+    """Return (n, 1, size, size): true inside each rectangle."""
+    left, top, width, height = rectangles[:, :, None].unbind(dim=1)
+    centres = (torch.arange(size, device=rectangles.device) + 0.5) / size
+    columns = (centres >= left) & (centres < left + width)
+    rows = (centres >= top) & (centres < top + height)
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
 
 
 def _moves(recipe: Augmentation) -> bool:
@@ -115,7 +182,7 @@ def _moves(recipe: Augmentation) -> bool:
 
 
 def _warps(chances: Draws, recipe: Augmentation) -> torch.Tensor:
-    """Return (n, 2, 3): where each place of the new image (-1 to 1) lies in the old one.
+    """Return (n, 2, 3): where each place of the new image lies in the old one.
 
     A window of the drawn area and aspect is laid somewhere on the picture, turned about its own
     centre, and mirrored.
@@ -136,19 +203,6 @@ def _warps(chances: Draws, recipe: Augmentation) -> torch.Tensor:
     left = chances.between("left", -1, 1) * (1 - width)
     top = chances.between("top", -1, 1) * (1 - height)
     return torch.cat([linear, torch.stack([left, top], dim=1)[:, :, None]], dim=2)
-
-
-def _normalised(
-    batch: torch.Tensor, chances: Draws, recipe: Augmentation, preprocessing: Preprocessing
-) -> torch.Tensor:
-    if not (recipe.brightness or recipe.contrast or recipe.saturation or recipe.hue):
-        return normalised(batch, preprocessing)
-    matrix, shift = (
-        part.to(batch.device) for part in _colour_changes(chances, recipe, preprocessing)
-    )
-    # Colour by colour, not pixel by pixel: products of long rows are seven times as fast.
-    changed = torch.baddbmm(shift, matrix, batch.float().reshape(len(batch), 3, -1))
-    return changed.view(batch.shape)
 
 
 def _colour_changes(
@@ -185,7 +239,8 @@ def _hue_rotations(turns: torch.Tensor) -> torch.Tensor:
     return cos * torch.eye(3) + sin * across + (1 - cos) * along
 
 
-def _erased(chances: Draws, recipe: Augmentation, inputs: torch.Tensor) -> torch.Tensor:
+def _erased(chances: Draws, recipe: Augmentation) -> torch.Tensor:
+    """Return (n, 4): the rectangle that each image loses."""
     area = chances.between("erased_area", *_ERASED_AREA) * (
         chances.column("erased") < recipe.erasing
     )
@@ -193,44 +248,20 @@ def _erased(chances: Draws, recipe: Augmentation, inputs: torch.Tensor) -> torch
     width, height = ((area.sqrt() * way).clamp(max=1.0) for way in (aspect, 1 / aspect))
     left = chances.column("erased_left") * (1 - width)
     top = chances.column("erased_top") * (1 - height)
-    return _rectangles(left, top, width, height, inputs.shape[-1])
+    return torch.stack([left, top, width, height], dim=1)
 
 
-def _rectangles(
-    left: torch.Tensor, top: torch.Tensor, width: torch.Tensor, height: torch.Tensor, size: int
-) -> torch.Tensor:
-    """Return (n, 1, size, size): true inside each rectangle; all in shares of the image."""
-    centres = (torch.arange(size) + 0.5) / size
-    columns = (centres >= left[:, None]) & (centres < (left + width)[:, None])
-    rows = (centres >= top[:, None]) & (centres < (top + height)[:, None])
-    return (rows[:, :, None] & columns[:, None, :])[:, None]
-
-
-def _mixed(
-    inputs: torch.Tensor, targets: torch.Tensor, chances: Draws, recipe: Augmentation
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Blend each image with its neighbour, or lay a part of the neighbour over it.
-
-    The order is random, so a neighbour is any image; and pairs stay together when a batch is
-    divided between processes.
-    """
-    neighbours = torch.arange(len(inputs)) ^ 1
-    neighbours[neighbours >= len(inputs)] = len(inputs) - 1
+def _mixing(
+    chances: Draws, recipe: Augmentation
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Return the patches (n, 4) of the neighbours, and what is kept (n,) where they are blended in."""
+    if not (recipe.mixup or recipe.cutmix):
+        return None, None
     cut = _cut_or_blended(chances, recipe)
-    kept = torch.where(
-        cut, _beta(chances, recipe.cutmix or 1.0), _beta(chances, recipe.mixup or 1.0)
-    )
-    edge = (1 - kept).sqrt() * cut
+    edge = (1 - _beta(chances, recipe.cutmix or 1.0)).sqrt() * cut
     left, top = (chances.column(name) * (1 - edge) for name in ("cut_left", "cut_top"))
-    patches = _rectangles(left, top, edge, edge, inputs.shape[-1])
-    kept = torch.where(cut, 1 - patches.float().mean(dim=(1, 2, 3)), kept)
-    share = torch.where(cut.view(-1, 1, 1, 1), (~patches).float(), kept.view(-1, 1, 1, 1))
-    neighbours, share, kept = (part.to(inputs.device) for part in (neighbours, share, kept))
-    blend = kept.to(targets.dtype)[:, None]
-    return (
-        inputs.lerp(inputs[neighbours], 1 - share),
-        targets.lerp(targets[neighbours], 1 - blend),
-    )
+    kept = torch.where(cut, 1.0, _beta(chances, recipe.mixup or 1.0))
+    return torch.stack([left, top, edge, edge], dim=1), kept
 
 
 def _cut_or_blended(chances: Draws, recipe: Augmentation) -> torch.Tensor:

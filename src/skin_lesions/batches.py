@@ -84,8 +84,9 @@ class LabelledImages:
                     yield self._batch_by(pool, positions)
             return
         read = ordered_map(lambda positions: _pinned(self.batch(positions)), chosen, _AHEAD)
+        pinned = device.type == "cuda"  # what is not must be copied before it is let go
         for images, labels in read:
-            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+            yield images.to(device, non_blocking=pinned), labels.to(device, non_blocking=pinned)
 
 
 def in_order(images: int, batch_size: int) -> list[npt.NDArray[np.int64]]:

@@ -42,7 +42,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> TemperatureFit:
         labels: Class numbers, 0 to k - 1, shape (n,).
 
     Returns:
-        The fit; its temperature lies within ``TEMPERATURES``, and is 1 where nothing is better.
+        The fit; its temperature lies within ``TEMPERATURES``, and is 1 where nothing is better, or
+        where the sharpest would be: all rows are right then, and say nothing of those that won't be.
 
     Raises:
         ValueError: The shapes do not fit, a logit is not finite, or a label is out of range.
@@ -60,12 +61,18 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> TemperatureFit:
         options={"xatol": 1e-8},
     )
     temperature, after = math.exp(float(found.x)), float(found.fun)
+    if temperature < TEMPERATURES[0] * 1.001:
+        log.warning(
+            "all %d validation images are right: nothing to calibrate by, so the temperature stays 1",
+            classes.size,
+        )
+        temperature, after = 1.0, before
     if after >= before:
         temperature, after = 1.0, before
-    if not TEMPERATURES[0] * 1.001 < temperature < TEMPERATURES[1] / 1.001:
+    if temperature > TEMPERATURES[1] / 1.001:
         log.warning(
-            "temperature %.3g is at the edge of the allowed %g to %g: %d images settle it badly",
-            *(temperature, *TEMPERATURES, classes.size),
+            "temperature %.3g is the highest allowed: %d images settle it badly",
+            *(temperature, classes.size),
         )
     return TemperatureFit(
         temperature=temperature, nll_before=before, nll_after=after, n=classes.size

@@ -10,6 +10,7 @@ import logging
 import pickle
 import shutil
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -167,7 +168,10 @@ def snapshot(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, Mapping):
-        return {name: snapshot(part) for name, part in value.items()}
+        copied = OrderedDict((name, snapshot(part)) for name, part in value.items())
+        if hasattr(value, "_metadata"):  # of a state_dict: versions, which some networks insist on
+            vars(copied)["_metadata"] = value._metadata
+        return copied
     if isinstance(value, list):
         return [snapshot(part) for part in value]
     return value

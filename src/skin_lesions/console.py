@@ -15,15 +15,18 @@ _STEPS_BEFORE_ESTIMATE = 20
 class StepProgress:
     """A bar in a terminal, nothing in a pipe or if ``hidden``; and one estimate in the log."""
 
-    def __init__(self, what: str, steps: int, done: int = 0, hidden: bool = False):
-        self._what, self._steps, self._done = what, steps - done, 0
-        self._images = 0
+    def __init__(
+        self, what: str, steps: int, done: int = 0, share: float = 0.0, hidden: bool = False
+    ):
+        """Begin after ``done`` of the steps, which were a ``share`` of all the work."""
+        self._what, self._all, self._before, self._share = what, steps, done, share
+        self._done = self._images = 0  # in this process
         self._start = time.perf_counter()
         self._bar = Progress(
             TextColumn(what),
             BarColumn(),
             TextColumn(
-                "{task.completed}/{task.total} steps, loss {task.fields[loss]}, "
+                "{task.fields[steps]} steps, loss {task.fields[loss]}, "
                 "{task.fields[rate]:.0f} images/s"
             ),
             TimeRemainingColumn(),
@@ -31,8 +34,9 @@ class StepProgress:
         )
         self._bar.disable = hidden or not self._bar.console.is_terminal
         self._task = self._bar.add_task(
-            what, total=steps, completed=done, rate=0.0, loss="not known yet"
+            what, total=1.0, steps=f"{done}/{steps}", rate=0.0, loss="not known yet"
         )
+        self._bar.update(self._task, completed=share)
 
     def __enter__(self) -> "StepProgress":
         self._start = time.perf_counter()
@@ -55,14 +59,15 @@ class StepProgress:
         """Show the newest loss."""
         self._bar.update(self._task, loss=f"{loss:.3f}")
 
-    def advance(self, images: int) -> None:
-        """One step is done; it took in so many images."""
+    def advance(self, images: int, share: float) -> None:
+        """One step is done; it took in so many images, and this share of all the work is done now."""
         self._done += 1
         self._images += images
         seconds = time.perf_counter() - self._start
-        self._bar.update(self._task, advance=1, rate=self._images / seconds)
-        if self._done == _STEPS_BEFORE_ESTIMATE < self._steps:
-            left = seconds / self._done * (self._steps - self._done)
+        steps = f"{self._before + self._done}/{self._all}"
+        self._bar.update(self._task, completed=share, steps=steps, rate=self._images / seconds)
+        if self._done == _STEPS_BEFORE_ESTIMATE < self._all - self._before:
+            left = seconds * (1 - share) / (share - self._share)
             log.info("%s takes about %s more", self._what, _in_words(left))
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from skin_lesions.batches import LabelledImages, in_order
+from skin_lesions.devices import describe
+from skin_lesions.errors import InputError
 from skin_lesions.precision import autocast
 from skin_lesions.preprocessing import normalised
 
@@ -35,14 +37,24 @@ def predict_logits(
 
     Returns:
         (n, classes) float64 logits; of several views, the mean.
+
+    Raises:
+        InputError: The memory of the GPU is too small.
     """
     network.eval()
     logits = []
-    for batch, _ in images.fetched(in_order(len(images), batch_size), device):
-        inputs = normalised(batch, images.preprocessing)
-        with autocast(device, precision):
-            seen = [network(view).float() for view in _views(inputs, views)]
-        logits.append(torch.stack(seen).mean(dim=0))
+    try:
+        for batch, _ in images.fetched(in_order(len(images), batch_size), device):
+            inputs = normalised(batch, images.preprocessing)
+            with autocast(device, precision):
+                seen = [network(view).float() for view in _views(inputs, views)]
+            logits.append(torch.stack(seen).mean(dim=0))
+    except torch.cuda.OutOfMemoryError:
+        raise InputError(
+            f"the memory of {describe(device)} is too small to predict {batch_size} images of "
+            f"{images.preprocessing.image_size} pixels at once: lower train.batch_size, of which "
+            "training predicts twice as many, or evaluate.batch_size"
+        ) from None
     return torch.cat(logits).cpu().numpy().astype(np.float64)
 
 

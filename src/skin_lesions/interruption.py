@@ -24,7 +24,8 @@ def postponed() -> Iterator[Callable[[], bool]]:
         yield asked.is_set
         return
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-    before = {number: how for number, how in handlers.items() if how != signal.SIG_IGN}
+    # None is a handler that was not set from Python, and can't be set again from here.
+    before = {n: how for n, how in handlers.items() if how not in (signal.SIG_IGN, None)}
 
     def restore() -> None:
         for number, handler in before.items():

@@ -26,10 +26,11 @@ from skin_lesions.batches import LabelledImages
 from skin_lesions.checkpoints import Checkpoint
 from skin_lesions.devices import choose_device
 from skin_lesions.errors import InputError
+from skin_lesions.files import written_beside
 from skin_lesions.interruption import ignored, restored
 from skin_lesions.parallel import cores
 from skin_lesions.parameters import TrainRecipe
-from skin_lesions.training import train
+from skin_lesions.training import result, train
 from skin_lesions.world import World
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,15 @@ class Job:
             self.train_images, self.val_images, self.network, self.recipe, self.checkpoint, world
         )
 
+    def result(self) -> tuple[nn.Module, pd.DataFrame]:
+        """Return what the workers left; this process needs no device of theirs for that."""
+        state = self.checkpoint.load()
+        if state is None:
+            raise RuntimeError(
+                f"the workers are through and left nothing in {self.checkpoint.folder}"
+            )
+        return result(self.network, self.recipe, state)
+
 
 def launch(job: Job) -> tuple[nn.Module, pd.DataFrame]:
     """Train where ``recipe.launcher`` says; else like ``train``.
@@ -72,7 +82,7 @@ def launch(job: Job) -> tuple[nn.Module, pd.DataFrame]:
         text = refused.read_text()
         refused.unlink()
         raise InputError(text)
-    return job.done_by(World())
+    return job.result()
 
 
 def _work(job: Job, world: World) -> None:
@@ -83,8 +93,8 @@ def _work(job: Job, world: World) -> None:
     try:
         job.done_by(world)
     except InputError as error:
-        refused.parent.mkdir(parents=True, exist_ok=True)
-        refused.write_text(str(error))
+        with written_beside(refused) as partial:
+            partial.write_text(str(error))
         raise
 
 
@@ -154,10 +164,8 @@ def _local_worker(pickled: bytes) -> None:
         distributed.init_process_group(
             backend, store=store, rank=rank, world_size=size, timeout=_SILENCE
         )
-        try:
-            _work(job, World.joined())
-        finally:
-            distributed.destroy_process_group()
+        _work(job, World.joined())
+        distributed.destroy_process_group()  # not after an error: NCCL would wait for the others
 
 
 def _store(name: str) -> Any:

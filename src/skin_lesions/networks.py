@@ -202,13 +202,16 @@ def _filled(
 
 @torch.no_grad()
 def _start_undecided(head: nn.Module) -> None:
-    """Make the weights of a new head small, so that at first all classes seem alike.
+    """Draw small weights for a new head, so that at first all classes seem alike.
 
     As they come, they are right for random features; on learned ones they cost the first epochs
-    (timm's EfficientNet begins with twice the loss of a guess).
+    (timm's EfficientNet begins with twice the loss of a guess). Some come as zeros.
     """
     for parameter in head.parameters():
-        parameter.mul_(_HEAD_DEVIATION / parameter.std() if parameter.ndim > 1 else 0.0)
+        if parameter.ndim > 1 and parameter.any():
+            parameter.mul_(_HEAD_DEVIATION / parameter.std())
+        else:
+            parameter.zero_()
 
 
 def _adapted(state: State, architecture: str) -> State:
@@ -271,6 +274,19 @@ def head(network: nn.Module) -> nn.Module:
 def _head_names(network: nn.Module) -> set[str]:
     of_head = {id(parameter) for parameter in head(network).parameters()}
     return {name for name, parameter in network.named_parameters() if id(parameter) in of_head}
+
+
+def sharing_batch_statistics(network: nn.Module) -> nn.Module:
+    """Make batch norms take their statistics over all processes; weights and outputs stay.
+
+    timm's batch norms hold the activation that follows them, which torch's own conversion loses.
+    """
+    if any(type(module).__module__.startswith("timm.") for module in network.modules()):
+        from timm.layers import convert_sync_batchnorm  # type: ignore[attr-defined] # noqa: PLC0415
+
+        converted: nn.Module = convert_sync_batchnorm(network)
+        return converted
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
 def layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:

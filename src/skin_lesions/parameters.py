@@ -335,6 +335,10 @@ def _contradictions_of_training(train: TrainRecipe) -> list[str]:
             "leave none for the other layers; set it to "
             f"{train.epochs - 1} or less"
         )
+    if train.launcher == "single" and (train.processes or 1) > 1:
+        problems.append(
+            f"train.processes: {train.processes} need train.launcher=local (or ray); single is one"
+        )
     if train.weights == "none" and train.weights_sha256 is not None:
         problems.append(
             "train.weights_sha256: is given, but train.weights is none: nothing is read"

@@ -86,6 +86,9 @@ def _central_crop(aspect: float, size: int) -> tuple[tuple[int, int], tuple[int,
 
 def normalised(batch: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
     """Turn uint8 (n, 3, size, size) into float32 with the mean and deviation of the recipe."""
-    mean = torch.tensor(preprocessing.mean, device=batch.device).view(1, 3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=batch.device).view(1, 3, 1, 1)
-    return (batch.float() - mean * 255) / (std * 255)
+    # As plain numbers: tensors made here would have a GPU wait for them.
+    colours = zip(batch.unbind(dim=1), preprocessing.mean, preprocessing.std, strict=True)
+    inputs = torch.empty_like(batch, dtype=torch.float32)
+    for channel, (colour, mean, std) in enumerate(colours):
+        inputs[:, channel] = (colour.float() - 255 * mean) / (255 * std)
+    return inputs

@@ -9,6 +9,8 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from skin_lesions.networks import sharing_batch_statistics
+
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -39,14 +41,21 @@ class World:
         first, last = (2 * (n // 2 * rank // self.size) for rank in (self.rank, self.rank + 1))
         return slice(first, n if self.rank == self.size - 1 else last)
 
+    def most_parts(self, n: int) -> int:
+        """Return in how many parts, at most, each process can compute its images of n.
+
+        As many in every process, since they wait for each other, and two images in each: one alone has
+        no batch statistics.
+        """
+        return max(1, n // self.smallest_batch)
+
     def prepared(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """Let batch statistics be those of the whole batch, where that is to be had: on CUDA."""
-        if self.size == 1 or device.type != "cuda":
-            return network
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        """Let batch statistics be those of all processes' images, where that is to be had: on CUDA."""
+        shares = self.size > 1 and device.type == "cuda"
+        return sharing_batch_statistics(network) if shares else network
 
     def joint(self, network: nn.Module, device: torch.device) -> Forward:
-        """Return the network, such that gradients are the mean of all processes'."""
+        """Return the network (compiled or not), such that gradients are the mean of all processes'."""
         if self.size == 1:
             return network
         places = [torch.cuda.current_device()] if device.type == "cuda" else None

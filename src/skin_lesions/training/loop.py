@@ -13,9 +13,9 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from skin_lesions.augmentation import draws
+from skin_lesions.augmentation import changes
 from skin_lesions.batches import LabelledImages, shuffled
-from skin_lesions.checkpoints import Checkpoint, snapshot
+from skin_lesions.checkpoints import Checkpoint, State, snapshot
 from skin_lesions.console import StepProgress
 from skin_lesions.inference import predict_logits
 from skin_lesions.interruption import postponed
@@ -24,7 +24,7 @@ from skin_lesions.parameters import TrainRecipe
 from skin_lesions.schedules import image_size_in
 from skin_lesions.training import steps
 from skin_lesions.training.run import Run, begin, resume, state_of
-from skin_lesions.training.watch import Watch
+from skin_lesions.training.watch import Watch, refuse_not_finite
 from skin_lesions.world import World
 
 log = logging.getLogger(__name__)
@@ -62,54 +62,73 @@ def train(
     run = begin(train_images, val_images, network, recipe, world)
     resume(run, checkpoint)
     with (
-        _seeded(),
+        _seeded(run.device),
         postponed() if world.leads else nullcontext(bool) as interrupted,
         checkpoint.saving() as saver,
         StepProgress(
-            "training", recipe.epochs * run.steps, run.steps_done, hidden=not world.leads
+            "training",
+            recipe.epochs * run.steps,
+            done=run.steps_done,
+            share=run.share_done,
+            hidden=not world.leads,
         ) as progress,
     ):
         watch = Watch(run, saver, interrupted, progress)
         while not run.is_over:
             learn(run, watch)
             _finish_epoch(run)
-            if world.leads:
-                saver.save(snapshot(state_of(run)))
-    if run.best_weights is not None:
-        run.network.load_state_dict(run.best_weights)
-    network = run.network.cpu().requires_grad_(True).to(memory_format=torch.contiguous_format)
-    return network, _history(run.records, recipe.select_by)
+            watch.after_epoch()
+    return result(network, recipe, state_of(run))
+
+
+def result(network: nn.Module, recipe: TrainRecipe, state: State) -> tuple[nn.Module, pd.DataFrame]:
+    """Return what a training that is over has given: the network of its best epoch, and the history."""
+    network.load_state_dict(state["best_weights"])
+    network = network.cpu().requires_grad_(True).to(memory_format=torch.contiguous_format)
+    return network, _history(state["records"], recipe.select_by)
 
 
 def learn(run: Run, watch: Watch) -> None:
     """Go through the rest of an epoch's steps."""
-    recipe, epoch = run.recipe, run.epoch
     steps.choose_what_learns(run)
-    n = len(run.train_images)
-    smallest = run.world.smallest_batch
-    batches = shuffled(n, recipe.batch_size, recipe.seed, epoch, run.shown, smallest)
-    chances = draws(n, recipe.seed, epoch)
-    images = run.train_images.at_size(image_size_in(epoch, recipe))
-    place = sum(len(batch) for batch in batches[: run.step])
     clock = time.perf_counter()
-    left = batches[run.step :]
-    ours = (batch[run.world.part(len(batch))] for batch in left)
-    for batch, (pixels, labels) in zip(left, images.fetched(ours, run.device), strict=True):
+    for batch in _batches(run):
         torch.manual_seed(_step_seed(run))
-        loss = steps.update(
-            run, steps.batch_of(run, pixels, labels, chances[place : place + len(batch)])
-        )
-        place += len(batch)
+        loss = steps.update(run, batch)
         run.step += 1
         run.seconds, clock = run.seconds + time.perf_counter() - clock, time.perf_counter()
-        watch.after_step(loss, len(batch))
+        watch.after_step(loss, batch.whole)
     watch.look()
+    run.seconds += time.perf_counter() - clock  # what a GPU still had to do
+
+
+def _batches(run: Run) -> Iterator[steps.Batch]:
+    """Yield this process's part of each batch that is left of the epoch, augmented."""
+    recipe, world = run.recipe, run.world
+    images = run.train_images.at_size(image_size_in(run.epoch, recipe))
+    n, preprocessing = len(images), images.preprocessing
+    drawn = changes(n, recipe.seed, run.epoch, recipe.augmentation, preprocessing).to(run.device)
+    order = shuffled(n, recipe.batch_size, recipe.seed, run.epoch, run.shown, world.smallest_batch)
+    place = sum(len(batch) for batch in order[: run.step])
+    left = order[run.step :]
+    parts = [world.part(len(batch)) for batch in left]
+    ours = (batch[part] for batch, part in zip(left, parts, strict=True))
+    fetched = images.fetched(ours, run.device)
+    for whole, part, (pixels, labels) in zip(left, parts, fetched, strict=True):
+        rows = slice(place + part.start, place + part.stop)
+        yield steps.batch_of(run, pixels, labels, drawn[rows], len(whole))
+        place += len(whole)
 
 
 def _finish_epoch(run: Run) -> None:
-    """Judge the epoch, take note of it, and go to the next."""
+    """Judge the epoch, take note of it, and go to the next.
+
+    Raises:
+        InputError: The last step spoilt the weights, whose loss no other step has seen.
+    """
     start = time.perf_counter()
     judged = judge(run)
+    refuse_not_finite(run, judged["val_loss"], "validation loss", top_rate(run.optimizer))
     mean_loss, right = (run.sums / len(run.train_images)).tolist()
     record = {
         "epoch": run.epoch,
@@ -178,7 +197,7 @@ def _step_seed(run: Run) -> int:
 
 
 @contextmanager
-def _seeded() -> Iterator[None]:
+def _seeded(device: torch.device) -> Iterator[None]:
     """Leave the global generators as they were."""
-    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield

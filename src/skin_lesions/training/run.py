@@ -3,6 +3,7 @@
 import logging
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from skin_lesions.networks import layer_groups
 from skin_lesions.optimizers import build_optimizer
 from skin_lesions.parameters import TrainRecipe
 from skin_lesions.precision import choose_precision
+from skin_lesions.schedules import image_size_in
 from skin_lesions.world import Forward, World
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,21 @@ class Run:
     def steps_done(self) -> int:
         """Steps done in all epochs."""
         return (self.epoch - 1) * self.steps + self.step
+
+    @property
+    def share_done(self) -> float:
+        """How much of the work of all epochs is done: an image costs by its pixels."""
+        done = sum(self._work[: self.epoch - 1])
+        if self.step:
+            done += self._work[self.epoch - 1] * self.step / self.steps
+        return done / sum(self._work)
+
+    @cached_property
+    def _work(self) -> list[float]:
+        """Pixels to learn from in each epoch; predicting one costs a third of that."""
+        judging = len(self.val_images) * self.recipe.test_size**2 / 3
+        sizes = [image_size_in(epoch + 1, self.recipe) for epoch in range(self.recipe.epochs)]
+        return [len(self.train_images) * size**2 + judging for size in sizes]
 
     @property
     def head_epochs(self) -> int:
@@ -130,7 +147,8 @@ def resume(run: Run, checkpoint: Checkpoint) -> None:
 def _restore(run: Run, state: State) -> None:
     run.network.load_state_dict(state["network"])
     run.optimizer.load_state_dict(state["optimizer"])
-    run.scaler.load_state_dict(state["scaler"])
+    if state["scaler"]:  # it has none where it began on a device of another precision
+        run.scaler.load_state_dict(state["scaler"])
     if run.average is not None:
         run.average.network.load_state_dict(state["average"])
     run.sums.copy_(state["sums"])

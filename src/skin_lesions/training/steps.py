@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from skin_lesions.augmentation import Draws, augmented
+from skin_lesions.augmentation import Changes, augmented
 from skin_lesions.devices import describe
 from skin_lesions.errors import InputError
 from skin_lesions.networks import head
@@ -24,9 +25,9 @@ def choose_what_learns(run: Run) -> None:
     run.network.requires_grad_(not head_only)
     head(run.network).train().requires_grad_(True)
     if run.forward is run.network or run.epoch == run.head_epochs + 1:
-        joint = run.world.joint(run.network, run.device)
         compiled = run.recipe.compile and run.device.type == "cuda"
-        run.forward = torch.compile(joint) if compiled else joint
+        network = cast(nn.Module, torch.compile(run.network)) if compiled else run.network
+        run.forward = run.world.joint(network, run.device)
 
 
 @dataclass(frozen=True)
@@ -42,28 +43,42 @@ class Batch:
         return len(self.inputs)
 
     def split(self, parts: int) -> "list[Batch]":
-        """Divide it into about equal parts of two images or more."""
-        parts = max(1, min(parts, len(self) // 2))  # one image alone has no batch statistics
+        """Divide it into about equal parts."""
         tensors = (self.inputs, self.targets, self.labels)
         inputs, targets, labels = (tensor.tensor_split(parts) for tensor in tensors)
         split = zip(inputs, targets, labels, strict=True)
         return [Batch(*part, whole=self.whole) for part in split]
 
 
-def batch_of(run: Run, images: torch.Tensor, labels: torch.Tensor, drawn: Draws) -> Batch:
-    """Augment the images of a step; ``drawn`` are the chances of the whole batch."""
-    recipe, ours = run.recipe, run.train_images
-    targets = one_hot(labels, ours.classes).float()
-    chances = drawn[run.world.part(len(drawn))]
-    inputs, targets = augmented(images, targets, chances, recipe.augmentation, ours.preprocessing)
-    inputs = inputs.contiguous(memory_format=memory_format(recipe))
-    return Batch(inputs, targets, labels, len(drawn))
+def batch_of(
+    run: Run, images: torch.Tensor, labels: torch.Tensor, changes: Changes, whole: int
+) -> Batch:
+    """Augment this process's images of a step of ``whole`` images."""
+    targets = one_hot(labels, run.train_images.classes).float()
+    inputs, targets = augmented(images, targets, changes)
+    inputs = inputs.contiguous(memory_format=memory_format(run.recipe))
+    return Batch(inputs, targets, labels, whole)
 
 
 def update(run: Run, batch: Batch) -> torch.Tensor:
-    """Take one step of the optimizer; return the loss of the whole batch, on the device."""
+    """Take one step of the optimizer; return the loss of the whole batch, on the device.
+
+    Raises:
+        InputError: The memory of the GPU is too small; says what would fit.
+    """
+    try:
+        return _updated(run, batch)
+    except torch.cuda.OutOfMemoryError:
+        pass  # what the error holds on to is let go only outside of this block
+    raise InputError(
+        _too_large(run, len(batch), batch.inputs.shape[-1], _fitting_parts(run, batch))
+    )
+
+
+def _updated(run: Run, batch: Batch) -> torch.Tensor:
     recipe = run.recipe
-    loss = _fitting_gradients(run, batch)
+    sums = run.world.add_up(gradients(run, batch, recipe.accumulation))
+    run.sums += sums
     _set_rates(run)
     if recipe.optimizer.clip_norm is not None:
         run.scaler.unscale_(run.optimizer)
@@ -72,7 +87,7 @@ def update(run: Run, batch: Batch) -> torch.Tensor:
     run.scaler.update()
     if run.average is not None and recipe.average_decay is not None:
         run.average.update(decay_in(run.steps_done, recipe.average_decay))
-    return loss
+    return sums[0] / batch.whole
 
 
 def _set_rates(run: Run) -> None:
@@ -86,38 +101,40 @@ def _set_rates(run: Run) -> None:
     )
 
 
-def _fitting_gradients(run: Run, batch: Batch) -> torch.Tensor:
-    """Compute the gradients of a batch; where memory is too small, say what would fit."""
-    try:
-        sums = gradients(run, batch, run.recipe.accumulation)
-    except torch.cuda.OutOfMemoryError:
-        pass  # what the error holds on to is let go only outside of this block
-    else:
-        run.sums += run.world.add_up(sums)
-        return sums[0] / batch.whole
-    parts = run.recipe.accumulation * 2
-    run.forward = run.network  # other processes take no part in what follows
-    while len(batch) >= 2 * parts:
+def _fitting_parts(run: Run, batch: Batch) -> int | None:
+    """Return in how many parts the batch would fit, None where two images are too many.
+
+    Of several processes, which can't try without each other, twice as many as now are worth a try.
+    """
+    parts = 2 * run.recipe.accumulation
+    if run.world.size > 1:
+        return parts
+    most = len(batch) // 2  # one image alone has no batch statistics
+    while run.recipe.accumulation < most:
+        parts = min(parts, most)
         torch.cuda.empty_cache()
         try:
             gradients(run, batch, parts)
         except torch.cuda.OutOfMemoryError:
+            if parts == most:
+                break
             parts *= 2
         else:
-            raise InputError(_too_large(run, batch.inputs, parts))
-    raise InputError(_too_large(run, batch.inputs, None))
+            return parts
+    return None
 
 
-def _too_large(run: Run, inputs: torch.Tensor, parts: int | None) -> str:
+def _too_large(run: Run, images: int, size: int, parts: int | None) -> str:
     told = (
-        f"the memory of {describe(run.device)} is too small for steps of {len(inputs)} images of "
-        f"{inputs.shape[-1]} pixels in {run.recipe.accumulation} parts; "
+        f"the memory of {describe(run.device)} is too small for steps of {images} images of "
+        f"{size} pixels in {run.recipe.accumulation} parts; "
     )
     if parts is None:
         return f"{told}not even 2 images fit: lower train.image_size or take a smaller network"
     return (
-        f"{told}these fit: --params train.accumulation={parts} (the same batches in {parts} parts) "
-        f"or --params train.batch_size={math.ceil(run.recipe.batch_size / parts)}"
+        f"{told}{'these fit' if run.world.size == 1 else 'try'}: --params train.accumulation={parts} "
+        f"(the same batches in {parts} parts) or --params "
+        f"train.batch_size={math.ceil(run.recipe.batch_size / parts)}"
     )
 
 
@@ -129,7 +146,7 @@ def gradients(run: Run, batch: Batch, parts: int) -> torch.Tensor:
     """
     run.optimizer.zero_grad(set_to_none=True)
     sums = torch.zeros_like(run.sums)
-    split = batch.split(parts)
+    split = batch.split(min(parts, run.world.most_parts(batch.whole)))
     for part in split:
         with run.world.in_parts(run.forward, part is split[-1]):
             with autocast(run.device, run.precision):

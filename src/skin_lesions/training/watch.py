@@ -35,17 +35,27 @@ class Watch:
         if not run.world.leads:
             return
         self._unseen.append((run.step, top_rate(run.optimizer), loss))
-        self._progress.advance(images)
+        self._progress.advance(images, run.share_done)
         now = time.monotonic()
         stop = self._interrupted()
         if stop or now - self._saved >= 60 * run.recipe.checkpoint_minutes:
             self.look()  # a state that is spoilt is not kept
-            self._saver.save(snapshot(state_of(run)))
-            self._saved = now
+            self._keep()
         elif now - self._looked >= _LOOK_EVERY:
             self.look()
         if stop:
             self._stop()
+
+    def after_epoch(self) -> None:
+        """Keep the state."""
+        if self._run.world.leads:
+            self._keep()
+            if self._interrupted():
+                self._stop()
+
+    def _keep(self) -> None:
+        self._saver.save(snapshot(state_of(self._run)))
+        self._saved = time.monotonic()
 
     def look(self) -> None:
         """See whether the losses so far are finite.
@@ -58,26 +68,33 @@ class Watch:
             return
         losses = torch.stack([loss for _, _, loss in self._unseen]).tolist()
         for (step, rate, _), loss in zip(self._unseen, losses, strict=True):
-            if not math.isfinite(loss):
-                raise InputError(_not_finite(self._run, step, rate, loss))
+            refuse_not_finite(self._run, loss, "loss", rate, step)
         self._unseen.clear()
         self._progress.show(loss=losses[-1])
 
     def _stop(self) -> None:
         self._saver.wait()
+        run = self._run
+        where = f"in epoch {run.epoch} after step {run.step} of {run.steps}"
         log.warning(
-            "Stopped in epoch %d after step %d of %d. The state is kept: the same command goes on "
-            "from there",
-            self._run.epoch,
-            self._run.step,
-            self._run.steps,
+            "Stopped %s. The state is kept: the same command goes on from there",
+            where if run.step else f"after epoch {run.epoch - 1}",
         )
         raise KeyboardInterrupt
 
 
-def _not_finite(run: Run, step: int, rate: float, loss: float) -> str:
+def refuse_not_finite(
+    run: Run, loss: float, called: str, rate: float, step: int | None = None
+) -> None:
+    """Stop if a loss, of this step (None: the last one) at this learning rate, is not a number.
+
+    Raises:
+        InputError: It is not; says where, and the remedy.
+    """
+    if math.isfinite(loss):
+        return
     lower = run.recipe.optimizer.learning_rate / 3
-    return (
-        f"the loss is {loss} in epoch {run.epoch}, step {step}, at a learning rate of {rate:.3g}; try "
-        f"a lower one: --params train.optimizer.learning_rate={lower:.1g}"
+    raise InputError(
+        f"the {called} is {loss} in epoch {run.epoch}, step {step or run.step}, at a learning rate of "
+        f"{rate:.3g}; try a lower one: --params train.optimizer.learning_rate={lower:.1g}"
     )
