@@ -34,3 +34,31 @@ def test_a_full_disk_is_told_with_the_remedy():
 def test_any_other_error_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         failing(ZeroDivisionError("ours"))()
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "words"),
+    [
+        ("env", "foldr", "--env: no 'foldr' here; did you mean folder?"),
+        ("pipeline", "evaluat", "--pipelines: no 'evaluat' here; did you mean evaluate?"),
+        ("pipelines", ["train", "x"], "no 'x' here; there are audit, evaluate, ingest, "),
+    ],
+)
+def test_unknown_environments_and_pipelines_are_told_in_a_sentence(option, name, words):
+    """Kedro ends in 46 lines of traceback for these."""
+    with pytest.raises(click.ClickException) as told:
+        _told_plainly(lambda **_: None)(**{option: name})
+    assert words in told.value.message
+
+
+def test_known_environments_and_pipelines_pass():
+    run = _told_plainly(lambda **_: "done")
+    assert run(env="folder", pipeline="__default__", pipelines=["train", "report"]) == "done"
+    assert run(env=None, pipeline=None, pipelines=None) == "done"
+
+
+def test_unknown_nodes_are_told_in_a_sentence():
+    with pytest.raises(
+        click.ClickException, match=r"\['train.fitt'\]; their names: kedro registry"
+    ):
+        failing(ValueError("Pipeline does not contain nodes named ['train.fitt']."))()

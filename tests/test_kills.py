@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from conftest import Study
+from disks import small_disk
 
 BEFORE_TRAINING = "ingest,audit,preprocess"
 AFTER_TRAINING = "evaluate,report"
@@ -229,19 +230,10 @@ def test_ctrl_c_keeps_a_whole_checkpoint_and_says_how_to_go_on(demo_run, tmp_pat
 
 
 def test_a_full_disk_is_named_and_the_next_run_goes_on(study, demo_run, tmp_path):
-    if os.geteuid() != 0 or subprocess.run(["mountpoint", "-q", "/"], check=False).returncode:
-        pytest.skip("only root can mount a small disk")
-    disk = tmp_path / "data"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4M", "tmpfs", str(disk)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a small disk can't be mounted here")
-    try:
+    with small_disk(tmp_path / "data", "4M") as disk:
         ours = study(**demo_run.params)
         with pytest.raises(Exception, match="No space left on device"):
             ours.run(*BEFORE_TRAINING.split(","))
         subprocess.run(["mount", "-o", "remount,size=200M", str(disk)], check=True)
         ours.run(*BEFORE_TRAINING.split(","))
         assert_like(ours, demo_run)
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

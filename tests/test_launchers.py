@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+from disks import small_disk
 from imagesets import blobs, square_images
 from recipes import recipe
 from skin_lesions.batches import labelled_images
@@ -143,8 +144,19 @@ def test_the_result_is_taken_without_the_device_of_the_workers(job, monkeypatch)
 
 
 def test_a_batch_that_is_too_small_to_be_divided_is_refused(job):
-    with pytest.raises(InputError, match=r"batch_size=3 is too small for 2 processes"):
+    with pytest.raises(
+        InputError, match=r"batch_size=3 is too small .*processes=1 or fewer.*4 or more"
+    ):
         launch(job("job", batch_size=3, **LOCAL))
+
+
+def test_a_full_disk_is_no_lost_worker(job, tmp_path, capfd):
+    """Starting again would end there again, ten times."""
+    with small_disk(tmp_path / "small", "20k") as disk:
+        full = replace(job("job", **LOCAL), checkpoint=Checkpoints(disk).of({"a": 1}))
+        with pytest.raises(InputError, match=r"the disk is full .* make room"):
+            launch(full)
+    assert "all start again" not in capfd.readouterr().out
 
 
 def test_on_windows_the_error_names_what_works(job, monkeypatch):

@@ -364,12 +364,14 @@ def test_auto_takes_the_best_device_there_is(monkeypatch):
     assert choose_device("auto").type == "cuda"
 
 
-def test_a_head_of_zeros_stays_one(tmp_path):
-    """Some of timm's heads come as zeros; dividing by their deviation gave NaN."""
-    layer = nn.Linear(8, 3)
-    nn.init.zeros_(layer.weight)
-    networks._start_undecided(layer)
-    assert all((parameter == 0).all() for parameter in layer.parameters())
+def test_a_head_of_zeros_stays_one_and_its_norm_stays_as_it_was():
+    """Some of timm's heads come as zeros, whose deviation is no number to divide by; some have norms."""
+    layers = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 3))
+    nn.init.zeros_(layers[1].weight)
+    networks._start_undecided(layers)
+    assert (layers[1].weight == 0).all()
+    assert (layers[1].bias == 0).all()
+    assert (layers[0].weight == 1).all()
 
 
 @pytest.mark.parametrize("name", ["resnet18", "timm/tf_efficientnet_lite0"])

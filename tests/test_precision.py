@@ -48,6 +48,17 @@ def test_without_such_units_half_precision_is_refused(monkeypatch, device):
         choose_precision(device, "bfloat16")
 
 
+@pytest.mark.parametrize(
+    ("capability", "asked"), [((6, 1), "bfloat16"), ((6, 1), "float16"), ((7, 5), "bfloat16")]
+)
+def test_a_gpu_without_such_units_refuses_what_it_would_only_emulate(
+    monkeypatch, capability, asked
+):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    with pytest.raises(InputError, match=f"{asked} would be slower .* this cuda.* take auto"):
+        choose_precision(CUDA, asked)
+
+
 def test_what_is_asked_for_is_taken(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     assert choose_precision(CUDA, "float32") == torch.float32

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pandas as pd
 import pytest
@@ -92,6 +93,11 @@ def test_the_model_file_needs_nothing_else(demo_run):
     assert model["calibration"]["temperature"] > 0
     assert model["recipe"]["seed"] == 20240501
     assert model["provenance"]["split_policy"] == "grouped"
+    assert model["provenance"]["device"].startswith("cpu (")
+    assert model["provenance"]["processes"] == 1
+    assert model["provenance"]["precision"] in ("float32", "bfloat16")
+    for library in ("torch", "torchvision", "numpy", "scikit-learn"):
+        assert model["provenance"][library] == version(library).split("+")[0]
 
 
 def test_a_second_run_adds_versions_but_no_bytes_and_gives_the_same_weights(demo_copy):

@@ -19,8 +19,9 @@ from skin_lesions.model_file import network_of
 from skin_lesions.modelling import calibrated, fit_model, predict
 from skin_lesions.networks import starting_network
 from skin_lesions.optimizers import top_rate
+from skin_lesions.precision import choose_precision
 from skin_lesions.preprocessing import Preprocessing, normalised
-from skin_lesions.training import loop, steps
+from skin_lesions.training import loop, steps, watch
 from skin_lesions.world import World
 
 PLACES = {
@@ -213,6 +214,28 @@ def test_predictions_are_calibrated_probabilities_of_val_and_test(stored):
 
 # The parts of the recipe
 
+CHANGING = {
+    "flips": False,
+    "rotation": "any",
+    "crop_area": 0.5,
+    "crop_aspect": 1.5,
+    "brightness": 0.2,
+    "contrast": 0.2,
+    "saturation": 0.2,
+    "hue": 0.1,
+    "erasing": 0.5,
+    "mixup": 0.2,
+    "cutmix": 1.0,
+}
+OPTIMIZING = {
+    "name": "adam",
+    "learning_rate": 2e-3,
+    "head_factor": 3.0,
+    "layer_decay": 0.5,
+    "weight_decay": 0.5,
+    "clip_norm": 0.01,
+}
+
 
 def trace(monkeypatch, name, note):
     """Note something at each call of a function of the loop."""
@@ -283,15 +306,16 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(stored, monkeypatch):
         np.testing.assert_allclose(losses[0][column], losses[1][column], rtol=1e-4)
 
 
-def test_gradients_are_no_longer_than_asked_for(stored, monkeypatch):
-    def length(run, *_):
-        return torch.stack([p.grad.norm() for p in run.network.parameters()]).norm().item()
+def _gradient_length(run):
+    return torch.stack([p.grad.norm() for p in run.network.parameters()]).norm().item()
 
+
+def test_gradients_are_no_longer_than_asked_for(stored, monkeypatch):
     with monkeypatch.context() as patch:
-        free = trace(patch, "update", length)
+        free = trace(patch, "update", lambda run, *_: _gradient_length(run))
         fitted(stored, epochs=1)
     assert max(free) > 0.1
-    clipped = trace(monkeypatch, "update", length)
+    clipped = trace(monkeypatch, "update", lambda run, *_: _gradient_length(run))
     fitted(stored, epochs=1, optimizer={"clip_norm": 0.05})
     assert max(clipped) <= 0.0501
 
@@ -340,6 +364,121 @@ def test_dropout_draws_anew_at_each_step(stored, monkeypatch):
     seeds = trace(monkeypatch, "update", lambda *_: torch.rand(1).item())
     fitted(stored)
     assert len(set(seeds)) == 10
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"label_smoothing": 0.1},
+        {"class_balance": "weights"},
+        {"class_balance": "logit_adjustment"},
+        {"class_balance": "square_root_sampler"},
+        *({"augmentation": {name: value}} for name, value in CHANGING.items()),
+        *({"optimizer": {name: value}} for name, value in OPTIMIZING.items()),
+        {"schedule": {"name": "constant"}},
+        {"schedule": {"warmup_share": 0.5}},
+        {"average_decay": 0.9},
+        {"batch_size": 12},
+        {"accumulation": 2},
+        {"image_size": 16},
+        {"start_scale": 0.5},
+        {"head_epochs": 1},
+    ],
+    ids=str,
+)
+def test_each_part_of_the_recipe_shapes_the_weights(stored, monkeypatch, part):
+    """A parameter that does nothing would be believed."""
+    as_if_pretrained(monkeypatch)
+    store, table = stored
+    uneven = table[(table["label"] == "red") | (table.index % 3 > 0)].reset_index(drop=True)
+    uneven.attrs = table.attrs
+    plain, changed = (
+        fitted((store, uneven), weights="imagenet", select_by="accuracy", **changes)[0]
+        for changes in ({}, part)
+    )
+    assert not same_weights(plain, changed)
+
+
+def test_parts_of_a_batch_are_clipped_as_the_whole(stored, monkeypatch):
+    """Gradients that grew with the number of parts would be hidden by Adam, not by their length."""
+    monkeypatch.setattr(nn, "BatchNorm2d", nn.Identity)
+    lengths = []
+    for parts in (1, 3):
+        with monkeypatch.context() as patch:
+            noted = trace(patch, "gradients", lambda run, *_: _gradient_length(run))
+            fitted(stored, epochs=1, accumulation=parts, precision="float32")
+        lengths.append(noted)
+    np.testing.assert_allclose(*lengths, rtol=1e-3)
+
+
+def test_the_state_is_kept_after_so_many_minutes(stored, monkeypatch):
+    """Steps of 20 s by a clock of our own, 5 in an epoch, and a state kept each minute."""
+    clock, kept = [0.0], []
+    real = steps.update
+
+    def slow(run, batch):
+        clock[0] += 20
+        return real(run, batch)
+
+    monkeypatch.setattr(watch.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(steps, "update", slow)
+    monkeypatch.setattr(
+        "skin_lesions.checkpoints.Saver.save",
+        lambda _, state: kept.append((state["epoch"], state["step"])),
+    )
+    fitted(stored, checkpoint_minutes=1)
+    assert kept == [(1, 3), (2, 0), (2, 3), (3, 0)]
+
+
+def test_losses_are_looked_at_once_a_second(stored, monkeypatch):
+    """Looking makes a GPU wait."""
+    clock, looks = [0.0], []
+    real_update, real_look = steps.update, watch.Watch.look
+
+    def quick(run, batch):
+        clock[0] += 0.3
+        return real_update(run, batch)
+
+    monkeypatch.setattr(watch.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(steps, "update", quick)
+    monkeypatch.setattr(watch.Watch, "look", lambda self: (looks.append(clock[0]), real_look(self)))
+    fitted(stored, epochs=1)
+    assert looks == pytest.approx([1.2, 1.5])  # and at the end of the epoch
+
+
+def test_it_computes_in_the_precision_and_memory_order_asked_for(stored, monkeypatch):
+    seen = []
+
+    class Noting(SmallResNet):
+        def forward(self, images):
+            out = super().forward(images)
+            if self.training:
+                seen.append((out.dtype, images.is_contiguous(memory_format=torch.channels_last)))
+            return out
+
+    monkeypatch.setattr(
+        "torchvision.models.get_model", lambda *_, num_classes, **__: Noting(num_classes)
+    )
+    fitted(stored, epochs=1)
+    monkeypatch.setattr("skin_lesions.training.run.choose_precision", lambda *_: torch.bfloat16)
+    fitted(stored, epochs=1, memory_format="contiguous")
+    assert seen[0] == (choose_precision(torch.device("cpu"), "auto"), True)
+    assert seen[-1] == (torch.bfloat16, False)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_no_step_makes_a_gpu_wait(stored, monkeypatch):
+    real = steps.update
+
+    def watched(run, batch):
+        torch.cuda.set_sync_debug_mode("error" if run.step else "default")
+        try:
+            return real(run, batch)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(steps, "update", watched)
+    fitted(stored, epochs=1, device="cuda")
 
 
 # Broken off and resumed

@@ -3,12 +3,18 @@
 import copy
 import errno
 import functools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.utils import find_kedro_project
 
-from skin_lesions.errors import InputError
+from skin_lesions import pipelines
+from skin_lesions.errors import InputError, did_you_mean, full_disk, shown
+
+_UNKNOWN_NODES = "Pipeline does not contain"  # how Kedro tells of nodes and data sets
 
 
 @click.group(name="skin-lesions")
@@ -20,6 +26,7 @@ def _told_plainly(command: Any) -> Any:
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
+            _refuse_unknown_names(kwargs)
             return command(*args, **kwargs)
         except Exception as error:
             told = _in_plain_words(error)
@@ -30,16 +37,32 @@ def _told_plainly(command: Any) -> Any:
     return run
 
 
+def _refuse_unknown_names(options: Mapping[str, Any]) -> None:
+    """Refuse environments and pipelines that are not there, which Kedro tells in tracebacks."""
+    if not options.get("conf_source"):
+        environments = find_kedro_project(Path.cwd()) / "conf"
+        _refuse_unknown(options.get("env"), "--env", environments)
+    asked: Iterable[str | None] = [options.get("pipeline"), *(options.get("pipelines") or [])]
+    for name in asked:
+        if name != "__default__":
+            _refuse_unknown(name, "--pipelines", Path(pipelines.__path__[0]))
+
+
+def _refuse_unknown(name: str | None, option: str, folder: Path) -> None:
+    known = [path.name for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._"]
+    if name and name not in known:
+        raise InputError(f"{option}: no {shown(name)!r} here; {did_you_mean(name, known)}")
+
+
 def _in_plain_words(error: BaseException | None) -> str | None:
     """Tell what the user can mend, which Kedro may have wrapped in errors of its own."""
     while error is not None:
         if isinstance(error, InputError):
             return str(error)
+        if isinstance(error, ValueError) and str(error).startswith(_UNKNOWN_NODES):
+            return f"{str(error).rstrip('.')}; their names: kedro registry describe"
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return (
-                f"the disk is full ({error}). What is whole is kept: make room, or take another "
-                "place with --params data_root=/path, and run the same command again"
-            )
+            return full_disk(error)
         error = error.__cause__
     return None
 

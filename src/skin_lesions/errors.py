@@ -1,5 +1,7 @@
 """The one error for what a user can mend: it names the thing, what was expected, and the remedy."""
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -8,6 +10,25 @@ class InputError(ValueError):
 
     The command line shows its text alone, without a traceback.
     """
+
+
+def full_disk(error: OSError) -> str:
+    """Tell that the disk is full, and what to do."""
+    return (
+        f"the disk is full ({error}). What is whole is kept: make room, or take another "
+        "place with --params data_root=/path, and run the same command again"
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Ask for the names that are like it, or list all.
+
+    >>> did_you_mean("foldr", ["demo", "folder"]), did_you_mean("x", ["demo", "folder"])
+    ('did you mean folder?', 'there are demo, folder')
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name.lower(), known, n=3)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}"
 
 
 def shown(text: object) -> str:

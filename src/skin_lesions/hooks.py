@@ -13,8 +13,9 @@ from kedro.pipeline import Pipeline
 
 from skin_lesions.audit import summary_sentences
 from skin_lesions.errors import InputError
-from skin_lesions.parameters import TrainRecipe, check_parameters
+from skin_lesions.parameters import Source, TrainRecipe, check_parameters
 from skin_lesions.scores import headline
+from skin_lesions.sources import refuse_missing
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class ProjectHooks:
         self._lock: FileLock | None = None
         self._catalog = DataCatalog()
         self._recipe: TrainRecipe | None = None
+        self._source: Source | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -34,14 +36,20 @@ class ProjectHooks:
         parameters = context.config_loader["parameters"]
         check_parameters(parameters)
         self._recipe = TrainRecipe.model_validate(parameters["train"])
+        self._source = Source.model_validate(parameters["source"])
         configured = context.config_loader["globals"]["data_root"]
         self._root = context.project_path / parameters.get("data_root", configured)
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Get the weights that training will start from, then take the lock of the data root."""
-        if self._recipe and "train.fit" in {node.name for node in pipeline.nodes}:
-            _get_weights(self._recipe)
+        """Refuse what will fail later, then take the lock of the data root."""
+        nodes = {node.name for node in pipeline.nodes}
+        if self._source and "ingest.read_source" in nodes:
+            refuse_missing(self._source)
+        if self._recipe and "train.fit" in nodes:
+            from skin_lesions.preflight import refuse_what_cannot_train  # noqa: PLC0415 (torch)
+
+            refuse_what_cannot_train(self._recipe)
         self._root.mkdir(parents=True, exist_ok=True)
         owner = self._root / ".lock.owner"
         lock = FileLock(self._root / ".lock")  # the system lets go of it when its process dies
@@ -86,16 +94,6 @@ class ProjectHooks:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-
-
-def _get_weights(recipe: TrainRecipe) -> None:
-    """Fail before the images are read, not after, if there is no such network or file."""
-    from skin_lesions.networks import refuse_unknown, starting_weights  # noqa: PLC0415 (torch)
-
-    if recipe.weights == "none":
-        refuse_unknown(recipe.architecture)
-    else:
-        starting_weights(recipe.architecture, recipe.weights, recipe.weights_sha256)
 
 
 def _tell_scores(catalog: DataCatalog) -> None:

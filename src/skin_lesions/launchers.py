@@ -5,6 +5,7 @@ how the result comes back: once they are through, this process finds a training 
 is lost costs what was done since the last checkpoint: all start again from there.
 """
 
+import errno
 import logging
 import os
 import pickle
@@ -16,21 +17,21 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import distributed, nn
 
 from skin_lesions.batches import LabelledImages
 from skin_lesions.checkpoints import Checkpoint
 from skin_lesions.devices import choose_device
-from skin_lesions.errors import InputError
+from skin_lesions.errors import InputError, full_disk
 from skin_lesions.files import written_beside
 from skin_lesions.interruption import ignored, restored
 from skin_lesions.parallel import cores
 from skin_lesions.parameters import TrainRecipe
-from skin_lesions.training import result, train
+from skin_lesions.training import Trained, result, train
 from skin_lesions.world import World
 
 log = logging.getLogger(__name__)
@@ -50,13 +51,13 @@ class Job:
     recipe: TrainRecipe
     checkpoint: Checkpoint
 
-    def done_by(self, world: World) -> tuple[nn.Module, pd.DataFrame]:
+    def done_by(self, world: World) -> Trained:
         """Train, as one of these processes."""
         return train(
             self.train_images, self.val_images, self.network, self.recipe, self.checkpoint, world
         )
 
-    def result(self) -> tuple[nn.Module, pd.DataFrame]:
+    def result(self) -> Trained:
         """Return what the workers left; this process needs no device of theirs for that."""
         state = self.checkpoint.load()
         if state is None:
@@ -66,7 +67,7 @@ class Job:
         return result(self.network, self.recipe, state)
 
 
-def launch(job: Job) -> tuple[nn.Module, pd.DataFrame]:
+def launch(job: Job) -> Trained:
     """Train where ``recipe.launcher`` says; else like ``train``.
 
     Raises:
@@ -74,7 +75,7 @@ def launch(job: Job) -> tuple[nn.Module, pd.DataFrame]:
     """
     if job.recipe.launcher == "single":
         return job.done_by(World())
-    refused = job.checkpoint.folder / _REFUSED
+    refused = _refused(job)
     refused.unlink(missing_ok=True)
     with restored():
         LAUNCHERS[job.recipe.launcher](job)
@@ -87,15 +88,27 @@ def launch(job: Job) -> tuple[nn.Module, pd.DataFrame]:
 
 def _work(job: Job, world: World) -> None:
     """Be one of the workers; leave word of an error that starting again won't mend."""
-    refused = job.checkpoint.folder / _REFUSED
+    refused = _refused(job)
     if refused.exists():
         return
     try:
         job.done_by(world)
     except InputError as error:
-        with written_beside(refused) as partial:
-            partial.write_text(str(error))
+        _leave_word(refused, str(error))
         raise
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            _leave_word(refused, full_disk(error))
+        raise
+
+
+def _refused(job: Job) -> Path:
+    return job.checkpoint.folder / _REFUSED
+
+
+def _leave_word(refused: Path, text: str) -> None:
+    with written_beside(refused) as partial:
+        partial.write_text(text)
 
 
 def _processes(recipe: TrainRecipe, gpus: int) -> int:
@@ -104,8 +117,38 @@ def _processes(recipe: TrainRecipe, gpus: int) -> int:
     if recipe.batch_size < 2 * processes:
         raise InputError(
             f"train.batch_size={recipe.batch_size} is too small for {processes} processes: each needs "
-            f"two images of a batch; try --params train.batch_size={32 * processes}"
+            f"two images of a batch; take --params train.processes={recipe.batch_size // 2} or fewer, or "
+            f"a train.batch_size of {2 * processes} or more"
         )
+    return processes
+
+
+def refuse_launcher(recipe: TrainRecipe) -> None:
+    """Refuse a launcher that does not work here.
+
+    Raises:
+        InputError: Says what to take instead.
+    """
+    if recipe.launcher == "ray":
+        _ray()
+    elif recipe.launcher == "local":
+        _local_processes(recipe)
+
+
+def _local_processes(recipe: TrainRecipe) -> int:
+    """Return how many processes to start on this machine."""
+    if platform.system() == "Windows":
+        raise InputError(
+            "train.launcher=local does not work on Windows: take train.launcher=single, or run it "
+            "within WSL"
+        )
+    device = choose_device(recipe.device)
+    if device.type == "mps":
+        raise InputError("train.launcher=local has no use for one GPU of Apple; take single")
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
+    processes = _processes(recipe, gpus)
+    if gpus and processes > gpus:
+        raise InputError(f"train.processes={processes}, but this machine has {gpus} GPUs")
     return processes
 
 
@@ -114,22 +157,10 @@ def _launch_local(job: Job) -> None:
     from torch.distributed.elastic.multiprocessing.api import SignalException  # noqa: PLC0415
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
 
-    if platform.system() == "Windows":
-        raise InputError(
-            "train.launcher=local does not work on Windows: take train.launcher=single, or run it "
-            "within WSL"
-        )
-    device = choose_device(job.recipe.device)
-    if device.type == "mps":
-        raise InputError("train.launcher=local has no use for one GPU of Apple; take single")
-    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
-    processes = _processes(job.recipe, gpus)
-    if gpus and processes > gpus:
-        raise InputError(f"train.processes={processes}, but this machine has {gpus} GPUs")
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
-        nproc_per_node=processes,
+        nproc_per_node=_local_processes(job.recipe),
         run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
@@ -148,6 +179,8 @@ def _launch_local(job: Job) -> None:
 
 def _local_worker(pickled: bytes) -> None:
     job: Job = pickle.loads(pickled)
+    if _refused(job).exists():
+        return
     _log_as_the_main_process()
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
@@ -183,6 +216,7 @@ def _store(name: str) -> Any:
 def _launch_ray(job: Job) -> None:
     """Start workers by Ray Train, on this machine or on the cluster at ``recipe.ray.address``."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")  # the one that this is tested with
     ray = _ray()
     address = job.recipe.ray.address
     where: dict[str, Any] = {"address": address} if address else {"include_dashboard": False}
@@ -212,7 +246,7 @@ def _fit_by_ray(job: Job, gpus: int) -> None:
     try:
         trainer.fit()
     except Exception:  # Ray wraps what a worker raised; ours stands in the file
-        if not (job.checkpoint.folder / _REFUSED).exists():
+        if not _refused(job).exists():
             raise
 
 

@@ -4,18 +4,18 @@ import hashlib
 import logging
 import platform
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-import torchvision
 
 from skin_lesions import __version__
 from skin_lesions.batches import labelled_images
 from skin_lesions.calibration import fit_temperature, probabilities
 from skin_lesions.checkpoints import Checkpoints
-from skin_lesions.devices import choose_device, describe, make_ready
+from skin_lesions.devices import choose_device, make_ready
 from skin_lesions.errors import InputError
 from skin_lesions.fingerprints import split_fingerprint
 from skin_lesions.inference import predict_logits
@@ -27,6 +27,11 @@ from skin_lesions.pixels import DECODER, PixelStore
 from skin_lesions.preprocessing import Preprocessing
 
 log = logging.getLogger(__name__)
+
+# Weights are known by their content instead: a file may be moved.
+_SHAPES_NO_WEIGHTS = {
+    *("checkpoint_minutes", "ray", "test_time_augmentation", "weights", "weights_sha256")
+}
 
 
 def fit_model(
@@ -52,7 +57,7 @@ def fit_model(
         if split != "test"  # what is never looked at can't be chosen by
     }
     checkpoint = checkpoints.of(_identity(split_table, recipe, preprocessing, start.origin))
-    network, history = launch(
+    network, history, computed = launch(
         Job(images["train"], images["val"], start.network, recipe, checkpoint)
     )
     best = history[history["best"]].iloc[0]
@@ -71,6 +76,7 @@ def fit_model(
         },
         "provenance": {
             **_provenance(split_table, recipe),
+            **computed,
             "training": checkpoint.name,
         },
         "generated_images": is_generated(split_table),
@@ -108,14 +114,21 @@ def _identity(
 ) -> dict[str, Any]:
     """Return all that shapes the weights: what is alike in all of it may go on from a checkpoint."""
     return {
-        "train": recipe.model_dump(mode="json", exclude={"checkpoint_minutes"}),
-        "starting weights": origin,
+        "train": recipe.model_dump(mode="json", exclude=_SHAPES_NO_WEIGHTS),
+        "starting weights": {key: origin.get(key) for key in ("sha256", "head")},
         "preprocess": preprocessing.to_model(),
         "split of the images": split_fingerprint(split_table),
         "decoder": DECODER,
         "skin-lesions": f"{__version__} ({_code()})",
-        "torch": torch.__version__,
+        "libraries": _libraries(recipe),
     }
+
+
+def _libraries(recipe: TrainRecipe) -> dict[str, str]:
+    names = ["torch", "torchvision", "numpy", "scikit-learn"]
+    if recipe.architecture.startswith("timm/"):
+        names.append("timm")
+    return {name: version(name).split("+")[0] for name in names}
 
 
 def _code() -> str:
@@ -132,10 +145,8 @@ def _provenance(split_table: pd.DataFrame, recipe: TrainRecipe) -> dict[str, Any
         **made_from,
         "split_table_version": split_table.attrs["version"],
         "package_version": __version__,
-        "torch": torch.__version__.split("+")[0],
-        "torchvision": torchvision.__version__.split("+")[0],
         "python": platform.python_version(),
-        "device": describe(choose_device(recipe.device)),
+        **_libraries(recipe),
     }
 
 
@@ -150,7 +161,9 @@ def calibrated(
     """Set the temperature on the val rows; return the whole model dict."""
     val = split_table[split_table["split"] == "val"]
     recipe = trained["recipe"]
-    logits = _logits(trained, pixels, val, 2 * recipe["batch_size"], recipe["device"])
+    # Workers of Ray may have had a device that this machine has not.
+    device = "auto" if recipe["launcher"] == "ray" else recipe["device"]
+    logits = _logits(trained, pixels, val, 2 * recipe["batch_size"], device)
     number_of = {label: number for number, label in enumerate(trained["classes"])}
     temperature = fit_temperature(logits, val["label"].map(number_of).to_numpy())
     return {**trained, "calibration": asdict(temperature)}

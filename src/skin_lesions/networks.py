@@ -205,13 +205,15 @@ def _start_undecided(head: nn.Module) -> None:
     """Draw small weights for a new head, so that at first all classes seem alike.
 
     As they come, they are right for random features; on learned ones they cost the first epochs
-    (timm's EfficientNet begins with twice the loss of a guess). Some come as zeros.
+    (timm's EfficientNet begins with twice the loss of a guess). Some come as zeros, and some have
+    norms of their own.
     """
-    for parameter in head.parameters():
-        if parameter.ndim > 1 and parameter.any():
-            parameter.mul_(_HEAD_DEVIATION / parameter.std())
-        else:
-            parameter.zero_()
+    for layer in head.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            if layer.weight.any():
+                layer.weight.mul_(_HEAD_DEVIATION / layer.weight.std())
+            if layer.bias is not None:
+                layer.bias.zero_()
 
 
 def _adapted(state: State, architecture: str) -> State:

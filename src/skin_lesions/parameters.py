@@ -190,7 +190,7 @@ class TrainRecipe(Group):
     epochs: Annotated[int, Field(ge=1)]
     patience: Annotated[int, Field(ge=1)] | None
     select_by: Literal["balanced_accuracy", "accuracy"]
-    batch_size: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=2)]  # one image alone has no batch statistics
     accumulation: Annotated[int, Field(ge=1)]
     image_size: Edge
     start_scale: Annotated[float, Field(gt=0, le=1)]

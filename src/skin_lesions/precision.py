@@ -27,7 +27,8 @@ def choose_precision(device: torch.device, asked: str) -> torch.dtype:
     best = _made_for(device)
     if asked == "auto":
         return best
-    if device.type == "cuda" or asked in ("float32", str(best).removeprefix("torch.")):
+    made_for_both = device.type == "cuda" and best == torch.bfloat16  # float16 came before it
+    if made_for_both or asked in ("float32", str(best).removeprefix("torch.")):
         return _DTYPES[asked]
     raise InputError(
         f"train.precision={asked} would be slower than float32 on this {device.type}, or is not to be "

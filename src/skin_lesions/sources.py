@@ -70,6 +70,16 @@ def open_source(source: Source) -> SourceFiles:
     return _open_kaggle(source)
 
 
+def refuse_missing(source: Source) -> None:
+    """Refuse a folder that is not there, before anything else is looked for.
+
+    Raises:
+        InputError: ``source.folder`` is not a folder.
+    """
+    if source.kind == "folder":
+        _existing_folder(source.folder)
+
+
 def name_key(file: str, pattern: str | None = None) -> str | None:
     r"""Return what a file's name, without folders and suffix, says it belongs to, or None.
 

@@ -33,10 +33,12 @@ def read_tensors(path: Path, remedy: str, called: str | None = None) -> Any:
     except FileNotFoundError:
         raise
     except _UNREADABLE as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # Of a KeyError and its like, the text is the key alone.
+        is_told = str(error) and not isinstance(error, LookupError)
+        why = str(error).splitlines()[0] if is_told else f"it ends in a {type(error).__name__}"
         raise InputError(
-            f"{called or path} can't be read: {shown(first_line)} (files that would run code on "
-            f"loading are refused); {remedy}"
+            f"{called or path} can't be read as a file that torch saved: {shown(why)} (files that would "
+            f"run code on loading are refused); {remedy}"
         ) from None
 
 

@@ -108,6 +108,11 @@ def _write_whole(url: str, path: Path, expected: list[str | None]) -> None:
         written_beside(path) as partial,
     ):
         answer.raise_for_status()
+        if _scheme(answer.url) == "http" and _scheme(url) == "https" and not any(expected):
+            raise InputError(
+                f"{shown(url)} leads to {shown(answer.url)}, and what comes by http:// can be changed on "
+                "its way; set train.weights_sha256, or download the file and give its path"
+            )
         length = int(answer.headers.get("Content-Length", 0))
         log.info("Downloading %s (%.1f MB) to %s", shown(url), length / 1e6, path)
         with partial.open("wb") as file:
@@ -143,8 +148,8 @@ def _in_package(distribution: str) -> tuple[Path, str | None]:
         listed = files(distribution) or []
     except (PackageNotFoundError, ValueError):  # ValueError: the name is empty
         raise InputError(
-            f"train.weights=package:{shown(distribution)}: this package is not installed; install "
-            f"it with: {shown(install)}"
+            f"train.weights=package:{shown(distribution)}: this package is not installed, or has "
+            f"another name; if the name is right: {shown(install)}"
         ) from None
     found = [file for file in listed if file.suffix in _SUFFIXES]
     if len(found) != 1:

@@ -4,6 +4,6 @@ All chance is a function of seed, epoch and place, never of what was drawn befor
 on from a checkpoint ends with the weights of one that was never disturbed.
 """
 
-from skin_lesions.training.loop import result, train
+from skin_lesions.training.loop import Trained, result, train
 
-__all__ = ["result", "train"]
+__all__ = ["Trained", "result", "train"]

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,18 @@ from skin_lesions.world import World
 log = logging.getLogger(__name__)
 
 
+class Trained(NamedTuple):
+    """What a training gives.
+
+    ``network``: of the best epoch, on the CPU; ``history``: one row per epoch; ``computed``: the
+    device, the precision and the number of processes that it was computed with.
+    """
+
+    network: nn.Module
+    history: pd.DataFrame
+    computed: dict[str, Any]
+
+
 def train(
     train_images: LabelledImages,
     val_images: LabelledImages,
@@ -37,7 +49,7 @@ def train(
     recipe: TrainRecipe,
     checkpoint: Checkpoint,
     world: World,
-) -> tuple[nn.Module, pd.DataFrame]:
+) -> Trained:
     """Fine-tune a network and keep the epoch that is best on the validation images.
 
     Args:
@@ -49,9 +61,6 @@ def train(
         checkpoint: Where to go on from, and to keep the state after every epoch and every
             ``recipe.checkpoint_minutes``.
         world: The processes that do it together; each calls this with the same arguments.
-
-    Returns:
-        The network of the best epoch, on the CPU, and the history: one row per epoch.
 
     Raises:
         InputError: The loss is not a finite number; the GPU's memory is too small; the device asked
@@ -81,11 +90,11 @@ def train(
     return result(network, recipe, state_of(run))
 
 
-def result(network: nn.Module, recipe: TrainRecipe, state: State) -> tuple[nn.Module, pd.DataFrame]:
-    """Return what a training that is over has given: the network of its best epoch, and the history."""
+def result(network: nn.Module, recipe: TrainRecipe, state: State) -> Trained:
+    """Take from its state what a training that is over has given."""
     network.load_state_dict(state["best_weights"])
     network = network.cpu().requires_grad_(True).to(memory_format=torch.contiguous_format)
-    return network, _history(state["records"], recipe.select_by)
+    return Trained(network, _history(state["records"], recipe.select_by), state["computed"])
 
 
 def learn(run: Run, watch: Watch) -> None:

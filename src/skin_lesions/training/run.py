@@ -174,6 +174,11 @@ def _tell_start(run: Run) -> None:
 def state_of(run: Run) -> State:
     """Return all that a training goes on from, besides what it was started with."""
     return {
+        "computed": {
+            "device": describe(run.device),
+            "precision": str(run.precision).removeprefix("torch."),
+            "processes": run.world.size,
+        },
         "network": run.network.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "scaler": run.scaler.state_dict(),
