@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from images import image_files
 from record import keep
 from skin_lesions.copies import find_copies, join_copies
 from skin_lesions.images import UnreadableImageError, decode
@@ -35,7 +36,6 @@ Rng = np.random.Generator
 Change = Callable[[Picture, Rng], Picture]
 
 SIZE = 256
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 KEYS = ("group_id", "lesion_id", "patient_id")
 BORDERS = (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)
 
@@ -165,7 +165,7 @@ def read(folder: Path) -> tuple[list[str], np.ndarray]:
         except UnreadableImageError:
             return None
 
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = image_files(folder)
     squares = list(ordered_map(decoded, paths))
     names = [
         p.relative_to(folder).as_posix()

@@ -4,7 +4,7 @@ Bare: forward, backward, clipping, optimiser and averaging of weights on one bat
 as the epochs have steps.
 Trained: the training loop with the default recipe, from stored pixels, with a checkpoint after each epoch, written
 beside the next one as ``train`` does, the last one waited for; without validation. Both in turn, so that a machine
-that slows down slows both. The pixels are random: what they show does not change the time.
+that slows down slows both. The pixels are random unless a folder is given: what they show does not change the time.
 """
 
 import argparse
@@ -56,9 +56,11 @@ def trained_epochs(run: Run, epochs: int, folder: Path) -> float:
     return time.perf_counter() - start
 
 
-def main(architecture: str, image_size: int, images: int, epochs: int, rounds: int) -> None:
+def main(given: argparse.Namespace) -> None:
+    architecture, weights, image_size = given.architecture, given.weights, given.image_size
+    images, epochs, rounds = given.images, given.epochs, given.rounds
     values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/base/parameters/train.yml"))
-    changes = {"architecture": architecture, "weights": "none", "image_size": image_size}
+    changes = {"architecture": architecture, "weights": weights, "image_size": image_size}
     scales = {"start_scale": 1.0, "test_scale": 1.0}
     recipe = TrainRecipe.model_validate(
         values["train"] | changes | scales | {"epochs": epochs * (rounds + 1)}
@@ -66,8 +68,8 @@ def main(architecture: str, image_size: int, images: int, epochs: int, rounds: i
     classes = [str(number) for number in range(CLASSES)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = stored_images(folder / "pixels", images, image_size)
-        start = starting_network(architecture, "none", None, classes, image_size, recipe.seed)
+        data = stored_images(folder / "pixels", images, image_size, given.folder)
+        start = starting_network(architecture, weights, None, classes, image_size, recipe.seed)
         run = begin(data, data, start.network, recipe, World())
         inputs = torch.randn(recipe.batch_size, 3, image_size, image_size, device=run.device)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -81,6 +83,7 @@ def main(architecture: str, image_size: int, images: int, epochs: int, rounds: i
         "epoch",
         {
             "architecture": architecture,
+            "weights": weights,
             "image_size": image_size,
             "images": images,
             "epochs": epochs,
@@ -97,9 +100,11 @@ def main(architecture: str, image_size: int, images: int, epochs: int, rounds: i
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--architecture", default="resnet18")
+    parser.add_argument("--folder", type=Path, help="take the images of a folder")
+    parser.add_argument("--architecture", default="resnet18", help="as train.architecture")
+    parser.add_argument("--weights", default="none", help="as train.weights")
     parser.add_argument("--image-size", type=int, default=160)
     parser.add_argument("--images", type=int, default=1536, help="a multiple of the batch size, 32")
     parser.add_argument("--epochs", type=int, default=2, help="of a training")
     parser.add_argument("--rounds", type=int, default=2)
-    main(**vars(parser.parse_args()))
+    main(parser.parse_args())

@@ -7,11 +7,12 @@ import torch
 from PIL import Image
 
 from skin_lesions.batches import LabelledImages
-from skin_lesions.images import DecodedImage
+from skin_lesions.images import DecodedImage, decode
 from skin_lesions.pixels import SquareImages
 from skin_lesions.preprocessing import Preprocessing
 
 CLASSES, STORED = 14, 256
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 def make_photographs(folder: Path, n: int, width: int, height: int) -> None:
@@ -26,12 +27,29 @@ def make_photographs(folder: Path, n: int, width: int, height: int) -> None:
         Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=85)
 
 
-def stored_images(folder: Path, n: int, image_size: int) -> LabelledImages:
-    """Store n squares of random pixels, to be fitted to an edge (pixels), with random labels."""
+def image_files(folder: Path) -> list[Path]:
+    """Return the images below a folder, in order."""
+    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    if not files:
+        raise SystemExit(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
+    return files
+
+
+def stored_images(
+    folder: Path, n: int, image_size: int, source: Path | None = None
+) -> LabelledImages:
+    """Store n squares, to be fitted to an edge (pixels), with random labels.
+
+    Of random pixels, or of the images below ``source``, over and over until there are n.
+    """
     rng = np.random.default_rng(0)
+    files = image_files(source) if source else []
     stored = SquareImages(folder, STORED)
     with stored.appending() as appender:
         for i in range(n):
+            if files:
+                appender.add(str(i), decode(files[i % len(files)].read_bytes(), STORED))
+                continue
             square = rng.integers(0, 256, (STORED, STORED, 3), dtype=np.uint8)
             appender.add(str(i), DecodedImage(square, STORED, STORED, "PNG"))
     labels = torch.from_numpy(rng.integers(CLASSES, size=n))

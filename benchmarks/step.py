@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
+from images import image_files
 from record import keep
 from skin_lesions.devices import make_ready
 from skin_lesions.images import decode
@@ -24,7 +25,6 @@ from skin_lesions.precision import autocast, choose_precision
 
 BATCH, SIZE, CLASSES = 32, 224, 14
 CPU = torch.device("cpu")
-SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def trainer(
@@ -75,7 +75,7 @@ def some_images(folder: Path | None) -> torch.Tensor:
     """Read the first batch of images below a folder; random pixels without one."""
     if folder is None:
         return torch.randn(BATCH, 3, SIZE, SIZE)
-    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    files = image_files(folder)
     pixels = np.stack([decode(file.read_bytes(), SIZE).pixels for file in files[:BATCH]])
     if len(pixels) < BATCH:
         raise SystemExit(f"{folder} holds {len(pixels)} images; a batch takes {BATCH}")

@@ -14,10 +14,13 @@ import numpy as np
 import pandas as pd
 import torch
 from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
 
 from options import study_params, without_folders
 from record import RESULTS, ROOT, commit
+from skin_lesions.fingerprints import split_fingerprint
 from skin_lesions.intervals import percentile_estimate, resampled_weights
+from skin_lesions.parameters import TrainRecipe
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 
 Training = dict[str, Any]
@@ -51,7 +54,8 @@ class Study:
         """Train, predict, keep; or return what was kept of the same."""
         env = env or self.env
         asked = {"name": name, "seed": seed, "params": f"{self.told_params}{params}"}
-        asked |= {"configuration": configuration(env)}
+        asked |= {"recipe": self._recipe(env, f"{params},train.seed={seed}")}
+        asked |= {"images": self._images()}
         for line in self.kept.read_text().splitlines() if self.kept.exists() else []:
             done: Training = json.loads(line)
             if asked.items() <= {key: done.get(key) for key in asked}.items():
@@ -62,6 +66,20 @@ class Study:
         with self.kept.open("a") as file:
             file.write(json.dumps(done) + "\n")
         return done
+
+    def _recipe(self, env: str, params: str) -> dict[str, Any]:
+        """Return the recipe that these parameters give: with other defaults it is another one."""
+        given = OmegaConf.to_container(
+            OmegaConf.from_dotlist(f"{self.params}{params}".split(",")[1:])
+        )
+        conf = OmegaConfigLoader(
+            str(ROOT / "conf"), env=env, runtime_params=given, **CONFIG_LOADER_ARGS
+        )
+        return TrainRecipe.model_validate(conf["parameters"]["train"]).model_dump()
+
+    def _images(self) -> str:
+        """Name the images and their split by their content."""
+        return split_fingerprint(pd.read_parquet(self._file("03_primary", "split_table.parquet")))
 
     def _run(self, env: str, pipelines: str, params: str) -> None:
         params = f"data_root={self.root}{self.params}{params}"
@@ -82,12 +100,6 @@ class Study:
 
     def _file(self, layer: str, name: str) -> Path:
         return sorted((self.root / layer / name).glob(f"*/{name}"))[-1]
-
-
-def configuration(env: str) -> str:
-    """Name the parameters of an environment: what was trained with other defaults is not the same."""
-    parameters = OmegaConfigLoader(str(ROOT / "conf"), env=env, **CONFIG_LOADER_ARGS)["parameters"]
-    return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def study_of(given: argparse.Namespace, name: str) -> Study:
