@@ -70,13 +70,12 @@ def summary(runs: list[dict[str, Training]]) -> dict[str, Any]:
     }
     test = {name: each(lambda t: balanced_accuracy(t, "test"), name) for name in best}
     seconds = {name: each(lambda t: sum(t["seconds"]), name) for name in best}
-    to_notebooks_best = [
-        min(
-            (s for name in ("third", "same") if (s := seconds_to(value, run[name])) is not None),
-            default=None,
-        )
-        for run, value in zip(runs, best["notebook"], strict=True)
-    ]
+    to_notebooks_best = {
+        name: [
+            seconds_to(value, run[name]) for run, value in zip(runs, best["notebook"], strict=True)
+        ]
+        for name in ("third", "same")
+    }
     paired = paired_difference(
         [run["same"] for run in runs], [run["notebook"] for run in runs], "test"
     )
