@@ -19,13 +19,13 @@ from skin_lesions.parameters import TrainRecipe
 class Loss:
     """Cross-entropy of soft targets.
 
-    ``weights``: (classes,) of each class, or None; ``offsets``: (classes,) added to the logits while
-    learning, or None.
+    ``weights``: (classes,) of each class, or None; ``shares``: (classes,) of the training images, by
+    which the logits are adjusted while learning, or None.
     """
 
     smoothing: float
     weights: torch.Tensor | None
-    offsets: torch.Tensor | None
+    shares: torch.Tensor | None
 
     def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean loss.
@@ -34,9 +34,11 @@ class Loss:
             logits: (n, classes).
             targets: (n, classes), the share of each class; rows sum to 1.
         """
-        if self.offsets is not None:
-            logits = logits + self.offsets
-        return cross_entropy(logits, targets, self.weights, label_smoothing=self.smoothing)
+        if self.shares is None:
+            return cross_entropy(logits, targets, self.weights, label_smoothing=self.smoothing)
+        # Smoothed by the same shares. If all classes had an equal part of the smoothing, one that is
+        # rarer than its part would come out first for the images of all others.
+        return cross_entropy(logits + self.shares.log(), targets.lerp(self.shares, self.smoothing))
 
 
 def build_loss(counts: npt.NDArray[np.int64], recipe: TrainRecipe, device: torch.device) -> Loss:
@@ -45,13 +47,11 @@ def build_loss(counts: npt.NDArray[np.int64], recipe: TrainRecipe, device: torch
     ``weights`` gives every class the same total and the average image a weight of 1.
     """
     counts = np.maximum(counts, 1)  # of a class that is only judged there may be none
-    shares = torch.tensor(counts / counts.sum(), dtype=torch.float32)
-    weights = offsets = None
-    if recipe.class_balance == "weights":
-        weights = (1 / (len(counts) * shares)).to(device)
-    elif recipe.class_balance == "logit_adjustment":
-        offsets = shares.log().to(device)
-    return Loss(recipe.label_smoothing, weights, offsets)
+    shares = torch.tensor(counts / counts.sum(), dtype=torch.float32, device=device)
+    balance = recipe.class_balance
+    weights = 1 / (len(counts) * shares) if balance == "weights" else None
+    adjusting = shares if balance == "logit_adjustment" else None
+    return Loss(recipe.label_smoothing, weights, adjusting)
 
 
 def sampling_shares(
