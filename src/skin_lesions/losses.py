@@ -19,13 +19,14 @@ from skin_lesions.parameters import TrainRecipe
 class Loss:
     """Cross-entropy of soft targets.
 
-    ``weights``: (classes,) of each class, or None; ``shares``: (classes,) of the training images, by
-    which the logits are adjusted while learning, or None.
+    ``smoothing``: share of each target that goes to ``smoothed_to``, (classes,); ``offsets``: (classes,)
+    added to the logits while learning; ``weights``: (classes,) of images by their class.
     """
 
     smoothing: float
-    weights: torch.Tensor | None
-    shares: torch.Tensor | None
+    smoothed_to: torch.Tensor
+    offsets: torch.Tensor
+    weights: torch.Tensor
 
     def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean loss.
@@ -34,24 +35,29 @@ class Loss:
             logits: (n, classes).
             targets: (n, classes), the share of each class; rows sum to 1.
         """
-        if self.shares is None:
-            return cross_entropy(logits, targets, self.weights, label_smoothing=self.smoothing)
-        # Smoothed by the same shares. If all classes had an equal part of the smoothing, one that is
-        # rarer than its part would come out first for the images of all others.
-        return cross_entropy(logits + self.shares.log(), targets.lerp(self.shares, self.smoothing))
+        smoothed = targets.lerp(self.smoothed_to, self.smoothing)
+        losses = cross_entropy(logits + self.offsets, smoothed, reduction="none")
+        return (losses * (targets @ self.weights)).mean()
 
 
 def build_loss(counts: npt.NDArray[np.int64], recipe: TrainRecipe, device: torch.device) -> Loss:
     """Balance the loss by the training images of each class, as the recipe says.
 
-    ``weights`` gives every class the same total and the average image a weight of 1.
+    ``weights`` gives every class the same total and the average image a weight of 1; an image weighs by
+    what it shows, smoothing aside. ``logit_adjustment`` smooths by the shares of the classes. Else,
+    of many images each gives a class of few its part of the smoothing, and that class comes out first
+    for all of them.
     """
     counts = np.maximum(counts, 1)  # of a class that is only judged there may be none
     shares = torch.tensor(counts / counts.sum(), dtype=torch.float32, device=device)
-    balance = recipe.class_balance
-    weights = 1 / (len(counts) * shares) if balance == "weights" else None
-    adjusting = shares if balance == "logit_adjustment" else None
-    return Loss(recipe.label_smoothing, weights, adjusting)
+    ones, zeros = torch.ones_like(shares), torch.zeros_like(shares)
+    adjusts, weighs = (recipe.class_balance == how for how in ("logit_adjustment", "weights"))
+    return Loss(
+        smoothing=recipe.label_smoothing,
+        smoothed_to=shares if adjusts else ones / len(ones),
+        offsets=shares.log() if adjusts else zeros,
+        weights=1 / (len(counts) * shares) if weighs else ones,
+    )
 
 
 def sampling_shares(
