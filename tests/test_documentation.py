@@ -38,7 +38,9 @@ def test_every_list_of_parameters_on_the_pages_is_accepted(project):
             pytest.fail(f"{page}: {values}: {error}")
 
 
-@pytest.mark.parametrize("page", [*PAGES, "docs/results/README.md", "docs/decisions.md", "data/README.md"])
+@pytest.mark.parametrize(
+    "page", [*PAGES, "docs/results/README.md", "docs/decisions.md", "data/README.md"]
+)
 def test_every_link_within_the_project_leads_somewhere(project, page):
     place = (project / page).parent
     links = re.findall(r"\]\(([^)#]+)", (project / page).read_text())

@@ -699,6 +699,15 @@ def test_several_processes_try_nothing_when_memory_is_too_small(stored, monkeypa
     assert tried == [1]
 
 
+def test_memory_that_is_too_small_to_augment_names_a_smaller_batch(stored, monkeypatch):
+    def small_gpu(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(steps, "augmented", small_gpu)
+    with pytest.raises(InputError, match=r"augment 8 images of 32 .* --params train\.batch_size=4"):
+        fitted(stored)
+
+
 def test_memory_that_holds_nothing_asks_for_smaller_images(stored, monkeypatch):
     def tiny_gpu(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")

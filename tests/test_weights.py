@@ -1,6 +1,7 @@
 """Weights from a cache, a server on this machine, a package or a path: always those that were meant."""
 
 import base64
+import contextlib
 import hashlib
 import io
 import threading
@@ -19,7 +20,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skin_lesions import networks
+from skin_lesions import networks, weights
 from skin_lesions.demo import demo_table, draw_demo_file
 from skin_lesions.errors import InputError
 from skin_lesions.networks import build_network, starting_network
@@ -342,3 +343,20 @@ def test_real_weights_see_what_random_ones_do_not(efficientnet_lite0):
         predicted = cross_val_predict(linear, features(start, pictures), table["label"], cv=3)
         right[name] = np.mean(predicted == table["label"])
     assert right[weights] > 0.5 > 0.3 > right["none"]
+
+
+def test_https_that_leads_to_http_is_refused_without_a_sha256(cache, monkeypatch):
+    """What comes by http:// can be changed on its way, wherever one began."""
+
+    class Answer(contextlib.nullcontext):
+        url, headers = "http://elsewhere/x.pth", {}
+
+        def __enter__(self):
+            return self
+
+        def raise_for_status(self):
+            pass
+
+    monkeypatch.setattr(weights.requests, "get", lambda *_, **__: Answer())
+    assert "leads to http://elsewhere/x.pth" in refusal("https://host/x.pth", None)
+    assert not list(cache.glob("*"))

@@ -106,6 +106,6 @@ def _tell_scores(catalog: DataCatalog) -> None:
 def _tell_report(catalog: DataCatalog) -> None:
     findings: dict[str, Any] = catalog.load("audit_findings")
     counts, *grave = summary_sentences(findings)
-    log.info("Data: %s; %d grave findings", counts, len(grave))
+    log.info("Data: %s; %d grave finding%s", counts, len(grave), "s" * (len(grave) != 1))
     dataset: Any = catalog["report"]
     log.info("Open %s", dataset.load_path())

@@ -42,7 +42,7 @@ def confusion_matrix(metrics: dict[str, Any]) -> Figure:
     cell = float(np.clip((10.0 - _AROUND - names) / len(classes), 0.4, 1.6))
     note = "Each cell: images, and their share of the row. Blue: right. Orange: wrong."
     if any(map(is_malignant, classes)):
-        note += " Names in red: malignant."
+        note += " Names in red-brown: malignant."
     with sheet(
         _size(len(classes), cell, names),
         titles.confusion(metrics),

@@ -80,7 +80,7 @@ def sample_sheet(
     with sheet(
         (_WIDTH, layout.rows * height + 0.1),
         titles.samples(image_table, per_class),
-        note="In brackets: the number of different images. Names in red: malignant."
+        note="In brackets: the number of different images. Names in red-brown: malignant."
         if any(map(is_malignant, labels))
         else "In brackets: the number of different images.",
         generated=is_generated(image_table),

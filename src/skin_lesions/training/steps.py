@@ -53,9 +53,19 @@ class Batch:
 def batch_of(
     run: Run, images: torch.Tensor, labels: torch.Tensor, changes: Changes, whole: int
 ) -> Batch:
-    """Augment this process's images of a step of ``whole`` images."""
+    """Augment this process's images of a step of ``whole`` images.
+
+    Raises:
+        InputError: The memory of the GPU is too small.
+    """
     targets = one_hot(labels, run.train_images.classes).float()
-    inputs, targets = augmented(images, targets, changes)
+    try:
+        inputs, targets = augmented(images, targets, changes)
+    except torch.cuda.OutOfMemoryError:
+        raise InputError(
+            f"the memory of {describe(run.device)} is too small to augment {len(images)} images of "
+            f"{images.shape[-1]} pixels at once: --params train.batch_size={run.recipe.batch_size // 2}"
+        ) from None
     inputs = inputs.contiguous(memory_format=memory_format(run.recipe))
     return Batch(inputs, targets, labels, whole)
 
