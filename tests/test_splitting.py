@@ -175,7 +175,7 @@ def test_groups_of_another_table_are_refused():
 
 def test_all_images_in_one_group_can_not_be_divided():
     table, groups = images(["nv", "mel"] * 5, groups=[0] * 10)
-    with pytest.raises(InputError, match="too few groups"):
+    with pytest.raises(InputError, match="10 images in 1 group are too few to divide"):
         split_images(table, groups, policy("grouped"))
 
 

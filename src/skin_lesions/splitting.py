@@ -159,9 +159,10 @@ def _refuse_unusable(table: pd.DataFrame) -> None:
         )
     empty = [name for name in SPLITS if counts[name].sum() == 0]
     if empty:
+        groups = table["group_id"].nunique()
         raise InputError(
             f"the split leaves {_names(empty)} without any image: {len(table)} images in "
-            f"{table['group_id'].nunique()} groups are too few to divide; add images, or give more to "
+            f"{groups} group{'s' * (groups != 1)} are too few to divide; add images, or give more to "
             "val and test with split.shares"
         )
 
