@@ -17,6 +17,19 @@ UNCHANGED = {
     "mixup": 0.0,
     "cutmix": 0.0,
 }
+EVERY_CHANGE = {
+    "flips": True,
+    "rotation": "any",
+    "crop_area": 0.5,
+    "crop_aspect": 1.33,
+    "brightness": 0.2,
+    "contrast": 0.2,
+    "saturation": 0.2,
+    "hue": 0.1,
+    "erasing": 0.5,
+    "mixup": 0.2,
+    "cutmix": 1.0,
+}
 RECIPE = TrainRecipe.model_validate(
     {
         "architecture": "resnet18",
@@ -73,17 +86,7 @@ EVERYTHING = {
     "start_scale": 0.5,
     "optimizer": {"clip_norm": 1.0},
     "schedule": {"name": "one_cycle", "warmup_share": 0.3},
-    "augmentation": {
-        "flips": True,
-        "rotation": "any",
-        "crop_area": 0.5,
-        "crop_aspect": 1.33,
-        "brightness": 0.2,
-        "hue": 0.1,
-        "erasing": 0.3,
-        "mixup": 0.2,
-        "cutmix": 1.0,
-    },
+    "augmentation": EVERY_CHANGE,
     "label_smoothing": 0.1,
     "class_balance": "square_root_sampler",
     "average_decay": 0.9,

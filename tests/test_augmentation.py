@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.transforms import functional as reference
 
-from recipes import UNCHANGED
+from recipes import EVERY_CHANGE, UNCHANGED
 from skin_lesions.augmentation import augmented, changes, draws
 from skin_lesions.parameters import Augmentation
 from skin_lesions.preprocessing import Preprocessing, normalised
@@ -196,27 +196,12 @@ def test_mixing_follows_the_beta_distribution_of_its_alpha():
         assert share == pytest.approx(quantile, abs=0.07)
 
 
-EVERY_PART = {
-    "flips": True,
-    "rotation": "any",
-    "crop_area": 0.5,
-    "crop_aspect": 1.33,
-    "brightness": 0.2,
-    "contrast": 0.2,
-    "saturation": 0.2,
-    "hue": 0.1,
-    "erasing": 0.5,
-    "mixup": 0.2,
-    "cutmix": 1.0,
-}
-
-
 def test_an_image_is_changed_alike_in_whatever_batch_it_comes():
     """Two processes with half a batch each do what one does with the whole."""
     batch, targets = colours(12)
-    whole = changed(batch, targets, **EVERY_PART)
+    whole = changed(batch, targets, **EVERY_CHANGE)
     halves = [
-        changed(batch[part], targets[part], first=part.start, **EVERY_PART)
+        changed(batch[part], targets[part], first=part.start, **EVERY_CHANGE)
         for part in (slice(0, 6), slice(6, 12))
     ]
     for i in range(2):

@@ -1,10 +1,10 @@
 import errno
-import subprocess
 
 import pytest
 import torch
 import torchvision
 
+from disks import small_disk
 from skin_lesions import checkpoints
 from skin_lesions.checkpoints import Checkpoints, differences, fingerprint, snapshot
 from skin_lesions.errors import InputError
@@ -74,18 +74,13 @@ def test_leaving_the_block_waits_for_the_last_save_and_raises_its_error(checkpoi
 
 def test_a_full_disk_is_told_as_one(tmp_path):
     """torch reports a failed write as a RuntimeError without errno."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(tmp_path)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a small disk can't be mounted here")
-    try:
-        checkpoint = Checkpoints(tmp_path).of(IDENTITY)
+    with small_disk(tmp_path / "small", "1M") as disk:
+        checkpoint = Checkpoints(disk).of(IDENTITY)
         checkpoint.save(state(1.0))
         with pytest.raises(OSError, match="No space left"):
             checkpoint.save({"weights": torch.zeros(1_000_000)})
         assert checkpoint.load()["weights"].max() == 1
         assert not list(checkpoint.folder.glob(".*"))
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_a_damaged_file_is_named_with_the_remedy(checkpoint):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from recipes import EVERYTHING, UNCHANGED, recipe
+from recipes import EVERY_CHANGE, EVERYTHING, UNCHANGED, recipe
 from skin_lesions import modelling
 from skin_lesions.batches import labelled_images, shuffled
 from skin_lesions.checkpoints import Checkpoints
@@ -214,19 +214,7 @@ def test_predictions_are_calibrated_probabilities_of_val_and_test(stored):
 
 # The parts of the recipe
 
-CHANGING = {
-    "flips": False,
-    "rotation": "any",
-    "crop_area": 0.5,
-    "crop_aspect": 1.5,
-    "brightness": 0.2,
-    "contrast": 0.2,
-    "saturation": 0.2,
-    "hue": 0.1,
-    "erasing": 0.5,
-    "mixup": 0.2,
-    "cutmix": 1.0,
-}
+CHANGING = EVERY_CHANGE | {"flips": False}  # which the small recipe has on
 OPTIMIZING = {
     "name": "adam",
     "learning_rate": 2e-3,
@@ -468,17 +456,21 @@ def test_it_computes_in_the_precision_and_memory_order_asked_for(stored, monkeyp
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_no_step_makes_a_gpu_wait(stored, monkeypatch):
-    real = steps.update
+    """From augmentation to the averaged weights; the first step of all may."""
 
-    def watched(run, batch):
-        torch.cuda.set_sync_debug_mode("error" if run.step else "default")
-        try:
-            return real(run, batch)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+    def strict(real):
+        def watched(run, *others):
+            torch.cuda.set_sync_debug_mode("error" if run.step else "default")
+            try:
+                return real(run, *others)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(steps, "update", watched)
-    fitted(stored, epochs=1, device="cuda")
+        return watched
+
+    monkeypatch.setattr(steps, "batch_of", strict(steps.batch_of))
+    monkeypatch.setattr(steps, "update", strict(steps.update))
+    fitted(stored, device="cuda", **EVERYTHING)
 
 
 # Broken off and resumed
@@ -653,15 +645,20 @@ def test_a_driver_without_cuda_is_no_reason_to_fail_on_the_cpu(stored, monkeypat
     fitted(stored, epochs=1)
 
 
-def test_memory_that_is_too_small_names_what_fits(stored, monkeypatch):
+def a_gpu_for(monkeypatch, images):
+    """Let the memory hold so many images at a time, and no more."""
     real = steps.gradients
 
     def small_gpu(run, batch, parts):
-        if len(batch) / parts > 3:
+        if len(batch) / parts > images:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return real(run, batch, parts)
 
     monkeypatch.setattr(steps, "gradients", small_gpu)
+
+
+def test_memory_that_is_too_small_names_what_fits(stored, monkeypatch):
+    a_gpu_for(monkeypatch, 3)
     with pytest.raises(InputError) as told:
         fitted(stored)
     assert "steps of 8 images of 32 pixels in 1 parts" in str(told.value)
@@ -672,16 +669,15 @@ def test_memory_that_is_too_small_names_what_fits(stored, monkeypatch):
 
 def test_two_images_at_a_time_are_tried_before_a_gpu_is_called_too_small(stored, monkeypatch):
     """12 images in 2, 4 and then 6 parts; doubling alone would go past what fits."""
-    real = steps.gradients
-
-    def small_gpu(run, batch, parts):
-        if len(batch) / parts > 2:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return real(run, batch, parts)
-
-    monkeypatch.setattr(steps, "gradients", small_gpu)
+    a_gpu_for(monkeypatch, 2)
     with pytest.raises(InputError, match=r"--params train\.accumulation=6"):
         fitted(stored, batch_size=12)
+
+
+def test_memory_that_holds_nothing_asks_for_smaller_images(stored, monkeypatch):
+    a_gpu_for(monkeypatch, 1)
+    with pytest.raises(InputError, match=r"not even 2 images fit: lower train\.image_size"):
+        fitted(stored)
 
 
 def test_several_processes_try_nothing_when_memory_is_too_small(stored, monkeypatch):
@@ -705,13 +701,4 @@ def test_memory_that_is_too_small_to_augment_names_a_smaller_batch(stored, monke
 
     monkeypatch.setattr(steps, "augmented", small_gpu)
     with pytest.raises(InputError, match=r"augment 8 images of 32 .* --params train\.batch_size=4"):
-        fitted(stored)
-
-
-def test_memory_that_holds_nothing_asks_for_smaller_images(stored, monkeypatch):
-    def tiny_gpu(*_):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(steps, "gradients", tiny_gpu)
-    with pytest.raises(InputError, match=r"not even 2 images fit: lower train\.image_size"):
         fitted(stored)

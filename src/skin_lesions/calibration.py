@@ -43,7 +43,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> TemperatureFit:
 
     Returns:
         The fit; its temperature lies within ``TEMPERATURES``, and is 1 where nothing is better, or
-        where the sharpest would be: all rows are right then, and say nothing of those that won't be.
+        where all rows are right: the sharper the better then, which says nothing of rows to come.
 
     Raises:
         ValueError: The shapes do not fit, a logit is not finite, or a label is out of range.
@@ -54,6 +54,12 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> TemperatureFit:
     scores = _checked_logits(logits)
     classes = _checked_labels(labels, scores.shape)
     before = _nll(scores, classes, 1.0)
+    if (scores.argmax(axis=1) == classes).all():
+        log.warning(
+            "all %d validation images are right: nothing to calibrate by, so the temperature stays 1",
+            classes.size,
+        )
+        return TemperatureFit(temperature=1.0, nll_before=before, nll_after=before, n=classes.size)
     found = minimize_scalar(
         lambda log_temperature: _nll(scores, classes, math.exp(log_temperature)),
         bounds=(math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1])),
@@ -61,18 +67,12 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> TemperatureFit:
         options={"xatol": 1e-8},
     )
     temperature, after = math.exp(float(found.x)), float(found.fun)
-    if temperature < TEMPERATURES[0] * 1.001:
-        log.warning(
-            "all %d validation images are right: nothing to calibrate by, so the temperature stays 1",
-            classes.size,
-        )
-        temperature, after = 1.0, before
     if after >= before:
         temperature, after = 1.0, before
-    if temperature > TEMPERATURES[1] / 1.001:
+    if not TEMPERATURES[0] * 1.001 < temperature < TEMPERATURES[1] / 1.001:
         log.warning(
-            "temperature %.3g is the highest allowed: %d images settle it badly",
-            *(temperature, classes.size),
+            "temperature %.3g is at the edge of the allowed %g to %g: %d images settle it badly",
+            *(temperature, *TEMPERATURES, classes.size),
         )
     return TemperatureFit(
         temperature=temperature, nll_before=before, nll_after=after, n=classes.size

@@ -49,7 +49,8 @@ def _refuse_unknown_names(options: Mapping[str, Any]) -> None:
 
 
 def _refuse_unknown(name: str | None, option: str, folder: Path) -> None:
-    known = [path.name for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._"]
+    inside = (path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._")
+    known = sorted(path.name for path in inside)
     if name and name not in known:
         raise InputError(f"{option}: no {shown(name)!r} here; {did_you_mean(name, known)}")
 

@@ -1,7 +1,7 @@
 """The one error for what a user can mend: it names the thing, what was expected, and the remedy."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 
@@ -20,15 +20,18 @@ def full_disk(error: OSError) -> str:
     )
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Ask for the names that are like it, or list all.
+def did_you_mean(
+    name: str, known: Collection[str], most: int = 1, listing: str | None = None
+) -> str:
+    """Ask for the names that are like a misspelt one, or say what there is: by default, all.
 
-    >>> did_you_mean("foldr", ["demo", "folder"]), did_you_mean("x", ["demo", "folder"])
+    >>> did_you_mean("Foldr", ["demo", "folder"]), did_you_mean("x", ["demo", "folder"])
     ('did you mean folder?', 'there are demo, folder')
     """
-    known = sorted(known)
-    close = difflib.get_close_matches(name.lower(), known, n=3)
-    return f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}"
+    close = difflib.get_close_matches(name.lower(), known, n=most)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return listing or f"there are {', '.join(known)}"
 
 
 def shown(text: object) -> str:

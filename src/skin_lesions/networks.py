@@ -1,6 +1,5 @@
 """Name and starting weights -> network with a head for our classes."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ import torch
 import torchvision
 from torch import nn
 
-from skin_lesions.errors import InputError, shown
+from skin_lesions.errors import InputError, did_you_mean, shown
 from skin_lesions.state_dicts import (
     State,
     fill,
@@ -89,9 +88,10 @@ def refuse_unknown(architecture: str) -> None:
         listing = f"there are timm/<name> and {', '.join(known)}"
     if architecture in known:
         return
-    close = difflib.get_close_matches(architecture.lower(), known, n=3)
-    meant = f"did you mean {' or '.join(close)}?" if close else listing
-    raise InputError(f"train.architecture {shown(architecture)!r} is not known; {meant}")
+    raise InputError(
+        f"train.architecture {shown(architecture)!r} is not known; "
+        f"{did_you_mean(architecture, known, 3, listing)}"
+    )
 
 
 def _timm() -> Any:

@@ -4,7 +4,6 @@ No defaults stand here: each number has one home, in ``conf/base/parameters``. A
 type or a value out of range stops a run before its first node.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -20,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from skin_lesions.errors import InputError, shown
+from skin_lesions.errors import InputError, did_you_mean, shown
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Edge = Annotated[int, Field(ge=16, le=1024)]  # pixels
@@ -281,7 +280,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         InputError: Lists all that is unknown, missing, of the wrong type or out of range.
     """
     unknown = sorted({str(name) for name in parameters} - set(GROUPS) - UNTYPED)
-    problems = [f"{name}: no such group; {_meant(name, GROUPS)}" for name in unknown]
+    problems = [f"{name}: no such group; {did_you_mean(name, GROUPS)}" for name in unknown]
     groups: dict[str, Any] = {}
     for name, model in GROUPS.items():
         try:
@@ -355,7 +354,7 @@ def _in_words(group: str, model: type[Group], error: Any) -> str:
     path, field = ".".join([group, *map(str, error["loc"])]), [group, *error["loc"]][-1]
     if error["type"] == "extra_forbidden":
         fields = _group_at(model, error["loc"][:-1]).model_fields
-        return f"{path}: no such parameter; {_meant(str(field), fields)}"
+        return f"{path}: no such parameter; {did_you_mean(str(field), fields)}"
     if error["type"] == "missing":
         return f"{path}: is missing"
     if error["type"] == "value_error":
@@ -389,9 +388,3 @@ def _group_at(model: type[Group], path: Iterable[Any]) -> type[Group]:
     for name in path:
         model = cast("type[Group]", model.model_fields[name].annotation)
     return model
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    """Name what a misspelt name was likely meant to be, else all there is."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"

@@ -47,7 +47,7 @@ class Watch:
             self._stop()
 
     def after_epoch(self) -> None:
-        """Keep the state."""
+        """Keep the state; stop if it is time."""
         if self._run.world.leads:
             self._keep()
             if self._interrupted():
