@@ -583,6 +583,24 @@ def test_how_often_it_is_kept_is_no_reason_to_start_afresh(stored, monkeypatch, 
     assert "resuming from epoch 2, step 0" in caplog.text
 
 
+def test_what_shapes_no_weights_is_no_reason_to_start_afresh(stored, monkeypatch, tmp_path, caplog):
+    """A file of weights that was moved, another address of the cluster, other views in testing."""
+    caplog.set_level(logging.INFO)
+    first, moved, other = (tmp_path / name for name in ("first.pth", "moved.pth", "other.pth"))
+    torch.save(SmallResNet(2).state_dict(), first)
+    torch.save(SmallResNet(2).state_dict(), other)
+    killed_at(monkeypatch, stored, 7, weights=str(first))
+    first.rename(moved)
+    elsewhere = {"ray": {"address": "auto"}, "test_time_augmentation": "flips"}
+    fitted(stored, weights=str(moved), **elsewhere)
+    assert "resuming from epoch 2, step 0" in caplog.text
+    killed_at(monkeypatch, stored, 7, weights=str(moved))
+    caplog.clear()
+    fitted(stored, weights=str(other))
+    assert "resuming" not in caplog.text
+    assert "starting weights.sha256 was" in caplog.text
+
+
 def test_ctrl_c_keeps_the_state_and_says_so(stored, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     undisturbed, _ = fitted(stored)
