@@ -54,7 +54,9 @@ class Watch:
                 self._stop()
 
     def _keep(self) -> None:
-        self._saver.save(snapshot(state_of(self._run)))
+        state = state_of(self._run)
+        best = {"best_weights": state.pop("best_weights")}  # replaced, never changed: no copy
+        self._saver.save(snapshot(state) | best)
         self._saved = time.monotonic()
 
     def look(self) -> None:
