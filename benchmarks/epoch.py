@@ -19,15 +19,15 @@ from torch.nn.functional import one_hot
 
 from images import CLASSES, stored_images
 from record import ROOT, keep
-from skin_lesions.checkpoints import Checkpoints
-from skin_lesions.console import StepProgress
-from skin_lesions.networks import starting_network
-from skin_lesions.parameters import TrainRecipe
-from skin_lesions.training import steps
+from skin_lesions.config.parameters import TrainRecipe
+from skin_lesions.core.progress import StepProgress
+from skin_lesions.models.networks import starting_network
+from skin_lesions.training import step as steps
+from skin_lesions.training.checkpoints import Checkpoints
+from skin_lesions.training.distributed import World
 from skin_lesions.training.loop import learn
-from skin_lesions.training.run import Run, begin
-from skin_lesions.training.watch import Watch
-from skin_lesions.world import World
+from skin_lesions.training.monitor import Watch
+from skin_lesions.training.state import Run, begin
 
 
 def bare_epochs(run: Run, epochs: int, inputs: torch.Tensor, labels: torch.Tensor) -> float:

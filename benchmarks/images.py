@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from skin_lesions.batches import LabelledImages
-from skin_lesions.images import DecodedImage, decode
-from skin_lesions.pixels import SquareImages
-from skin_lesions.preprocessing import Preprocessing
+from skin_lesions.data.decoding import DecodedImage, decode
+from skin_lesions.data.loader import LabelledImages
+from skin_lesions.data.pixel_store import SquareImages
+from skin_lesions.data.preprocessing import Preprocessing
 
 CLASSES, STORED = 14, 256
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}

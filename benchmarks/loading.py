@@ -23,11 +23,11 @@ from torchvision.datasets import ImageFolder
 
 from images import make_photographs, stored_images
 from record import ROOT, keep
-from skin_lesions.augmentation import augmented, changes
-from skin_lesions.batches import LabelledImages, shuffled
-from skin_lesions.devices import make_ready
-from skin_lesions.parameters import Augmentation, TrainRecipe
-from skin_lesions.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from skin_lesions.config.parameters import Augmentation, TrainRecipe
+from skin_lesions.data.loader import LabelledImages, shuffled
+from skin_lesions.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from skin_lesions.models.devices import make_ready
+from skin_lesions.training.augmentation import augmented, changes
 
 BATCH, SIZE, SEED = 32, 224, 1
 CPU = torch.device("cpu")

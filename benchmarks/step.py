@@ -18,10 +18,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from images import image_files
 from record import keep
-from skin_lesions.devices import make_ready
-from skin_lesions.images import decode
-from skin_lesions.networks import starting_network
-from skin_lesions.precision import autocast, choose_precision
+from skin_lesions.data.decoding import decode
+from skin_lesions.models.devices import make_ready
+from skin_lesions.models.networks import starting_network
+from skin_lesions.models.precision import autocast, choose_precision
 
 BATCH, SIZE, CLASSES = 32, 224, 14
 CPU = torch.device("cpu")

@@ -19,8 +19,8 @@ import numpy as np
 
 from options import add_study_options
 from record import keep
-from skin_lesions.parameters import TrainRecipe
-from skin_lesions.schedules import image_size_in
+from skin_lesions.config.parameters import TrainRecipe
+from skin_lesions.training.schedules import image_size_in
 from trainings import Study, Training, balanced_accuracy, paired_difference, study_of
 
 

@@ -18,12 +18,11 @@ hypothesis.settings.load_profile("untimed")
 # Before kedro is imported anywhere: no test asks the network for anything.
 os.environ["DO_NOT_TRACK"] = "1"
 
-from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from kedro.io import DataCatalog
 
-from imagesets import blobs, square_images
-from skin_lesions.pixels import PixelStore
+from skin_lesions.data.pixel_store import PixelStore
+from support.imagesets import blobs, square_images
+from support.study import Study
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -37,52 +36,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def project() -> Path:
     bootstrap_project(ROOT)
     return ROOT
-
-
-class Study:
-    """One data root, and the real project run in it."""
-
-    def __init__(self, project: Path, data_root: Path, env: str = "demo", **params: Any):
-        self.project, self.data_root, self.env, self.params = project, data_root, env, params
-
-    def run(
-        self,
-        *pipelines: str,
-        load_versions: dict[str, str] | None = None,
-        from_nodes: list[str] | None = None,
-        **params: Any,
-    ) -> None:
-        """Run pipelines (default: all six); parameters as ``train={"epochs": 1}``."""
-        with self._session(params) as session:
-            session.run(
-                pipeline_names=list(pipelines), load_versions=load_versions, from_nodes=from_nodes
-            )
-
-    def load(self, name: str, version: str | None = None) -> Any:
-        """Load a data set, its newest version or the one named."""
-        return self.catalog({name: version} if version else None).load(name)
-
-    def catalog(self, load_versions: dict[str, str] | None = None) -> DataCatalog:
-        with self._session({}) as session:
-            context = session.load_context()
-            return context._get_catalog(load_versions=load_versions)
-
-    def versions(self, name: str) -> list[str]:
-        """List the versions of a data set, the oldest first."""
-        return sorted(self.catalog()[name].list_versions(full_path=False))
-
-    def _session(self, params: dict[str, Any]) -> KedroSession:
-        merged = _merged({"data_root": str(self.data_root)}, self.params, params)
-        return KedroSession.create(project_path=self.project, env=self.env, runtime_params=merged)
-
-
-def _merged(*layers: dict[str, Any]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-            merged[key] = _merged(merged[key], value) if both else value
-    return merged
 
 
 @pytest.fixture

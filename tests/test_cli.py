@@ -5,7 +5,7 @@ import pytest
 from kedro.io import DatasetError
 
 from skin_lesions.cli import _told_plainly, cli
-from skin_lesions.errors import InputError
+from skin_lesions.core.errors import InputError
 
 
 def failing(error, cause=None):

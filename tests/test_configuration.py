@@ -6,9 +6,9 @@ from kedro.framework.project import configure_project, pipelines
 from kedro.framework.session import KedroSession
 from kedro.validation.type_extractor import TypeExtractor
 
-from recipes import UNCHANGED
-from skin_lesions.parameters import GROUPS, check_parameters
+from skin_lesions.config.parameters import GROUPS, check_parameters
 from skin_lesions.settings import CONFIG_LOADER_ARGS
+from support.recipes import UNCHANGED
 
 ENVIRONMENTS = ["base", "demo", "folder", "skin_ds", "notebook"]
 ELSEWHERE = ("device", "launcher", "processes", "ray", "seed", "checkpoint_minutes")

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 import torch
 
-from conftest import Study
-from disks import small_disk
+from support.disks import small_disk
+from support.study import Study
 
 BEFORE_TRAINING = "ingest,audit,preprocess"
 AFTER_TRAINING = "evaluate,report"

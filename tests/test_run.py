@@ -12,8 +12,8 @@ import torch
 from filelock import FileLock
 from kedro.io import DatasetError
 
-from skin_lesions.demo import demo_table
-from skin_lesions.errors import InputError
+from skin_lesions.core.errors import InputError
+from skin_lesions.data.sources.synthetic import demo_table
 
 
 @pytest.fixture

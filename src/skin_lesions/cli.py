@@ -12,7 +12,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.utils import find_kedro_project
 
 from skin_lesions import pipelines
-from skin_lesions.errors import InputError, did_you_mean, full_disk, shown
+from skin_lesions.core.errors import InputError, did_you_mean, full_disk, shown
 
 _UNKNOWN_NODES = "Pipeline does not contain"  # how Kedro tells of nodes and data sets
 

@@ -11,11 +11,11 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from skin_lesions.audit import summary_sentences
-from skin_lesions.errors import InputError
-from skin_lesions.parameters import Source, TrainRecipe, check_parameters
-from skin_lesions.scores import headline
-from skin_lesions.sources import refuse_missing
+from skin_lesions.audit.leakage import summary_sentences
+from skin_lesions.config.parameters import Source, TrainRecipe, check_parameters
+from skin_lesions.core.errors import InputError
+from skin_lesions.data.sources.folder import refuse_missing
+from skin_lesions.reporting.headline import headline
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class ProjectHooks:
         if self._source and "ingest.read_source" in nodes:
             refuse_missing(self._source)
         if self._recipe and "train.fit" in nodes:
-            from skin_lesions.preflight import refuse_what_cannot_train  # noqa: PLC0415 (torch)
+            from skin_lesions.training.preflight import refuse_what_cannot_train  # noqa: PLC0415 (torch)
 
             refuse_what_cannot_train(self._recipe)
         self._root.mkdir(parents=True, exist_ok=True)

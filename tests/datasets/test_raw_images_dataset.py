@@ -3,11 +3,11 @@ import pytest
 from kedro.io import DatasetError
 from kedro.io.core import Version
 
-from factories import pictures, source, written
+from skin_lesions.data.decoding import decode
+from skin_lesions.data.pixel_store import PixelStore, Reading
+from skin_lesions.data.sources.folder import SourceFiles, open_source
 from skin_lesions.datasets import RawImagesDataset
-from skin_lesions.images import decode
-from skin_lesions.pixels import PixelStore, Reading
-from skin_lesions.sources import SourceFiles, open_source
+from support.factories import pictures, source, written
 
 FILES = pictures(["mel/1.jpg", "nv/2.jpg"])
 
@@ -43,7 +43,8 @@ def test_what_was_saved_is_loaded_with_its_version_and_origin(dataset, files, tm
 def test_saving_decodes_what_it_stores_once(dataset, files, tmp_path, monkeypatch):
     decoded = []
     monkeypatch.setattr(
-        "skin_lesions.pixels.decode", lambda data, size: decoded.append(data) or decode(data, size)
+        "skin_lesions.data.pixel_store.decode",
+        lambda data, size: decoded.append(data) or decode(data, size),
     )
     dataset(save="v1").save(Reading(files, 16))
     dataset(save="v2").save(Reading(files, 16))

@@ -3,10 +3,10 @@
 from skin_lesions.datasets.checkpoints import CheckpointsDataset
 from skin_lesions.datasets.figure import FigureDataset
 from skin_lesions.datasets.model import ModelDataset
-from skin_lesions.datasets.pixels import PixelsDataset
+from skin_lesions.datasets.pixel_store import PixelsDataset
 from skin_lesions.datasets.raw_images import RawImagesDataset
-from skin_lesions.datasets.text_table import TextTableDataset
-from skin_lesions.datasets.versioned_file import VersionedFile
+from skin_lesions.datasets.safe_csv import TextTableDataset
+from skin_lesions.datasets.versioned import VersionedFile
 
 __all__ = [
     "CheckpointsDataset",

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import JSONPreview
 
-from skin_lesions.checkpoints import Checkpoints
+from skin_lesions.training.checkpoints import Checkpoints
 
 
 class CheckpointsDataset(AbstractDataset[None, Checkpoints]):

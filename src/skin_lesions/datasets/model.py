@@ -7,7 +7,7 @@ import torch
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import JSONPreview
 
-from skin_lesions.model_file import describe_model, load_model
+from skin_lesions.models.model_file import describe_model, load_model
 
 
 class ModelDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):

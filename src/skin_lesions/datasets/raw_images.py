@@ -7,9 +7,9 @@ import pandas as pd
 from kedro.io import AbstractVersionedDataset, Version
 from kedro_datasets._typing import TablePreview
 
-from skin_lesions.files import written_beside
-from skin_lesions.pixels import PixelStore, Reading
-from skin_lesions.raw_images import ObjectStore, RawImages, store_files
+from skin_lesions.core.atomic_files import written_beside
+from skin_lesions.data.pixel_store import PixelStore, Reading
+from skin_lesions.data.raw_store import ObjectStore, RawImages, store_files
 
 
 class RawImagesDataset(AbstractVersionedDataset[Reading, RawImages]):

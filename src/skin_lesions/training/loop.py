@@ -13,19 +13,19 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from skin_lesions.augmentation import changes
-from skin_lesions.batches import LabelledImages, shuffled
-from skin_lesions.checkpoints import Checkpoint, State, snapshot
-from skin_lesions.console import StepProgress
-from skin_lesions.inference import predict_logits
-from skin_lesions.interruption import postponed
-from skin_lesions.optimizers import top_rate
-from skin_lesions.parameters import TrainRecipe
-from skin_lesions.schedules import image_size_in
-from skin_lesions.training import steps
-from skin_lesions.training.run import Run, begin, resume, state_of
-from skin_lesions.training.watch import Watch, refuse_not_finite
-from skin_lesions.world import World
+from skin_lesions.config.parameters import TrainRecipe
+from skin_lesions.core.progress import StepProgress
+from skin_lesions.core.signals import postponed
+from skin_lesions.data.loader import LabelledImages, shuffled
+from skin_lesions.models.inference import predict_logits
+from skin_lesions.training import step
+from skin_lesions.training.augmentation import changes
+from skin_lesions.training.checkpoints import Checkpoint, State, snapshot
+from skin_lesions.training.distributed import World
+from skin_lesions.training.monitor import Watch, refuse_not_finite
+from skin_lesions.training.optimizers import top_rate
+from skin_lesions.training.schedules import image_size_in
+from skin_lesions.training.state import Run, begin, resume, state_of
 
 log = logging.getLogger(__name__)
 
@@ -99,11 +99,11 @@ def result(network: nn.Module, recipe: TrainRecipe, state: State) -> Trained:
 
 def learn(run: Run, watch: Watch) -> None:
     """Go through the rest of an epoch's steps."""
-    steps.choose_what_learns(run)
+    step.choose_what_learns(run)
     clock = time.perf_counter()
     for batch in _batches(run):
         torch.manual_seed(_step_seed(run))
-        loss = steps.update(run, batch)
+        loss = step.update(run, batch)
         run.step += 1
         run.seconds, clock = run.seconds + time.perf_counter() - clock, time.perf_counter()
         watch.after_step(loss, batch.whole)
@@ -111,7 +111,7 @@ def learn(run: Run, watch: Watch) -> None:
     run.seconds += time.perf_counter() - clock  # what a GPU still had to do
 
 
-def _batches(run: Run) -> Iterator[steps.Batch]:
+def _batches(run: Run) -> Iterator[step.Batch]:
     """Yield this process's part of each batch that is left of the epoch, augmented."""
     recipe, world = run.recipe, run.world
     images = run.train_images.at_size(image_size_in(run.epoch, recipe))
@@ -125,7 +125,7 @@ def _batches(run: Run) -> Iterator[steps.Batch]:
     fetched = images.fetched(ours, run.device)
     for whole, part, (pixels, labels) in zip(left, parts, fetched, strict=True):
         rows = slice(place + part.start, place + part.stop)
-        yield steps.batch_of(run, pixels, labels, drawn[rows], len(whole))
+        yield step.batch_of(run, pixels, labels, drawn[rows], len(whole))
         place += len(whole)
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from skin_lesions import figures, grouping
-from skin_lesions.audit import find, summary_sentences
-from skin_lesions.copies import find_copies
-from skin_lesions.findings import Finding
-from skin_lesions.parameters import Audit, Ingest, Split
-from skin_lesions.raw_images import RawImages
+from skin_lesions.audit.finding import Finding
+from skin_lesions.audit.leakage import find, summary_sentences
+from skin_lesions.config.parameters import Audit, Ingest, Split
+from skin_lesions.data import groups as grouping
+from skin_lesions.data.near_duplicates import find_copies
+from skin_lesions.data.raw_store import RawImages
+from skin_lesions.reporting import figures
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,8 @@ def find_problems(
     split: Split,
 ) -> dict[str, Any]:
     """Collect the findings and tell the grave ones in the log."""
-    from skin_lesions import shortcuts  # noqa: PLC0415  (imports torch)
-    from skin_lesions.suspects import suspicious_files  # noqa: PLC0415  (imports torch)
+    from skin_lesions.audit import shortcuts  # noqa: PLC0415  (imports torch)
+    from skin_lesions.audit.image_quality import suspicious_files  # noqa: PLC0415  (imports torch)
 
     squares = pixels.at(ingest.pixel_size)
     probes = shortcuts.probe_shortcuts(

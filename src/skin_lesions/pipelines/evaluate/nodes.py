@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from skin_lesions.parameters import Evaluate
-from skin_lesions.raw_images import RawImages
+from skin_lesions.config.parameters import Evaluate
+from skin_lesions.data.raw_store import RawImages
 
 _MADE_FROM = ("model_version", "split_table_version", "image_table_version", "raw_images_version")
 
@@ -19,8 +19,8 @@ def predict(
     evaluate: Evaluate,
 ) -> pd.DataFrame:
     """Predict the validation and test images, if model, split and images belong together."""
-    from skin_lesions import modelling  # noqa: PLC0415
-    from skin_lesions.model_file import refuse_foreign  # noqa: PLC0415
+    from skin_lesions.models.model_file import refuse_foreign  # noqa: PLC0415
+    from skin_lesions.training import fit as modelling  # noqa: PLC0415
 
     refuse_foreign(model, split_table, image_table, raw_images.table)
     predictions = modelling.predict(
@@ -37,7 +37,7 @@ def predict(
 
 def score(predictions: pd.DataFrame, model: dict[str, Any], evaluate: Evaluate) -> dict[str, Any]:
     """Score the predictions, with intervals and with what they were made from."""
-    from skin_lesions import metrics  # noqa: PLC0415
+    from skin_lesions.evaluation import scorecard as metrics  # noqa: PLC0415
 
     made_from = model["provenance"]
     scores = {

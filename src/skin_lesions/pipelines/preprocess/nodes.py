@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from skin_lesions import splitting
-from skin_lesions.audit import refuse_findings
-from skin_lesions.fingerprints import data_fingerprint, split_fingerprint
-from skin_lesions.parameters import Audit, Split
+from skin_lesions.audit.leakage import refuse_findings
+from skin_lesions.config.parameters import Audit, Split
+from skin_lesions.data import splits as splitting
+from skin_lesions.data.fingerprints import data_fingerprint, split_fingerprint
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from skin_lesions import figures
-from skin_lesions.parameters import Report
-from skin_lesions.report.card import render_model_card
-from skin_lesions.report.page import render_report
+from skin_lesions.config.parameters import Report
+from skin_lesions.reporting import figures
+from skin_lesions.reporting.html_report import render_report
+from skin_lesions.reporting.model_card import render_model_card
 
 # In the order in which write_report takes them.
 FIGURES = (

@@ -2,13 +2,13 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from skin_lesions import figures
 from skin_lesions.pipelines.report.nodes import (
     FIGURES,
     draw_sample_sheet,
     write_model_card,
     write_report,
 )
+from skin_lesions.reporting import figures
 
 
 def create_pipeline() -> Pipeline:

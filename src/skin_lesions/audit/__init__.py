@@ -1,0 +1,1 @@
+"""Problems in a set of images."""

@@ -1,0 +1,1 @@
+"""Operating system and user interface: errors, files, threads, progress, signals."""

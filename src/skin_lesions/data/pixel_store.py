@@ -1,0 +1,255 @@
+"""The decoded images: append-only, memory-mapped, one uint8 square per image_id and size.
+
+Layout of the folder, for each size: ``<size>px-v<decoder>/images.bin`` (squares one after the other) and
+``index.jsonl`` (a line per image_id: its row, or the reason why it can't be read). The index line is
+written after the pixels: what a killed run wrote last is either whole or unknown. Should the pixels be
+shorter than the index says (a copy broken off), what lacks is unknown too, and decoded again.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.parallel import ordered_map
+from skin_lesions.data.decoding import DecodedImage, Pixels, UnreadableImageError, decode
+from skin_lesions.data.raw_store import RawImages
+from skin_lesions.data.sources.folder import SourceFiles
+
+log = logging.getLogger(__name__)
+
+DECODER = 1  # raise it when images.decode gives other pixels than before
+_FLUSH_EVERY = 64  # images
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A request to read a source, and to hold its pixels at one size (pixels)."""
+
+    files: SourceFiles
+    size: int
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """A request to hold the pixels of these raw images at one size (pixels)."""
+
+    images: RawImages
+    size: int
+
+
+@dataclass(frozen=True)
+class PixelStore:
+    """All decoded images of a data root, at every size asked for so far."""
+
+    folder: Path
+
+    def at(self, size: int) -> "SquareImages":
+        """Open the images decoded at ``size``; nothing is read but the index."""
+        return SquareImages(self.folder / f"{size}px-v{DECODER}", size)
+
+    def summary(self) -> str:
+        """Count the images at each size, as JSON."""
+        sizes = sorted(path.name for path in self.folder.glob("*px-v*"))
+        counts = {name: len(_whole_lines(self.folder / name / "index.jsonl")) for name in sizes}
+        return json.dumps({"images": counts})
+
+    def add(self, decoding: Decoding) -> None:
+        """Decode, on all cores, what the store lacks."""
+        images, raw = self.at(decoding.size), decoding.images
+        missing = [i for i in raw.image_ids if i not in images.index.index]
+        if not missing:
+            return
+        with images.appending() as appender:
+            for _ in ordered_map(lambda i: appender.decode(i, raw.store.get(i)), missing):
+                pass
+
+
+class SquareImages:
+    """Images of one size: ``images[image_id]`` is (size, size, 3) uint8, read from the map.
+
+    ``index`` has a row per image_id ever decoded: row (-1 if unreadable), width, height, format
+    and reason.
+    """
+
+    def __init__(self, folder: Path, size: int):
+        self.folder, self.size = folder, size
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Go to another process as a place, not as its content."""
+        return {"folder": self.folder, "size": self.size}
+
+    @cached_property
+    def index(self) -> pd.DataFrame:
+        """What is known of each image_id."""
+        columns = ["image_id", "row", "width", "height", "format", "reason"]
+        return pd.DataFrame(self._known()[0], columns=columns).set_index("image_id")
+
+    @cached_property
+    def array(self) -> npt.NDArray[np.uint8]:
+        """All squares, (n, size, size, 3), memory-mapped."""
+        n = int(self.index["row"].max()) + 1 if len(self.index) else 0
+        if n == 0:
+            return np.empty((0, self.size, self.size, 3), np.uint8)
+        shape = (n, self.size, self.size, 3)
+        return np.memmap(self.folder / "images.bin", np.uint8, mode="r", shape=shape)
+
+    def _known(self) -> tuple[list[dict[str, Any]], int]:
+        """Read the index up to the first line that is not whole, or whose pixels are not: (entries, bytes)."""
+        images = self.folder / "images.bin"
+        squares = images.stat().st_size // (self.size**2 * 3) if images.exists() else 0
+        entries, length = [], 0
+        for line in _whole_lines(self.folder / "index.jsonl"):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                break
+            if entry["row"] >= squares:
+                break
+            entries.append(entry)
+            length += len(line) + 1
+        return entries, length
+
+    def rows(self, image_ids: Iterable[str]) -> npt.NDArray[np.int64]:
+        """Return the rows of ``array`` that hold these images.
+
+        Raises:
+            InputError: Some were never decoded at this size, or can't be read.
+        """
+        wanted = pd.Index(image_ids)
+        rows = self.index["row"].reindex(wanted).fillna(-1).to_numpy(np.int64)
+        if (rows < 0).any():
+            lacking = wanted[rows < 0]
+            raise InputError(
+                f"{len(lacking)} of {len(wanted)} images are not decoded at {self.size} pixels "
+                f"(e.g. {lacking[0]}); decode them with: kedro run --pipelines ingest "
+                f"--params ingest.pixel_size={self.size} (same --env and data_root)"
+            )
+        return rows
+
+    def __getitem__(self, image_id: str) -> Pixels:
+        return np.asarray(self.array[self.rows([image_id])[0]])
+
+    def only(self, image_ids: Iterable[str]) -> "ImageSequence":
+        """Return these images, numbered in this order; none is read yet."""
+        return ImageSequence(self.array, self.rows(image_ids))
+
+    @contextmanager
+    def appending(self) -> Iterator["Appender"]:
+        """Open the files for writing; forget what a killed run left unfinished."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        index_path, images_path = self.folder / "index.jsonl", self.folder / "images.bin"
+        entries, length = self._known()
+        row = max((entry["row"] for entry in entries), default=-1) + 1
+        images_path.touch()
+        index_path.touch()
+        with images_path.open("r+b") as pixels, index_path.open("r+b") as index:
+            _cut(pixels, row * self.size**2 * 3)
+            _cut(index, length)
+            known = {entry["image_id"] for entry in entries}
+            appender = Appender(self.size, known, row, pixels, index)
+            start = time.perf_counter()
+            yield appender
+            appender.commit()
+        if appender.added:
+            log.info(
+                "Decoded %d images at %d pixels (%.0f images/s)",
+                appender.added,
+                self.size,
+                appender.added / (time.perf_counter() - start),
+            )
+        self.__dict__.pop("index", None)
+        self.__dict__.pop("array", None)
+
+
+@dataclass(frozen=True)
+class ImageSequence:
+    """Some images of a store: ``images[number]`` is (size, size, 3) uint8."""
+
+    array: npt.NDArray[np.uint8]
+    rows: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> Pixels:
+        return np.asarray(self.array[self.rows[number]])
+
+
+class Appender:
+    """Adds images behind those of a store; any thread may do so. Opened by ``SquareImages``."""
+
+    def __init__(self, size: int, known: set[str], row: int, pixels: BinaryIO, index: BinaryIO):
+        self._size, self._claimed, self._row = size, known, row
+        self._pixels, self._index = pixels, index
+        self._lines: list[bytes] = []
+        self._lock = Lock()
+        self.added = 0
+
+    def decode(self, image_id: str, data: bytes) -> None:
+        """Decode the bytes of an image and add it, unless it is there or another thread is at it."""
+        with self._lock:
+            if image_id in self._claimed:
+                return
+            self._claimed.add(image_id)
+        try:
+            self.add(image_id, decode(data, self._size))
+        except UnreadableImageError as reason:
+            self.add(image_id, reason)
+
+    def add(self, image_id: str, image: DecodedImage | UnreadableImageError) -> None:
+        """Add an image, or the reason why there is none."""
+        with self._lock:
+            if isinstance(image, DecodedImage):
+                self._pixels.seek(self._row * self._size**2 * 3)  # a write may have failed before
+                self._pixels.write(image.pixels.data)
+                entry = _entry(image_id, self._row, image)
+                self._row += 1
+            else:
+                entry = {"image_id": image_id, "row": -1, "reason": str(image)}
+            self._lines.append(json.dumps(entry).encode() + b"\n")
+            self.added += 1
+            if len(self._lines) >= _FLUSH_EVERY:
+                self.commit()
+
+    def commit(self) -> None:
+        """Write the index lines of what was added, its pixels first."""
+        self._pixels.flush()
+        self._index.write(b"".join(self._lines))
+        self._index.flush()
+        self._lines.clear()
+
+
+def _entry(image_id: str, row: int, image: DecodedImage) -> dict[str, Any]:
+    return {
+        "image_id": image_id,
+        "row": row,
+        "width": image.width,
+        "height": image.height,
+        "format": image.format,
+    }
+
+
+def _cut(file: BinaryIO, length: int) -> None:
+    """Forget what lies behind; go to the end."""
+    if file.seek(0, 2) > length:  # ext4 writes a file to the disk at once that was cut to nothing
+        file.truncate(length)
+        file.seek(length)
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file, without the last if it lacks its end."""
+    if not path.exists():
+        return []
+    return path.read_bytes().split(b"\n")[:-1]

@@ -1,0 +1,1 @@
+"""Sources of images: synthetic images, a folder, or a Kaggle data set."""

@@ -1,0 +1,191 @@
+"""What dermoscopy names: network, globules, veil, streaks, nests, vessels, scale ..., one each."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageDraw
+
+from skin_lesions.data.sources.synthetic.drawing import (
+    SUPERSAMPLING,
+    Colour,
+    Field,
+    Image,
+    Rng,
+    absorb,
+    band,
+    clouds,
+    grid,
+    lattice,
+    noise,
+    outline,
+    pen,
+    rise,
+    scattered,
+    spots,
+    strokes,
+    tint,
+)
+from skin_lesions.data.sources.synthetic.skin import MELANIN, flush, on_skin
+
+BLUE_GREY: Colour = (0.40, 0.43, 0.54)
+SCAR: Colour = (0.93, 0.86, 0.83)
+KERATIN: Colour = (0.93, 0.85, 0.62)
+CRUST: Colour = (0.38, 0.14, 0.07)
+
+Brush = ImageDraw.ImageDraw
+Points = NDArray[np.floating]
+
+
+def network(image: Image, rng: Rng, where: Field, *, period: float, warp: float) -> None:
+    """Pigment network: brown lines of a honeycomb, lighter holes."""
+    cells = lattice(rng, period, warp)
+    contrast = rng.uniform(0.35, 0.75) * (1 + 0.3 * noise(rng, 25))
+    absorb(image, MELANIN, where * contrast * (rise(cells, 0.5, 0.05) - 0.25))
+
+
+def globules(image: Image, rng: Rng, where: Field, *, period: float) -> None:
+    """Brown globules, evenly spread."""
+    cells = lattice(rng, period, warp=3) + 0.15 * noise(rng, period / 2)
+    absorb(image, MELANIN, where * rng.uniform(0.5, 0.9) * rise(cells, 0.4, 0.85))
+
+
+def blotch(image: Image, rng: Rng, radius: float, body: Field, *, amount: float) -> None:
+    """A dark structureless blotch, off the centre."""
+    angle = rng.uniform(0, 2 * np.pi)
+    centre = 0.5 * radius * np.cos(angle), 0.5 * radius * np.sin(angle)
+    spot = outline(rng, radius * rng.uniform(0.3, 0.5), rough=0.2, aspect=0.7, centre=centre)
+    absorb(image, MELANIN, amount * body * rise(spot + 2 * noise(rng, 9), -3, 5))
+
+
+def veil(image: Image, tone: float, rng: Rng, depth: Field) -> None:
+    """Blue-white veil: a hazy blue-grey area without structure."""
+    where = rise(clouds(rng, 50), 0, 0.9) * rise(depth, 0, 12)
+    tint(image, BLUE_GREY, rng.uniform(0.45, 0.7) * where * (1 + 0.25 * noise(rng, 7)))
+
+
+def regression(image: Image, tone: float, rng: Rng, depth: Field) -> None:
+    """Regression: white like a scar, with grey-blue pepper."""
+    where = rise(clouds(rng, 40), 0.2, 1.0) * rise(depth, 0, 10)
+    tint(image, on_skin(SCAR, tone), rng.uniform(0.45, 0.75) * where)
+    tint(image, BLUE_GREY, 0.6 * where * rise(noise(rng, 3.5), 0.5, 1))
+
+
+def redness(image: Image, tone: float, rng: Rng, depth: Field) -> None:
+    """Milky red areas."""
+    flush(image, tone, rng.uniform(0.6, 1.1) * rise(noise(rng, 40), 0, 0.9) * rise(depth, -2, 8))
+
+
+def streaks(image: Image, tone: float, rng: Rng, depth: Field) -> None:
+    """Streaks and pseudopods: dark fingers that leave the border on one side."""
+    x, y = grid()
+    angle = np.arctan2(y, x) + 0.06 * noise(rng, 12)
+    side = rise(np.cos(angle - rng.uniform(0, 2 * np.pi)), rng.uniform(-0.5, 0.5), 0.8)
+    fingers = np.cos(angle * int(rng.integers(22, 34))) * (1 + 0.5 * noise(rng, 14))
+    reach = depth + side * (3 + 5 * fingers)
+    absorb(image, MELANIN, 1.1 * side * rise(reach, -1, 4) * rise(depth, 12, 2))
+
+
+def dots(image: Image, tone: float, rng: Rng, depth: Field) -> None:
+    """Black dots of several sizes on one side."""
+    x, y = grid()
+    angle = rng.uniform(0, 2 * np.pi)
+    side = math.cos(angle) * x + math.sin(angle) * y
+    places = scattered(rng, int(rng.integers(8, 22)), 6, within=np.minimum(depth, side + 5))
+    rho, *_ = spots(places, rng.uniform(1.3, 3.5, len(places)), wobble=0.2 * noise(rng, 3))
+    absorb(image, MELANIN, 1.1 * rise(rho, 1.4, 0.6))
+
+
+def scale(image: Image, tone: float, rng: Rng, where: Field) -> None:
+    """Flakes of yellowish-white scale."""
+    flakes = rise(noise(rng, 20), 0.1, 0.9) * (0.5 + 0.6 * noise(rng, 3.5)).clip(0, 1)
+    tint(image, on_skin(KERATIN, tone), where * flakes * rng.uniform(0.2, 0.8))
+
+
+def nests(image: Image, rng: Rng, depth: Field) -> None:
+    """Blue-grey ovoid nests and leaf-like areas, rather towards the edge."""
+    places = scattered(rng, int(rng.integers(3, 12)), 12, within=np.minimum(depth - 3, 34 - depth))
+    rho, *_ = spots(
+        places,
+        rng.uniform(3, 8, len(places)),
+        stretch=rng.uniform(1.1, 1.7),
+        turn=rng.uniform(0, np.pi),
+        wobble=0.3 * clouds(rng, 8),
+    )
+    tint(image, BLUE_GREY, 0.6 * rise(rho, 1.5, 0.6))
+    absorb(image, (0.7, 0.65, 0.45), rng.uniform(0.3, 0.9) * rise(rho, 1.2, 0.5))
+
+
+def ulcer(image: Image, rng: Rng, radius: float) -> None:
+    """A raw, crusted spot."""
+    centre = tuple(rng.normal(0, radius * 0.2, 2))
+    edge = outline(rng, radius * rng.uniform(0.15, 0.3), rough=0.15, centre=centre)
+    where = rise(edge + 2 * noise(rng, 6), -2, 3)
+    tint(image, (0.66, 0.2, 0.15), 0.85 * where)
+    tint(image, CRUST, 0.8 * where * rise(noise(rng, 6), -0.1, 0.5))
+
+
+def tree_vessels(
+    image: Image, tone: float, rng: Rng, radius: float, *, n: int, width: tuple[float, float]
+) -> None:
+    """Arborizing vessels: thick sharp trunks that branch into ever thinner ones."""
+
+    def branch(brush: Brush, start: Points, angle: float, length: float, thick: float) -> None:
+        angles = angle + np.cumsum(rng.normal(0, 0.3, 8))
+        steps = length / 8 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        way = start + np.cumsum(np.vstack([[0, 0], steps]), axis=0)
+        brush.line(pen(way), fill=255, width=max(1, round(thick * SUPERSAMPLING)), joint="curve")
+        if thick > 0.6:
+            for i in rng.choice(np.arange(2, 8), 3, replace=False):
+                turn = angles[i - 1] + rng.choice((-1, 1)) * rng.uniform(0.4, 1.0)
+                branch(brush, way[i], turn, length * rng.uniform(0.4, 0.7), thick * 0.6)
+
+    def trees(brush: Brush) -> None:
+        for angle in rng.uniform(0, 2 * np.pi, n):
+            start = rng.uniform(0.5, 1) * radius * np.array([np.cos(angle), np.sin(angle)])
+            inwards = angle + np.pi + rng.normal(0, 0.8)
+            branch(brush, start, inwards, radius * rng.uniform(0.5, 0.9), rng.uniform(*width))
+
+    flush(image, tone, rng.uniform(1.3, 2.0) * strokes(trees))
+
+
+def bumps(
+    image: Image,
+    rng: Rng,
+    depth: Field,
+    colour: Colour,
+    *,
+    n: int,
+    size: tuple[float, float],
+    strength: float,
+) -> None:
+    """Small soft dots of one colour: milia-like cysts, comedo-like openings, spots of blood."""
+    places = scattered(rng, n, 2 * size[1], within=depth - size[0])
+    rho, *_ = spots(places, rng.uniform(*size, len(places)))
+    tint(image, colour, strength * rise(rho, 1.3, 0.6))
+
+
+def white_circles(image: Image, rng: Rng, where: Field, tone: float) -> None:
+    """White rings around keratin-filled follicles."""
+    places = scattered(rng, int(rng.integers(2, 9)), 12, within=where)
+    rho, *_ = spots(places, rng.uniform(3, 5, len(places)), reach=2, wobble=0.2 * noise(rng, 6))
+    tint(image, on_skin(SCAR, tone), 0.7 * band(rho, 1, 0.7))
+    tint(image, on_skin(KERATIN, tone), 0.5 * rise(rho, 0.6, 0.2))
+
+
+def hairpins(image: Image, tone: float, rng: Rng, radius: float) -> None:
+    """Hairpin vessels: red loops that stand on the edge like spokes."""
+
+    def loops(brush: Brush) -> None:
+        for angle in rng.uniform(0, 2 * np.pi, rng.integers(10, 24)):
+            t = np.linspace(-np.pi / 2, np.pi / 2, 9)
+            u = radius * rng.uniform(0.6, 0.95) - rng.uniform(5, 13) * np.cos(t)
+            v = rng.uniform(1.5, 3.2) * np.sin(t) + rng.normal(0, 0.4, 9)
+            x, y = (
+                math.cos(angle) * u - math.sin(angle) * v,
+                math.sin(angle) * u + math.cos(angle) * v,
+            )
+            way = pen(np.stack([x, y], axis=1))
+            brush.line(way, fill=255, width=round(1.3 * SUPERSAMPLING), joint="curve")
+
+    flush(image, tone, rng.uniform(1.0, 1.7) * strokes(loops))

@@ -1,0 +1,38 @@
+"""The decoded images."""
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+from kedro_datasets._typing import JSONPreview
+
+from skin_lesions.data.pixel_store import Decoding, PixelStore
+
+
+class PixelsDataset(AbstractDataset[Decoding, PixelStore]):
+    """Decodes what the store lacks on saving; opens the store, without reading it, on loading.
+
+    Not versioned: the store is keyed by content and only grows, so each version of the tables
+    finds its images in it.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        self._path, self.metadata = Path(filepath), metadata
+
+    def load(self) -> PixelStore:
+        """Open the store."""
+        return PixelStore(self._path)
+
+    def save(self, data: Decoding) -> None:
+        """Decode the images of ``data`` that are not there yet."""
+        PixelStore(self._path).add(data)
+
+    def preview(self) -> JSONPreview:
+        """Count the images at each size, for kedro-viz."""
+        return JSONPreview(PixelStore(self._path).summary())
+
+    def _exists(self) -> bool:
+        return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}

@@ -1,0 +1,361 @@
+"""Predictions of one split -> the numbers of ``metrics.json``, each with its 95 % interval."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from skin_lesions.data.diagnoses import diagnosis_of
+from skin_lesions.metrics import intervals
+from skin_lesions.metrics.calibration import confidence_bins
+from skin_lesions.metrics.intervals import Estimate, RankedScores, missing, proportion, row_sums
+
+# Log loss takes a smaller probability for this one, as scikit-learn does.
+SMALLEST = float(np.finfo(np.float64).eps)
+# Probabilities stored as 32-bit floats sum to 1 only about.
+_SUM_TOLERANCE = 1e-3
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Numbers = NDArray[np.intp]
+Weights = NDArray[np.int32]
+
+
+def score(
+    predictions: pd.DataFrame, classes: Sequence[str], replicates: int, seed: int
+) -> dict[str, Any]:
+    """Judge the predictions of one split.
+
+    Accuracy, recall, precision and F1 of a class, sensitivity and specificity have Wilson
+    intervals at the effective number of images; the others come from one bootstrap of groups
+    within class, for the means over classes and AUROC widened where classes are small (see
+    intervals.py). What can't be computed is None with a reason.
+
+    - ``balanced_accuracy``: mean recall of the classes that have images here, as
+      scikit-learn's ``balanced_accuracy_score``.
+    - ``macro_f1``: mean F1 of the same classes: scikit-learn's ``f1_score`` with
+      ``average="macro"`` and ``labels`` set to them. Without ``labels`` it would also count
+      each class that was only predicted, as 0.
+    - ``auroc_macro``: mean of the one-vs-rest AUROC of the same classes.
+    - ``log_loss``: nats per image. ``brier``: squared distance to the true class, summed over
+      the classes, 0 to 2. ``expected_calibration_error``: of the predicted class, 0 to 1.
+    - ``malignant``: malignant diagnoses against the other known ones, premalignant ones being
+      benign; AUROC by the summed probability of the malignant classes, the rates by whether
+      the predicted class is malignant. Images of the classes that labels.py doesn't know are
+      left out, and ``left_out`` names these classes.
+    - ``confusion``: rows are labels, columns are predictions, both in the order of ``classes``.
+
+    Args:
+        predictions: One row per image; needs ``group_id``, ``label``, ``predicted`` and
+            ``p_<class>`` for each class.
+        classes: The class names in the order of the model.
+        replicates: Number of bootstrap replicates; 1000 settle an interval.
+        seed: Equal seeds and equal rows give equal intervals.
+
+    Returns:
+        One part of ``metrics.json``: plain numbers, strings, lists, dicts and None only.
+
+    Raises:
+        ValueError: No rows, rows of several splits, a missing column, a label or prediction
+            that is not in ``classes``, or probabilities that are none.
+    """
+    rows = _rows(predictions, classes)
+    malignancy = _malignancy(rows)
+    resampled = _resampled(rows, malignancy, replicates, seed)
+    per_class = [_class_estimates(rows, c, resampled) for c in range(len(classes))]
+    estimates = _overall(rows, resampled, per_class)
+    return {
+        "n": rows.n,
+        "groups": int(np.unique(rows.group).size),
+        **{name: estimate.as_dict() for name, estimate in estimates.items()},
+        "per_class": {
+            name: {
+                "support": int(rows.support[c]),
+                "correct": int((rows.correct & rows.is_class(c)).sum()),
+                **{metric: estimate.as_dict() for metric, estimate in per_class[c].items()},
+            }
+            for c, name in enumerate(rows.classes)
+        },
+        "confusion": {"classes": list(rows.classes), "counts": _confusion(rows).tolist()},
+        "malignant": _malignant_part(rows, malignancy, resampled),
+    }
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The predictions as arrays: n rows, k classes, classes as numbers."""
+
+    classes: tuple[str, ...]
+    label: Numbers
+    predicted: Numbers
+    group: Numbers
+    probability: Floats
+
+    @property
+    def n(self) -> int:
+        return self.label.size
+
+    @property
+    def correct(self) -> Bools:
+        return self.label == self.predicted
+
+    @cached_property
+    def support(self) -> Numbers:
+        return np.bincount(self.label, minlength=len(self.classes))
+
+    @cached_property
+    def present(self) -> Numbers:
+        """The classes that have images here."""
+        return np.flatnonzero(self.support)
+
+    @property
+    def confidence(self) -> Floats:
+        return self.probability[np.arange(self.n), self.predicted]
+
+    def is_class(self, c: int) -> Bools:
+        return self.label == c
+
+
+def _rows(predictions: pd.DataFrame, classes: Sequence[str]) -> _Rows:
+    """Check the table and turn it into arrays."""
+    columns = [f"p_{name}" for name in classes]
+    lacking = {"group_id", "label", "predicted", *columns} - set(predictions.columns)
+    if lacking:
+        raise ValueError(f"predictions lack the columns {sorted(lacking)}; run evaluate again")
+    if predictions.empty:
+        raise ValueError("there are no predictions to judge: the split has no images")
+    if "split" in predictions and predictions["split"].nunique() > 1:
+        splits = sorted(predictions["split"].unique())
+        raise ValueError(f"predictions of one split can be judged at a time, got {splits}")
+    if predictions["group_id"].isna().any():
+        raise ValueError(f"{predictions['group_id'].isna().sum()} predictions have no group_id")
+    return _Rows(
+        classes=tuple(classes),
+        label=_class_numbers(predictions["label"], classes),
+        predicted=_class_numbers(predictions["predicted"], classes),
+        group=pd.factorize(predictions["group_id"])[0],
+        probability=_checked_probability(predictions[columns].to_numpy(dtype=np.float64)),
+    )
+
+
+def _class_numbers(names: pd.Series, classes: Sequence[str]) -> Numbers:
+    numbers = pd.Index(classes).get_indexer(pd.Index(names))
+    if (numbers < 0).any():
+        unknown = sorted(set(names[numbers < 0].astype(str)))
+        raise ValueError(f"column {names.name!r} holds {unknown}, which the model doesn't know")
+    return numbers
+
+
+def _checked_probability(probability: Floats) -> Floats:
+    bad = ~((probability >= 0).all(axis=1) & (abs(probability.sum(axis=1) - 1) <= _SUM_TOLERANCE))
+    if bad.any():
+        raise ValueError(
+            f"{bad.sum()} rows hold no probabilities that sum to 1, the first is row "
+            f"{np.flatnonzero(bad)[0]}: {probability[bad][0].tolist()}"
+        )
+    return probability
+
+
+@dataclass(frozen=True)
+class _Malignancy:
+    """Which classes and rows are malignant; ``known`` are the rows it is known of."""
+
+    classes: list[str]
+    left_out: list[str]
+    known: Bools
+    label: Bools
+    predicted: Bools
+    score: Floats
+
+    @property
+    def separable(self) -> bool:
+        return bool(self.label.any() and not self.label.all())
+
+
+def _malignancy(rows: _Rows) -> _Malignancy:
+    """Say of each row whether label and prediction are malignant; rows of known labels only."""
+    diagnoses = [diagnosis_of(name) for name in rows.classes]
+    malignant = np.array([d is not None and d.malignant for d in diagnoses])
+    known = np.array([d is not None for d in diagnoses])[rows.label]
+    return _Malignancy(
+        classes=[name for name, yes in zip(rows.classes, malignant, strict=True) if yes],
+        left_out=[name for name, d in zip(rows.classes, diagnoses, strict=True) if d is None],
+        known=known,
+        label=malignant[rows.label][known],
+        predicted=malignant[rows.predicted][known],
+        score=rows.probability[known][:, malignant].sum(axis=1),
+    )
+
+
+@dataclass(frozen=True)
+class _Resampled:
+    """Statistics of the rows themselves and of their replicates, the last axis."""
+
+    values: Mapping[str, Floats]
+    replicates: Mapping[str, Floats]
+
+    def estimate(self, name: str, n: int) -> Estimate:
+        value = float(self.values[name][0])
+        if name == "expected_calibration_error":
+            return intervals.reflected_estimate(value, self.replicates[name], n)
+        return intervals.percentile_estimate(value, self.replicates[name], n)
+
+
+def _resampled(rows: _Rows, malignancy: _Malignancy, replicates: int, seed: int) -> _Resampled:
+    ranks = {
+        f"auroc of {c}": RankedScores(rows.probability[:, c], rows.is_class(c))
+        for c in rows.present
+        if rows.present.size > 1
+    }
+    losses, k = _losses(rows), len(rows.classes)
+    separation = RankedScores(malignancy.score, malignancy.label) if malignancy.separable else None
+
+    def statistics(weights: Weights) -> dict[str, Floats]:
+        aurocs = {name: ranked.auroc(weights) for name, ranked in ranks.items()}
+        if aurocs:
+            aurocs["auroc_macro"] = np.mean(list(aurocs.values()), axis=0)
+        if separation is not None:
+            aurocs["malignant"] = separation.auroc(weights[malignancy.known])
+        return aurocs | macro_rates(rows.label, rows.predicted, k, weights) | losses(weights)
+
+    return _Resampled(
+        values=statistics(np.ones((rows.n, 1), dtype=np.int32)),
+        replicates=intervals.bootstrap(
+            statistics, rows.label, rows.group, replicates=replicates, seed=seed
+        ),
+    )
+
+
+def _confusion(rows: _Rows) -> Numbers:
+    counts = np.zeros((len(rows.classes),) * 2, dtype=np.intp)
+    np.add.at(counts, (rows.label, rows.predicted), 1)
+    return counts
+
+
+def macro_rates(
+    label: Numbers, predicted: Numbers, classes: int, weights: Weights
+) -> dict[str, Floats]:
+    """Return balanced accuracy and macro-F1 for each column of the weights.
+
+    Both are means over the classes that have images, as ``score`` says.
+
+    Args:
+        label: The class number of each row, shape (n,).
+        predicted: The predicted class number of each row, shape (n,).
+        classes: The number of classes, k.
+        weights: How often each row counts, shape (n, b); every class in ``label`` keeps a
+            weight above 0.
+
+    Returns:
+        ``balanced_accuracy`` and ``macro_f1``, each of shape (b,).
+    """
+    cells = row_sums(label * classes + predicted, classes**2) @ weights
+    counts = cells.reshape(classes, classes, -1)
+    present = np.unique(label)
+    hits = counts[present, present]
+    true, called = counts.sum(axis=1)[present], counts.sum(axis=0)[present]
+    return {
+        "balanced_accuracy": (hits / true).mean(axis=0),
+        "macro_f1": (2 * hits / (true + called)).mean(axis=0),
+    }
+
+
+def _losses(rows: _Rows) -> Callable[[Weights], dict[str, Floats]]:
+    """Prepare log loss, Brier score and calibration error for any weights."""
+    of_label = rows.probability[np.arange(rows.n), rows.label]
+    truth = np.eye(len(rows.classes))[rows.label]
+    everything = np.zeros(rows.n, dtype=np.intp)
+    bins = confidence_bins(rows.confidence)
+    log_loss = row_sums(everything, 1, -np.log(np.clip(of_label, SMALLEST, 1.0)))
+    brier = row_sums(everything, 1, ((rows.probability - truth) ** 2).sum(axis=1))
+    # The bins stay as they are: to draw their edges anew would cost a sort per replicate.
+    gaps = row_sums(bins, int(bins.max()) + 1, rows.correct - rows.confidence)
+
+    def statistics(weights: Weights) -> dict[str, Floats]:
+        total = weights.sum(axis=0, dtype=np.int64)
+        return {
+            "log_loss": (log_loss @ weights)[0] / total,
+            "brier": (brier @ weights)[0] / total,
+            "expected_calibration_error": abs(gaps @ weights).sum(axis=0) / total,
+        }
+
+    return statistics
+
+
+def _class_estimates(rows: _Rows, c: int, resampled: _Resampled) -> dict[str, Estimate]:
+    true, called = rows.is_class(c), rows.predicted == c
+    auroc = missing("all images are of this class", rows.n)
+    if not true.any():
+        recall = auroc = missing("no images of this class")
+    else:
+        recall = proportion(called[true], rows.group[true])
+        if not true.all():
+            auroc = _auroc(resampled, f"auroc of {c}", true, called, rows.group)
+    precision = missing("no image was predicted as this class")
+    if called.any():
+        precision = proportion(true[called], rows.group[called])
+    return {
+        "recall": recall,
+        "precision": precision,
+        "f1": intervals.f1(true, called, rows.group),
+        "auroc": auroc,
+    }
+
+
+def _auroc(
+    resampled: _Resampled, name: str, positive: Bools, called: Bools, group: Numbers
+) -> Estimate:
+    """Return an AUROC whose interval has a width even where the classes separate.
+
+    How much images of one group agree is taken from the predictions: positives and negatives
+    count as many as they do for the recall of either.
+    """
+    estimate = resampled.estimate(name, positive.size)
+    positives = intervals.effective_n(called[positive], group[positive])
+    negatives = intervals.effective_n(called[~positive], group[~positive])
+    value = float(resampled.values[name][0])
+    return intervals.widened(estimate, *intervals.hanley_mcneil(value, positives, negatives))
+
+
+def _overall(
+    rows: _Rows, resampled: _Resampled, per_class: Sequence[Mapping[str, Estimate]]
+) -> dict[str, Estimate]:
+    def macro(name: str, metric: str) -> Estimate:
+        of_classes = [per_class[c][metric] for c in rows.present]
+        return intervals.widened(resampled.estimate(name, rows.n), *intervals.mover(of_classes))
+
+    auroc = missing("all images are of one class", rows.n)
+    if rows.present.size > 1:
+        auroc = macro("auroc_macro", "auroc")
+    losses = ("log_loss", "brier", "expected_calibration_error")
+    return {
+        "accuracy": proportion(rows.correct, rows.group),
+        "balanced_accuracy": macro("balanced_accuracy", "recall"),
+        "macro_f1": macro("macro_f1", "f1"),
+        "auroc_macro": auroc,
+        **{name: resampled.estimate(name, rows.n) for name in losses},
+    }
+
+
+def _malignant_part(rows: _Rows, malignancy: _Malignancy, resampled: _Resampled) -> dict[str, Any]:
+    label, called, group = malignancy.label, malignancy.predicted, rows.group[malignancy.known]
+    sensitivity = missing("no images of a malignant diagnosis")
+    specificity = missing("no images of a benign diagnosis")
+    auroc = missing("needs images of malignant and of benign diagnoses", label.size)
+    if label.any():
+        sensitivity = proportion(called[label], group[label])
+    if not label.all():
+        specificity = proportion(~called[~label], group[~label])
+    if malignancy.separable:
+        auroc = _auroc(resampled, "malignant", label, called, group)
+    return {
+        "auroc": auroc.as_dict(),
+        "sensitivity": sensitivity.as_dict(),
+        "specificity": specificity.as_dict(),
+        "classes": malignancy.classes,
+        "left_out": malignancy.left_out,
+    }

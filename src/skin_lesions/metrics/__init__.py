@@ -1,0 +1,1 @@
+"""Estimates with confidence intervals: arrays in, numbers out."""

@@ -1,0 +1,66 @@
+"""Network and images -> logits."""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.data.loader import LabelledImages, in_order
+from skin_lesions.data.preprocessing import normalised
+from skin_lesions.models.devices import describe
+from skin_lesions.models.precision import autocast
+
+Views = Literal["none", "flips", "flips_and_turns"]
+
+
+@torch.inference_mode()
+def predict_logits(
+    network: nn.Module,
+    images: LabelledImages,
+    batch_size: int,
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+    views: Views = "none",
+) -> npt.NDArray[np.float64]:
+    """Run the network over all images, in their order.
+
+    Args:
+        network: On the device.
+        images: What is predicted.
+        batch_size: Images at a time.
+        device: Where it computes.
+        precision: Of most of the computing.
+        views: Which mirrored and turned views of an image are averaged.
+
+    Returns:
+        (n, classes) float64 logits; of several views, the mean.
+
+    Raises:
+        InputError: The memory of the GPU is too small.
+    """
+    network.eval()
+    logits = []
+    try:
+        for batch, _ in images.fetched(in_order(len(images), batch_size), device):
+            inputs = normalised(batch, images.preprocessing)
+            with autocast(device, precision):
+                seen = [network(view).float() for view in _views(inputs, views)]
+            logits.append(torch.stack(seen).mean(dim=0))
+    except torch.cuda.OutOfMemoryError:
+        raise InputError(
+            f"the memory of {describe(device)} is too small to predict {batch_size} images of "
+            f"{images.preprocessing.image_size} pixels at once: lower train.batch_size, of which "
+            "training predicts twice as many, or evaluate.batch_size"
+        ) from None
+    return torch.cat(logits).cpu().numpy().astype(np.float64)
+
+
+def _views(inputs: torch.Tensor, views: Views) -> list[torch.Tensor]:
+    if views == "none":
+        return [inputs]
+    turns = range(4) if views == "flips_and_turns" else (0, 2)  # half a turn is both flips at once
+    turned = [torch.rot90(inputs, turn, dims=(2, 3)) for turn in turns]
+    return [*turned, *(view.flip(3) for view in turned)]

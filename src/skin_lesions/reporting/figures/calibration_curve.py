@@ -1,0 +1,58 @@
+"""Whether the model is as often right as it says."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from skin_lesions.metrics.calibration import confidence_bins
+from skin_lesions.metrics.intervals import proportion
+from skin_lesions.reporting.figures import titles
+from skin_lesions.reporting.figures.style import BLUE, GREY, PALE, percent_axis, sheet
+
+
+def calibration_curve(predictions: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
+    """Draw the share right against the stated confidence, in bins of about equally many images.
+
+    Above, how many test images have which confidence.
+    """
+    test = predictions[predictions["split"] == "test"]
+    columns = [name for name in predictions if str(name).startswith("p_")]
+    confidence = test[columns].to_numpy(dtype=np.float64).max(axis=1)
+    bins = confidence_bins(confidence)
+    right = (test["label"] == test["predicted"]).to_numpy()
+    with sheet(
+        (7.0, 6.0),
+        titles.calibration(metrics),
+        note=f"{len(test):,} test images in {bins.max() + 1} bins of about equally many, with 95 % "
+        "intervals. On the dashed line confidence and share right agree; below it the model is too "
+        "sure. Above: how many images have which confidence.",
+        generated=metrics["provenance"]["generated_images"],
+    ) as figure:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 4])
+        above.hist(confidence, bins=np.linspace(0, 1, 41).tolist(), color=PALE, edgecolor="white")
+        above.set_ylabel("images")
+        _draw_curve(below, confidence, bins, right, test["group_id"].to_numpy())
+    return figure
+
+
+def _draw_curve(axes: Axes, confidence: Any, bins: Any, right: Any, groups: Any) -> None:
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
+    points = []
+    for number in np.unique(bins):
+        inside = bins == number
+        estimate = proportion(right[inside], groups[inside])
+        x = float(confidence[inside].mean())
+        points.append((x, float(right[inside].mean())))
+        if estimate.low is not None and estimate.high is not None:
+            axes.vlines(x, estimate.low, estimate.high, color=BLUE, linewidth=2, alpha=0.5)
+    axes.plot(*zip(*points, strict=True), "o-", color=BLUE, linewidth=1.4, markersize=6)
+    axes.set_xlim(0, 1.01)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("confidence: the probability given to the predicted class")
+    axes.set_ylabel("share right")
+    percent_axis(axes.xaxis)
+    percent_axis(axes.yaxis)
+    axes.grid()

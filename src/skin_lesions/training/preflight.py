@@ -1,0 +1,27 @@
+"""What can be known to fail before the images are read, which may take hours."""
+
+from skin_lesions.config.parameters import TrainRecipe
+from skin_lesions.models.devices import choose_device
+from skin_lesions.models.networks import refuse_unknown, starting_network
+from skin_lesions.models.precision import choose_precision
+from skin_lesions.training.launchers import refuse_launcher
+
+
+def refuse_what_cannot_train(recipe: TrainRecipe) -> None:
+    """Look for the device, the network and its weights, which are downloaded if need be.
+
+    Raises:
+        InputError: As training would, later: the weights are not those of the network, a GPU is asked
+            for that is not there, ...
+    """
+    if recipe.launcher != "ray":  # whose workers may have what this machine has not
+        choose_precision(choose_device(recipe.device), recipe.precision)
+    refuse_launcher(recipe)
+    if recipe.weights == "none":
+        refuse_unknown(recipe.architecture)
+        return
+    some = ["one", "another"]  # the classes are not known yet; any head will do
+    starting_network(
+        *(recipe.architecture, recipe.weights, recipe.weights_sha256),
+        *(some, recipe.image_size, recipe.seed),
+    )

@@ -1,0 +1,320 @@
+import json
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from skin_lesions.audit.shortcuts import probe_shortcuts, shortcut_findings
+from skin_lesions.audit.shortcuts.classifiers import by_levels, by_numbers
+from skin_lesions.audit.shortcuts.probes import sampled
+from skin_lesions.core.errors import InputError
+from skin_lesions.data.decoding import DecodedImage
+from skin_lesions.data.pixel_store import SquareImages
+from skin_lesions.data.raw_store import ObjectStore
+from support.factories import encoded
+from support.imagesets import stored
+
+EDGE = 32
+
+
+class Study:
+    """Noise in three classes of 40 images each, and whatever is planted in it."""
+
+    def __init__(self, folder, classes=3, each=40, seed=0):
+        self.folder, self.rng = folder, np.random.default_rng(seed)
+        n = classes * each
+        self.label = np.array([f"class {i % classes}" for i in range(n)])
+        self.pixels = self.rng.integers(40, 200, (n, EDGE, EDGE, 3)).astype(np.uint8)
+        self.group = [f"g{i}" for i in range(n)]
+        self.columns, self.quality, self.source = {}, [80] * n, ["s"] * n
+
+    @property
+    def n(self):
+        return len(self.label)
+
+    def is_class(self, number):
+        return self.label == f"class {number}"
+
+    def table(self):
+        store, ids, sizes = ObjectStore(self.folder / "objects"), [], []
+        for square, quality in zip(self.pixels, self.quality, strict=True):
+            data = encoded(Image.fromarray(square), "JPEG", quality=quality)
+            ids.append(store.put(data)[0])
+            sizes.append(len(data))
+        table = pd.DataFrame(
+            {"file": [f"{i:04}.jpg" for i in range(self.n)], "image_id": ids, "label": self.label}
+        )
+        table = table.assign(shipped_split=None, source=self.source, name_key=None)
+        table = table.assign(width=EDGE, height=EDGE, bytes=sizes, format="JPEG", lesion_id=None)
+        return table.assign(**self.columns), store
+
+    def images(self, table):
+        images = SquareImages(Path(mkdtemp(dir=self.folder)), EDGE)
+        squares = dict(zip(table["image_id"], self.pixels, strict=True))
+        ids = sorted(squares)  # in another order than the files
+        stored(images, {i: DecodedImage(squares[i], EDGE, EDGE, "JPEG") for i in ids})
+        return images
+
+    def probes(self, sample=4000, order=None, **changes):
+        table, store = self.table()
+        images = self.images(table)
+        groups = table[["file"]].assign(group_id=self.group, picture_id=table["image_id"])
+        table = table if order is None else table.iloc[order]
+        settings = {"sample": sample, "seed": 0, "replicates": 200} | changes
+        return probe_shortcuts(table, groups, images, store, **settings)
+
+
+@pytest.fixture
+def study(tmp_path):
+    return lambda **changes: Study(tmp_path, **changes)
+
+
+def of(probes, kind, name=None, scope="all"):
+    (found,) = [
+        p for p in probes if p.kind == kind and p.scope == scope and name in (None, *p.columns)
+    ]
+    return found
+
+
+def found(probes):
+    return {finding.id: finding for finding in shortcut_findings(probes)}
+
+
+def test_noise_tells_nothing_and_raises_no_finding(study):
+    s = study()
+    s.columns = {
+        "age": s.rng.normal(50, 15, s.n),
+        "sex": s.rng.choice(["f", "m", None], s.n),
+    }
+    probes = s.probes()
+    assert shortcut_findings(probes) == []
+    kinds = [probe.kind for probe in probes]
+    assert kinds == ["files", "thumbnail", "border", "column", "column", "missingness"]
+    assert all(probe.accuracy.low < probe.chance for probe in probes)
+
+
+def test_intervals_of_noise_hold_chance_about_as_often_as_they_say(tmp_path):
+    above = below = asked = 0
+    for seed in range(6):
+        s = Study(tmp_path / str(seed), each=30, seed=seed)
+        s.columns = {f"noise {i}": s.rng.choice(list("abcd"), s.n) for i in range(10)}
+        s.columns |= {f"number {i}": s.rng.normal(size=s.n) for i in range(10)}
+        probes = s.probes()
+        assert shortcut_findings(probes) == []
+        for probe in probes:
+            if probe.accuracy.value is not None:
+                asked += 1
+                above += probe.accuracy.low > probe.chance
+                below += probe.accuracy.high < probe.chance
+    assert asked > 130
+    assert above <= 0.05 * asked  # 2.5 % are expected on this side
+
+
+def test_chance_is_one_over_the_number_of_classes_whatever_their_sizes():
+    rng = np.random.default_rng(0)
+    label = np.repeat([0, 1, 2, 3], [400, 100, 60, 40])
+    recalls = []
+    for _ in range(60):
+        codes, values = rng.integers(0, 5, (600, 2)), rng.normal(size=(600, 5)).astype(np.float32)
+        learned = rng.random(600) < 0.7
+        for classify, x in ((by_levels, codes), (by_numbers, values)):
+            right = classify(x[learned], label[learned], x[~learned]) == label[~learned]
+            recalls.append([right[label[~learned] == c].mean() for c in range(4)])
+    assert np.mean(recalls) == pytest.approx(0.25, abs=0.015)
+
+
+@pytest.mark.parametrize("kind", [np.intp, np.float32])
+def test_a_rare_class_is_named_where_it_is_relatively_more_frequent(kind):
+    label = np.repeat([0, 1], [1000, 50])
+    value = np.concatenate([np.arange(1000) % 10 == 0, np.arange(50) % 10 < 6])[:, None]
+    classify = by_levels if kind is np.intp else by_numbers
+    assert classify(value.astype(kind), label, np.array([[0], [1]], kind)).tolist() == [0, 1]
+
+
+def test_a_class_saved_at_another_quality_is_found_by_its_compression(study):
+    s = study()
+    s.quality = np.where(s.is_class(1), 60, 80).tolist()
+    probes = s.probes()
+    probe = of(probes, "files")
+    assert probe.accuracy.low > 0.5
+    assert probe.recalls["class 1"] == 1.0
+    assert probe.parts["compression"] == pytest.approx(2 / 3, abs=0.03)
+    assert probe.parts["size"] == pytest.approx(1 / 3)
+    finding = found(probes)["shortcut_files"]
+    assert finding.severity == "high"
+    assert finding.examples[0] == ["class 1", "100 % named right"]
+
+
+def test_a_coloured_edge_is_found_by_the_border_probe(study):
+    s = study()
+    s.pixels[s.is_class(2), :2] = (220, 30, 30)
+    probe = of(s.probes(), "border")
+    assert probe.recalls["class 2"] > 0.95
+    assert found(s.probes())["shortcut_border"].severity == "high"
+
+
+def test_colour_in_the_middle_is_found_by_the_thumbnail_alone(study):
+    s = study()
+    s.pixels[s.is_class(2), 8:24, 8:24, 0] = 240
+    probes = s.probes()
+    assert of(probes, "thumbnail").accuracy.low > 0.4
+    assert "shortcut_border" not in found(probes)
+    assert found(probes)["shortcut_thumbnail"].severity == "low"
+
+
+def test_a_column_that_tells_the_label_is_found_and_named(study):
+    s = study()
+    s.columns = {"clinic": np.where(s.is_class(0), "north", "south"), "noise": s.rng.random(s.n)}
+    findings = found(s.probes())
+    assert set(findings) == {"shortcut_column_clinic"}
+    finding = findings["shortcut_column_clinic"]
+    assert finding.severity == "high"
+    assert "'clinic'" in finding.sentence
+    assert finding.numbers["balanced_accuracy"] == pytest.approx(2 / 3)
+    assert finding.numbers["best_possible"] == pytest.approx(2 / 3)
+
+
+def test_missingness_is_told_apart_from_what_the_column_says(study):
+    s = study()
+    s.columns = {"sex": np.where(s.is_class(0), None, s.rng.choice(["f", "m"], s.n))}
+    findings = found(s.probes())
+    assert set(findings) == {"shortcut_missingness"}
+    assert findings["shortcut_missingness"].severity == "high"
+    assert "'sex'" in findings["shortcut_missingness"].sentence
+
+
+def test_unknown_spelt_out_is_missing_and_the_rest_are_numbers(study):
+    s = study()
+    ages = (20 + 20 * np.array([int(name[-1]) for name in s.label])).astype(str)
+    s.columns = {"age": np.where(s.rng.random(s.n) < 0.2, "unknown", ages)}
+    probes = s.probes()
+    assert of(probes, "missingness", "age").accuracy.low < 1 / 3
+    assert of(probes, "column", "age").accuracy.value == pytest.approx(0.8 + 0.2 / 3, abs=0.07)
+
+
+def test_columns_missing_together_are_one_probe(study):
+    s = study()
+    lacking = s.rng.random(s.n) < 0.5
+    s.columns = {name: np.where(lacking, None, "x") for name in ("sex", "site")}
+    missing = [probe for probe in s.probes() if probe.kind == "missingness"]
+    assert [probe.columns for probe in missing] == [("sex", "site")]
+
+
+def test_columns_that_cannot_be_probed_say_why(study):
+    s = study()
+    s.columns = {
+        "empty": None,
+        "constant": "x",
+        "name": [f"picture {i}" for i in range(s.n)],
+        "diagnosis": np.char.upper(s.label),
+    }
+    reasons = {p.name: p.accuracy.reason for p in s.probes() if p.kind == "column"}
+    assert reasons == {
+        "empty": "it is empty",
+        "constant": "it has one value only",
+        "name": "no value of it stands in 5 groups: it names single images",
+        "diagnosis": "it repeats the label",
+    }
+
+
+def test_mixed_columns_are_probed_as_text(study):
+    s = study()
+    cells = [1, "a", None, True, 2.5, "b"]
+    s.columns = {"mixed": pd.Series([cells[i % 6] for i in range(s.n)], dtype=object)}
+    assert of(s.probes(), "column", "mixed").accuracy.value is not None
+
+
+def test_copies_in_one_group_do_not_inflate_a_probe(study):
+    # Thirty lesions, eight nearly equal pictures each: an image-wise split would know them all.
+    s = study(each=80)
+    lesion = np.arange(s.n) // 3 // 8 * 3 + np.arange(s.n) % 3
+    s.pixels = s.pixels[lesion]
+    s.pixels[:, 0, 0] = s.rng.integers(0, 255, (s.n, 3))
+    alone = of(s.probes(), "thumbnail").accuracy.value
+    s.group = [f"g{i}" for i in lesion]
+    joined = of(s.probes(), "thumbnail").accuracy
+    assert alone > 0.9
+    assert joined.low < 1 / 3
+    assert joined.value < 0.5
+
+
+def test_equal_tables_give_equal_probes_whatever_the_order_of_rows(study):
+    s = study(each=20)
+    s.columns = {"site": s.rng.choice(["arm", "leg", None], s.n)}
+    first = [probe.as_dict() for probe in s.probes(sample=45)]
+    again = [probe.as_dict() for probe in s.probes(sample=45, order=s.rng.permutation(s.n))]
+    assert first == again
+
+
+def test_a_sample_takes_classes_evenly_and_every_lesion_before_a_second_picture():
+    label = np.repeat(["rare", "some", "many"], [6, 60, 200])
+    table = pd.DataFrame({"label": label, "file": [f"{i:03}" for i in range(266)]})
+    table["group_id"] = [f"g{i // 2}" for i in range(266)]  # two pictures of each lesion
+    chosen = sampled(table, 66, seed=0)
+    assert chosen["label"].value_counts().to_dict() == {"rare": 6, "some": 30, "many": 30}
+    lesions = chosen.groupby("label")["group_id"].nunique()
+    assert lesions.to_dict() == {"rare": 3, "some": 30, "many": 30}
+
+
+def test_copies_count_once_and_images_under_two_labels_not_at_all(study):
+    s = study()
+    s.pixels[3] = s.pixels[0]  # both of class 0
+    s.pixels[7] = s.pixels[8]  # of classes 1 and 2
+    assert of(s.probes(), "thumbnail").accuracy.n == s.n - 3
+
+
+def test_too_few_images_are_told_not_probed(study):
+    probes = study(classes=2, each=3).probes()
+    assert {p.accuracy.reason for p in probes} == {
+        "not enough images: it takes two classes with 5 groups each"
+    }
+    assert probes[0].left_out == ("class 0", "class 1")
+    assert shortcut_findings(probes) == []
+    json.dumps([probe.as_dict() for probe in probes], allow_nan=False)
+
+
+def test_classes_with_few_groups_are_left_out_and_named(study):
+    s = study()
+    s.group = ["one" if rare else g for rare, g in zip(s.is_class(1), s.group, strict=True)]
+    probe = of(s.probes(), "thumbnail")
+    assert probe.left_out == ("class 1",)
+    assert probe.chance == 0.5
+
+
+def test_a_shortcut_within_one_source_is_told_of_that_source(study):
+    s = study(each=80)
+    s.source = s.rng.choice(["a", "b"], s.n)
+    s.pixels[(s.source == "a") & s.is_class(0), :2] = 255
+    probes = s.probes()
+    scopes = list(dict.fromkeys(probe.scope for probe in probes))
+    assert scopes == ["all", "within a", "within b", "from a to b", "from b to a"]
+    assert of(probes, "border", scope="within a").recalls["class 0"] > 0.95
+    assert of(probes, "border", scope="within b").accuracy.low < 1 / 3
+    assert of(probes, "border", scope="from a to b").accuracy.low < 1 / 3
+    assert found(probes)["shortcut_border"].sentence.startswith("Within a, from the outermost")
+
+
+def test_across_sources_no_group_is_trained_on_and_judged(study):
+    s = study(each=80)
+    s.source = np.where(np.arange(s.n) < s.n // 2, "a", "b")
+    s.group = [f"g{i % (s.n // 2)}" for i in range(s.n)]  # each lesion in both
+    assert not [probe for probe in s.probes() if probe.scope.startswith("from")]
+
+
+def test_kinds_of_image_are_probed_by_themselves_where_there_is_one_source(study):
+    s = study(classes=4)
+    names = ["Melanoma", "Nevus", "Chickenpox", "Measles"]
+    s.label = np.array([names[i % 4] for i in range(s.n)])
+    assert {p.scope for p in s.probes()} == {"all", "within dermoscopy", "within photograph"}
+
+
+def test_a_raw_image_that_is_gone_is_named_with_the_remedy(study):
+    s = study()
+    table, store = s.table()
+    store.path(table["image_id"][7]).unlink()
+    groups = table[["file"]].assign(group_id=s.group, picture_id=table["image_id"])
+    with pytest.raises(InputError, match="--pipelines ingest"):
+        probe_shortcuts(table, groups, s.images(table), store, sample=4000, seed=0, replicates=100)

@@ -1,0 +1,147 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from skin_lesions.audit.class_counts import (
+    equal_class_counts,
+    expected_width,
+    repeated_class_counts,
+    small_classes,
+)
+from skin_lesions.config.parameters import Split
+
+# Originals of the Kaggle set ahmedxc4/skin-ds, by diagnosis; it holds each of the second kind 15 times.
+ISIC = {"AK": 867, "BCC": 3323, "BKL": 2624, "DF": 239, "NV": 12875, "MEL": 4522, "SCC": 628}
+POX = {"CHP": 75, "CWP": 66, "HFMD": 161, "HEALTHY": 114, "MSL": 55, "MKP": 284}
+
+
+def files(counts, splits=None):
+    """counts: files by class; splits: share of each class by shipped split."""
+    labels = np.repeat(list(counts), list(counts.values()))
+    table = pd.DataFrame({"label": labels, "shipped_split": None}, dtype=object)
+    if splits:
+        place = table.groupby("label").cumcount() / table["label"].map(counts)
+        edges = np.cumsum(list(splits.values()))[:-1] - 1e-9
+        table["shipped_split"] = np.array(list(splits))[np.searchsorted(edges, place, side="right")]
+    name = [f"{i}.jpg" for i in range(len(table))]
+    return table.assign(file=name, image_id=name)
+
+
+def test_classes_augmented_before_the_split_are_found_with_the_factor_in_every_part():
+    counts = ISIC | {label: 15 * n for label, n in POX.items()}
+    finding = repeated_class_counts(files(counts, {"train": 0.8, "val": 0.1, "test": 0.1}))
+    assert (finding.count, finding.severity) == (6, "medium")
+    assert finding.numbers["divisor"] == 15
+    assert finding.numbers["divisor in train"] == 12
+    assert finding.numbers["chance"] < 1e-4
+    assert finding.examples[0] == ["CHP", "1,125 = 15 x 75"]
+    assert "6 of 6 MSLD v2.0 classes" in finding.sentence
+
+
+def test_the_originals_themselves_raise_no_alarm():
+    assert repeated_class_counts(files(ISIC | POX)).count == 0
+
+
+def test_unknown_classes_need_no_origin_where_enough_of_them_share_a_divisor():
+    rng = np.random.default_rng(0)
+    counts = {f"c{i}": 8 * int(n) for i, n in enumerate(rng.integers(20, 900, 8))}
+    finding = repeated_class_counts(files(counts))
+    assert finding.count == 8
+    assert finding.numbers["divisor"] % 8 == 0
+
+
+def test_the_counts_of_a_cleanly_split_set_raise_no_alarm():
+    # actinic keratoses, basal cell carcinoma, ... of a real set of 2,144 images
+    train = [89, 274, 334, 77, 206, 280, 137, 99]
+    val = [20, 59, 72, 17, 44, 61, 30, 22]
+    test = [20, 59, 72, 17, 44, 60, 30, 21]
+    codes = ["AK", "BCC", "BKL", "DF", "NV", "MEL", "SCC", "VASC"]
+    parts = zip(("train", "val", "test"), (train, val, test), strict=True)
+    tables = [
+        files(dict(zip(codes, counts, strict=True))).assign(shipped_split=split)
+        for split, counts in parts
+    ]
+    assert repeated_class_counts(pd.concat(tables)).count == 0
+
+
+def test_random_counts_raise_an_alarm_in_fewer_than_one_of_a_hundred_sets():
+    rng = np.random.default_rng(1)
+    alarms = 0
+    for _ in range(120):
+        counts = np.exp(rng.uniform(np.log(20), np.log(1500), rng.integers(2, 16))).astype(int)
+        table = files({f"c{i}": n for i, n in enumerate(counts)}, {"train": 0.8, "test": 0.2})
+        alarms += repeated_class_counts(table).count > 0
+    assert alarms <= 1
+
+
+def test_round_numbers_are_told_as_a_choice():
+    counts = {f"c{i}": 500 * n for i, n in enumerate([1, 2, 3, 4, 6, 7])}
+    finding = repeated_class_counts(files(counts))
+    assert (finding.severity, finding.numbers["divisor"]) == ("info", 500)
+
+
+def test_equal_counts_are_no_multiples_but_told_as_balanced():
+    table = files({f"c{i}": 240 for i in range(9)}, {"train": 0.5, "test": 0.5})
+    assert repeated_class_counts(table).count == 0
+    finding = equal_class_counts(table)
+    assert (finding.count, finding.severity) == (9, "info")
+    assert finding.numbers["files_per_class_all"] == 240
+    assert finding.numbers["files_per_class_test"] == 120
+
+
+def test_unequal_counts_are_not_told_as_balanced():
+    assert equal_class_counts(files({"a": 10, "b": 11})).count == 0
+
+
+@pytest.mark.parametrize("counts", [{"a": 1}, {"a": 7, "b": 7}, {"a": 1, "b": 2}])
+def test_the_smallest_sets_raise_no_alarm(counts):
+    assert repeated_class_counts(files(counts)).count == 0
+
+
+def judged(table, policy="grouped", widest=0.3, group_id=None):
+    split = Split.model_validate(
+        {"policy": policy, "shares": {"train": 0.7, "val": 0.15, "test": 0.15}, "seed": 0}
+    )
+    groups = table[["file"]].assign(
+        group_id=group_id or table["file"], picture_id=table["image_id"]
+    )
+    return small_classes(table, groups, split, widest)
+
+
+def test_classes_that_the_test_share_leaves_too_small_are_listed_with_the_width():
+    finding = judged(files({"rare": 40, "common": 400}))
+    assert finding.count == 1
+    assert finding.severity == "medium"
+    assert finding.examples == [["rare", "about 6 in test", f"width {expected_width(6):.2f}"]]
+
+
+def test_under_as_shipped_the_shipped_test_counts():
+    table = files({"a": 400, "b": 400}, {"train": 0.95, "test": 0.05})
+    assert judged(table).count == 0
+    assert judged(table, "as_shipped").count == 2
+
+
+def test_pictures_of_one_lesion_count_once():
+    table = files({"a": 400, "b": 400})
+    lesions = [f"g{i // 10}" for i in range(800)]
+    assert judged(table).count == 0
+    assert judged(table, group_id=lesions).count == 2
+
+
+def test_images_under_two_labels_count_for_no_class_unless_judged_as_shipped():
+    table = files({"a": 200, "b": 200}, {"test": 1.0})
+    table["image_id"] = [f"{i % 200}" for i in range(400)]
+    assert judged(table).examples[0][1] == "none in test"
+    assert judged(table, "as_shipped").count == 0
+
+
+def test_widths_are_those_of_wilson_and_fall_with_the_number():
+    # 24 of 30 right: 0.627 to 0.905, as any calculator of Wilson's interval says
+    assert expected_width(30) == pytest.approx(0.905 - 0.627, abs=0.002)
+    assert expected_width(0) == 1.0
+    assert expected_width(10) > expected_width(11)
+
+
+def test_two_classes_with_some_common_divisor_are_chance():
+    # 63 divides two given counts once in 3,969 pairs, but 63 or something larger once in 60.
+    assert repeated_class_counts(files({"a": 63 * 11, "b": 63 * 13})).count == 0

@@ -1,0 +1,62 @@
+import threading
+import time
+
+import pytest
+
+from skin_lesions.core import parallel
+from skin_lesions.core.parallel import cores, ordered_map
+
+
+def test_results_come_in_the_order_of_the_items():
+    def slow_at_first(item):
+        time.sleep(0.02 if item == 0 else 0)
+        return item * 2
+
+    assert list(ordered_map(slow_at_first, range(50))) == [2 * item for item in range(50)]
+
+
+def test_few_results_wait_however_many_items_there_are():
+    begun = []
+    results = ordered_map(begun.append, range(10_000))
+    for _ in range(3):
+        next(results)
+    time.sleep(0.1)
+    assert len(begun) <= 6 * cores() + 3
+    results.close()
+
+
+def test_no_more_results_wait_than_asked_for():
+    begun = []
+    results = ordered_map(begun.append, range(100), ahead=1)
+    next(results)
+    time.sleep(0.1)
+    assert len(begun) <= 3
+    results.close()
+
+
+def test_a_container_may_use_fewer_cores_than_there_are(monkeypatch, tmp_path):
+    monkeypatch.setattr(parallel, "_QUOTA", tmp_path / "cpu.max")
+    free = cores()
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert cores() == free
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert cores() == 1
+
+
+def test_an_error_is_raised_and_ends_the_threads():
+    def third_fails(item):
+        if item == 2:
+            raise OSError("item 2")
+        return item
+
+    before = threading.active_count()
+    results = ordered_map(third_fails, range(1000))
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(OSError, match="item 2"):
+        next(results)
+    assert threading.active_count() == before
+
+
+def test_all_cores_work_at_once():
+    together = threading.Barrier(cores(), timeout=10)
+    assert list(ordered_map(lambda _: together.wait() >= 0, range(cores()))) == [True] * cores()

@@ -1,0 +1,41 @@
+import pytest
+
+from skin_lesions.data.diagnoses import DIAGNOSES, diagnosis_of
+
+
+@pytest.mark.parametrize("diagnosis", DIAGNOSES, ids=lambda d: d.name)
+def test_every_name_code_and_alias_leads_to_its_own_diagnosis(diagnosis):
+    for name in (diagnosis.name, diagnosis.code, *diagnosis.aliases):
+        assert diagnosis_of(name) is diagnosis
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("actinic_keratosis", "Actinic keratoses"),
+        ("ACTINIC KERATOSIS", "Actinic keratoses"),
+        ("basal-cell carcinomas", "Basal cell carcinoma"),
+        ("BasalCellCarcinoma", "Basal cell carcinoma"),
+        ("vascular lesion", "Vascular lesions"),
+        ("melanocytic nevus", "Melanocytic nevi"),
+        ("naevi", "Melanocytic nevi"),
+        ("chicken pox", "Chickenpox"),
+        ("Benign keratosis-like lesions", "Benign keratosis-like-lesions"),
+    ],
+)
+def test_case_plural_spaces_and_punctuation_do_not_count(label, name):
+    assert diagnosis_of(label).name == name
+
+
+@pytest.mark.parametrize(
+    "label", ["", " ", "s", "is", "日本語", "melano", "seborrheic keratosis", "UNK"]
+)
+def test_what_is_not_known_is_not_guessed(label):
+    assert diagnosis_of(label) is None
+
+
+def test_what_is_malignant_is_as_published():
+    malignant = {d.name for d in DIAGNOSES if d.malignant}
+    assert malignant == {"Basal cell carcinoma", "Melanoma", "Squamous cell carcinoma"}
+    assert [d.name for d in DIAGNOSES if d.premalignant] == ["Actinic keratoses"]
+    assert sum(d.image_kind == "dermoscopy" for d in DIAGNOSES) == 8

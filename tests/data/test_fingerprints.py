@@ -1,0 +1,31 @@
+import pandas as pd
+import pytest
+
+from skin_lesions.data.fingerprints import data_fingerprint, split_fingerprint
+
+TABLE = pd.DataFrame(
+    {
+        "file": ["a", "b"],
+        "image_id": ["0", "1"],
+        "label": ["nv", "mel"],
+        "split": ["train", "test"],
+        "group_id": ["g0", "g1"],
+        "age": [30, None],
+    }
+)
+
+
+@pytest.mark.parametrize("fingerprint", [data_fingerprint, split_fingerprint])
+def test_row_order_index_and_other_columns_do_not_matter(fingerprint):
+    other = TABLE.iloc[::-1].reset_index(drop=True).assign(age=99)
+    assert fingerprint(other) == fingerprint(TABLE)
+
+
+@pytest.mark.parametrize("column", ["file", "image_id", "label"])
+def test_images_and_labels_matter(column):
+    changed = TABLE.assign(**{column: ["x", "b"]})
+    assert data_fingerprint(changed) != data_fingerprint(TABLE)
+
+
+def test_the_split_matters():
+    assert split_fingerprint(TABLE.assign(split=["test", "train"])) != split_fingerprint(TABLE)

@@ -1,0 +1,97 @@
+import pandas as pd
+import pytest
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.data.image_table import describe_files
+
+READABLE = {"width": 600, "height": 450, "format": "JPEG", "reason": None}
+UNREADABLE = {"width": None, "height": None, "format": None, "reason": "the file is empty"}
+
+
+def manifest(files, labels=None, ids=None, problems=None):
+    n = len(files)
+    table = pd.DataFrame(
+        {
+            "file": files,
+            "image_id": ids or [f"id of {file}" for file in files],
+            "bytes": range(n),
+            "problem": problems or [None] * n,
+            "label": labels or ["mel"] * n,
+            "shipped_split": None,
+            "source": "here",
+            "name_key": None,
+            "age": 50.0,
+        }
+    )
+    table.attrs = {"origin": {"kind": "folder"}, "version": "v1"}
+    return table
+
+
+def checks(**of_id):
+    return pd.DataFrame.from_dict(of_id, orient="index").rename_axis("image_id")
+
+
+def described(table, readable, share=1.0):
+    of_id = {i: READABLE if i in readable else UNREADABLE for i in table["image_id"].dropna()}
+    return describe_files(table, checks(**of_id), share)
+
+
+def test_every_file_is_in_the_table_or_in_the_quarantine_with_a_reason():
+    table = manifest(
+        ["a", "b", "c", "d"],
+        labels=["mel", "mel", None, "nv"],
+        ids=["1", "2", "3", None],
+        problems=[None, None, None, "could not be opened: Permission denied"],
+    )
+    images, quarantine = described(table, {"1", "3"})
+    assert images["file"].tolist() == ["a"]
+    assert dict(quarantine.itertuples(index=False, name=None)) == {
+        "b": "the file is empty",
+        "c": "the metadata give no label for it",
+        "d": "could not be opened: Permission denied",
+    }
+
+
+def test_copies_are_described_alike_and_the_metadata_come_last():
+    images, quarantine = described(manifest(["a", "b"], ids=["1", "1"]), {"1"})
+    assert images["width"].tolist() == [600, 600]
+    assert images.columns[-1] == "age"
+    assert "problem" not in images
+    assert images.attrs == {"origin": {"kind": "folder"}, "raw_images_version": "v1"}
+    assert quarantine.columns.tolist() == ["file", "reason"]
+    assert quarantine.empty
+
+
+@pytest.mark.parametrize(("share", "stops"), [(0.2, True), (0.25, False), (0.3, False)])
+def test_more_unreadable_files_than_allowed_stop_the_run(share, stops):
+    table = manifest(["a", "b", "c", "d"])
+    readable = {"id of a", "id of b", "id of c"}
+    if not stops:
+        assert len(described(table, readable, share)[0]) == 3
+        return
+    with pytest.raises(
+        InputError, match=r"25.0% can't be read, .* 1 x the file is empty. First: d"
+    ):
+        described(table, readable, share)
+
+
+def test_files_without_a_label_do_not_count_as_unreadable():
+    table = manifest(["a", "b", "c"], labels=["mel", None, None])
+    images, quarantine = described(table, set(table["image_id"]), share=0.0)
+    assert (len(images), len(quarantine)) == (1, 2)
+
+
+def test_no_usable_file_is_an_error_whatever_is_allowed():
+    with pytest.raises(InputError, match="2 of 2 files can't be used"):
+        described(manifest(["a", "b"]), set())
+    with pytest.raises(InputError, match="2 x the metadata give no label"):
+        described(manifest(["a", "b"], labels=[None, None]), {"id of a", "id of b"})
+
+
+def test_a_file_name_steers_no_terminal(caplog):
+    table = manifest(["ok", "\x1b[2J\r\nall is well\u202e.jpg"])
+    described(table, {"id of ok"})
+    assert "\\x1b[2J\\r\\nall is well\\u202e.jpg" in caplog.text
+    with pytest.raises(InputError) as refused:
+        described(manifest(["\x1b[2J", "b"]), set())
+    assert "\x1b" not in str(refused.value)

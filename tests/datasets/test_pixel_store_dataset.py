@@ -1,0 +1,39 @@
+import json
+
+import numpy as np
+import pandas as pd
+
+from skin_lesions.data.decoding import decode
+from skin_lesions.data.pixel_store import Decoding
+from skin_lesions.data.raw_store import ObjectStore, RawImages
+from skin_lesions.datasets import PixelsDataset
+from support.factories import jpeg
+
+
+def raw_images(folder, seeds):
+    store = ObjectStore(folder)
+    ids = [store.put(jpeg(seed))[0] for seed in seeds]
+    return RawImages(pd.DataFrame({"image_id": ids}), store)
+
+
+def test_saving_decodes_and_loading_opens(tmp_path):
+    dataset = PixelsDataset(filepath=str(tmp_path / "pixels"))
+    assert not dataset.exists()
+    images = raw_images(tmp_path / "objects", range(3))
+    dataset.save(Decoding(images, 16))
+    assert dataset.exists()
+    for seed, image_id in enumerate(images.image_ids):
+        expected = decode(jpeg(seed), 16).pixels
+        np.testing.assert_array_equal(dataset.load().at(16)[image_id], expected)
+
+
+def test_older_images_stay_when_others_are_saved(tmp_path):
+    dataset = PixelsDataset(filepath=str(tmp_path / "pixels"))
+    old, new = (raw_images(tmp_path / "objects", seeds) for seeds in ([1, 2], [2, 3]))
+    dataset.save(Decoding(old, 16))
+    rows = dataset.load().at(16).rows(old.image_ids).tolist()
+    dataset.save(Decoding(new, 16))
+    assert sorted(rows) == [0, 1]
+    assert dataset.load().at(16).rows(old.image_ids).tolist() == rows
+    assert dataset.load().at(16).rows(new.image_ids).tolist() == [rows[1], 2]
+    assert json.loads(dataset.preview()) == {"images": {"16px-v1": 3}}

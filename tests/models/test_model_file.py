@@ -1,0 +1,123 @@
+import pickle
+
+import pandas as pd
+import pytest
+import torch
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.data.fingerprints import data_fingerprint, split_fingerprint
+from skin_lesions.models.model_file import describe_model, load_model, network_of, refuse_foreign
+from skin_lesions.models.networks import build_network
+
+
+@pytest.fixture
+def model():
+    return {
+        "format": 1,
+        "architecture": "resnet18",
+        "classes": ["nv", "mel"],
+        "preprocessing": {},
+        "test_time_augmentation": "none",
+        "calibration": {"temperature": 1.0},
+        "state_dict": build_network("resnet18", 2).state_dict(),
+    }
+
+
+def saved(content, path):
+    torch.save(content, path)
+    return path
+
+
+def test_a_model_file_comes_back_as_it_was(model, tmp_path):
+    loaded = load_model(saved(model, tmp_path / "m.pth"))
+    torch.testing.assert_close(loaded["state_dict"], model["state_dict"], rtol=0, atol=0)
+    assert loaded["classes"] == ["nv", "mel"]
+
+
+def test_a_malicious_pickle_is_refused_and_not_run(tmp_path):
+    class Malicious:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "was_run"), "w"))
+
+    path = tmp_path / "m.pth"
+    for write in (
+        lambda: torch.save(Malicious(), path),
+        lambda: path.write_bytes(pickle.dumps(Malicious())),
+    ):
+        write()
+        with pytest.raises(InputError, match="can't be read.*would run code.*train anew"):
+            load_model(path)
+    assert not (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize("cut", [0, 10, 5000])
+def test_a_truncated_file_is_named(model, tmp_path, cut):
+    path = saved(model, tmp_path / "m.pth")
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(InputError, match=r"m\.pth"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], {"format": 99}])
+def test_another_kind_of_file_is_no_model(content, tmp_path):
+    with pytest.raises(InputError, match="is not a model file of this project"):
+        load_model(saved(content, tmp_path / "m.pth"))
+
+
+def test_weights_of_another_shape_are_refused(model):
+    with pytest.raises(InputError, match=r"don't fit resnet18.*fc\.weight"):
+        network_of({**model, "classes": ["a", "b", "c"]})
+
+
+def test_its_description_is_everything_but_the_weights(model):
+    assert "state_dict" not in describe_model(model)
+    assert '"classes": ["nv", "mel"]' in describe_model(model)
+
+
+@pytest.fixture
+def study_tables():
+    raw = pd.DataFrame({"file": ["a", "b"], "image_id": ["0", "1"], "label": ["nv", "mel"]})
+    split = raw.assign(split=["train", "test"], group_id=["g0", "g1"])
+    tables = {"split_table": split, "image_table": raw.copy(), "raw_table": raw.copy()}
+    for table in tables.values():
+        table.attrs["version"] = "V2"
+    return tables
+
+
+def made_from(tables):
+    return {
+        "provenance": {
+            "version": "V9",
+            "split_fingerprint": split_fingerprint(tables["split_table"]),
+            "data_fingerprint": data_fingerprint(tables["image_table"]),
+            "split_table_version": "V1",
+            "image_table_version": "V1",
+            "raw_images_version": "V1",
+        }
+    }
+
+
+def test_equal_content_belongs_together_whatever_its_version(study_tables):
+    refuse_foreign(made_from(study_tables), **study_tables)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "told"),
+    [
+        ("split_table", "split", "split_table V1, not on that of V2"),
+        ("image_table", "label", "image_table V1, not on those of V2"),
+        ("raw_table", "image_id", "not in raw_images V2; they came from V1"),
+    ],
+)
+def test_other_content_is_refused_with_both_versions_and_the_remedy(
+    study_tables, name, column, told
+):
+    model = made_from(study_tables)
+    changed = study_tables[name].assign(**{column: ["x", "y"]})
+    changed.attrs = {"version": "V2"}
+    with pytest.raises(InputError) as error:
+        refuse_foreign(model, **(study_tables | {name: changed}))
+    assert told in str(error.value)
+    assert "--load-versions model:V9,split_table:V1,image_table:V1,raw_images:V1" in str(
+        error.value
+    )

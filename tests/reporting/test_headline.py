@@ -1,0 +1,20 @@
+from skin_lesions.reporting.headline import headline, in_words
+
+HALF = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 100}
+
+
+def test_an_estimate_is_told_with_its_interval():
+    assert in_words(HALF) == "0.500 (0.400 to 0.600)"
+
+
+def test_what_is_unknown_is_told_with_its_reason():
+    unknown = {"value": None, "low": None, "high": None, "n": 0, "reason": "one class only"}
+    assert in_words(unknown) == "unknown (one class only)"
+
+
+def test_the_headline_names_three_numbers_and_the_images():
+    scores = {"balanced_accuracy": HALF, "accuracy": HALF, "auroc_macro": HALF, "n": 7}
+    assert headline(scores) == (
+        "balanced accuracy 0.500 (0.400 to 0.600), accuracy 0.500 (0.400 to 0.600), "
+        "AUROC 0.500 (0.400 to 0.600); 7 images"
+    )

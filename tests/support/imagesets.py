@@ -1,0 +1,58 @@
+"""Small sets of decoded images, made in a test."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from skin_lesions.data.decoding import DecodedImage
+from skin_lesions.data.pixel_store import SquareImages
+
+
+def square_images(
+    folder: Path, pixels: np.ndarray, sizes: list[tuple[int, int]] | None = None
+) -> SquareImages:
+    """Store (n, size, size, 3) uint8 under the ids ``image0``, ``image1`` ...; sizes: (width, height)."""
+    sizes = sizes or [(pixels.shape[1],) * 2] * len(pixels)
+    decoded = [DecodedImage(p, *size, "PNG") for p, size in zip(pixels, sizes, strict=True)]
+    images = SquareImages(folder, pixels.shape[1])
+    stored(images, {f"image{i}": image for i, image in enumerate(decoded)})
+    return images
+
+
+def stored(images: SquareImages, decoded: Mapping[str, DecodedImage]) -> None:
+    """Add images by their id, in this order."""
+    with images.appending() as appender:
+        for image_id, image in decoded.items():
+            appender.add(image_id, image)
+
+
+def blobs(n: int, size: int = 32, seed: int = 0) -> tuple[np.ndarray, pd.DataFrame]:
+    """Make n images of two classes that differ in colour, and their split table."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    pixels = rng.integers(0, 120, (n, size, size, 3)).astype(np.uint8)
+    pixels[labels == 1, :, :, 0] += 100
+    split = np.array(["train", "train", "train", "val", "test"])[np.arange(n) // 2 % 5]
+    table = pd.DataFrame(
+        {
+            "file": [f"{i}.png" for i in range(n)],
+            "image_id": [f"image{i}" for i in range(n)],
+            "label": np.array(["green", "red"])[labels],
+            "split": split,
+            "shipped_split": None,
+            "group_id": [f"g{i}" for i in range(n)],
+            "leaked": False,
+        }
+    )
+    table.attrs = {
+        "version": "v1",
+        "origin": {"kind": "folder"},
+        "split_policy": "grouped",
+        "split_fingerprint": "f",
+        "data_fingerprint": "d",
+        "image_table_version": "v0",
+        "raw_images_version": "v0",
+    }
+    return pixels, table

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, one_hot
+
+from skin_lesions.training.losses import build_loss, sampling_shares
+from support.recipes import recipe
+
+COUNTS = np.array([90, 9, 1])
+LABELS = torch.tensor([0, 1, 2, 0])
+LOGITS = torch.tensor([[2.0, 0, 1], [0, 1, 0], [1, 1, 1], [0, 3, 0]])
+
+
+def loss(logits=LOGITS, labels=LABELS, **changes):
+    function = build_loss(COUNTS, recipe(**changes), torch.device("cpu"))
+    return function(logits, one_hot(labels, 3).float())
+
+
+def test_plain_is_cross_entropy():
+    torch.testing.assert_close(loss(), cross_entropy(LOGITS, LABELS))
+
+
+def test_smoothing_divides_its_share_between_all_classes():
+    expected = cross_entropy(LOGITS, LABELS, label_smoothing=0.2)
+    torch.testing.assert_close(loss(label_smoothing=0.2), expected)
+
+
+def test_weights_give_every_class_the_same_total_and_the_average_image_one():
+    even = torch.zeros(1, 3)
+    ones = [loss(even, torch.tensor([c]), class_balance="weights") for c in range(3)]
+    totals = [n * one.item() for n, one in zip(COUNTS, ones, strict=True)]
+    assert totals == pytest.approx([totals[0]] * 3)
+    assert sum(totals) / 100 == pytest.approx(np.log(3))
+
+
+def test_logit_adjustment_learns_what_the_class_shares_do_not_explain():
+    """Logits of zero then say the class shares; whoever guesses by them has nothing to learn."""
+    log_shares = torch.tensor(COUNTS / 100).log().float()
+    even = torch.zeros(3, 3)
+    labels = torch.arange(3)
+    adjusted = loss(even, labels, class_balance="logit_adjustment")
+    torch.testing.assert_close(adjusted, -log_shares.mean())
+
+
+def test_losses_of_parts_add_up():
+    function = build_loss(COUNTS, recipe(class_balance="weights"), torch.device("cpu"))
+    targets = one_hot(LABELS, 3).float()
+    parts = function(LOGITS[:3], targets[:3]) * 3 + function(LOGITS[3:], targets[3:])
+    torch.testing.assert_close(parts / 4, function(LOGITS, targets))
+
+
+def test_the_square_root_sampler_shows_classes_by_the_root_of_their_images():
+    labels = np.repeat([0, 1, 2], COUNTS)
+    shares = sampling_shares(labels, recipe(class_balance="square_root_sampler"))
+    totals = np.bincount(labels, weights=shares)
+    np.testing.assert_allclose(totals / totals[2], [np.sqrt(90), 3, 1])
+
+
+@pytest.mark.parametrize("balance", ["none", "weights", "logit_adjustment"])
+def test_other_balances_show_all_images_alike(balance):
+    assert sampling_shares(np.array([0, 1]), recipe(class_balance=balance)) is None
+
+
+@pytest.mark.parametrize("balance", ["weights", "logit_adjustment"])
+def test_a_class_without_training_images_spoils_no_loss(balance):
+    changed = recipe(class_balance=balance, label_smoothing=0.1)
+    function = build_loss(np.array([5, 0, 5]), changed, torch.device("cpu"))
+    assert function(LOGITS, one_hot(LABELS, 3).float()).isfinite()
+
+
+@pytest.mark.parametrize("balance", ["none", "weights", "logit_adjustment"])
+@pytest.mark.parametrize("smoothing", [0.05, 0.1, 0.3])
+def test_a_class_of_two_images_is_not_the_answer_to_all_others(smoothing, balance):
+    """What is learned perfectly, smoothing included, must still name the class that it shows."""
+    counts = np.array([2, 600, 900])
+    changes = recipe(class_balance=balance, label_smoothing=smoothing)
+    function = build_loss(counts, changes, torch.device("cpu"))
+    logits = torch.zeros(3, 3, requires_grad=True)  # a row for the images of each class
+    optimizer = torch.optim.LBFGS([logits], max_iter=500, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        rows = zip(logits.split(1), torch.eye(3).split(1), counts, strict=True)
+        loss = sum(function(row, target) * n for row, target, n in rows) / counts.sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert logits.argmax(dim=1).tolist() == [0, 1, 2]

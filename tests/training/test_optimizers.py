@@ -1,0 +1,69 @@
+import pytest
+import torch
+from torch import nn
+
+from skin_lesions.training.optimizers import build_optimizer, set_rates, top_rate
+from support.recipes import recipe
+
+
+@pytest.fixture
+def groups():
+    network = nn.ModuleList([nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)])
+    return [list(layer.parameters()) for layer in network]
+
+
+def built(groups, pretrained=True, **optimizer):
+    return build_optimizer(groups, recipe(optimizer=optimizer).optimizer, pretrained)
+
+
+def rate_of(optimizer, parameter):
+    (rate,) = (g["lr"] for g in optimizer.param_groups if any(p is parameter for p in g["params"]))
+    return rate
+
+
+def test_deeper_layers_learn_slower_and_the_head_faster(groups):
+    optimizer = built(groups, learning_rate=1e-3, head_factor=3.0, layer_decay=0.5)
+    assert [rate_of(optimizer, group[0]) for group in groups] == pytest.approx([5e-4, 1e-3, 3e-3])
+
+
+def test_from_random_weights_all_learn_alike(groups):
+    optimizer = built(groups, pretrained=False, learning_rate=1e-3, head_factor=3, layer_decay=0.5)
+    assert {rate_of(optimizer, p) for group in groups for p in group} == {1e-3}
+
+
+def test_biases_and_norms_do_not_decay(groups):
+    optimizer = built(groups, weight_decay=0.3)
+    decays = {
+        tuple(p.shape): group["weight_decay"]
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+    assert decays == {(4, 3, 3, 3): 0.3, (2, 4): 0.3, (4,): 0.0, (2,): 0.0}
+
+
+def test_each_parameter_is_learned_once(groups):
+    optimizer = built(groups)
+    learned = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(learned) == sorted(id(p) for group in groups for p in group)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam)]
+)
+def test_it_is_the_optimizer_asked_for(groups, name, kind):
+    assert type(built(groups, name=name)) is kind
+
+
+def test_rates_are_shares_of_each_groups_own_peak(groups):
+    optimizer = built(groups, learning_rate=1e-3, head_factor=3.0)
+    for _ in range(2):  # not of the rate before
+        set_rates(optimizer, 0.1, 0.9)
+    assert top_rate(optimizer) == pytest.approx(3e-4)
+    assert rate_of(optimizer, groups[0][0]) == pytest.approx(1e-4)
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.9, 0.999)}
+
+
+def test_no_momentum_leaves_it_as_it_is(groups):
+    optimizer = built(groups)
+    set_rates(optimizer, 0.1, None)
+    assert {group["betas"][0] for group in optimizer.param_groups} == {0.9}
