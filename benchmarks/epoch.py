@@ -19,7 +19,7 @@ from torch.nn.functional import one_hot
 
 from images import CLASSES, stored_images
 from record import ROOT, keep
-from skin_lesions.config.parameters import TrainRecipe
+from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.progress import StepProgress
 from skin_lesions.models.networks import starting_network
 from skin_lesions.training import step as steps

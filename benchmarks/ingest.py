@@ -20,10 +20,10 @@ from torchvision.io import ImageReadMode, decode_image
 
 from images import make_photographs
 from record import keep
-from skin_lesions.config.parameters import Kaggle, Source
+from skin_lesions.config.source import Kaggle, Source
 from skin_lesions.core.parallel import cores
 from skin_lesions.data.pixel_store import Decoding, Reading
-from skin_lesions.data.sources.folder import open_source
+from skin_lesions.data.sources import open_source
 from skin_lesions.datasets import PixelsDataset, RawImagesDataset
 
 SIZE = 256

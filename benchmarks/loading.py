@@ -23,7 +23,7 @@ from torchvision.datasets import ImageFolder
 
 from images import make_photographs, stored_images
 from record import ROOT, keep
-from skin_lesions.config.parameters import Augmentation, TrainRecipe
+from skin_lesions.config.train import Augmentation, TrainRecipe
 from skin_lesions.data.loader import LabelledImages, shuffled
 from skin_lesions.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from skin_lesions.models.devices import make_ready

@@ -19,7 +19,7 @@ import numpy as np
 
 from options import add_study_options
 from record import keep
-from skin_lesions.config.parameters import TrainRecipe
+from skin_lesions.config.train import TrainRecipe
 from skin_lesions.training.schedules import image_size_in
 from trainings import Study, Training, balanced_accuracy, paired_difference, study_of
 

@@ -18,9 +18,9 @@ from omegaconf import OmegaConf
 
 from options import study_params, without_folders
 from record import RESULTS, ROOT, commit
-from skin_lesions.config.parameters import TrainRecipe
+from skin_lesions.config.train import TrainRecipe
 from skin_lesions.data.fingerprints import split_fingerprint
-from skin_lesions.metrics.intervals import percentile_estimate, resampled_weights
+from skin_lesions.metrics.bootstrap import percentile_estimate, resampled_weights
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 
 Training = dict[str, Any]

@@ -6,7 +6,7 @@ from kedro.framework.project import configure_project, pipelines
 from kedro.framework.session import KedroSession
 from kedro.validation.type_extractor import TypeExtractor
 
-from skin_lesions.config.parameters import GROUPS, check_parameters
+from skin_lesions.config.checks import GROUPS, check_parameters
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 from support.recipes import UNCHANGED
 

@@ -7,7 +7,7 @@ import pytest
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
-from skin_lesions.config.parameters import check_parameters
+from skin_lesions.config.checks import check_parameters
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/training.md", "docs/distributed.md", "docs/data.md"]

@@ -12,7 +12,8 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.utils import find_kedro_project
 
 from skin_lesions import pipelines
-from skin_lesions.core.errors import InputError, did_you_mean, full_disk, shown
+from skin_lesions.core.errors import InputError, full_disk
+from skin_lesions.core.text import did_you_mean, shown
 
 _UNKNOWN_NODES = "Pipeline does not contain"  # how Kedro tells of nodes and data sets
 

@@ -11,11 +11,13 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from skin_lesions.audit.leakage import summary_sentences
-from skin_lesions.config.parameters import Source, TrainRecipe, check_parameters
+from skin_lesions.audit import summary_sentences
+from skin_lesions.config.checks import check_parameters
+from skin_lesions.config.source import Source
+from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.sources.folder import refuse_missing
-from skin_lesions.reporting.headline import headline
+from skin_lesions.data.sources import refuse_missing
+from skin_lesions.reporting.formatting import headline
 
 log = logging.getLogger(__name__)
 

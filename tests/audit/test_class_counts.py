@@ -8,7 +8,7 @@ from skin_lesions.audit.class_counts import (
     repeated_class_counts,
     small_classes,
 )
-from skin_lesions.config.parameters import Split
+from skin_lesions.config.split import Split
 
 # Originals of the Kaggle set ahmedxc4/skin-ds, by diagnosis; it holds each of the second kind 15 times.
 ISIC = {"AK": 867, "BCC": 3323, "BKL": 2624, "DF": 239, "NV": 12875, "MEL": 4522, "SCC": 628}

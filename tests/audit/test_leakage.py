@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from skin_lesions.audit.leakage import find, refuse_findings
+from skin_lesions.audit import find, refuse_findings
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.groups import group_images
 from support.factories import AUDIT, SPLIT

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from skin_lesions.config.parameters import Source, check_parameters
+from skin_lesions.config.checks import check_parameters
+from skin_lesions.config.source import Source
 from skin_lesions.core.errors import InputError
 
 FOLDER = Path(__file__).parents[2] / "conf" / "base" / "parameters"

@@ -5,7 +5,8 @@ import pytest
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.raw_store import ObjectStore, RawImages, store_files
-from skin_lesions.data.sources.folder import SourceFiles, open_source
+from skin_lesions.data.sources import open_source
+from skin_lesions.data.sources.base import SourceFiles
 from support.factories import pictures, source, written
 
 FILES = pictures(["mel/1.jpg", "mel/2.jpg", "nv/3.jpg"]) | {

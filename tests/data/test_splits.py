@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skin_lesions.config.parameters import Shares, Split
+from skin_lesions.config.split import Shares, Split
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.splits import COLUMNS, cut_by_group, split_images
 

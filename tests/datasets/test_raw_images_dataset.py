@@ -5,7 +5,8 @@ from kedro.io.core import Version
 
 from skin_lesions.data.decoding import decode
 from skin_lesions.data.pixel_store import PixelStore, Reading
-from skin_lesions.data.sources.folder import SourceFiles, open_source
+from skin_lesions.data.sources import open_source
+from skin_lesions.data.sources.base import SourceFiles
 from skin_lesions.datasets import RawImagesDataset
 from support.factories import pictures, source, written
 

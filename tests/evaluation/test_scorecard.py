@@ -19,9 +19,10 @@ from sklearn.metrics import (
 )
 
 from skin_lesions.data.diagnoses import DIAGNOSES
-from skin_lesions.evaluation.scorecard import macro_rates, score
+from skin_lesions.evaluation.scorecard import score
+from skin_lesions.metrics.bootstrap import resampled_weights
 from skin_lesions.metrics.calibration import expected_calibration_error
-from skin_lesions.metrics.intervals import resampled_weights
+from skin_lesions.metrics.classification import macro_rates
 
 MEL, NV, AK, DF = CLASSES = ["Melanoma", "Melanocytic nevi", "Actinic keratoses", "Dermatofibroma"]
 

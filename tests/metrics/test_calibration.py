@@ -10,11 +10,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
-from skin_lesions.metrics.calibration import (
-    BINS,
+from skin_lesions.metrics.calibration import BINS, confidence_bins, expected_calibration_error
+from skin_lesions.models.postprocessing.temperature import (
     TEMPERATURES,
-    confidence_bins,
-    expected_calibration_error,
     fit_temperature,
     probabilities,
 )

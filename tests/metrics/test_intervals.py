@@ -9,20 +9,22 @@ from sklearn.metrics import f1_score, roc_auc_score
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import proportion_confint
 
-from skin_lesions.metrics.intervals import (
-    Estimate,
+from skin_lesions.metrics.bootstrap import (
     RankedScores,
     bootstrap,
+    percentile_estimate,
+    reflected_estimate,
+    resampled_weights,
+    row_sums,
+)
+from skin_lesions.metrics.intervals import (
+    Estimate,
     effective_n,
     f1,
     hanley_mcneil,
     missing,
     mover,
-    percentile_estimate,
     proportion,
-    reflected_estimate,
-    resampled_weights,
-    row_sums,
     widened,
     wilson,
 )

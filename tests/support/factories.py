@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from skin_lesions.config.parameters import Audit, Shares, Source, Split
+from skin_lesions.config.audit import Audit
+from skin_lesions.config.source import Source
+from skin_lesions.config.split import Shares, Split
 
 SPLIT = Split(policy="grouped", shares=Shares(train=0.7, val=0.15, test=0.15), seed=0)
 AUDIT = Audit(

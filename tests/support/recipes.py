@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from skin_lesions.config.parameters import TrainRecipe
+from skin_lesions.config.train import TrainRecipe
 
 UNCHANGED = {
     "flips": False,

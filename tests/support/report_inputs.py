@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skin_lesions.audit.leakage import find
+from skin_lesions.audit import find
 from skin_lesions.data.diagnoses import DIAGNOSES
 from skin_lesions.data.groups import group_images
 from skin_lesions.evaluation.scorecard import score

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.transforms import functional as reference
 
-from skin_lesions.config.parameters import Augmentation
+from skin_lesions.config.train import Augmentation
 from skin_lesions.data.preprocessing import Preprocessing, normalised
 from skin_lesions.training.augmentation import augmented, changes, draws
 from support.recipes import EVERY_CHANGE, UNCHANGED

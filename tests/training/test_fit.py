@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.evaluation.predictions import predict
 from skin_lesions.models.networks import build_network
+from skin_lesions.pipelines.train.nodes import calibrate
 from skin_lesions.training.checkpoints import Checkpoints
-from skin_lesions.training.fit import calibrated, fit_model, predict
+from skin_lesions.training.fit import fit_model
 from support.factories import class_folders, written
 from support.recipes import recipe
 
@@ -49,7 +51,7 @@ def test_training_and_predicting_normalise_as_the_weights_need_it(stored, tmp_pa
             tmp_path / "earlier.pth", preprocessing={"mean": mean, "std": [1.0, 1.0, 1.0]}
         )
         model, _ = fitted(stored, weights=weights, optimizer={"learning_rate": 1e-9})
-        whole = calibrated(model, *stored)
+        whole = calibrate(model, *stored)
         shifted = {**whole, "preprocessing": {**whole["preprocessing"], "mean": [5.0, 5.0, 5.0]}}
         right, wrong = (predict(m, *stored, 16, "cpu")["p_red"] for m in (whole, shifted))
         assert not np.allclose(right, wrong)
@@ -72,7 +74,7 @@ def test_real_weights_reach_the_model_file(stored):
     shipped = torch.load(next(Path(package.__file__).parent.rglob("*.pth")), weights_only=True)
     learned = model["state_dict"]["blocks.6.0.conv_pwl.weight"]
     torch.testing.assert_close(learned, shipped["_blocks.15._project_conv.weight"])
-    judged = predict(calibrated(model, *stored), *stored, 16, "cpu")
+    judged = predict(calibrate(model, *stored), *stored, 16, "cpu")
     assert np.allclose(judged[["p_green", "p_red"]].sum(axis=1), 1)
 
 

@@ -13,14 +13,16 @@ from torch.nn.functional import cross_entropy
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.loader import labelled_images, shuffled
 from skin_lesions.data.preprocessing import Preprocessing, normalised
+from skin_lesions.evaluation.predictions import predict
 from skin_lesions.models.model_file import network_of
 from skin_lesions.models.networks import starting_network
 from skin_lesions.models.precision import choose_precision
+from skin_lesions.pipelines.train.nodes import calibrate
 from skin_lesions.training import fit as modelling
 from skin_lesions.training import loop, monitor, step
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.distributed import World
-from skin_lesions.training.fit import calibrated, fit_model, predict
+from skin_lesions.training.fit import fit_model
 from skin_lesions.training.optimizers import top_rate
 from support.recipes import EVERY_CHANGE, EVERYTHING, UNCHANGED, recipe
 
@@ -75,7 +77,7 @@ def same_weights(first, second):
 def test_it_learns_what_can_be_learned(stored):
     model, history = fitted(stored, epochs=6, optimizer={"learning_rate": 3e-2})
     assert history["train_loss"].iloc[-1] < 0.5 * history["train_loss"].iloc[0]
-    whole = calibrated(model, *stored)
+    whole = calibrate(model, *stored)
     test = predict(whole, *stored, batch_size=16, device="cpu").query("split == 'test'")
     assert (test["predicted"] == test["label"]).mean() >= 0.9
 
@@ -106,7 +108,7 @@ def test_the_epoch_that_is_best_on_validation_is_kept(stored, by):
         "value": best[f"val_{by}"],
     }
     # The weights are those of that epoch: scoring them on val gives its value again.
-    val = predict(calibrated(model, *stored), *stored, 16, "cpu").query("split == 'val'")
+    val = predict(calibrate(model, *stored), *stored, 16, "cpu").query("split == 'val'")
     right = (val["predicted"] == val["label"]).groupby(val["label"]).mean()
     assert right.mean() == pytest.approx(history["val_balanced_accuracy"][best.name])
 
@@ -118,8 +120,8 @@ def test_what_lies_in_the_test_split_changes_nothing(stored, tmp_path):
     first, second = fitted((store, table))[0], fitted((store, other))[0]
     assert same_weights(first, second)
     assert (
-        calibrated(first, store, table)["calibration"]
-        == (calibrated(second, store, other)["calibration"])
+        calibrate(first, store, table)["calibration"]
+        == (calibrate(second, store, other)["calibration"])
     )
 
 
@@ -202,7 +204,7 @@ def test_the_history_has_finite_numbers_for_every_epoch(stored):
 
 
 def test_predictions_are_calibrated_probabilities_of_val_and_test(stored):
-    model = calibrated(fitted(stored)[0], *stored)
+    model = calibrate(fitted(stored)[0], *stored)
     predictions = predict(model, *stored, batch_size=7, device="cpu")
     assert set(predictions["split"]) == {"val", "test"}
     shares = predictions[["p_green", "p_red"]]
@@ -340,8 +342,8 @@ def test_images_grow_from_epoch_to_epoch_and_are_judged_at_their_own_size(stored
 def test_views_asked_for_are_those_of_predictions_and_calibration(stored):
     model, _ = fitted(stored, test_time_augmentation="flips")
     assert model["test_time_augmentation"] == "flips"
-    whole = calibrated(model, *stored)
-    plain = calibrated({**model, "test_time_augmentation": "none"}, *stored)
+    whole = calibrate(model, *stored)
+    plain = calibrate({**model, "test_time_augmentation": "none"}, *stored)
     assert whole["calibration"] != plain["calibration"]
     shares = [predict(m, *stored, 16, "cpu")["p_red"] for m in (whole, plain)]
     assert not np.allclose(*shares)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from skin_lesions.audit.finding import Finding, Severity, counted
-from skin_lesions.config.parameters import Split
+from skin_lesions.audit.finding import counted as _count
+from skin_lesions.config.split import Split
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.groups import join_groups
 from skin_lesions.data.splits import SPLITS, under_two_labels
@@ -226,3 +227,18 @@ def expected_width(n: float) -> float:
 
 def _about(n: float) -> str:
     return "none" if n == 0 else "fewer than one" if n < 1 else f"about {n:.0f}"
+
+
+def _without_test_images(table: pd.DataFrame) -> Finding:
+    shipped = table[table["shipped_split"].notna()]
+    tested = set(shipped.loc[shipped["shipped_split"].eq("test"), "label"])
+    untested = sorted(set(shipped["label"]) - tested) if tested else []
+    return Finding(
+        "classes_without_shipped_test",
+        "medium",
+        f"Without any file in the shipped test split: {_count(len(untested), 'class', 'classes')}.",
+        len(untested),
+        {"classes": len(untested)},
+        [[label] for label in untested],
+        "Under as_shipped nothing can be said of these classes; split.policy=grouped tests them.",
+    )

@@ -1,9 +1,5 @@
 """The one error for what a user can mend: it names the thing, what was expected, and the remedy."""
 
-import difflib
-from collections.abc import Collection
-from typing import Any
-
 
 class InputError(ValueError):
     """Something given to us (a folder, a table, a parameter, a file) cannot be used as it is.
@@ -18,33 +14,3 @@ def full_disk(error: OSError) -> str:
         f"the disk is full ({error}). What is whole is kept: make room, or take another "
         "place with --params data_root=/path, and run the same command again"
     )
-
-
-def did_you_mean(
-    name: str, known: Collection[str], most: int = 1, listing: str | None = None
-) -> str:
-    """Ask for the names that are like a misspelt one, or say what there is: by default, all.
-
-    >>> did_you_mean("Foldr", ["demo", "folder"]), did_you_mean("x", ["demo", "folder"])
-    ('did you mean folder?', 'there are demo, folder')
-    """
-    close = difflib.get_close_matches(name.lower(), known, n=most)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return listing or f"there are {', '.join(known)}"
-
-
-def shown(text: object) -> str:
-    r"""Make a name that others chose safe to print: what would steer a terminal is spelt out.
-
-    >>> shown("naevus 日本.jpg"), shown("a\x1b[2Jb\n.jpg")
-    ('naevus 日本.jpg', 'a\\x1b[2Jb\\n.jpg')
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
-
-
-def innermost_reason(error: BaseException) -> str:
-    """Return why a request failed, without the objects and addresses that wrap the reason."""
-    inner: Any = error.args[0] if error.args else error
-    inner = getattr(inner, "reason", inner)
-    return str(getattr(inner, "original_error", inner)).rpartition(": ")[2]  # of a proxy

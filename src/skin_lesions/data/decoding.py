@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2.functional import resize
 
-from skin_lesions.core.errors import shown
+from skin_lesions.core.text import shown
 
 Pixels = npt.NDArray[np.uint8]
 

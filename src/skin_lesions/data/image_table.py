@@ -4,7 +4,8 @@ import logging
 
 import pandas as pd
 
-from skin_lesions.core.errors import InputError, shown
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import shown
 
 log = logging.getLogger(__name__)
 

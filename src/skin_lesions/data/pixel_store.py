@@ -25,7 +25,7 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.core.parallel import ordered_map
 from skin_lesions.data.decoding import DecodedImage, Pixels, UnreadableImageError, decode
 from skin_lesions.data.raw_store import RawImages
-from skin_lesions.data.sources.folder import SourceFiles
+from skin_lesions.data.sources.base import SourceFiles
 
 log = logging.getLogger(__name__)
 

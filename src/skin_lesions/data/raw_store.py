@@ -12,9 +12,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from skin_lesions.core.atomic_files import written_beside
-from skin_lesions.core.errors import InputError, shown
+from skin_lesions.core.errors import InputError
 from skin_lesions.core.parallel import ordered_map
-from skin_lesions.data.sources.folder import SourceFiles
+from skin_lesions.core.text import shown
+from skin_lesions.data.sources.base import SourceFiles
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 
-from skin_lesions.config.parameters import Split
+from skin_lesions.config.split import Split
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.groups import join_groups
 

@@ -10,19 +10,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skin_lesions.data.diagnoses import diagnosis_of
-from skin_lesions.metrics import intervals
+from skin_lesions.metrics import bootstrap, intervals
+from skin_lesions.metrics.bootstrap import RankedScores, row_sums
 from skin_lesions.metrics.calibration import confidence_bins
-from skin_lesions.metrics.intervals import Estimate, RankedScores, missing, proportion, row_sums
+from skin_lesions.metrics.classification import Floats, Numbers, Weights, macro_rates
+from skin_lesions.metrics.intervals import Estimate, missing, proportion
 
 # Log loss takes a smaller probability for this one, as scikit-learn does.
 SMALLEST = float(np.finfo(np.float64).eps)
 # Probabilities stored as 32-bit floats sum to 1 only about.
 _SUM_TOLERANCE = 1e-3
-
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Numbers = NDArray[np.intp]
-Weights = NDArray[np.int32]
 
 
 def score(
@@ -201,8 +199,8 @@ class _Resampled:
     def estimate(self, name: str, n: int) -> Estimate:
         value = float(self.values[name][0])
         if name == "expected_calibration_error":
-            return intervals.reflected_estimate(value, self.replicates[name], n)
-        return intervals.percentile_estimate(value, self.replicates[name], n)
+            return bootstrap.reflected_estimate(value, self.replicates[name], n)
+        return bootstrap.percentile_estimate(value, self.replicates[name], n)
 
 
 def _resampled(rows: _Rows, malignancy: _Malignancy, replicates: int, seed: int) -> _Resampled:
@@ -224,7 +222,7 @@ def _resampled(rows: _Rows, malignancy: _Malignancy, replicates: int, seed: int)
 
     return _Resampled(
         values=statistics(np.ones((rows.n, 1), dtype=np.int32)),
-        replicates=intervals.bootstrap(
+        replicates=bootstrap.bootstrap(
             statistics, rows.label, rows.group, replicates=replicates, seed=seed
         ),
     )
@@ -234,34 +232,6 @@ def _confusion(rows: _Rows) -> Numbers:
     counts = np.zeros((len(rows.classes),) * 2, dtype=np.intp)
     np.add.at(counts, (rows.label, rows.predicted), 1)
     return counts
-
-
-def macro_rates(
-    label: Numbers, predicted: Numbers, classes: int, weights: Weights
-) -> dict[str, Floats]:
-    """Return balanced accuracy and macro-F1 for each column of the weights.
-
-    Both are means over the classes that have images, as ``score`` says.
-
-    Args:
-        label: The class number of each row, shape (n,).
-        predicted: The predicted class number of each row, shape (n,).
-        classes: The number of classes, k.
-        weights: How often each row counts, shape (n, b); every class in ``label`` keeps a
-            weight above 0.
-
-    Returns:
-        ``balanced_accuracy`` and ``macro_f1``, each of shape (b,).
-    """
-    cells = row_sums(label * classes + predicted, classes**2) @ weights
-    counts = cells.reshape(classes, classes, -1)
-    present = np.unique(label)
-    hits = counts[present, present]
-    true, called = counts.sum(axis=1)[present], counts.sum(axis=0)[present]
-    return {
-        "balanced_accuracy": (hits / true).mean(axis=0),
-        "macro_f1": (2 * hits / (true + called)).mean(axis=0),
-    }
 
 
 def _losses(rows: _Rows) -> Callable[[Weights], dict[str, Floats]]:

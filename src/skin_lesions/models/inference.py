@@ -1,16 +1,19 @@
 """Network and images -> logits."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import nn
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.loader import LabelledImages, in_order
-from skin_lesions.data.preprocessing import normalised
-from skin_lesions.models.devices import describe
+from skin_lesions.data.loader import LabelledImages, in_order, labelled_images
+from skin_lesions.data.pixel_store import PixelStore
+from skin_lesions.data.preprocessing import Preprocessing, normalised
+from skin_lesions.models.devices import choose_device, describe, make_ready
+from skin_lesions.models.model_file import network_of
 from skin_lesions.models.precision import autocast
 
 Views = Literal["none", "flips", "flips_and_turns"]
@@ -64,3 +67,18 @@ def _views(inputs: torch.Tensor, views: Views) -> list[torch.Tensor]:
     turns = range(4) if views == "flips_and_turns" else (0, 2)  # half a turn is both flips at once
     turned = [torch.rot90(inputs, turn, dims=(2, 3)) for turn in turns]
     return [*turned, *(view.flip(3) for view in turned)]
+
+
+def model_logits(
+    model: dict[str, Any], pixels: PixelStore, rows: pd.DataFrame, batch_size: int, device: str
+) -> Any:
+    """Return the logits of the rows of a table, shape (rows, classes), before calibration."""
+    preprocessing = Preprocessing.from_model(model["preprocessing"])
+    images = labelled_images(
+        rows, model["classes"], pixels.at(preprocessing.pixel_size), preprocessing
+    )
+    chosen = choose_device(device)
+    make_ready(chosen)
+    network = network_of(model).to(chosen).to(memory_format=torch.channels_last)
+    views = model["test_time_augmentation"]
+    return predict_logits(network, images, batch_size, chosen, views=views)

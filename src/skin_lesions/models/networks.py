@@ -9,7 +9,8 @@ import torch
 import torchvision
 from torch import nn
 
-from skin_lesions.core.errors import InputError, did_you_mean, shown
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import did_you_mean, shown
 from skin_lesions.models.state_dicts import (
     State,
     fill,

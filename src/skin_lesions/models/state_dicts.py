@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from skin_lesions.core.errors import InputError, shown
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import shown
 
 State = OrderedDict[str, torch.Tensor]
 

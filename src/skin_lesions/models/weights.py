@@ -14,7 +14,8 @@ import requests
 import torch
 
 from skin_lesions.core.atomic_files import written_beside
-from skin_lesions.core.errors import InputError, innermost_reason, shown
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import innermost_reason, shown
 from skin_lesions.models.state_dicts import read_tensors
 
 log = logging.getLogger(__name__)

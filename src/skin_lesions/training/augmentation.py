@@ -20,7 +20,7 @@ import torch
 from scipy.special import betaincinv
 from torch.nn.functional import affine_grid, grid_sample
 
-from skin_lesions.config.parameters import Augmentation
+from skin_lesions.config.train import Augmentation
 from skin_lesions.data.preprocessing import Preprocessing
 
 _COLUMNS = (

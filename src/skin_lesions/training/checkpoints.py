@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch.utils.serialization import config
 
-from skin_lesions.config.parameters import flattened
+from skin_lesions.config.base import flattened
 from skin_lesions.core.atomic_files import written_beside
 from skin_lesions.core.errors import InputError
 

@@ -13,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from skin_lesions.config.parameters import TrainRecipe
+from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.progress import StepProgress
 from skin_lesions.core.signals import postponed
 from skin_lesions.data.loader import LabelledImages, shuffled

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
 
-from skin_lesions.config.parameters import TrainRecipe
+from skin_lesions.config.train import TrainRecipe
 
 
 @dataclass(frozen=True)

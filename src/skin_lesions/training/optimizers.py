@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skin_lesions.config.parameters import Optimizer
+from skin_lesions.config.train import Optimizer
 
 _KINDS: dict[str, Any] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 

@@ -1,10 +1,10 @@
 """What can be known to fail before the images are read, which may take hours."""
 
-from skin_lesions.config.parameters import TrainRecipe
+from skin_lesions.config.train import TrainRecipe
 from skin_lesions.models.devices import choose_device
 from skin_lesions.models.networks import refuse_unknown, starting_network
 from skin_lesions.models.precision import choose_precision
-from skin_lesions.training.launchers import refuse_launcher
+from skin_lesions.training.launchers import check_launcher
 
 
 def refuse_what_cannot_train(recipe: TrainRecipe) -> None:
@@ -16,7 +16,7 @@ def refuse_what_cannot_train(recipe: TrainRecipe) -> None:
     """
     if recipe.launcher != "ray":  # whose workers may have what this machine has not
         choose_precision(choose_device(recipe.device), recipe.precision)
-    refuse_launcher(recipe)
+    check_launcher(recipe)
     if recipe.weights == "none":
         refuse_unknown(recipe.architecture)
         return

@@ -2,7 +2,7 @@
 
 import math
 
-from skin_lesions.config.parameters import Schedule, TrainRecipe
+from skin_lesions.config.train import Schedule, TrainRecipe
 
 _ONE_CYCLE_START = 1 / 25  # of the peak rate; these three are the defaults of torch's OneCycleLR
 _ONE_CYCLE_END = 1 / 25e4

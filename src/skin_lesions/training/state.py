@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from skin_lesions.config.parameters import TrainRecipe
+from skin_lesions.config.train import TrainRecipe
 from skin_lesions.data.loader import LabelledImages, steps_in
 from skin_lesions.models.devices import choose_device, describe, make_ready
 from skin_lesions.models.networks import layer_groups

@@ -5,7 +5,9 @@ from threading import Timer
 import pytest
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.sources.folder import MAX_BYTES, SPLIT_FOLDERS, name_key, open_source
+from skin_lesions.data.sources import open_source
+from skin_lesions.data.sources.filename_keys import name_key
+from skin_lesions.data.sources.folder import MAX_BYTES, SPLIT_FOLDERS
 from support.factories import pictures, source, table, written
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from skin_lesions.data.diagnoses import DIAGNOSES, diagnosis_of
-from skin_lesions.data.sources.folder import name_key
+from skin_lesions.data.sources.filename_keys import name_key
 from skin_lesions.data.sources.synthetic import clinical, demo_table, dermoscopic, draw_demo_file
 from skin_lesions.data.sources.synthetic.acquisition import take_picture
 from skin_lesions.data.sources.synthetic.cohort import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from skin_lesions.audit.finding import SEVERITIES, Finding, Severity
 from skin_lesions.audit.shortcuts.inputs import BORDER, THUMBNAIL, Kind
 from skin_lesions.audit.shortcuts.probes import ALL, Probe
-from skin_lesions.core.errors import shown
+from skin_lesions.core.text import shown
 
 # An audit asks dozens of such questions, and of each forty answers one lies outside a side of its
 # 95 % interval. So the interval must clear chance when half as long again (about 1 of 600).

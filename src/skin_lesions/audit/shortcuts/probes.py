@@ -15,8 +15,8 @@ from skin_lesions.data.groups import join_groups
 from skin_lesions.data.pixel_store import SquareImages
 from skin_lesions.data.raw_store import ObjectStore
 from skin_lesions.data.splits import cut_by_group, under_two_labels
-from skin_lesions.evaluation.scorecard import macro_rates
-from skin_lesions.metrics import intervals
+from skin_lesions.metrics import bootstrap, intervals
+from skin_lesions.metrics.classification import macro_rates
 from skin_lesions.metrics.intervals import Estimate, missing
 
 FOLDS = 5
@@ -282,13 +282,13 @@ def _accuracies(
         }
 
     values = statistics(np.ones((rows.size, 1), np.int32))
-    drawn = intervals.bootstrap(statistics, true, groups, replicates=replicates, seed=seed)
+    drawn = bootstrap.bootstrap(statistics, true, groups, replicates=replicates, seed=seed)
     estimates = {}
     for number, called in predicted.items():
         right = called[rows] == true
         recalls = [intervals.proportion(right[true == c], groups[true == c]) for c in range(k)]
         name = str(number)
-        estimate = intervals.percentile_estimate(float(values[name][0]), drawn[name], rows.size)
+        estimate = bootstrap.percentile_estimate(float(values[name][0]), drawn[name], rows.size)
         estimate = intervals.widened(estimate, *intervals.mover(recalls))
         estimates[number] = _corrected(estimate) if len(scope.rounds) > 1 else estimate
     return estimates

@@ -10,7 +10,8 @@ import zlib
 from pathlib import Path
 
 from skin_lesions.core.atomic_files import size_in_words
-from skin_lesions.core.errors import InputError, shown
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import shown
 
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),

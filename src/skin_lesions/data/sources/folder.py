@@ -6,20 +6,20 @@ metadata table.
 
 import logging
 import os
-import re
 import stat
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
-from skin_lesions.config.parameters import Source
-from skin_lesions.core.errors import InputError, shown
+from skin_lesions.config.source import Source
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import shown
 from skin_lesions.data.diagnoses import diagnosis_of
+from skin_lesions.data.sources.base import SourceFiles
+from skin_lesions.data.sources.filename_keys import _name_keys, _normal
 from skin_lesions.data.sources.metadata import (
     IMAGE_SUFFIXES,
     Metadata,
@@ -27,10 +27,8 @@ from skin_lesions.data.sources.metadata import (
     join_metadata,
     read_metadata,
 )
-from skin_lesions.data.sources.synthetic import demo_table, draw_demo_file
 
 log = logging.getLogger(__name__)
-
 SPLIT_FOLDERS = {
     "train": "train",
     "training": "train",
@@ -42,87 +40,6 @@ SPLIT_FOLDERS = {
 }
 MAX_BYTES = 1 << 30  # of one file, which is read whole
 _NOT_IMAGES = {"thumbs.db", "desktop.ini", "__macosx"}
-
-# MSLD v2.0: disease, patient, image, copy. One patient's pictures belong together.
-_MSLD_NAME = re.compile(r"^((?:MKP|CHP|CWP|MSL|HFMD|HEALTHY)_\d+)_\d+(?:_\d+)?$", re.IGNORECASE)
-_ISIC_NAME = re.compile(r"^(ISIC_\d{7})(?:_downsampled)?$", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class SourceFiles:
-    """The files of a source; nothing is read yet.
-
-    ``table`` has one row per file: file, label, shipped_split (None where the source has none),
-    source, name_key (what the file's name says it belongs to) and the columns of the metadata.
-    ``read(file)`` gives its bytes. ``origin`` says where all this came from.
-    """
-
-    table: pd.DataFrame
-    read: Callable[[str], bytes]
-    origin: dict[str, Any] = field(default_factory=dict)
-
-
-def open_source(source: Source) -> SourceFiles:
-    """List the files of the source that the parameters name.
-
-    Raises:
-        InputError: It is not there, holds no labelled images, or can't be downloaded.
-    """
-    if source.kind == "demo":
-        return _open_demo(source.demo_seed)
-    if source.kind == "folder":
-        folder = _existing_folder(source.folder)
-        return _open_folder(folder, folder.name, source, {"kind": "folder", "folder": str(folder)})
-    return _open_kaggle(source)
-
-
-def refuse_missing(source: Source) -> None:
-    """Refuse a folder that is not there, before anything else is looked for.
-
-    Raises:
-        InputError: ``source.folder`` is not a folder.
-    """
-    if source.kind == "folder":
-        _existing_folder(source.folder)
-
-
-def name_key(file: str, pattern: str | None = None) -> str | None:
-    r"""Return what a file's name, without folders and suffix, says it belongs to, or None.
-
-    Args:
-        file: The name or path of the file.
-        pattern: Regular expression looked for in place of the built-in ones (MSLD v2.0, ISIC). The key is
-            what its group, or of several the one named ``key``, captures; without a group all that
-            it matches.
-
-    >>> name_key("train/Chickenpox/CHP_02_01_1.jpg"), name_key("ISIC_0024468.jpg"), name_key("1.jpg")
-    ('CHP_02', 'ISIC_0024468', None)
-    >>> name_key("nv/P017-left-2.jpg", r"^(P\d+)-"), name_key("CHP_02_01.jpg", r"^(P\d+)-")
-    ('P017', None)
-    """
-    stem = _normal(PurePosixPath(file).stem)
-    if pattern is None:
-        match = _MSLD_NAME.match(stem) or _ISIC_NAME.match(stem)
-        return match.group(1).upper() if match else None
-    found = re.search(pattern, stem)
-    if found is None:
-        return None
-    part = "key" if "key" in found.re.groupindex else min(found.re.groups, 1)
-    return found[part] or None
-
-
-def _open_demo(seed: int) -> SourceFiles:
-    table = demo_table(seed).drop(columns=["planted", "lesion"])
-    table.insert(3, "source", "demo")
-    table.insert(4, "name_key", [name_key(file) for file in table["file"]])
-    return SourceFiles(table, partial(draw_demo_file, seed=seed), {"kind": "demo", "seed": seed})
-
-
-def _open_kaggle(source: Source) -> SourceFiles:
-    from skin_lesions.data.sources.kaggle import download_dataset  # noqa: PLC0415  (kagglehub takes a second)
-
-    found = download_dataset(source.kaggle.dataset, source.kaggle.version)
-    return _open_folder(found.folder, found.dataset, source, found.origin)
 
 
 def _open_folder(folder: Path, name: str, source: Source, origin: dict[str, Any]) -> SourceFiles:
@@ -144,27 +61,6 @@ def _open_folder(folder: Path, name: str, source: Source, origin: dict[str, Any]
         table = table.join(join_metadata(files, tables, rows), on="file")
     given = {"metadata": list(source.metadata), "name_pattern": source.name_pattern}
     return SourceFiles(table, partial(_read_file, paths), {**origin, **given})
-
-
-def _name_keys(files: Sequence[str], pattern: str | None) -> list[str | None]:
-    keys = [name_key(file, pattern) for file in files]
-    if pattern is None:
-        return keys
-    known = [key for key in keys if key is not None]
-    if not known:
-        raise InputError(
-            f"source.name_pattern {shown(pattern)} matches none of the {len(files)} file names, e.g. "
-            f"{PurePosixPath(files[0]).stem!r} (without folders and suffix); mend it, or take the built-in "
-            "patterns: --params source.name_pattern=null"
-        )
-    log.info(
-        "source.name_pattern: %d of %d file names have a key, e.g. %s; %d different keys",
-        len(known),
-        len(files),
-        shown(known[0]),
-        len(set(known)),
-    )
-    return keys
 
 
 def _existing_folder(name: str | None) -> Path:
@@ -282,11 +178,6 @@ def _tell_unused_diagnoses(labels: pd.Series, tables: Sequence[Metadata]) -> Non
 
 def _as_label(name: str | None) -> str | None:
     return _normal(name).strip() if name is not None else None
-
-
-def _normal(name: str) -> str:
-    # macOS writes é as e and an accent: two classes or keys that nobody could tell apart.
-    return unicodedata.normalize("NFC", name)
 
 
 def _tell_left_out(files: int, where: str) -> None:

@@ -30,7 +30,8 @@ from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
 from skin_lesions.core.atomic_files import size_in_words, size_of
-from skin_lesions.core.errors import InputError, innermost_reason, shown
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import innermost_reason, shown
 from skin_lesions.data.sources.archives import DamagedArchiveError, unpack
 from skin_lesions.data.sources.kaggle_errors import by_hand, name_of, told, wanted
 

@@ -12,7 +12,8 @@ from kagglehub.exceptions import BackendError, CredentialError, DataCorruptionEr
 from kagglehub.handle import DatasetHandle
 
 from skin_lesions.core.atomic_files import size_in_words, size_of
-from skin_lesions.core.errors import InputError, innermost_reason, shown
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import innermost_reason, shown
 
 
 @contextmanager

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skin_lesions.config.parameters import Source
-from skin_lesions.core.errors import InputError, shown
+from skin_lesions.config.source import Source
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import shown
 from skin_lesions.data.diagnoses import diagnosis_of
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from skin_lesions.audit import find, summary_sentences
 from skin_lesions.audit.finding import Finding
-from skin_lesions.audit.leakage import find, summary_sentences
-from skin_lesions.config.parameters import Audit, Ingest, Split
+from skin_lesions.config.audit import Audit
+from skin_lesions.config.ingest import Ingest
+from skin_lesions.config.split import Split
 from skin_lesions.data import groups as grouping
 from skin_lesions.data.near_duplicates import find_copies
 from skin_lesions.data.raw_store import RawImages

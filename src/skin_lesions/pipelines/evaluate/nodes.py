@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from skin_lesions.config.parameters import Evaluate
+from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.data.raw_store import RawImages
 
 _MADE_FROM = ("model_version", "split_table_version", "image_table_version", "raw_images_version")
@@ -19,11 +19,11 @@ def predict(
     evaluate: Evaluate,
 ) -> pd.DataFrame:
     """Predict the validation and test images, if model, split and images belong together."""
+    from skin_lesions.evaluation import predictions as predicting  # noqa: PLC0415
     from skin_lesions.models.model_file import refuse_foreign  # noqa: PLC0415
-    from skin_lesions.training import fit as modelling  # noqa: PLC0415
 
     refuse_foreign(model, split_table, image_table, raw_images.table)
-    predictions = modelling.predict(
+    predictions = predicting.predict(
         model, pixels, split_table, evaluate.batch_size, evaluate.device
     )
     predictions.attrs = {

@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from skin_lesions.config.parameters import Ingest, Source
+from skin_lesions.config.ingest import Ingest
+from skin_lesions.config.source import Source
 from skin_lesions.data.raw_store import RawImages
-from skin_lesions.data.sources.folder import open_source
+from skin_lesions.data.sources import open_source
 
 
 def read_source(source: Source, ingest: Ingest) -> Any:

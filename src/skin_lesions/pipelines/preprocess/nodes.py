@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from skin_lesions.audit.leakage import refuse_findings
-from skin_lesions.config.parameters import Audit, Split
+from skin_lesions.audit import refuse_findings
+from skin_lesions.config.audit import Audit
+from skin_lesions.config.split import Split
 from skin_lesions.data import splits as splitting
 from skin_lesions.data.fingerprints import data_fingerprint, split_fingerprint
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from skin_lesions.config.parameters import Report
+from skin_lesions.config.report import Report
 from skin_lesions.reporting import figures
 from skin_lesions.reporting.html_report import render_report
 from skin_lesions.reporting.model_card import render_model_card

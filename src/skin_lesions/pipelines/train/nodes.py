@@ -1,10 +1,13 @@
 """Nodes of train. torch is imported inside: listing the pipelines must not wait for it."""
 
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from skin_lesions.config.parameters import Ingest, Preprocess, TrainRecipe
+from skin_lesions.config.ingest import Ingest
+from skin_lesions.config.preprocess import Preprocess
+from skin_lesions.config.train import TrainRecipe
 
 
 def fit(
@@ -21,8 +24,18 @@ def fit(
     return fit_model(pixels, split_table, checkpoints, train, preprocess.fit, ingest.pixel_size)
 
 
-def calibrate(trained_network: dict[str, Any], pixels: Any, split_table: pd.DataFrame) -> Any:
+def calibrate(
+    trained_network: dict[str, Any], pixels: Any, split_table: pd.DataFrame
+) -> dict[str, Any]:
     """Set the temperature on the validation images: the whole model dict."""
-    from skin_lesions.training.fit import calibrated  # noqa: PLC0415
+    from skin_lesions.models.inference import model_logits  # noqa: PLC0415
+    from skin_lesions.models.postprocessing.temperature import fit_temperature  # noqa: PLC0415
 
-    return calibrated(trained_network, pixels, split_table)
+    val = split_table[split_table["split"] == "val"]
+    recipe = trained_network["recipe"]
+    # Workers of Ray may have had a device that this machine has not.
+    device = "auto" if recipe["launcher"] == "ray" else recipe["device"]
+    logits = model_logits(trained_network, pixels, val, 2 * recipe["batch_size"], device)
+    number_of = {label: number for number, label in enumerate(trained_network["classes"])}
+    temperature = fit_temperature(logits, val["label"].map(number_of).to_numpy())
+    return {**trained_network, "calibration": asdict(temperature)}

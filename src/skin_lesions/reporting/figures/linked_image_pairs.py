@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from skin_lesions.audit.finding import counted
 from skin_lesions.data.groups import COPIES, EVIDENCE, across_splits, join_groups, with_ends
+from skin_lesions.data.sources.base import is_generated
 from skin_lesions.reporting.figures import titles
 from skin_lesions.reporting.figures.style import (
     BODY,
@@ -19,7 +20,6 @@ from skin_lesions.reporting.figures.style import (
     INK,
     SMALL,
     drawable,
-    is_generated,
     sheet,
     shortened,
     text_width,

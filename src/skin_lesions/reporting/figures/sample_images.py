@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from skin_lesions.data.sources.base import is_generated
 from skin_lesions.reporting.figures import titles
 from skin_lesions.reporting.figures.style import (
     INK,
     MALIGNANT_NAME,
     SMALL,
     class_name,
-    is_generated,
     is_malignant,
     name_width,
     sheet,

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from skin_lesions.data.sources.base import is_generated
 from skin_lesions.reporting.figures import titles
 from skin_lesions.reporting.figures.style import (
     BLUE,
@@ -16,7 +17,6 @@ from skin_lesions.reporting.figures.style import (
     SMALL,
     VERMILLION,
     class_name,
-    is_generated,
     sheet,
 )
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, cast
 
-import pandas as pd
 from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -31,6 +30,7 @@ GENERATED = "Generated images: this says nothing about real skin"
 
 BODY, SMALL, TITLE = 10.0, 9.0, 13.0
 _LONGEST_NAME = 40
+ROW_HEIGHT = 0.31  # inches, of one class in a list
 _PAD, _MARGIN = 8.0, 4.0  # points: above and below the header; at the sides
 
 # DejaVu Sans comes with matplotlib; the others serve where the system has them.
@@ -245,11 +245,6 @@ def is_malignant(label: str) -> bool:
     return diagnosis is not None and diagnosis.malignant
 
 
-def is_generated(table: pd.DataFrame) -> bool:
-    """Say whether the images of a table were drawn by the demo source."""
-    return bool(table.attrs.get("origin", {}).get("kind") == "demo")
-
-
 def mark_malignant(axes: Axes, labels: list[str], axis: str = "y") -> None:
     """Colour the tick labels of malignant classes."""
     ticks = axes.get_yticklabels() if axis == "y" else axes.get_xticklabels()
@@ -270,3 +265,11 @@ def rows_axis(axes: Axes, labels: list[str]) -> None:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     mark_malignant(axes, labels)
+
+
+def write_beside_rows(axes: Axes, words: list[str]) -> None:
+    """Write a text at the right of each row of a list."""
+    right = axes.secondary_yaxis("right")
+    right.set_yticks(range(len(words)), words)
+    right.tick_params(length=0, labelcolor=INK)
+    right.spines[:].set_visible(False)

@@ -1,4 +1,4 @@
-from skin_lesions.reporting.headline import headline, in_words
+from skin_lesions.reporting.formatting import headline, in_words
 
 HALF = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 100}
 

@@ -1,0 +1,48 @@
+"""Types that all parameter groups share."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Edge = Annotated[int, Field(ge=16, le=1024)]  # pixels
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Group(BaseModel):
+    """A parameter group: unknown keys are refused, values don't change."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if (
+            isinstance(value, bool)
+            and cls.model_fields[str(info.field_name)].annotation is not bool
+        ):
+            raise ValueError(f"can't be true or false, got {value}")  # pydantic takes True for 1
+        return value
+
+
+def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Name each value by its way through the groups.
+
+    >>> flattened({"optimizer": {"name": "adam"}, "epochs": 5})
+    {'optimizer.name': 'adam', 'epochs': 5}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        parts = flattened(value) if isinstance(value, Mapping) else {"": value}
+        flat |= {f"{name}.{part}" if part else name: inner for part, inner in parts.items()}
+    return flat

@@ -1,0 +1,18 @@
+"""Parameters of `evaluate`."""
+
+from typing import Annotated
+
+from pydantic import (
+    Field,
+)
+
+from skin_lesions.config.base import Device, Group, Seed
+
+
+class Evaluate(Group):
+    """How images are predicted, and numbers get their intervals."""
+
+    bootstrap_replicates: Annotated[int, Field(ge=100)]
+    seed: Seed
+    batch_size: Annotated[int, Field(ge=1)]
+    device: Device

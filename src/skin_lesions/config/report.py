@@ -1,0 +1,15 @@
+"""Parameters of `report`."""
+
+from typing import Annotated
+
+from pydantic import (
+    Field,
+)
+
+from skin_lesions.config.base import Group
+
+
+class Report(Group):
+    """How the report is drawn."""
+
+    samples_per_class: Annotated[int, Field(ge=1, le=20)]

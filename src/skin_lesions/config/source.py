@@ -1,0 +1,58 @@
+"""Parameters of `source`: where the images come from."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    field_validator,
+)
+
+from skin_lesions.config.base import Group, Seed
+from skin_lesions.core.text import shown
+
+
+class Kaggle(Group):
+    """A data set on Kaggle; ``version`` None means the newest."""
+
+    dataset: str
+    version: Annotated[int, Field(ge=1)] | None
+
+
+class Source(Group):
+    """Where the images come from; ``metadata``: the paths of any number of tables."""
+
+    kind: Literal["demo", "folder", "kaggle"]
+    folder: str | None
+    metadata: tuple[str, ...]
+    metadata_key: str | None
+    label_column: str | None
+    name_pattern: Annotated[str, Field(min_length=1)] | None
+    demo_seed: Seed
+    kaggle: Kaggle
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _as_several(cls, value: Any) -> Any:
+        """Take a path, a list, or what ``--params`` makes of ``metadata.0=...,metadata.1=...``."""
+        if isinstance(value, dict) and all(str(number).isdecimal() for number in value):
+            return [value[number] for number in sorted(value, key=int)]
+        if value is None:
+            return ()
+        return value if isinstance(value, list | tuple) else (value,)
+
+    @field_validator("name_pattern")
+    @classmethod
+    def _says_which_part_is_the_key(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{shown(pattern)} is no regular expression: {error}") from None
+        if compiled.groups > 1 and "key" not in compiled.groupindex:
+            raise ValueError(
+                f"{shown(pattern)} captures {compiled.groups} parts; name the one that is the key, as in "
+                r"(?P<key>P\d+), or let the others capture nothing: (?:...)"
+            )
+        return pattern

@@ -1,0 +1,34 @@
+"""Parameters of `split`."""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from skin_lesions.config.base import Group, Seed
+
+
+class Shares(Group):
+    """The share of the images of each class that each split gets."""
+
+    train: Annotated[float, Field(gt=0, lt=1)]
+    val: Annotated[float, Field(gt=0, lt=1)]
+    test: Annotated[float, Field(gt=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> "Shares":
+        total = self.train + self.val + self.test
+        if not math.isclose(total, 1.0, abs_tol=1e-9):
+            raise ValueError(f"train, val and test must sum to 1, they sum to {total:g}")
+        return self
+
+
+class Split(Group):
+    """How images are divided into train, val and test."""
+
+    policy: Literal["grouped", "repaired", "as_shipped"]
+    shares: Shares
+    seed: Seed

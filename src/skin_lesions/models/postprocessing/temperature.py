@@ -1,0 +1,117 @@
+"""Temperature scaling: fit on validation logits, apply to logits."""
+
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+log = logging.getLogger(__name__)
+# Networks need about 0.5 to 5; a fit that runs into a bound has too few errors to learn from.
+TEMPERATURES = (0.05, 20.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemperatureFit:
+    """A fitted temperature and what it did for the rows it was fitted on.
+
+    ``nll_before`` and ``nll_after`` are mean negative log-likelihoods in nats per image, at
+    temperature 1 and at ``temperature``; ``n`` is the number of images.
+    """
+
+    temperature: float
+    nll_before: float
+    nll_after: float
+    n: int
+
+
+def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> TemperatureFit:
+    """Find the temperature at which the logits best predict the labels.
+
+    One number for all classes: it makes the probabilities softer or sharper and never changes
+    which class comes first. Fit it on validation rows, never on test rows.
+
+    Args:
+        logits: Outputs of the network before softmax, shape (n, k), n at least 1, k at least 2.
+        labels: Class numbers, 0 to k - 1, shape (n,).
+
+    Returns:
+        The fit; its temperature lies within ``TEMPERATURES``, and is 1 where nothing is better, or
+        where all rows are right: the sharper the better then, which says nothing of rows to come.
+
+    Raises:
+        ValueError: The shapes do not fit, a logit is not finite, or a label is out of range.
+
+    Source:
+        Guo et al. (2017), arXiv:1706.04599.
+    """
+    scores = _checked_logits(logits)
+    classes = _checked_labels(labels, scores.shape)
+    before = _nll(scores, classes, 1.0)
+    if (scores.argmax(axis=1) == classes).all():
+        log.warning(
+            "all %d validation images are right: nothing to calibrate by, so the temperature stays 1",
+            classes.size,
+        )
+        return TemperatureFit(temperature=1.0, nll_before=before, nll_after=before, n=classes.size)
+    found = minimize_scalar(
+        lambda log_temperature: _nll(scores, classes, math.exp(log_temperature)),
+        bounds=(math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1])),
+        method="bounded",
+        options={"xatol": 1e-8},
+    )
+    temperature, after = math.exp(float(found.x)), float(found.fun)
+    if after >= before:
+        temperature, after = 1.0, before
+    if not TEMPERATURES[0] * 1.001 < temperature < TEMPERATURES[1] / 1.001:
+        log.warning(
+            "temperature %.3g is at the edge of the allowed %g to %g: %d images settle it badly",
+            *(temperature, *TEMPERATURES, classes.size),
+        )
+    return TemperatureFit(
+        temperature=temperature, nll_before=before, nll_after=after, n=classes.size
+    )
+
+
+def probabilities(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
+    """Return ``softmax(logits / temperature)`` row by row, in float64, shape (n, k).
+
+    Raises:
+        ValueError: The logits are not a finite (n, k) array, or the temperature not above 0.
+    """
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise ValueError(f"the temperature must be finite and above 0, got {temperature}")
+    return np.asarray(softmax(_checked_logits(logits) / temperature, axis=1), dtype=np.float64)
+
+
+def _checked_logits(logits: ArrayLike) -> NDArray[np.float64]:
+    scores = np.asarray(logits, dtype=np.float64)
+    if scores.ndim != 2 or scores.shape[0] < 1 or scores.shape[1] < 2:
+        raise ValueError(f"logits must be (images, at least 2 classes), got {scores.shape}")
+    if not np.isfinite(scores).all():
+        bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+        raise ValueError(f"{bad.size} rows of logits are not finite, the first is row {bad[0]}")
+    return scores
+
+
+def _checked_labels(labels: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
+    classes = np.asarray(labels)
+    if classes.shape != shape[:1] or not np.issubdtype(classes.dtype, np.integer):
+        raise ValueError(
+            f"labels must be {shape[0]} class numbers, one per row of logits, "
+            f"got {classes.dtype} of shape {classes.shape}"
+        )
+    if classes.min() < 0 or classes.max() >= shape[1]:
+        raise ValueError(
+            f"labels must lie between 0 and {shape[1] - 1}, got {classes.min()} to {classes.max()}"
+        )
+    return classes.astype(np.intp)
+
+
+def _nll(logits: NDArray[np.float64], labels: NDArray[np.intp], temperature: float) -> float:
+    """Return the mean negative log-likelihood, in nats per image."""
+    log_probability = log_softmax(logits / temperature, axis=1)
+    return -float(log_probability[np.arange(labels.size), labels].mean())

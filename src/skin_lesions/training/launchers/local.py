@@ -1,0 +1,111 @@
+"""Several processes on this machine, by torchelastic."""
+
+import logging
+import os
+import pickle
+import platform
+import signal
+import uuid
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import distributed
+
+from skin_lesions.config.train import TrainRecipe
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.parallel import cores
+from skin_lesions.core.signals import ignored
+from skin_lesions.models.devices import choose_device
+from skin_lesions.training.distributed import World
+from skin_lesions.training.launchers.job import (
+    COLLECTIVE_TIMEOUT,
+    MAX_RESTARTS,
+    Job,
+    configure_worker_logging,
+    error_file,
+    number_of_processes,
+    run_worker,
+)
+
+log = logging.getLogger(__name__)
+
+
+def local_processes(recipe: TrainRecipe) -> int:
+    """Return how many processes to start on this machine."""
+    if platform.system() == "Windows":
+        raise InputError(
+            "train.launcher=local does not work on Windows: take train.launcher=single, or run it "
+            "within WSL"
+        )
+    device = choose_device(recipe.device)
+    if device.type == "mps":
+        raise InputError("train.launcher=local has no use for one GPU of Apple; take single")
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
+    processes = number_of_processes(recipe, gpus)
+    if gpus and processes > gpus:
+        raise InputError(f"train.processes={processes}, but this machine has {gpus} GPUs")
+    return processes
+
+
+def launch_local(job: Job) -> None:
+    """Start processes on this machine by torch's elastic launcher, and those that are lost again."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException  # noqa: PLC0415
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=local_processes(job.recipe),
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=MAX_RESTARTS,
+        monitor_interval=0.5,
+        start_method="spawn",
+    )
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we tell it shorter
+    try:
+        # As bytes: tensors would be shared between the processes, and all train the same ones.
+        elastic_launch(config, _local_worker)(pickle.dumps(job))
+    except SignalException:
+        raise KeyboardInterrupt from None
+
+
+def _local_worker(pickled: bytes) -> None:
+    job: Job = pickle.loads(pickled)
+    if error_file(job).exists():
+        return
+    configure_worker_logging()
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+    if rank == 0 and restarts:
+        log.warning(
+            "A training process was lost; all start again (%d of %d)", restarts, MAX_RESTARTS
+        )
+    on_cuda = choose_device(job.recipe.device).type == "cuda"
+    if on_cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    else:
+        torch.set_num_threads(max(1, cores() // size))
+    backend = "nccl" if on_cuda else "gloo"
+    store = _restart_store(f"start {restarts}")
+    with ignored(signal.SIGINT) if rank else nullcontext():  # the first one keeps the state
+        distributed.init_process_group(
+            backend, store=store, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT
+        )
+        run_worker(job, World.joined())
+        distributed.destroy_process_group()  # not after an error: NCCL would wait for the others
+
+
+def _restart_store(name: str) -> Any:
+    """Return where the processes of one start find each other.
+
+    The launcher's store outlives a start, and torch 2.14 keeps no start's keys apart from those of the one
+    before: processes would wait for the addresses of dead ones.
+    """
+    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined] # noqa: PLC0415
+
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return PrefixStore(name, TCPStore(host, port, timeout=COLLECTIVE_TIMEOUT))

@@ -1,0 +1,76 @@
+"""Workers of Ray."""
+
+import os
+import sys
+from typing import Any
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.training.distributed import World
+from skin_lesions.training.launchers.job import (
+    MAX_RESTARTS,
+    Job,
+    configure_worker_logging,
+    error_file,
+    number_of_processes,
+    run_worker,
+)
+
+
+def launch_ray(job: Job) -> None:
+    """Start workers by Ray Train, on this machine or on the cluster at ``recipe.ray.address``."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")  # the one that this is tested with
+    ray = require_ray()
+    address = job.recipe.ray.address
+    where: dict[str, Any] = {"address": address} if address else {"include_dashboard": False}
+    paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    ray.init(**where, runtime_env=None if address else {"env_vars": paths}, log_to_driver=True)
+    try:
+        _fit_by_ray(job, int(ray.cluster_resources().get("GPU", 0)))
+    finally:
+        ray.shutdown()
+
+
+def _fit_by_ray(job: Job, gpus: int) -> None:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415
+    from ray.train.torch import TorchTrainer  # noqa: PLC0415
+
+    gpus = gpus if job.recipe.device in ("auto", "cuda") else 0
+    trainer = TorchTrainer(
+        _ray_worker,
+        train_loop_config={"job": job},
+        scaling_config=ScalingConfig(
+            num_workers=number_of_processes(job.recipe, gpus), use_gpu=gpus > 0
+        ),
+        run_config=RunConfig(
+            name="ray",
+            storage_path=str(job.checkpoint.folder.resolve()),
+            failure_config=FailureConfig(max_failures=MAX_RESTARTS),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception:  # Ray wraps what a worker raised; ours stands in the file
+        if not error_file(job).exists():
+            raise
+
+
+def _ray_worker(config: dict[str, Any]) -> None:
+    configure_worker_logging()
+    run_worker(config["job"], World.joined())
+
+
+def require_ray() -> Any:
+    """Import Ray.
+
+    Raises:
+        InputError: Ray is not installed; says how to install it.
+    """
+    try:
+        import ray  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise InputError(
+            "train.launcher=ray needs Ray, which is not installed; install it with: "
+            "pip install -c requirements.lock -e '.[ray]'"
+        ) from None
+    return ray
