@@ -1,9 +1,10 @@
-# make run    set up, then the whole way on generated images
-# make test   set up, then every check
-# make viz    the pipelines as a graph, in a browser
-# make soak   the long checks: many kills, long fuzzing (about 20 minutes)
-# make bench  how fast it is; prints and keeps benchmarks/results/
-# make clean  remove what the others made
+# make run    install, then run all pipelines on synthetic images
+# make test   install, then run all checks
+# make viz    show the pipelines as a graph in the browser
+# make soak   run the long tests: many kills, long fuzzing (about 20 minutes)
+# make bench  measure the speed, print it and save it in benchmarks/results/
+# make clean  delete data, caches and .venv
+# make lock   update requirements.lock (requires uv)
 
 PYTHON ?= python3
 VENV := .venv
@@ -46,19 +47,19 @@ clean:
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 	rm -rf src/*.egg-info
 
-# The versions that were tested, for every platform; needs uv. No URL stands in it.
+# Pin the tested versions for all platforms. Requires uv. requirements.lock contains no URLs.
 lock:
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	  { echo "Python is too old ($(PYTHON)). Expected Python 3.11 or newer. Fix: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@df -Pk . | awk 'NR == 2 && $$4 < 8000000 { \
-	  printf "Only %.1f GB are free here. PyTorch with CUDA and all else need about 8 GB (see the README for a small CPU build).\n", $$4 / 1e6 }'
+	  printf "Low disk space (%.1f GB free). The installation with CUDA needs about 8 GB. The README describes a small CPU build.\n", $$4 / 1e6 }'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml requirements.lock
-	@echo "Installing (PyTorch is large; this takes a few minutes) ..."
+	@echo "Installing the packages. PyTorch is large, so this takes a few minutes."
 	$(PIP) install --constraint requirements.lock --editable .
 	@touch $@
 
