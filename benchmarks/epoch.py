@@ -20,37 +20,40 @@ from torch.nn.functional import one_hot
 from images import CLASSES, stored_images
 from record import ROOT, keep
 from skin_lesions.config.train import TrainRecipe
-from skin_lesions.core.progress import StepProgress
-from skin_lesions.models.networks import starting_network
+from skin_lesions.core.progress import TrainingProgressBar
+from skin_lesions.models.networks import create_network
 from skin_lesions.training import step as steps
 from skin_lesions.training.checkpoints import Checkpoints
-from skin_lesions.training.distributed import World
-from skin_lesions.training.loop import learn
-from skin_lesions.training.monitor import Watch
-from skin_lesions.training.state import Run, begin
+from skin_lesions.training.distributed import ProcessGroup
+from skin_lesions.training.loop import train_epoch
+from skin_lesions.training.monitor import TrainingMonitor
+from skin_lesions.training.state import TrainingRun, create_state
 
 
-def bare_epochs(run: Run, epochs: int, inputs: torch.Tensor, labels: torch.Tensor) -> float:
+def bare_epochs(run: TrainingRun, epochs: int, inputs: torch.Tensor, labels: torch.Tensor) -> float:
     """Take the steps of so many epochs on one batch; return seconds."""
     targets = one_hot(labels, CLASSES).float()
     batch = steps.Batch(inputs, targets, labels, len(inputs))
-    steps.choose_what_learns(run)
+    steps.set_trainable_layers(run)
     start = time.perf_counter()
     for _ in range(epochs * run.steps):
-        steps.update(run, batch)
-    run.sums.tolist()  # waits for a GPU
+        steps.optimizer_step(run, batch)
+    run.epoch_totals.tolist()  # waits for a GPU
     return time.perf_counter() - start
 
 
-def trained_epochs(run: Run, epochs: int, folder: Path) -> float:
+def trained_epochs(run: TrainingRun, epochs: int, folder: Path) -> float:
     """Learn so many epochs as ``train`` does; return seconds."""
     start = time.perf_counter()
-    checkpoint = Checkpoints(folder).of({})
+    checkpoint = Checkpoints(folder).for_training({})
     steps_of_all = epochs * run.steps
-    with checkpoint.saving() as saver, StepProgress("training", steps_of_all) as progress:
-        watch = Watch(run, saver, lambda: False, progress)
+    with (
+        checkpoint.async_writer() as saver,
+        TrainingProgressBar("training", steps_of_all) as progress,
+    ):
+        watch = TrainingMonitor(run, saver, lambda: False, progress)
         for _ in range(epochs):
-            learn(run, watch)
+            train_epoch(run, watch)
             run.epoch, run.step = run.epoch + 1, 0
             watch.after_epoch()
     return time.perf_counter() - start
@@ -61,7 +64,7 @@ def main(given: argparse.Namespace) -> None:
     images, epochs, rounds = given.images, given.epochs, given.rounds
     values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/base/parameters/train.yml"))
     changes = {"architecture": architecture, "weights": weights, "image_size": image_size}
-    scales = {"start_scale": 1.0, "test_scale": 1.0}
+    scales = {"progressive_resizing_start": 1.0, "eval_size_ratio": 1.0}
     recipe = TrainRecipe.model_validate(
         values["train"] | changes | scales | {"epochs": epochs * (rounds + 1)}
     )
@@ -69,8 +72,8 @@ def main(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = stored_images(folder / "pixels", images, image_size, given.folder)
-        start = starting_network(architecture, weights, None, classes, image_size, recipe.seed)
-        run = begin(data, data, start.network, recipe, World())
+        start = create_network(architecture, weights, None, classes, image_size, recipe.seed)
+        run = create_state(data, data, start.network, recipe, ProcessGroup())
         inputs = torch.randn(recipe.batch_size, 3, image_size, image_size, device=run.device)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         labels = torch.randint(CLASSES, (recipe.batch_size,), device=run.device)

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from skin_lesions.data.decoding import DecodedImage, decode
-from skin_lesions.data.loader import LabelledImages
-from skin_lesions.data.pixel_store import SquareImages
+from skin_lesions.data.loader import ImageDataset
+from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.preprocessing import Preprocessing
 
 CLASSES, STORED = 14, 256
@@ -37,15 +37,15 @@ def image_files(folder: Path) -> list[Path]:
 
 def stored_images(
     folder: Path, n: int, image_size: int, source: Path | None = None
-) -> LabelledImages:
+) -> ImageDataset:
     """Store n squares, to be fitted to an edge (pixels), with random labels.
 
     Of random pixels, or of the images below ``source``, over and over until there are n.
     """
     rng = np.random.default_rng(0)
     files = image_files(source) if source else []
-    stored = SquareImages(folder, STORED)
-    with stored.appending() as appender:
+    stored = PixelArray(folder, STORED)
+    with stored.open_for_append() as appender:
         for i in range(n):
             if files:
                 appender.add(str(i), decode(files[i % len(files)].read_bytes(), STORED))
@@ -53,11 +53,11 @@ def stored_images(
             square = rng.integers(0, 256, (STORED, STORED, 3), dtype=np.uint8)
             appender.add(str(i), DecodedImage(square, STORED, STORED, "PNG"))
     labels = torch.from_numpy(rng.integers(CLASSES, size=n))
-    return LabelledImages(
+    return ImageDataset(
         images=stored,
         rows=stored.rows([str(i) for i in range(n)]),
         labels=labels,
         classes=CLASSES,
         aspects=np.ones(n),
-        preprocessing=Preprocessing("squash", STORED, image_size),
+        preprocessing=Preprocessing("stretch", STORED, image_size),
     )

@@ -20,11 +20,11 @@ from torchvision.io import ImageReadMode, decode_image
 
 from images import make_photographs
 from record import keep
-from skin_lesions.config.source import Kaggle, Source
-from skin_lesions.core.parallel import cores
-from skin_lesions.data.pixel_store import Decoding, Reading
+from skin_lesions.config.source import Demo, Kaggle, Source
+from skin_lesions.core.parallel import usable_cpus
+from skin_lesions.data.pixel_store import DecodeRequest, IngestRequest
 from skin_lesions.data.sources import open_source
-from skin_lesions.datasets import PixelsDataset, RawImagesDataset
+from skin_lesions.datasets import PixelStoreDataset, RawImagesDataset
 
 SIZE = 256
 
@@ -39,7 +39,7 @@ def bare_seconds(folder: Path) -> float:
         return interpolate(picture[None], (SIZE, SIZE), mode="bilinear", antialias=True)
 
     start = time.perf_counter()
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for _ in pool.map(decode, encoded):
             pass
     return time.perf_counter() - start
@@ -52,7 +52,7 @@ def ingest_seconds(folder: Path, root: Path) -> float:
         metadata=None,
         metadata_key=None,
         label_column=None,
-        demo_seed=0,
+        demo=Demo(seed=0),
         kaggle=Kaggle(dataset="", version=None),
     )
     raw = RawImagesDataset(
@@ -62,8 +62,8 @@ def ingest_seconds(folder: Path, root: Path) -> float:
         version=Version(None, None),
     )
     start = time.perf_counter()
-    raw.save(Reading(open_source(source), SIZE))
-    PixelsDataset(filepath=str(root / "pixels")).save(Decoding(raw.load(), SIZE))
+    raw.save(IngestRequest(open_source(source), SIZE))
+    PixelStoreDataset(filepath=str(root / "pixels")).save(DecodeRequest(raw.load(), SIZE))
     return time.perf_counter() - start
 
 

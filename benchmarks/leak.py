@@ -63,7 +63,7 @@ def main(policies: list[str], seeds: int, params: str, name: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--policies", nargs="+", default=["grouped", "as_shipped"])
+    parser.add_argument("--policies", nargs="+", default=["grouped", "original"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--name", default="leak_demo")
     add_study_options(parser)

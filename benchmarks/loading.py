@@ -24,10 +24,10 @@ from torchvision.datasets import ImageFolder
 from images import make_photographs, stored_images
 from record import ROOT, keep
 from skin_lesions.config.train import Augmentation, TrainRecipe
-from skin_lesions.data.loader import LabelledImages, shuffled
+from skin_lesions.data.loader import ImageDataset, shuffled_batches
 from skin_lesions.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
-from skin_lesions.models.devices import make_ready
-from skin_lesions.training.augmentation import augmented, changes
+from skin_lesions.models.devices import configure_backend
+from skin_lesions.training.augmentation import apply_augmentations, sample_augmentations
 
 BATCH, SIZE, SEED = 32, 224, 1
 CPU = torch.device("cpu")
@@ -54,17 +54,19 @@ def notebooks_batches(folder: Path, workers: int) -> Iterator[torch.Tensor]:
         yield batch
 
 
-def uint8_batches(images: LabelledImages) -> Iterator[torch.Tensor]:
-    chosen = shuffled(len(images), BATCH, SEED, epoch=1)
-    for batch, _ in images.fetched(chosen, CPU):
+def uint8_batches(images: ImageDataset) -> Iterator[torch.Tensor]:
+    chosen = shuffled_batches(len(images), BATCH, SEED, epoch=1)
+    for batch, _ in images.iter_batches(chosen, CPU):
         yield batch
 
 
-def training_batches(images: LabelledImages, augmentation: Augmentation) -> Iterator[torch.Tensor]:
-    drawn, place = changes(len(images), SEED, 1, augmentation, images.preprocessing), 0
-    for batch, labels in images.fetched(shuffled(len(images), BATCH, SEED, epoch=1), CPU):
+def training_batches(images: ImageDataset, augmentation: Augmentation) -> Iterator[torch.Tensor]:
+    drawn, place = sample_augmentations(len(images), SEED, 1, augmentation, images.preprocessing), 0
+    for batch, labels in images.iter_batches(
+        shuffled_batches(len(images), BATCH, SEED, epoch=1), CPU
+    ):
         targets = one_hot(labels, images.classes).float()
-        yield augmented(batch, targets, drawn[place : place + len(batch)])[0]
+        yield apply_augmentations(batch, targets, drawn[place : place + len(batch)])[0]
         place += len(batch)
 
 
@@ -98,7 +100,7 @@ def memory_over_an_epoch(folder: Path, n: int) -> dict[str, float]:
 
 
 def main(images: int, rounds: int, epoch_images: int) -> None:
-    make_ready(CPU)  # as a training begins
+    configure_backend(CPU)  # as a training begins
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_photographs(folder / "source", images, 600, 450)

@@ -29,7 +29,7 @@ from images import image_files
 from record import keep
 from skin_lesions.core.parallel import ordered_map
 from skin_lesions.data.decoding import UnreadableImageError, decode
-from skin_lesions.data.near_duplicates import find_copies, join_copies
+from skin_lesions.data.near_duplicates import find_near_duplicates, merge_pairs
 
 Picture = np.ndarray
 Rng = np.random.Generator
@@ -189,7 +189,7 @@ def known_groups(folder: Path, names: list[str]) -> np.ndarray:
     ]
     pairs = [(rows[0], row) for rows in links for row in rows[1:]]
     sure = pd.DataFrame(pairs, columns=["a", "b"], dtype=int).assign(kind="pixels", strength=1.0)
-    return join_copies(len(names), sure)
+    return merge_pairs(len(names), sure)
 
 
 def pair_precision(groups: np.ndarray, truth: np.ndarray) -> float:
@@ -252,9 +252,9 @@ def on_folder(folder: Path, images: int, alone: bool, seed: int, name: str) -> N
     origin = np.concatenate([np.arange(len(names)), copies["origin"]])
     truth = known[origin]
     start = time.perf_counter()
-    pairs = find_copies(squares)
+    pairs = find_near_duplicates(squares)
     took = time.perf_counter() - start
-    groups = join_copies(len(squares), pairs)
+    groups = merge_pairs(len(squares), pairs)
     direct = set(zip(pairs["a"], pairs["b"], strict=True))
     copies["grouped"] = groups[copies["origin"]] == groups[len(names) :]
     copies["direct"] = [(o, len(names) + i) in direct for i, o in enumerate(copies["origin"])]
@@ -292,8 +292,8 @@ def on_crops(folder: Path, crops: int, seed: int) -> None:
     origin = np.repeat(np.arange(len(names)), crops)
     pictures = (cv2.imread(str(folder / names[row])) for row in origin)
     squares = [squashed(jpeg(cropped(p, rng, rng.uniform(0.6, 0.95)), 90)) for p in pictures]
-    pairs = find_copies(np.stack(squares))
-    groups = join_copies(len(squares), pairs)
+    pairs = find_near_duplicates(np.stack(squares))
+    groups = merge_pairs(len(squares), pairs)
     same_photograph = len(names) * comb(crops, 2)
     both = pd.DataFrame({"group": groups, "origin": origin}).groupby(["group", "origin"]).size()
     keep(

@@ -25,9 +25,9 @@ import numpy as np
 from copies import changed_copies, read
 
 from record import keep
-from skin_lesions.data.near_duplicates import details, find_copies, join_copies, whole
-from skin_lesions.data.near_duplicates.features import THUMBNAIL, Features, Rows, describe
-from skin_lesions.data.near_duplicates.search import one_thread_each
+from skin_lesions.data.near_duplicates import details, find_near_duplicates, merge_pairs, whole
+from skin_lesions.data.near_duplicates.features import THUMBNAIL, Features, FileArray, describe
+from skin_lesions.data.near_duplicates.search import single_threaded_backends
 
 MANY = 30_000  # images, as many as the whole way is reckoned for
 NOISE = 15.0  # of a descriptor; with it, words are as crowded, and votes as many, as with real ones
@@ -37,9 +37,9 @@ MEMORY = {"RssAnon": "anonymous", "VmRSS": "resident"}
 
 def keypoints_of(squares: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the voters of real images: keypoints (m, 4) and descriptors (m, 128)."""
-    with one_thread_each():
+    with single_threaded_backends():
         features = describe(squares, np.arange(len(squares)), folder)
-    _, keypoints, descriptors = features.details(0, len(features), details.VOTERS)
+    _, keypoints, descriptors = features.local_features(0, len(features), details.VOTERS)
     return keypoints, descriptors
 
 
@@ -48,9 +48,9 @@ def made_up(n: int, real: tuple[np.ndarray, np.ndarray], folder: Path) -> Featur
     rng = np.random.default_rng(0)
     voters = details.VOTERS
     columns = (
-        Rows(folder / "keypoints", np.float32, (voters, 4)),
-        Rows(folder / "descriptors", np.uint8, (voters, 128)),
-        Rows(folder / "thumbnails", np.uint8, (THUMBNAIL, THUMBNAIL)),
+        FileArray(folder / "keypoints", np.float32, (voters, 4)),
+        FileArray(folder / "descriptors", np.uint8, (voters, 128)),
+        FileArray(folder / "thumbnails", np.uint8, (THUMBNAIL, THUMBNAIL)),
     )
     with ExitStack() as stack:
         files = [stack.enter_context(column.path.open("wb")) for column in columns]
@@ -97,7 +97,7 @@ def searched(n: int, real: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
         features = made_up(n, real, Path(folder))
         before, cpu_start = memory(), time.process_time()
         seconds, proposed = {}, 0
-        with one_thread_each(), peak() as most:
+        with single_threaded_backends(), peak() as most:
             for search in searches:
                 start = time.perf_counter()
                 proposed += len(search(features))
@@ -124,8 +124,8 @@ def whole_way(folders: list[Path], total: int, real: tuple[np.ndarray, np.ndarra
     squares = of_real_images(folders, total)
     start = time.perf_counter()
     with peak() as most:
-        pairs = find_copies(squares)
-        join_copies(len(squares), pairs)
+        pairs = find_near_duplicates(squares)
+        merge_pairs(len(squares), pairs)
     took = time.perf_counter() - start
     seconds, proposed = pairs.attrs["seconds"], pairs.attrs["proposed"]
     search = searched_alone(MANY, real)

@@ -19,8 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from images import image_files
 from record import keep
 from skin_lesions.data.decoding import decode
-from skin_lesions.models.devices import make_ready
-from skin_lesions.models.networks import starting_network
+from skin_lesions.models.devices import configure_backend
+from skin_lesions.models.networks import create_network
 from skin_lesions.models.precision import autocast, choose_precision
 
 BATCH, SIZE, CLASSES = 32, 224, 14
@@ -31,7 +31,7 @@ def trainer(
     architecture: str, weights: str, memory_format: torch.memory_format
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
     classes = [str(number) for number in range(CLASSES)]
-    start = starting_network(architecture, weights, None, classes, SIZE, seed=0)
+    start = create_network(architecture, weights, None, classes, SIZE, seed=0)
     network = start.network.to(memory_format=memory_format)
     return network, torch.optim.AdamW(network.parameters(), lr=1e-4)
 
@@ -83,7 +83,7 @@ def some_images(folder: Path | None) -> torch.Tensor:
 
 
 def main(rounds: int, folder: Path | None, architecture: str, weights: str, name: str) -> None:
-    make_ready(CPU)  # as a training begins
+    configure_backend(CPU)  # as a training begins
     labels = torch.randint(CLASSES, (BATCH,))
     images = some_images(folder)
     chosen = choose_precision(CPU, "auto")

@@ -20,7 +20,7 @@ import numpy as np
 from options import add_study_options
 from record import keep
 from skin_lesions.config.train import TrainRecipe
-from skin_lesions.training.schedules import image_size_in
+from skin_lesions.training.schedules import image_size_at
 from trainings import Study, Training, balanced_accuracy, paired_difference, study_of
 
 
@@ -30,7 +30,7 @@ def seconds_of(epochs: int, pace: Training) -> float:
     if len(set(pace["image_size"])) == 1:
         per_pixel, rest = 0.0, mean(pace["seconds"])
     recipe = TrainRecipe.model_validate(pace["recipe"]).model_copy(update={"epochs": epochs})
-    sizes = (image_size_in(epoch, recipe) for epoch in range(1, epochs + 1))
+    sizes = (image_size_at(epoch, recipe) for epoch in range(1, epochs + 1))
     return float(sum(per_pixel * size**2 + rest for size in sizes))
 
 

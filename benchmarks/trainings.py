@@ -38,7 +38,7 @@ class Study:
     env: str
     params: str
     root: Path
-    kept: Path
+    mixup_lambda: Path
 
     @property
     def told_params(self) -> str:
@@ -56,14 +56,16 @@ class Study:
         asked = {"name": name, "seed": seed, "params": f"{self.told_params}{params}"}
         asked |= {"recipe": self._recipe(env, f"{params},train.seed={seed}")}
         asked |= {"images": self._images()}
-        for line in self.kept.read_text().splitlines() if self.kept.exists() else []:
+        for line in (
+            self.mixup_lambda.read_text().splitlines() if self.mixup_lambda.exists() else []
+        ):
             done: Training = json.loads(line)
             if asked.items() <= {key: done.get(key) for key in asked}.items():
                 return done
         self._run(env, "train,evaluate", f"{params},train.seed={seed}")
         done = asked | self._newest() | {"commit": commit()}
-        self.kept.parent.mkdir(parents=True, exist_ok=True)
-        with self.kept.open("a") as file:
+        self.mixup_lambda.parent.mkdir(parents=True, exist_ok=True)
+        with self.mixup_lambda.open("a") as file:
             file.write(json.dumps(done) + "\n")
         return done
 
@@ -104,7 +106,7 @@ class Study:
 
 def study_of(given: argparse.Namespace, name: str) -> Study:
     """Return the study that the options name; its own split is kept where it ships one."""
-    policy = "as_shipped" if given.folder else "grouped"
+    policy = "original" if given.folder else "grouped"
     params = f",split.policy={policy}{study_params(given)}"
     if not given.folder:
         params += ",source.kind=demo,train.weights=none"
@@ -113,7 +115,7 @@ def study_of(given: argparse.Namespace, name: str) -> Study:
         env="folder" if given.folder else "demo",
         params=params,
         root=ROOT / "data" / "benchmarks" / digest,
-        kept=RESULTS / f"{name}.jsonl",
+        mixup_lambda=RESULTS / f"{name}.jsonl",
     )
 
 

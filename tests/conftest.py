@@ -73,7 +73,7 @@ def stored(tmp_path: Path) -> tuple[PixelStore, pd.DataFrame]:
 
 # Small enough for a test, and still the whole way.
 QUICK = {
-    "ingest": {"pixel_size": 64},
+    "ingest": {"stored_image_size": 64},
     "train": {"epochs": 1, "image_size": 32, "device": "cpu"},
     "evaluate": {"bootstrap_replicates": 100, "device": "cpu"},
 }

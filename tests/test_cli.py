@@ -4,7 +4,7 @@ import click
 import pytest
 from kedro.io import DatasetError
 
-from skin_lesions.cli import _told_plainly, cli
+from skin_lesions.cli import _show_readable_errors, cli
 from skin_lesions.core.errors import InputError
 
 
@@ -12,7 +12,7 @@ def failing(error, cause=None):
     def command():
         raise error from cause
 
-    return _told_plainly(command)
+    return _show_readable_errors(command)
 
 
 def test_kedro_finds_our_run_command_with_all_its_options():
@@ -47,12 +47,12 @@ def test_any_other_error_keeps_its_traceback():
 def test_unknown_environments_and_pipelines_are_told_in_a_sentence(option, name, words):
     """Kedro ends in 46 lines of traceback for these."""
     with pytest.raises(click.ClickException) as told:
-        _told_plainly(lambda **_: None)(**{option: name})
+        _show_readable_errors(lambda **_: None)(**{option: name})
     assert words in told.value.message
 
 
 def test_known_environments_and_pipelines_pass():
-    run = _told_plainly(lambda **_: "done")
+    run = _show_readable_errors(lambda **_: "done")
     assert run(env="folder", pipeline="__default__", pipelines=["train", "report"]) == "done"
     assert run(env=None, pipeline=None, pipelines=None) == "done"
 

@@ -11,7 +11,7 @@ from skin_lesions.settings import CONFIG_LOADER_ARGS
 from support.recipes import UNCHANGED
 
 ENVIRONMENTS = ["base", "demo", "folder", "skin_ds", "notebook"]
-ELSEWHERE = ("device", "launcher", "processes", "ray", "seed", "checkpoint_minutes")
+ELSEWHERE = ("device", "launcher", "num_processes", "ray", "seed", "checkpoint_interval_minutes")
 STAGES = ["ingest", "audit", "preprocess", "train", "evaluate", "report"]
 
 
@@ -36,35 +36,35 @@ def test_the_notebook_is_the_notebooks_own_recipe(project):
     values, _ = parameters(project, "notebook")
     assert values["source"]["kind"] == "kaggle"
     assert values["source"]["kaggle"]["dataset"] == "ahmedxc4/skin-ds"
-    assert values["split"]["policy"] == "as_shipped"
-    assert values["preprocess"]["fit"] == "squash"
+    assert values["split"]["policy"] == "original"
+    assert values["preprocess"]["resize_mode"] == "stretch"
     told = {key: values["train"][key] for key in values["train"] if key not in ELSEWHERE}
     assert told == {
         "architecture": "resnet18",
         "weights": "imagenet",
         "weights_sha256": None,
         "epochs": 5,
-        "patience": None,
-        "select_by": "accuracy",
+        "early_stopping_patience": None,
+        "selection_metric": "accuracy",
         "batch_size": 32,
-        "accumulation": 1,
+        "gradient_accumulation_steps": 1,
         "image_size": 224,
-        "start_scale": 1.0,
-        "test_scale": 1.0,
-        "head_epochs": 0,
+        "progressive_resizing_start": 1.0,
+        "eval_size_ratio": 1.0,
+        "frozen_backbone_epochs": 0,
         "optimizer": {
             "name": "adam",
             "learning_rate": 1e-4,
-            "head_factor": 1.0,
-            "layer_decay": 1.0,
+            "head_lr_multiplier": 1.0,
+            "layerwise_lr_decay": 1.0,
             "weight_decay": 0.0,
-            "clip_norm": None,
+            "max_grad_norm": None,
         },
-        "schedule": {"name": "constant", "warmup_share": 0.0},
+        "schedule": {"name": "constant", "warmup_fraction": 0.0},
         "augmentation": UNCHANGED,
         "label_smoothing": 0.0,
         "class_balance": "none",
-        "average_decay": None,
+        "ema_decay": None,
         "test_time_augmentation": "none",
         "precision": "float32",
         "memory_format": "contiguous",
@@ -94,4 +94,4 @@ def test_every_data_set_has_a_layer_and_every_table_figure_and_number_a_preview(
     entries = {name: catalog[name] for name in names}
     assert all(entry.metadata["kedro-viz"]["layer"] for entry in entries.values())
     unseen = {name for name, entry in entries.items() if not hasattr(entry, "preview")}
-    assert unseen == {"trained_network", "report", "model_card"}
+    assert unseen == {"uncalibrated_model", "report", "model_card"}

@@ -39,7 +39,15 @@ def test_every_list_of_parameters_on_the_pages_is_accepted(project):
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES, "docs/results/README.md", "docs/decisions.md", "data/README.md"]
+    "page",
+    [
+        *PAGES,
+        "docs/results/README.md",
+        "docs/decisions/README.md",
+        "docs/user-guide.md",
+        "docs/glossary.md",
+        "data/README.md",
+    ],
 )
 def test_every_link_within_the_project_leads_somewhere(project, page):
     place = (project / page).parent

@@ -29,7 +29,7 @@ def start(
     study, pipelines: str, more: str = "", told: int = subprocess.DEVNULL
 ) -> subprocess.Popen:
     params = (
-        f"data_root={study.data_root},ingest.pixel_size=64,train.image_size=32,"
+        f"data_root={study.data_root},ingest.stored_image_size=64,train.image_size=32,"
         f"evaluate.bootstrap_replicates=100{more}"
     )
     return subprocess.Popen(
@@ -106,8 +106,8 @@ def test_a_killed_evaluation_is_finished_by_the_next(demo_copy, folder):
 
 # Some chance and some state of every kind; kept after each step, so that kills find all moments.
 TRAINING = (
-    ",train.epochs=2,train.batch_size=96,train.device=cpu,train.average_decay=0.9,train.augmentation.mixup=0.2"
-    ",train.augmentation.rotation=any,train.checkpoint_minutes="
+    ",train.epochs=2,train.batch_size=96,train.device=cpu,train.ema_decay=0.9,train.augmentation.mixup_alpha=0.2"
+    ",train.augmentation.rotation=any,train.checkpoint_interval_minutes="
 )
 EACH_STEP, EACH_EPOCH = TRAINING + "0.0001", TRAINING + "10"
 
@@ -168,7 +168,7 @@ def test_three_kills_of_a_training_change_no_digit_of_its_weights(demo_run, tmp_
 
 def test_one_run_in_two_processes_leaves_one_model_that_the_next_stages_take(demo_run, tmp_path):
     ours = untrained(demo_run, tmp_path / "data")
-    told = trained_to_the_end(ours, EACH_EPOCH + ",train.launcher=local,train.processes=2")
+    told = trained_to_the_end(ours, EACH_EPOCH + ",train.launcher=local,train.num_processes=2")
     assert "on 2 processes" in told
     assert len(re.findall(r"epoch 1/2:", told)) == 1
     assert len(list((ours.data_root / "06_models/model.pth").glob("*/model.pth"))) == 1
@@ -209,7 +209,7 @@ def test_many_kills_at_random_moments_do_no_harm(study, demo_run, demo_copy):
 
 @pytest.mark.parametrize(
     "more",
-    [EACH_STEP, EACH_STEP + ",train.launcher=local,train.processes=2"],
+    [EACH_STEP, EACH_STEP + ",train.launcher=local,train.num_processes=2"],
     ids=["single", "local"],
 )
 def test_ctrl_c_keeps_a_whole_checkpoint_and_says_how_to_go_on(demo_run, tmp_path, more):

@@ -13,12 +13,12 @@ from filelock import FileLock
 from kedro.io import DatasetError
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.sources.synthetic import demo_table
+from skin_lesions.data.sources.synthetic import synthetic_table
 
 
 @pytest.fixture
 def planted(demo_run):
-    return demo_table(demo_run.load("raw_images").table.attrs["origin"]["seed"])
+    return synthetic_table(demo_run.load("raw_images").table.attrs["origin"]["seed"])
 
 
 def finding(study, name):
@@ -41,11 +41,11 @@ def test_every_file_is_described_or_quarantined(demo_run, planted):
 
 def test_the_audit_finds_what_was_planted(demo_run, planted):
     copies = planted[planted["planted"].isin(["copy", "other_label"])]
-    assert finding(demo_run, "exact_copies")["count"] == len(copies)
+    assert finding(demo_run, "exact_duplicates")["count"] == len(copies)
     torn = (planted["planted"] == "other_label").sum()
-    assert finding(demo_run, "exact_copies_under_two_labels")["count"] == torn
-    assert finding(demo_run, "exact_copies_across_splits")["count"] > 0
-    assert finding(demo_run, "groups_across_splits")["numbers"]["share"] > 0.2
+    assert finding(demo_run, "exact_duplicate_label_conflicts")["count"] == torn
+    assert finding(demo_run, "exact_duplicates_across_splits")["count"] > 0
+    assert finding(demo_run, "groups_across_splits")["details"]["share"] > 0.2
 
 
 def test_pictures_of_one_lesion_are_one_group(demo_run, planted):
@@ -76,8 +76,8 @@ def test_predictions_cover_validation_and_test_and_metrics_count_them(demo_run):
 def test_everything_made_from_generated_images_says_so_at_its_top(demo_run):
     assert "generated images" in demo_run.load("report").casefold()[:6000]
     assert "generated images" in demo_run.load("model_card").casefold()[:600]
-    assert demo_run.load("metrics")["provenance"]["generated_images"] is True
-    assert demo_run.load("model")["generated_images"] is True
+    assert demo_run.load("metrics")["provenance"]["synthetic_images"] is True
+    assert demo_run.load("model")["synthetic_images"] is True
 
 
 def test_metrics_are_strict_json_and_say_what_they_came_from(demo_run):
@@ -132,7 +132,7 @@ def test_evaluate_refuses_a_model_of_another_split_and_goes_on_with_the_older_on
 
 
 def test_evaluate_refuses_other_images(demo_copy):
-    demo_copy.run("ingest", source={"demo_seed": 7})
+    demo_copy.run("ingest", source={"demo": {"seed": 7}})
     with pytest.raises(InputError, match="was trained on the images of image_table"):
         demo_copy.run("evaluate")
 
@@ -175,7 +175,7 @@ def test_a_changed_byte_in_the_store_of_raw_images_is_found_and_named(demo_copy)
     damaged.chmod(0o644)
     damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(DatasetError) as error:  # another size makes every image be read again
-        demo_copy.run(from_nodes=["ingest.decode_images"], ingest={"pixel_size": 48})
+        demo_copy.run(from_nodes=["ingest.decode_images"], ingest={"stored_image_size": 48})
     assert f"{damaged} has changed since it was stored" in told(error)
     demo_copy.run("ingest")
     assert damaged.read_bytes() == content
@@ -184,7 +184,7 @@ def test_a_changed_byte_in_the_store_of_raw_images_is_found_and_named(demo_copy)
 def test_a_run_can_go_on_from_any_node(demo_copy):
     for node in (
         "ingest.decode_images",
-        "audit.find_problems",
+        "audit.audit_images",
         "evaluate.score",
         "report.write_report",
     ):
@@ -194,13 +194,13 @@ def test_a_run_can_go_on_from_any_node(demo_copy):
 
 
 def test_as_shipped_keeps_the_leak_and_marks_it(demo_copy):
-    demo_copy.run("preprocess", split={"policy": "as_shipped"})
+    demo_copy.run("preprocess", split={"policy": "original"})
     split, table = demo_copy.load("split_table"), demo_copy.load("image_table")
     assert len(split) == len(table)
-    assert (split["split"] == split["shipped_split"]).all()
+    assert (split["split"] == split["original_split"]).all()
     assert (
-        split["leaked"].sum()
-        == finding(demo_copy, "groups_across_splits")["numbers"]["leaked_test_files"]
+        split["is_leaked"].sum()
+        == finding(demo_copy, "groups_across_splits")["details"]["leaked_test_files"]
     )
 
 

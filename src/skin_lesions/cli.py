@@ -12,8 +12,8 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.utils import find_kedro_project
 
 from skin_lesions import pipelines
-from skin_lesions.core.errors import InputError, full_disk
-from skin_lesions.core.text import did_you_mean, shown
+from skin_lesions.core.errors import InputError, disk_full_message
+from skin_lesions.core.text import printable, suggest
 
 _UNKNOWN_NODES = "Pipeline does not contain"  # how Kedro tells of nodes and data sets
 
@@ -23,14 +23,14 @@ def cli() -> None:
     """Commands of this project."""
 
 
-def _told_plainly(command: Any) -> Any:
+def _show_readable_errors(command: Any) -> Any:
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
-            _refuse_unknown_names(kwargs)
+            _check_names(kwargs)
             return command(*args, **kwargs)
         except Exception as error:
-            told = _in_plain_words(error)
+            told = _user_message(error)
             if told is None:
                 raise
             raise click.ClickException(told) from None
@@ -38,25 +38,25 @@ def _told_plainly(command: Any) -> Any:
     return run
 
 
-def _refuse_unknown_names(options: Mapping[str, Any]) -> None:
+def _check_names(options: Mapping[str, Any]) -> None:
     """Refuse environments and pipelines that are not there, which Kedro tells in tracebacks."""
     if not options.get("conf_source"):
         environments = find_kedro_project(Path.cwd()) / "conf"
-        _refuse_unknown(options.get("env"), "--env", environments)
+        _check_name(options.get("env"), "--env", environments)
     asked: Iterable[str | None] = [options.get("pipeline"), *(options.get("pipelines") or [])]
     for name in asked:
         if name != "__default__":
-            _refuse_unknown(name, "--pipelines", Path(pipelines.__path__[0]))
+            _check_name(name, "--pipelines", Path(pipelines.__path__[0]))
 
 
-def _refuse_unknown(name: str | None, option: str, folder: Path) -> None:
+def _check_name(name: str | None, option: str, folder: Path) -> None:
     inside = (path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._")
     known = sorted(path.name for path in inside)
     if name and name not in known:
-        raise InputError(f"{option}: no {shown(name)!r} here; {did_you_mean(name, known)}")
+        raise InputError(f"{option}: no {printable(name)!r} here; {suggest(name, known)}")
 
 
-def _in_plain_words(error: BaseException | None) -> str | None:
+def _user_message(error: BaseException | None) -> str | None:
     """Tell what the user can mend, which Kedro may have wrapped in errors of its own."""
     while error is not None:
         if isinstance(error, InputError):
@@ -64,11 +64,11 @@ def _in_plain_words(error: BaseException | None) -> str | None:
         if isinstance(error, ValueError) and str(error).startswith(_UNKNOWN_NODES):
             return f"{str(error).rstrip('.')}; their names: kedro registry describe"
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return full_disk(error)
+            return disk_full_message(error)
         error = error.__cause__
     return None
 
 
 run = copy.copy(kedro_run)
-run.callback = _told_plainly(kedro_run.callback)
+run.callback = _show_readable_errors(kedro_run.callback)
 cli.add_command(run)

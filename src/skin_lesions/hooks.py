@@ -11,12 +11,12 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from skin_lesions.audit import summary_sentences
+from skin_lesions.audit import summary_messages
 from skin_lesions.config.checks import check_parameters
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.sources import refuse_missing
+from skin_lesions.data.sources import check_folder
 from skin_lesions.reporting.formatting import headline
 
 log = logging.getLogger(__name__)
@@ -47,11 +47,11 @@ class ProjectHooks:
         """Refuse what will fail later, then take the lock of the data root."""
         nodes = {node.name for node in pipeline.nodes}
         if self._source and "ingest.read_source" in nodes:
-            refuse_missing(self._source)
+            check_folder(self._source)
         if self._recipe and "train.fit" in nodes:
-            from skin_lesions.training.preflight import refuse_what_cannot_train  # noqa: PLC0415 (torch)
+            from skin_lesions.training.preflight import check_training_setup  # noqa: PLC0415 (torch)
 
-            refuse_what_cannot_train(self._recipe)
+            check_training_setup(self._recipe)
         self._root.mkdir(parents=True, exist_ok=True)
         owner = self._root / ".lock.owner"
         lock = FileLock(self._root / ".lock")  # the system lets go of it when its process dies
@@ -83,9 +83,9 @@ class ProjectHooks:
         """Let go, and say what was found and what to open."""
         self._release()
         if "metrics" in pipeline.all_outputs():
-            _tell_scores(catalog)
+            _log_test_metrics(catalog)
         if "report" in pipeline.all_outputs():
-            _tell_report(catalog)
+            _log_report_path(catalog)
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -98,16 +98,16 @@ class ProjectHooks:
             self._lock = None
 
 
-def _tell_scores(catalog: DataCatalog) -> None:
+def _log_test_metrics(catalog: DataCatalog) -> None:
     metrics = catalog.load("metrics")
-    if metrics["provenance"]["generated_images"]:
+    if metrics["provenance"]["synthetic_images"]:
         log.info("Generated images: these numbers say nothing about real skin.")
     log.info("Test (%s split): %s", metrics["split_policy"], headline(metrics["test"]))
 
 
-def _tell_report(catalog: DataCatalog) -> None:
+def _log_report_path(catalog: DataCatalog) -> None:
     findings: dict[str, Any] = catalog.load("audit_findings")
-    counts, *grave = summary_sentences(findings)
+    counts, *grave = summary_messages(findings)
     log.info("Data: %s; %d grave finding%s", counts, len(grave), "s" * (len(grave) != 1))
     dataset: Any = catalog["report"]
     log.info("Open %s", dataset.load_path())

@@ -18,11 +18,13 @@ POX = {"CHP": 75, "CWP": 66, "HFMD": 161, "HEALTHY": 114, "MSL": 55, "MKP": 284}
 def files(counts, splits=None):
     """counts: files by class; splits: share of each class by shipped split."""
     labels = np.repeat(list(counts), list(counts.values()))
-    table = pd.DataFrame({"label": labels, "shipped_split": None}, dtype=object)
+    table = pd.DataFrame({"label": labels, "original_split": None}, dtype=object)
     if splits:
         place = table.groupby("label").cumcount() / table["label"].map(counts)
         edges = np.cumsum(list(splits.values()))[:-1] - 1e-9
-        table["shipped_split"] = np.array(list(splits))[np.searchsorted(edges, place, side="right")]
+        table["original_split"] = np.array(list(splits))[
+            np.searchsorted(edges, place, side="right")
+        ]
     name = [f"{i}.jpg" for i in range(len(table))]
     return table.assign(file=name, image_id=name)
 
@@ -31,11 +33,11 @@ def test_classes_augmented_before_the_split_are_found_with_the_factor_in_every_p
     counts = ISIC | {label: 15 * n for label, n in POX.items()}
     finding = repeated_class_counts(files(counts, {"train": 0.8, "val": 0.1, "test": 0.1}))
     assert (finding.count, finding.severity) == (6, "medium")
-    assert finding.numbers["divisor"] == 15
-    assert finding.numbers["divisor in train"] == 12
-    assert finding.numbers["chance"] < 1e-4
+    assert finding.details["divisor"] == 15
+    assert finding.details["divisor in train"] == 12
+    assert finding.details["chance"] < 1e-4
     assert finding.examples[0] == ["CHP", "1,125 = 15 x 75"]
-    assert "6 of 6 MSLD v2.0 classes" in finding.sentence
+    assert "6 of 6 MSLD v2.0 classes" in finding.message
 
 
 def test_the_originals_themselves_raise_no_alarm():
@@ -47,7 +49,7 @@ def test_unknown_classes_need_no_origin_where_enough_of_them_share_a_divisor():
     counts = {f"c{i}": 8 * int(n) for i, n in enumerate(rng.integers(20, 900, 8))}
     finding = repeated_class_counts(files(counts))
     assert finding.count == 8
-    assert finding.numbers["divisor"] % 8 == 0
+    assert finding.details["divisor"] % 8 == 0
 
 
 def test_the_counts_of_a_cleanly_split_set_raise_no_alarm():
@@ -58,7 +60,7 @@ def test_the_counts_of_a_cleanly_split_set_raise_no_alarm():
     codes = ["AK", "BCC", "BKL", "DF", "NV", "MEL", "SCC", "VASC"]
     parts = zip(("train", "val", "test"), (train, val, test), strict=True)
     tables = [
-        files(dict(zip(codes, counts, strict=True))).assign(shipped_split=split)
+        files(dict(zip(codes, counts, strict=True))).assign(original_split=split)
         for split, counts in parts
     ]
     assert repeated_class_counts(pd.concat(tables)).count == 0
@@ -77,7 +79,7 @@ def test_random_counts_raise_an_alarm_in_fewer_than_one_of_a_hundred_sets():
 def test_round_numbers_are_told_as_a_choice():
     counts = {f"c{i}": 500 * n for i, n in enumerate([1, 2, 3, 4, 6, 7])}
     finding = repeated_class_counts(files(counts))
-    assert (finding.severity, finding.numbers["divisor"]) == ("info", 500)
+    assert (finding.severity, finding.details["divisor"]) == ("info", 500)
 
 
 def test_equal_counts_are_no_multiples_but_told_as_balanced():
@@ -85,8 +87,8 @@ def test_equal_counts_are_no_multiples_but_told_as_balanced():
     assert repeated_class_counts(table).count == 0
     finding = equal_class_counts(table)
     assert (finding.count, finding.severity) == (9, "info")
-    assert finding.numbers["files_per_class_all"] == 240
-    assert finding.numbers["files_per_class_test"] == 120
+    assert finding.details["files_per_class_all"] == 240
+    assert finding.details["files_per_class_test"] == 120
 
 
 def test_unequal_counts_are_not_told_as_balanced():
@@ -100,11 +102,9 @@ def test_the_smallest_sets_raise_no_alarm(counts):
 
 def judged(table, policy="grouped", widest=0.3, group_id=None):
     split = Split.model_validate(
-        {"policy": policy, "shares": {"train": 0.7, "val": 0.15, "test": 0.15}, "seed": 0}
+        {"policy": policy, "fractions": {"train": 0.7, "val": 0.15, "test": 0.15}, "seed": 0}
     )
-    groups = table[["file"]].assign(
-        group_id=group_id or table["file"], picture_id=table["image_id"]
-    )
+    groups = table[["file"]].assign(group_id=group_id or table["file"], pixel_id=table["image_id"])
     return small_classes(table, groups, split, widest)
 
 
@@ -118,7 +118,7 @@ def test_classes_that_the_test_share_leaves_too_small_are_listed_with_the_width(
 def test_under_as_shipped_the_shipped_test_counts():
     table = files({"a": 400, "b": 400}, {"train": 0.95, "test": 0.05})
     assert judged(table).count == 0
-    assert judged(table, "as_shipped").count == 2
+    assert judged(table, "original").count == 2
 
 
 def test_pictures_of_one_lesion_count_once():
@@ -132,7 +132,7 @@ def test_images_under_two_labels_count_for_no_class_unless_judged_as_shipped():
     table = files({"a": 200, "b": 200}, {"test": 1.0})
     table["image_id"] = [f"{i % 200}" for i in range(400)]
     assert judged(table).examples[0][1] == "none in test"
-    assert judged(table, "as_shipped").count == 0
+    assert judged(table, "original").count == 0
 
 
 def test_widths_are_those_of_wilson_and_fall_with_the_number():

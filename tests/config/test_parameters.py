@@ -57,9 +57,9 @@ def test_the_parameters_that_ship_are_good():
             "train.optimizer.weight_decay: must be a finite number, got nan",
         ),
         (
-            "train__schedule__warmup_share",
+            "train__schedule__warmup_fraction",
             1,
-            "train.schedule.warmup_share: must be less than 1.0, got 1",
+            "train.schedule.warmup_fraction: must be less than 1.0, got 1",
         ),
         ("train__compile", 7, "train.compile: must be true or false, got 7"),
         (
@@ -68,9 +68,9 @@ def test_the_parameters_that_ship_are_good():
             "train.optimizer.name: must be 'adamw' or 'adam', got 'sgd'",
         ),
         (
-            "ingest__pixel_size",
+            "ingest__stored_image_size",
             4096,
-            "ingest.pixel_size: must be at most 1024, got 4096",
+            "ingest.stored_image_size: must be at most 1024, got 4096",
         ),
         (
             "train__weights_sha256",
@@ -79,17 +79,17 @@ def test_the_parameters_that_ship_are_good():
         ),
         ("train__weights", "", "train.weights: must be a text, got ''"),
         ("source__folder", ["a"], "source.folder: must be a text, got ['a']"),
-        ("source__name_pattern", "", "source.name_pattern: must be a text, got ''"),
+        ("source__filename_pattern", "", "source.filename_pattern: must be a text, got ''"),
         (
-            "source__name_pattern",
+            "source__filename_pattern",
             r"^(P\d+_",
-            r"source.name_pattern: ^(P\d+_ is no regular expression: missing ), unterminated "
+            r"source.filename_pattern: ^(P\d+_ is no regular expression: missing ), unterminated "
             "subpattern at position 1",
         ),
         (
-            "source__name_pattern",
+            "source__filename_pattern",
             "(mel|nv)_(P[0-9]+)",
-            "source.name_pattern: (mel|nv)_(P[0-9]+) captures 2 parts; name the one that is the key, as in "
+            "source.filename_pattern: (mel|nv)_(P[0-9]+) captures 2 parts; name the one that is the key, as in "
             r"(?P<key>P\d+), or let the others capture nothing: (?:...)",
         ),
         ("train__epoch", 3, "train.epoch: no such parameter; did you mean epochs?"),
@@ -101,22 +101,22 @@ def test_the_parameters_that_ship_are_good():
         (
             "audit__zzz",
             1,
-            "audit.zzz: no such parameter; there are examples, example_pairs, probe_images, bootstrap_replicates, seed, "
-            "widest_interval, fail_on",
+            "audit.zzz: no such parameter; there are max_examples, example_pairs_per_type, max_probe_images, bootstrap_replicates, seed, "
+            "max_interval_width, fail_on",
         ),
         ("trian", {"epochs": 1}, "trian: no such group; did you mean train?"),
         ("train", 5, "train: must be a group of parameters, got 5"),
         ("train", None, "train: must be a group of parameters, got None"),
         ("source__kaggle", None, "source.kaggle: must be a group of parameters, got None"),
         (
-            "train__augmentation__crop_aspect",
+            "train__augmentation__max_crop_aspect_ratio",
             0.5,
-            "train.augmentation.crop_aspect: must be at least 1.0, got 0.5",
+            "train.augmentation.max_crop_aspect_ratio: must be at least 1.0, got 0.5",
         ),
         (
-            "split__shares__train",
+            "split__fractions__train",
             0.9,
-            "split.shares: train, val and test must sum to 1, they sum to 1.2",
+            "split.fractions: train, val and test must sum to 1, they sum to 1.2",
         ),
     ],
 )
@@ -145,13 +145,19 @@ def test_a_missing_parameter_is_named():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"train__image_size": 512}, "set ingest.pixel_size to 608 or more"),
-        ({"train__test_scale": 2}, "320 pixels (for testing, see train.test_scale) can't be had"),
-        ({"train__accumulation": 33}, "a batch of 32 can't be had in 33 parts"),
-        ({"train__head_epochs": 16}, "set it to 15 or less"),
-        ({"train__processes": 2}, "2 need train.launcher=local (or ray)"),
+        ({"train__image_size": 512}, "set ingest.stored_image_size to 608 or more"),
+        (
+            {"train__eval_size_ratio": 2},
+            "320 pixels (for testing, see train.eval_size_ratio) can't be had",
+        ),
+        ({"train__gradient_accumulation_steps": 33}, "a batch of 32 can't be had in 33 parts"),
+        ({"train__frozen_backbone_epochs": 16}, "set it to 15 or less"),
+        ({"train__num_processes": 2}, "2 need train.launcher=local (or ray)"),
         ({"source__kind": "demo", "source__folder": "/x"}, "set source.kind=folder"),
-        ({"source__kind": "demo", "source__name_pattern": "^P"}, "demo, which does not read it"),
+        (
+            {"source__kind": "demo", "source__filename_pattern": "^P"},
+            "demo, which does not read it",
+        ),
         ({"source__label_column": "dx"}, "source.metadata, which is not set"),
         ({"source__metadata_key": "id"}, "source.metadata, which is not set"),
         ({"train__weights": "none", "train__weights_sha256": "0" * 64}, "nothing is read"),
@@ -165,12 +171,12 @@ def test_values_that_contradict_each_other_are_told(values, words):
 
 @pytest.mark.parametrize("pattern", ["^P", r"^(P\d+)_", r"(mel|nv)_(?P<key>P\d+)", "(?:a|b)(c)", 7])
 def test_a_pattern_of_names_may_have_one_group_or_one_named_key(pattern):
-    check_parameters(changed(source__name_pattern=pattern))
+    check_parameters(changed(source__filename_pattern=pattern))
 
 
 def test_numbers_in_quotes_are_numbers():
-    check_parameters(changed(train__image_size="96", ingest__pixel_size="112"))
-    assert "112 or more" in told(train__image_size="96", ingest__pixel_size="96")[0]
+    check_parameters(changed(train__image_size="96", ingest__stored_image_size="112"))
+    assert "112 or more" in told(train__image_size="96", ingest__stored_image_size="96")[0]
 
 
 def test_a_folder_named_by_a_number_is_text():

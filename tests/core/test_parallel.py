@@ -4,7 +4,7 @@ import time
 import pytest
 
 from skin_lesions.core import parallel
-from skin_lesions.core.parallel import cores, ordered_map
+from skin_lesions.core.parallel import ordered_map, usable_cpus
 
 
 def test_results_come_in_the_order_of_the_items():
@@ -21,13 +21,13 @@ def test_few_results_wait_however_many_items_there_are():
     for _ in range(3):
         next(results)
     time.sleep(0.1)
-    assert len(begun) <= 6 * cores() + 3
+    assert len(begun) <= 6 * usable_cpus() + 3
     results.close()
 
 
 def test_no_more_results_wait_than_asked_for():
     begun = []
-    results = ordered_map(begun.append, range(100), ahead=1)
+    results = ordered_map(begun.append, range(100), prefetch=1)
     next(results)
     time.sleep(0.1)
     assert len(begun) <= 3
@@ -36,11 +36,11 @@ def test_no_more_results_wait_than_asked_for():
 
 def test_a_container_may_use_fewer_cores_than_there_are(monkeypatch, tmp_path):
     monkeypatch.setattr(parallel, "_QUOTA", tmp_path / "cpu.max")
-    free = cores()
+    free = usable_cpus()
     (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert cores() == free
+    assert usable_cpus() == free
     (tmp_path / "cpu.max").write_text("50000 100000\n")
-    assert cores() == 1
+    assert usable_cpus() == 1
 
 
 def test_an_error_is_raised_and_ends_the_threads():
@@ -58,5 +58,8 @@ def test_an_error_is_raised_and_ends_the_threads():
 
 
 def test_all_cores_work_at_once():
-    together = threading.Barrier(cores(), timeout=10)
-    assert list(ordered_map(lambda _: together.wait() >= 0, range(cores()))) == [True] * cores()
+    together = threading.Barrier(usable_cpus(), timeout=10)
+    assert (
+        list(ordered_map(lambda _: together.wait() >= 0, range(usable_cpus())))
+        == [True] * usable_cpus()
+    )

@@ -7,7 +7,7 @@ import rich
 from rich.console import Console
 
 from skin_lesions.core import progress as progress_module
-from skin_lesions.core.progress import StepProgress, _in_words
+from skin_lesions.core.progress import TrainingProgressBar, format_duration
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_a_terminal_gets_a_bar_and_log_lines_above_it(terminal):
     handler = logging.StreamHandler(sys.stdout)
     logging.getLogger().addHandler(handler)
     try:
-        with StepProgress("training", 3) as progress:
+        with TrainingProgressBar("training", 3) as progress:
             handler.emit(logging.makeLogRecord({"msg": "epoch 1/3"}))
             progress.advance(32, 0.3)
             progress.show(loss=0.12345)
@@ -35,7 +35,7 @@ def test_a_terminal_gets_a_bar_and_log_lines_above_it(terminal):
 
 def test_what_was_done_before_counts_in_the_bar_but_not_in_the_estimate(terminal, caplog):
     caplog.set_level(logging.INFO)
-    with StepProgress("training", 100, done=90, share=0.9) as progress:
+    with TrainingProgressBar("training", 100, done=90, share=0.9) as progress:
         for step in range(10):
             progress.advance(32, 0.91 + 0.01 * step)
     assert "100/100 steps" in terminal.getvalue()
@@ -47,7 +47,7 @@ def test_the_estimate_goes_by_the_share_of_the_work_not_by_steps(monkeypatch, ca
     caplog.set_level(logging.INFO)
     clock = iter([0.0, 0.0, *(0.5 * step for step in range(1, 21))])
     monkeypatch.setattr(progress_module.time, "perf_counter", lambda: next(clock))
-    with StepProgress("training", 200) as progress:
+    with TrainingProgressBar("training", 200) as progress:
         for step in range(1, 21):
             progress.advance(32, 0.0025 * step)
     assert "training takes about 3 min more" in caplog.text
@@ -56,13 +56,13 @@ def test_the_estimate_goes_by_the_share_of_the_work_not_by_steps(monkeypatch, ca
 def test_a_pipe_gets_no_bar(monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(rich, "_console", Console(file=screen, force_terminal=False))
-    with StepProgress("training", 3) as progress:
+    with TrainingProgressBar("training", 3) as progress:
         progress.advance(32, 0.3)
     assert not screen.getvalue().strip()
 
 
 def test_processes_that_only_help_draw_no_bar(terminal):
-    with StepProgress("training", 3, hidden=True) as progress:
+    with TrainingProgressBar("training", 3, hidden=True) as progress:
         progress.advance(32, 0.3)
     assert not terminal.getvalue().strip()
 
@@ -71,4 +71,4 @@ def test_processes_that_only_help_draw_no_bar(terminal):
     ("seconds", "words"), [(42.3, "42 s"), (300, "5 min"), (5400, "1 h 30 min"), (89, "89 s")]
 )
 def test_times_are_told_in_the_unit_one_would_use(seconds, words):
-    assert _in_words(seconds) == words
+    assert format_duration(seconds) == words

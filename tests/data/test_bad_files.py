@@ -84,7 +84,7 @@ def everything(project, tmp_path_factory):
         folder / "data",
         "demo",
         source={"kind": "folder", "folder": str(folder / "source")},
-        ingest={"pixel_size": SIZE, "max_unreadable_share": 0.5},
+        ingest={"stored_image_size": SIZE, "max_unreadable_fraction": 0.5},
         train={"image_size": SIZE},
     )
     study.run(*STAGES)
@@ -103,7 +103,7 @@ def test_every_file_has_one_row_in_the_table_or_the_quarantine(everything):
 def test_a_file_that_is_a_picture_is_read_rightly_whatever_its_name(everything, file):
     row = everything.load("image_table").set_index("file").loc[file]
     assert (row["width"], row["height"]) == (48, 32)
-    square = everything.load("pixels").at(SIZE)[row["image_id"]]
+    square = everything.load("pixel_store").at(SIZE)[row["image_id"]]
     np.testing.assert_allclose(corner_colours(square), CORNERS, atol=12)
     assert everything.load("raw_images").store.get(row["image_id"]) == READABLE[file]
 
@@ -128,7 +128,7 @@ def test_the_run_goes_on_to_a_split_of_all_that_is_readable(everything):
 def ingested(study, folder, *, share=0.1):
     run = study(
         source={"kind": "folder", "folder": str(folder)},
-        ingest={"pixel_size": SIZE, "max_unreadable_share": share},
+        ingest={"stored_image_size": SIZE, "max_unreadable_fraction": share},
         train={"image_size": SIZE},
     )
     run.run("ingest")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.groups import group_images, join_groups
+from skin_lesions.data.groups import add_groups, group_images
 
 
 def table(**columns):
@@ -22,15 +22,15 @@ def test_the_same_lesion_is_one_group_and_says_why():
     groups, _ = group_images(table(lesion_id=["a", "b", "a"]))
     assert groups["group_id"].nunique() == 2
     assert groups["group_id"][0] == groups["group_id"][2]
-    assert groups["evidence"].tolist() == ["lesion_id", "", "lesion_id"]
+    assert groups["link_types"].tolist() == ["lesion_id", "", "lesion_id"]
 
 
 def test_groups_join_through_a_file_that_shares_one_key_with_each_side():
     groups, _ = group_images(
-        table(lesion_id=["a", "a", None], patient_id=[None, "p", "p"], name_key=[None] * 3)
+        table(lesion_id=["a", "a", None], patient_id=[None, "p", "p"], filename_key=[None] * 3)
     )
     assert groups["group_id"].nunique() == 1
-    assert set(groups["evidence"]) == {"lesion_id+patient_id"}
+    assert set(groups["link_types"]) == {"lesion_id+patient_id"}
 
 
 def test_what_is_not_known_joins_nothing():
@@ -56,10 +56,12 @@ keys = st.one_of(st.none(), st.sampled_from("abcde"))
 @given(rows=st.lists(st.tuples(keys, keys, keys), min_size=1, max_size=30), seed=st.integers(0, 99))
 def test_sharing_a_key_means_sharing_a_group_whatever_the_order(rows, seed):
     image_table = table(
-        **dict(zip(["lesion_id", "patient_id", "name_key"], zip(*rows, strict=True), strict=True))
+        **dict(
+            zip(["lesion_id", "patient_id", "filename_key"], zip(*rows, strict=True), strict=True)
+        )
     )
     grouped = image_table.assign(group_id=groups_of(image_table))
-    for column in ["lesion_id", "patient_id", "name_key"]:
+    for column in ["lesion_id", "patient_id", "filename_key"]:
         assert grouped.dropna(subset=column).groupby(column)["group_id"].nunique().le(1).all()
     shuffled = image_table.sample(frac=1, random_state=seed)
     again = shuffled.assign(group_id=groups_of(shuffled)).sort_index()
@@ -91,13 +93,13 @@ def test_copies_by_pixels_join_what_the_table_holds_apart_and_say_so():
     copies = pd.DataFrame({"a": [1], "b": [3], "kind": "changed", "strength": 0.6})
     groups, links = group_images(image_table, copies)
     assert groups["group_id"].nunique() == 2
-    assert groups["evidence"].tolist() == ["lesion_id+changed copy"] * 2 + [
+    assert groups["link_types"].tolist() == ["lesion_id+near_duplicate_transformed"] * 2 + [
         "",
-        "lesion_id+changed copy",
+        "lesion_id+near_duplicate_transformed",
     ]
-    assert links[["kind", "strength", "joined"]].to_numpy().tolist() == [
+    assert links[["kind", "strength", "same_group"]].to_numpy().tolist() == [
         ["lesion_id", 1.0, True],
-        ["changed copy", 0.6, True],
+        ["near_duplicate_transformed", 0.6, True],
     ]
 
 
@@ -106,13 +108,15 @@ def test_one_weak_pair_does_not_merge_two_large_groups_but_is_listed():
     copies = pd.DataFrame({"a": [0], "b": [6], "kind": "changed", "strength": 0.6})
     groups, links = group_images(image_table, copies)
     assert groups["group_id"].nunique() == 2
-    assert links.loc[links["kind"] == "changed copy", "joined"].tolist() == [False]
+    assert links.loc[links["kind"] == "near_duplicate_transformed", "same_group"].tolist() == [
+        False
+    ]
 
 
 def pictures(image_id, copies):
     """copies: (a, b, kind) of the distinct image_ids in the order of their first file."""
     pairs = pd.DataFrame(copies, columns=["a", "b", "kind"]).assign(strength=1.0)
-    return group_images(table(image_id=image_id), pairs)[0]["picture_id"].tolist()
+    return group_images(table(image_id=image_id), pairs)[0]["pixel_id"].tolist()
 
 
 def test_a_picture_is_named_by_the_first_of_the_image_ids_with_its_pixels():
@@ -122,7 +126,7 @@ def test_a_picture_is_named_by_the_first_of_the_image_ids_with_its_pixels():
 
 def test_without_copies_each_image_is_a_picture_of_its_own():
     groups, _ = group_images(table(image_id=["b", "a", "b"]))
-    assert groups["picture_id"].tolist() == ["b", "a", "b"]
+    assert groups["pixel_id"].tolist() == ["b", "a", "b"]
 
 
 @given(
@@ -150,10 +154,8 @@ def test_pictures_join_what_is_linked_by_equal_pixels_and_nothing_else(image_id,
 def test_groups_join_by_file_and_keep_the_rows_as_they_are():
     image_table = table(lesion_id=["x", "y", "x"])
     groups, _ = group_images(image_table)
-    joined = join_groups(image_table[::-1], groups)
-    pd.testing.assert_frame_equal(
-        joined.drop(columns=["group_id", "picture_id"]), image_table[::-1]
-    )
+    joined = add_groups(image_table[::-1], groups)
+    pd.testing.assert_frame_equal(joined.drop(columns=["group_id", "pixel_id"]), image_table[::-1])
     assert joined["group_id"].tolist() == groups["group_id"].tolist()[::-1]
 
 
@@ -161,6 +163,6 @@ def test_groups_of_other_files_or_of_an_earlier_version_are_refused():
     image_table = table(lesion_id=["x", "y"])
     groups, _ = group_images(image_table)
     with pytest.raises(InputError, match=r"lacks 1 files of image_table, e.g. 1.jpg"):
-        join_groups(image_table, groups[:1])
-    with pytest.raises(InputError, match="no column picture_id"):
-        join_groups(image_table, groups.drop(columns="picture_id"))
+        add_groups(image_table, groups[:1])
+    with pytest.raises(InputError, match="no column pixel_id"):
+        add_groups(image_table, groups.drop(columns="pixel_id"))

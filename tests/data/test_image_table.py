@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.image_table import describe_files
+from skin_lesions.data.image_table import build_image_table
 
 READABLE = {"width": 600, "height": 450, "format": "JPEG", "reason": None}
 UNREADABLE = {"width": None, "height": None, "format": None, "reason": "the file is empty"}
@@ -17,9 +17,9 @@ def manifest(files, labels=None, ids=None, problems=None):
             "bytes": range(n),
             "problem": problems or [None] * n,
             "label": labels or ["mel"] * n,
-            "shipped_split": None,
+            "original_split": None,
             "source": "here",
-            "name_key": None,
+            "filename_key": None,
             "age": 50.0,
         }
     )
@@ -33,7 +33,7 @@ def checks(**of_id):
 
 def described(table, readable, share=1.0):
     of_id = {i: READABLE if i in readable else UNREADABLE for i in table["image_id"].dropna()}
-    return describe_files(table, checks(**of_id), share)
+    return build_image_table(table, checks(**of_id), share)
 
 
 def test_every_file_is_in_the_table_or_in_the_quarantine_with_a_reason():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from skin_lesions.core.errors import InputError
 from skin_lesions.data import pixel_store
 from skin_lesions.data.decoding import DecodedImage, UnreadableImageError, decode
-from skin_lesions.data.pixel_store import Decoding, PixelStore, SquareImages
+from skin_lesions.data.pixel_store import DecodeRequest, PixelArray, PixelStore
 from skin_lesions.data.raw_store import ObjectStore, RawImages
 from support.factories import jpeg
 
@@ -31,13 +31,13 @@ def square(image_id):
 
 
 def append(images, ids, found):
-    with images.appending() as appender:
+    with images.open_for_append() as appender:
         for image_id, image in zip(ids, found, strict=True):
             appender.add(image_id, image)
 
 
 def filled(folder, ids=IDS):
-    images = SquareImages(folder, SIZE)
+    images = PixelArray(folder, SIZE)
     append(images, ids, map(square, ids))
     return images
 
@@ -58,27 +58,27 @@ def assert_right(images, ids=IDS):
 
 def go_on(folder):
     """Do what a next run does: append what the store does not know."""
-    images = SquareImages(folder, SIZE)
+    images = PixelArray(folder, SIZE)
     known = set(images.index.index)
     assert_right(images, [i for i in IDS if i in known])
     rest = [i for i in IDS if i not in known]
     append(images, rest, map(square, rest))
-    assert_right(SquareImages(folder, SIZE))
+    assert_right(PixelArray(folder, SIZE))
     return rest
 
 
 def test_what_is_appended_is_found_again_in_any_order(tmp_path):
     filled(tmp_path, IDS[:5])
-    images = SquareImages(tmp_path, SIZE)
+    images = PixelArray(tmp_path, SIZE)
     append(images, IDS[5:], map(square, IDS[5:]))
     assert_right(images)
-    assert_right(SquareImages(tmp_path, SIZE))
+    assert_right(PixelArray(tmp_path, SIZE))
     chosen = [IDS[8], IDS[0], IDS[8]]
     np.testing.assert_array_equal(images.array[images.rows(chosen)][:, 0, 0, 0], [8, 0, 8])
 
 
 def test_images_that_are_not_there_are_counted_and_the_remedy_named(tmp_path):
-    with pytest.raises(InputError, match=r"2 of 3 images .* ingest.pixel_size=4"):
+    with pytest.raises(InputError, match=r"2 of 3 images .* ingest.stored_image_size=4"):
         filled(tmp_path).rows([IDS[0], "unknown", IDS[4]])
 
 
@@ -128,11 +128,11 @@ def test_the_index_never_names_what_is_not_whole_while_writing(tmp_path, monkeyp
 
     def watched():
         for image_id in IDS:
-            known = SquareImages(tmp_path, SIZE).index.index.tolist()
-            assert_right(SquareImages(tmp_path, SIZE), known)
+            known = PixelArray(tmp_path, SIZE).index.index.tolist()
+            assert_right(PixelArray(tmp_path, SIZE), known)
             yield square(image_id)
 
-    images = SquareImages(tmp_path, SIZE)
+    images = PixelArray(tmp_path, SIZE)
     append(images, IDS, watched())
     assert_right(images)
 
@@ -144,7 +144,7 @@ def test_an_error_while_decoding_keeps_what_was_done(tmp_path, monkeypatch):
         yield from map(square, IDS[:8])
         raise KeyboardInterrupt
 
-    images = SquareImages(tmp_path, SIZE)
+    images = PixelArray(tmp_path, SIZE)
     with pytest.raises(KeyboardInterrupt):
         append(images, IDS, interrupted())
     assert set(go_on(tmp_path)) <= set(IDS[6:])
@@ -169,7 +169,7 @@ def test_a_full_disk_leaves_a_store_that_the_next_run_continues_from(small_disk,
     ballast = small_disk / "ballast"
 
     def go_on():
-        images = SquareImages(small_disk / "px", 32)
+        images = PixelArray(small_disk / "px", 32)
         assert all((images[known] == 7).all() for known in images.index.index)
         rest = [i for i in IDS if i not in set(images.index.index)]
         append(images, rest, [image] * len(rest))
@@ -180,8 +180,8 @@ def test_a_full_disk_leaves_a_store_that_the_next_run_continues_from(small_disk,
             go_on()
         ballast.unlink()
     go_on()
-    assert (SquareImages(small_disk / "px", 32).array == 7).all()
-    assert sorted(SquareImages(small_disk / "px", 32).index.index) == sorted(IDS)
+    assert (PixelArray(small_disk / "px", 32).array == 7).all()
+    assert sorted(PixelArray(small_disk / "px", 32).index.index) == sorted(IDS)
 
 
 def test_thirty_thousand_entries_open_within_a_second(tmp_path):
@@ -190,7 +190,7 @@ def test_thirty_thousand_entries_open_within_a_second(tmp_path):
     (tmp_path / "images.bin").touch()
     os.truncate(tmp_path / "images.bin", 30_000 * SIZE**2 * 3)
     start = time.perf_counter()
-    images = SquareImages(tmp_path, SIZE)
+    images = PixelArray(tmp_path, SIZE)
     assert images.array.shape == (30_000, SIZE, SIZE, 3)
     assert time.perf_counter() - start < 1
 
@@ -207,13 +207,13 @@ def raw(tmp_path):
 def test_only_what_the_store_lacks_is_decoded(raw, tmp_path, monkeypatch):
     store = PixelStore(tmp_path / "px")
     half = RawImages(raw.table[:3], raw.store)
-    store.add(Decoding(half, 16))
+    store.add(DecodeRequest(half, 16))
     decoded = []
     monkeypatch.setattr(pixel_store, "decode", lambda d, size: decoded.append(d) or decode(d, size))
     for expected in (4, 4):
-        store.add(Decoding(raw, 16))
+        store.add(DecodeRequest(raw, 16))
         assert len(decoded) == expected
-    store.add(Decoding(raw, 32))
+    store.add(DecodeRequest(raw, 32))
     assert len(decoded) == 4 + 7
     assert json.loads(store.summary()) == {"images": {"16px-v1": 7, "32px-v1": 7}}
     for image_id in raw.image_ids[:6]:
@@ -227,7 +227,7 @@ def test_a_damaged_raw_image_stops_the_run_and_is_not_taken_for_unreadable(raw, 
     path.unlink()
     store = PixelStore(tmp_path / "px")
     with pytest.raises(InputError, match=f"{path} is missing"):
-        store.add(Decoding(raw, 16))
+        store.add(DecodeRequest(raw, 16))
     assert raw.image_ids[2] not in store.at(16).index.index
 
 
@@ -240,7 +240,7 @@ def test_no_file_stays_open(raw, tmp_path):
     store = PixelStore(tmp_path / "px")
     before = open_files()
     for size in (16, 20, 24):
-        store.add(Decoding(raw, size))
+        store.add(DecodeRequest(raw, size))
         assert store.at(size)[raw.image_ids[0]].shape == (size, size, 3)
     assert open_files() == before
 
@@ -248,7 +248,7 @@ def test_no_file_stays_open(raw, tmp_path):
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     def peak(n):
         image = DecodedImage(np.zeros((64, 64, 3), np.uint8), 1, 1, "JPEG")
-        images = SquareImages(tmp_path / str(n), 64)
+        images = PixelArray(tmp_path / str(n), 64)
         ids = [str(i) for i in range(n)]
         tracemalloc.start()
         append(images, ids, (DecodedImage(image.pixels.copy(), 1, 1, "JPEG") for _ in ids))

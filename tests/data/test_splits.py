@@ -3,15 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skin_lesions.config.split import Shares, Split
+from skin_lesions.config.split import Split, SplitFractions
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.splits import COLUMNS, cut_by_group, split_images
+from skin_lesions.data.splits import COLUMNS, split_images, stratified_group_split
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 
 
 def policy(name, seed=0):
-    return Split(policy=name, shares=Shares(**SHARES), seed=seed)
+    return Split(policy=name, fractions=SplitFractions(**SHARES), seed=seed)
 
 
 def images(labels, groups=None, shipped=None, ids=None, pictures=None):
@@ -21,12 +21,12 @@ def images(labels, groups=None, shipped=None, ids=None, pictures=None):
             "file": [f"{i:04d}.jpg" for i in range(n)],
             "image_id": ids or [f"{i:064x}" for i in range(n)],
             "label": labels,
-            "shipped_split": shipped or [None] * n,
+            "original_split": shipped or [None] * n,
         }
     )
     groups = groups or list(range(n))
     image_groups = image_table[["file"]].assign(
-        group_id=[f"g{g}" for g in groups], picture_id=pictures or image_table["image_id"]
+        group_id=[f"g{g}" for g in groups], pixel_id=pictures or image_table["image_id"]
     )
     return image_table, image_groups
 
@@ -54,7 +54,7 @@ def test_images_under_two_labels_are_left_out_and_copies_kept_once():
     assert len(kept) == 41
 
 
-@pytest.mark.parametrize("name", ["grouped", "repaired"])
+@pytest.mark.parametrize("name", ["grouped", "cleaned"])
 def test_equal_pixels_under_two_labels_are_left_out_and_under_one_kept(name):
     bytes_ = ["a" * 64, "b" * 64, "c" * 64, "d" * 64]
     rest = [f"{i:064x}" for i in range(40)]
@@ -76,13 +76,13 @@ def test_as_shipped_keeps_equal_pixels_under_two_labels():
         shipped=["train", "train", "val", "val", "test", "test"],
         pictures=["0" * 64] * 6,
     )
-    assert len(split_images(table, groups, policy("as_shipped"))) == 6
+    assert len(split_images(table, groups, policy("original"))) == 6
 
 
 def test_groups_of_an_earlier_version_are_refused_with_the_command_that_makes_them_anew():
     table, groups = images(["nv", "mel"] * 20)
-    with pytest.raises(InputError, match="no column picture_id.*--pipelines audit,preprocess"):
-        split_images(table, groups.drop(columns="picture_id"), policy("grouped"))
+    with pytest.raises(InputError, match="no column pixel_id.*--pipelines audit,preprocess"):
+        split_images(table, groups.drop(columns="pixel_id"), policy("grouped"))
 
 
 def test_groups_with_several_labels_are_kept_whole():
@@ -99,9 +99,9 @@ def test_as_shipped_keeps_every_file_where_it_was_copies_and_conflicts_included(
         ids=["a" * 64, "a" * 64, "b" * 64, "c" * 64, "a" * 64, "d" * 64],
         groups=[0, 0, 1, 2, 0, 3],
     )
-    kept = split_images(table, groups, policy("as_shipped"))
-    assert kept["split"].tolist() == table["shipped_split"].tolist()
-    assert kept["leaked"].tolist() == [False, False, False, False, True, False]
+    kept = split_images(table, groups, policy("original"))
+    assert kept["split"].tolist() == table["original_split"].tolist()
+    assert kept["is_leaked"].tolist() == [False, False, False, False, True, False]
 
 
 def test_repaired_keeps_the_shipped_test_and_takes_what_leaks_into_it_from_train_and_val():
@@ -111,7 +111,7 @@ def test_repaired_keeps_the_shipped_test_and_takes_what_leaks_into_it_from_train
         ids=[*(c * 64 for c in "abcdefgfh")],
         groups=[0, 1, 2, 3, 0, 4, 2, 4, 4],
     )
-    kept = split_images(table, groups, policy("repaired"))
+    kept = split_images(table, groups, policy("cleaned"))
     # 2 leaks into the test and leaves; 4 shares a group with train and joins it; 7 is a copy of 5
     # in the test; 8 is a val image of a test group.
     assert dict(zip(kept["file"], kept["split"], strict=True)) == {
@@ -131,7 +131,7 @@ def test_of_two_copies_the_tests_own_stays_in_the_repaired_split():
         ids=[*(c * 64 for c in "abcda")],
         groups=[0, 1, 2, 3, 0],
     )
-    kept = split_images(table, groups, policy("repaired"))
+    kept = split_images(table, groups, policy("cleaned"))
     assert kept.loc[kept["image_id"] == "a" * 64, "file"].tolist() == ["0004.jpg"]
 
 
@@ -142,7 +142,7 @@ def test_without_a_shipped_val_one_is_cut_from_train_by_groups():
         groups=[i // 4 for i in range(n)],
         shipped=["train"] * 48 + ["test"] * 12,
     )
-    kept = split_images(table, groups, policy("as_shipped"))
+    kept = split_images(table, groups, policy("original"))
     assert kept["split"].tolist()[48:] == ["test"] * 12
     assert set(kept["split"][:48]) == {"train", "val"}
     assert kept.groupby("group_id")["split"].nunique().eq(1).all()
@@ -151,7 +151,7 @@ def test_without_a_shipped_val_one_is_cut_from_train_by_groups():
 def test_as_shipped_without_a_test_is_an_error_that_names_the_way_out():
     table, groups = images(["nv", "mel"], shipped=["train", "train"])
     with pytest.raises(InputError, match=r"no test.*split\.policy=grouped"):
-        split_images(table, groups, policy("as_shipped"))
+        split_images(table, groups, policy("original"))
 
 
 def test_one_class_is_an_error():
@@ -164,7 +164,7 @@ def test_a_class_that_is_only_tested_is_an_error_that_names_it():
         ["nv", "mel", "nv", "mel", "Mel "], shipped=["train", "train", "val", "val", "test"]
     )
     with pytest.raises(InputError, match="'Mel '.*did you mean 'mel'"):
-        split_images(table, groups, policy("as_shipped"))
+        split_images(table, groups, policy("original"))
 
 
 def test_groups_of_another_table_are_refused():
@@ -199,11 +199,11 @@ rows = st.lists(
 @given(rows=rows, seed=st.integers(0, 2**32 - 1), shuffle=st.integers(0, 99))
 def test_no_group_is_torn_and_the_order_of_rows_does_not_matter(rows, seed, shuffle):
     table = pd.DataFrame(rows, columns=["group_id", "label"])
-    split = table.assign(split=cut_by_group(table, SHARES, seed))
+    split = table.assign(split=stratified_group_split(table, SHARES, seed))
     assert split.groupby("group_id")["split"].nunique().eq(1).all()
     assert split["split"].isin(SHARES).all()
     shuffled = table.sample(frac=1, random_state=shuffle)
-    again = shuffled.assign(split=cut_by_group(shuffled, SHARES, seed)).sort_index()
+    again = shuffled.assign(split=stratified_group_split(shuffled, SHARES, seed)).sort_index()
     pd.testing.assert_frame_equal(again, split)
 
 
@@ -211,7 +211,7 @@ def test_no_group_is_torn_and_the_order_of_rows_does_not_matter(rows, seed, shuf
 def test_shares_are_met_as_closely_as_the_largest_group_allows(sizes, seed):
     groups = [number for number, size in enumerate(sizes) for _ in range(size)]
     table = pd.DataFrame({"group_id": groups, "label": "nv"})
-    counts = cut_by_group(table, SHARES, seed).value_counts()
+    counts = stratified_group_split(table, SHARES, seed).value_counts()
     for name, share in SHARES.items():
         assert abs(counts.get(name, 0) - share * len(table)) <= max(sizes)
 
@@ -239,15 +239,15 @@ def test_a_repaired_split_has_a_clean_subset_of_the_shipped_test(rows):
         pictures=[f"{image // 3:064x}" for *_, image in rows],
     )
     try:
-        kept = split_images(table, groups, policy("repaired"))
+        kept = split_images(table, groups, policy("cleaned"))
     except InputError:
         return  # nothing left to divide, which other tests look at
     assert kept.groupby("group_id")["split"].nunique().eq(1).all()
     assert not kept["image_id"].duplicated().any()
-    assert (kept["split"].eq("test") == kept["shipped_split"].eq("test")).all()
-    picture = groups["picture_id"]
+    assert (kept["split"].eq("test") == kept["original_split"].eq("test")).all()
+    picture = groups["pixel_id"]
     usable = table[table.groupby(picture)["label"].transform("nunique") == 1]
-    tested = set(usable.loc[usable["shipped_split"] == "test", "image_id"])
+    tested = set(usable.loc[usable["original_split"] == "test", "image_id"])
     assert set(kept.loc[kept["split"] == "test", "image_id"]) == tested
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from skin_lesions.data.decoding import decode
-from skin_lesions.data.pixel_store import Decoding
+from skin_lesions.data.pixel_store import DecodeRequest
 from skin_lesions.data.raw_store import ObjectStore, RawImages
-from skin_lesions.datasets import PixelsDataset
+from skin_lesions.datasets import PixelStoreDataset
 from support.factories import jpeg
 
 
@@ -17,10 +17,10 @@ def raw_images(folder, seeds):
 
 
 def test_saving_decodes_and_loading_opens(tmp_path):
-    dataset = PixelsDataset(filepath=str(tmp_path / "pixels"))
+    dataset = PixelStoreDataset(filepath=str(tmp_path / "pixels"))
     assert not dataset.exists()
     images = raw_images(tmp_path / "objects", range(3))
-    dataset.save(Decoding(images, 16))
+    dataset.save(DecodeRequest(images, 16))
     assert dataset.exists()
     for seed, image_id in enumerate(images.image_ids):
         expected = decode(jpeg(seed), 16).pixels
@@ -28,11 +28,11 @@ def test_saving_decodes_and_loading_opens(tmp_path):
 
 
 def test_older_images_stay_when_others_are_saved(tmp_path):
-    dataset = PixelsDataset(filepath=str(tmp_path / "pixels"))
+    dataset = PixelStoreDataset(filepath=str(tmp_path / "pixels"))
     old, new = (raw_images(tmp_path / "objects", seeds) for seeds in ([1, 2], [2, 3]))
-    dataset.save(Decoding(old, 16))
+    dataset.save(DecodeRequest(old, 16))
     rows = dataset.load().at(16).rows(old.image_ids).tolist()
-    dataset.save(Decoding(new, 16))
+    dataset.save(DecodeRequest(new, 16))
     assert sorted(rows) == [0, 1]
     assert dataset.load().at(16).rows(old.image_ids).tolist() == rows
     assert dataset.load().at(16).rows(new.image_ids).tolist() == [rows[1], 2]

@@ -4,7 +4,7 @@ from kedro.io import DatasetError
 from kedro.io.core import Version
 
 from skin_lesions.data.decoding import decode
-from skin_lesions.data.pixel_store import PixelStore, Reading
+from skin_lesions.data.pixel_store import IngestRequest, PixelStore
 from skin_lesions.data.sources import open_source
 from skin_lesions.data.sources.base import SourceFiles
 from skin_lesions.datasets import RawImagesDataset
@@ -24,7 +24,7 @@ def dataset(tmp_path):
         return RawImagesDataset(
             filepath=str(tmp_path / "raw_images/manifest.parquet"),
             objects=str(tmp_path / "objects"),
-            pixels=str(tmp_path / "pixels"),
+            pixel_store=str(tmp_path / "pixels"),
             version=Version(load, save),
         )
 
@@ -32,7 +32,7 @@ def dataset(tmp_path):
 
 
 def test_what_was_saved_is_loaded_with_its_version_and_origin(dataset, files, tmp_path):
-    dataset(save="v1").save(Reading(files, 16))
+    dataset(save="v1").save(IngestRequest(files, 16))
     images = dataset().load()
     assert images.table["file"].tolist() == list(FILES)
     assert images.table["label"].tolist() == ["mel", "nv"]
@@ -47,8 +47,8 @@ def test_saving_decodes_what_it_stores_once(dataset, files, tmp_path, monkeypatc
         "skin_lesions.data.pixel_store.decode",
         lambda data, size: decoded.append(data) or decode(data, size),
     )
-    dataset(save="v1").save(Reading(files, 16))
-    dataset(save="v2").save(Reading(files, 16))
+    dataset(save="v1").save(IngestRequest(files, 16))
+    dataset(save="v2").save(IngestRequest(files, 16))
     assert sorted(decoded) == sorted(FILES.values())
     images, raw = PixelStore(tmp_path / "pixels").at(16), dataset().load()
     for image_id in raw.image_ids:
@@ -57,9 +57,9 @@ def test_saving_decodes_what_it_stores_once(dataset, files, tmp_path, monkeypatc
 
 
 def test_an_older_version_still_has_its_bytes(dataset, files, tmp_path):
-    dataset(save="v1").save(Reading(files, 16))
+    dataset(save="v1").save(IngestRequest(files, 16))
     (tmp_path / "source/mel/1.jpg").write_bytes(b"another picture")
-    dataset(save="v2").save(Reading(files, 16))
+    dataset(save="v2").save(IngestRequest(files, 16))
     first = dataset(load="v1").load()
     assert first.store.get(first.image_ids[0]) == FILES["mel/1.jpg"]
     newest = dataset().load()
@@ -74,7 +74,7 @@ def test_a_run_stopped_while_copying_leaves_no_version(dataset, files):
         return files.read(file)
 
     with pytest.raises(KeyboardInterrupt):
-        dataset(save="v1").save(Reading(SourceFiles(files.table, stopped, files.origin), 16))
+        dataset(save="v1").save(IngestRequest(SourceFiles(files.table, stopped, files.origin), 16))
     assert not dataset().exists()
     with pytest.raises(DatasetError):
         dataset().load()
@@ -89,12 +89,12 @@ def test_names_that_no_table_likes_come_back_as_they_were(tmp_path, dataset):
         "mel/caf\\xe9",
     ]
     found = open_source(source(folder=written(tmp_path / "source", pictures(names))))
-    dataset(save="v1").save(Reading(found, 16))
+    dataset(save="v1").save(IngestRequest(found, 16))
     assert dataset().load().table["file"].tolist() == sorted(names)
 
 
 def test_the_preview_shows_the_first_files(dataset, files):
-    dataset(save="v1").save(Reading(files, 16))
+    dataset(save="v1").save(IngestRequest(files, 16))
     preview = dataset().preview(nrows=1)
     assert len(preview["data"]) == 1
     assert preview["columns"][0] == "file"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skin_lesions.datasets.safe_csv import TextTableDataset
+from skin_lesions.datasets.safe_csv import SafeCSVDataset
 
 
 def cells(path):
@@ -16,14 +16,14 @@ def cells(path):
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "'=", "''@"])
 def test_no_cell_begins_as_a_formula(tmp_path, start):
     path = tmp_path / "t.csv"
-    TextTableDataset(filepath=str(path)).save(pd.DataFrame({"file": [f"{start}cmd|' /C calc'!A0"]}))
+    SafeCSVDataset(filepath=str(path)).save(pd.DataFrame({"file": [f"{start}cmd|' /C calc'!A0"]}))
     assert cells(path)[1].startswith("'")
 
 
 def test_other_cells_stand_as_they_are(tmp_path):
     path = tmp_path / "t.csv"
     names = ["mel/1.jpg", '日本 "q" it\'s, <script>.jpg', "1=1", "NA", "'quoted'"]
-    TextTableDataset(filepath=str(path)).save(pd.DataFrame({"file": names}))
+    SafeCSVDataset(filepath=str(path)).save(pd.DataFrame({"file": names}))
     assert cells(path) == ["file", *names]
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
 
@@ -34,7 +34,7 @@ text = st.text(st.sampled_from("'=+-@\t\r\n\",;a日 0"), max_size=5) | st.sample
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(text, max_size=5))
 def test_what_was_saved_is_loaded_to_the_letter(tmp_path, names):
-    dataset = TextTableDataset(filepath=str(tmp_path / "t.csv"))
+    dataset = SafeCSVDataset(filepath=str(tmp_path / "t.csv"))
     table = pd.DataFrame({"file": names, "reason": names[::-1]}, dtype=object)
     dataset.save(table)
     assert dataset.load().to_numpy().tolist() == table.to_numpy().tolist()

@@ -8,7 +8,7 @@ from kedro.io import DatasetError, Version
 from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 from matplotlib.figure import Figure
 
-from skin_lesions.datasets import FigureDataset, ModelDataset, VersionedFile
+from skin_lesions.datasets import AtomicVersionedDataset, FigureDataset, ModelDataset
 
 PARQUET = {"type": "pandas.ParquetDataset"}
 JSON = {"type": "json.JSONDataset"}
@@ -17,7 +17,7 @@ TABLE = pd.DataFrame({"file": ["a", "b"]})
 
 
 def entry(path, dataset=PARQUET, load=None, save=None):
-    return VersionedFile(filepath=str(path), dataset=dataset, version=Version(load, save))
+    return AtomicVersionedDataset(filepath=str(path), dataset=dataset, version=Version(load, save))
 
 
 def test_the_newest_version_is_loaded_unless_another_is_asked_for(tmp_path):

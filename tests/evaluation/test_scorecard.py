@@ -19,10 +19,10 @@ from sklearn.metrics import (
 )
 
 from skin_lesions.data.diagnoses import DIAGNOSES
-from skin_lesions.evaluation.scorecard import score
+from skin_lesions.evaluation.scorecard import compute_metrics
 from skin_lesions.metrics.bootstrap import resampled_weights
 from skin_lesions.metrics.calibration import expected_calibration_error
-from skin_lesions.metrics.classification import macro_rates
+from skin_lesions.metrics.classification import macro_metrics
 
 MEL, NV, AK, DF = CLASSES = ["Melanoma", "Melanocytic nevi", "Actinic keratoses", "Dermatofibroma"]
 
@@ -58,7 +58,7 @@ def certain(labels, predicted, groups=None):
 
 
 def judged(predictions, classes=CLASSES, replicates=50, seed=0):
-    return score(predictions, classes, replicates, seed)
+    return compute_metrics(predictions, classes, replicates, seed)
 
 
 def estimates(part):
@@ -109,7 +109,7 @@ def test_every_number_agrees_with_scikit_learn():
 def test_weighted_rates_agree_with_scikit_learn(rows):
     label, predicted, weights = map(np.array, zip(*rows, strict=True))
     weights[np.unique(label, return_index=True)[1]] += 1  # replicates never lose a class
-    ours = macro_rates(label, predicted, 4, weights[:, None].astype(np.int32))
+    ours = macro_metrics(label, predicted, 4, weights[:, None].astype(np.int32))
     present = np.unique(label)
     macro_f1 = f1_score(
         label, predicted, labels=present, average="macro", sample_weight=weights, zero_division=0
@@ -259,7 +259,7 @@ def test_malignant_is_judged_across_classes_and_premalignant_is_benign():
     predictions = table(labels, p, classes)
     result = judged(predictions, classes)["malignant"]
     assert result["classes"] == ["melanoma", "Basal cell carcinoma"]
-    assert result["left_out"] == []
+    assert result["excluded_classes"] == []
     assert result["sensitivity"]["value"] == pytest.approx(2 / 3)
     assert result["sensitivity"]["n"] == 3
     assert result["specificity"]["value"] == pytest.approx(1 / 2)
@@ -273,7 +273,7 @@ def test_images_of_unknown_diagnoses_are_left_out_and_named():
     labels = [MEL, NV, "scarab bite", "scarab bite"]
     predictions = table(labels, np.eye(3)[[0, 1, 0, 2]], classes)
     result = judged(predictions, classes)["malignant"]
-    assert result["left_out"] == ["scarab bite"]
+    assert result["excluded_classes"] == ["scarab bite"]
     assert (result["sensitivity"]["value"], result["specificity"]["value"]) == (1.0, 1.0)
     assert result["auroc"]["n"] == 2
 

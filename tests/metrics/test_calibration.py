@@ -12,9 +12,9 @@ from sklearn.frozen import FrozenEstimator
 
 from skin_lesions.metrics.calibration import BINS, confidence_bins, expected_calibration_error
 from skin_lesions.models.postprocessing.temperature import (
-    TEMPERATURES,
+    TEMPERATURE_BOUNDS,
     fit_temperature,
-    probabilities,
+    softmax_with_temperature,
 )
 
 finite = st.floats(-30, 30)
@@ -50,7 +50,7 @@ def test_the_temperature_is_that_of_scikit_learn(temperature):
     logits, labels = simulated(500, temperature)
     judge = CalibratedClassifierCV(FrozenEstimator(Logits()), method="temperature", cv=2)
     judge.fit(logits, labels)
-    ours = probabilities(logits, fit_temperature(logits, labels).temperature)
+    ours = softmax_with_temperature(logits, fit_temperature(logits, labels).temperature)
     assert ours == pytest.approx(judge.predict_proba(logits), abs=2e-5)
 
 
@@ -63,7 +63,7 @@ def test_a_known_temperature_is_found_again(temperature):
 
 def test_no_temperature_on_a_fine_grid_is_better():
     logits, labels = simulated(200, 1.7)
-    grid = np.geomspace(*TEMPERATURES, 3000)
+    grid = np.geomspace(*TEMPERATURE_BOUNDS, 3000)
     nll = [-log_softmax(logits / t, axis=1)[np.arange(200), labels].mean() for t in grid]
     fit = fit_temperature(logits, labels)
     assert fit.nll_after <= min(nll)
@@ -77,7 +77,7 @@ def test_no_temperature_on_a_fine_grid_is_better():
 def test_the_fit_never_worsens_the_likelihood(logits, labels):
     fit = fit_temperature(logits, labels)
     assert fit.nll_after <= fit.nll_before
-    assert TEMPERATURES[0] <= fit.temperature <= TEMPERATURES[1]
+    assert TEMPERATURE_BOUNDS[0] <= fit.temperature <= TEMPERATURE_BOUNDS[1]
     one = -log_softmax(logits, axis=1)[np.arange(6), labels].mean()
     assert fit.nll_before == pytest.approx(one)
 
@@ -135,14 +135,14 @@ def test_what_cannot_be_fitted_is_refused_with_a_reason(logits, labels, message)
 
 @given(arrays(np.float64, (4, 3), elements=finite), st.floats(0.05, 20))
 def test_probabilities_sum_to_one_and_keep_the_order_of_the_logits(logits, temperature):
-    p = probabilities(logits, temperature)
+    p = softmax_with_temperature(logits, temperature)
     assert p.sum(axis=1) == pytest.approx(np.ones(4))
     along = np.take_along_axis(p, logits.argsort(axis=1), axis=1)
     assert (np.diff(along, axis=1) >= 0).all()
 
 
 def test_huge_logits_neither_overflow_nor_lose_their_type():
-    p = probabilities(np.array([[1e4, -1e4, 9.999e3]], dtype=np.float32), 1.0)
+    p = softmax_with_temperature(np.array([[1e4, -1e4, 9.999e3]], dtype=np.float32), 1.0)
     assert p.dtype == np.float64
     assert p[0] == pytest.approx([1 / (1 + np.exp(-1.0)), 0.0, 1 / (1 + np.exp(1.0))])
 
@@ -150,7 +150,7 @@ def test_huge_logits_neither_overflow_nor_lose_their_type():
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_temperature_must_be_finite_and_above_zero(temperature):
     with pytest.raises(ValueError, match="above 0"):
-        probabilities([[0.0, 1.0]], temperature)
+        softmax_with_temperature([[0.0, 1.0]], temperature)
 
 
 # Calibration error

@@ -20,13 +20,13 @@ from skin_lesions.metrics.bootstrap import (
 from skin_lesions.metrics.intervals import (
     Estimate,
     effective_n,
-    f1,
+    f1_estimate,
     hanley_mcneil,
-    missing,
-    mover,
+    mover_interval,
     proportion,
-    widened,
-    wilson,
+    unavailable,
+    widen,
+    wilson_interval,
 )
 
 outcomes = st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40)
@@ -50,24 +50,24 @@ def held(intervals, truth):
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.99, 1.0])
 def test_wilson_agrees_with_statsmodels(share, n):
     expected = proportion_confint(share * n, n, method="wilson")
-    assert wilson(share, n) == pytest.approx(expected, abs=1e-12)
+    assert wilson_interval(share, n) == pytest.approx(expected, abs=1e-12)
 
 
 def test_wilson_takes_a_number_of_trials_between_two_whole_ones():
-    assert wilson(0.8, 11)[0] > wilson(0.8, 10.5)[0] > wilson(0.8, 10)[0]
+    assert wilson_interval(0.8, 11)[0] > wilson_interval(0.8, 10.5)[0] > wilson_interval(0.8, 10)[0]
 
 
 @pytest.mark.parametrize(("share", "n"), [(-0.1, 5), (1.1, 5), (0.5, 0), (float("nan"), 5)])
 def test_wilson_refuses_what_is_no_proportion(share, n):
     with pytest.raises(ValueError, match="a proportion"):
-        wilson(share, n)
+        wilson_interval(share, n)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=50))
 def test_one_image_per_group_gives_exactly_the_plain_wilson_interval(success):
     grouped = proportion(success, np.arange(len(success)))
     assert grouped == proportion(success)
-    assert (grouped.low, grouped.high) == wilson(np.mean(success), len(success))
+    assert (grouped.low, grouped.high) == wilson_interval(np.mean(success), len(success))
 
 
 def test_every_image_doubled_tells_no_more_than_before():
@@ -128,7 +128,7 @@ def test_clustered_outcomes_are_covered_with_the_design_effect_and_not_without(g
     rng = np.random.default_rng(2)
     drawn = [clustered(rng, groups, share=0.8, correlation=0.6) for _ in range(300)]
     grouped = [proportion(success, group) for success, group in drawn]
-    plain = [wilson(success.mean(), success.size) for success, _ in drawn]
+    plain = [wilson_interval(success.mean(), success.size) for success, _ in drawn]
     assert held([(e.low, e.high) for e in grouped], 0.8) >= 0.92
     assert held(plain, 0.8) <= 0.85
 
@@ -150,9 +150,9 @@ def test_groups_of_another_length_are_refused():
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 3)), min_size=1))
 def test_f1_agrees_with_scikit_learn_and_lies_in_its_interval(rows):
     true, called, group = map(np.array, zip(*rows, strict=True))
-    estimate = f1(true, called, group)
+    estimate = f1_estimate(true, called, group)
     if not true.any():
-        assert estimate == missing("no images of this class")
+        assert estimate == unavailable("no images of this class")
         return
     assert estimate.value == pytest.approx(f1_score(true, called))
     assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
@@ -167,7 +167,7 @@ def test_the_interval_of_f1_holds_the_truth():
     intervals = []
     for _ in range(300):
         true = rng.random(300) < common
-        estimate = f1(true, rng.random(300) < np.where(true, recall, false_alarms))
+        estimate = f1_estimate(true, rng.random(300) < np.where(true, recall, false_alarms))
         intervals.append((estimate.low, estimate.high))
     assert 0.92 <= held(intervals, truth) <= 0.98
 
@@ -271,7 +271,7 @@ def test_the_reflected_interval_takes_off_the_bias_and_stays_above_zero():
 
 @pytest.mark.parametrize("auroc", [0.0, 0.3, 0.5, 0.9, 1.0])
 def test_the_auroc_of_one_pair_is_a_proportion(auroc):
-    assert hanley_mcneil(auroc, 1, 1) == pytest.approx(wilson(auroc, 1), abs=1e-6)
+    assert hanley_mcneil(auroc, 1, 1) == pytest.approx(wilson_interval(auroc, 1), abs=1e-6)
 
 
 def test_the_interval_of_an_auroc_ends_where_the_standard_error_of_1982_says():
@@ -310,7 +310,7 @@ def test_the_mean_recall_of_small_classes_is_covered_by_mover_and_not_by_the_boo
     by_mover, by_bootstrap = [], []
     for seed in range(200):
         right = rng.random(206) < 0.9
-        by_mover.append(mover([proportion(right[label == c]) for c in range(4)]))
+        by_mover.append(mover_interval([proportion(right[label == c]) for c in range(4)]))
         hits = row_sums(label, 4, right.astype(int))
         means = bootstrap(
             lambda w, hits=hits: {"mean": ((hits @ w) / sizes).mean(axis=0)},
@@ -326,22 +326,22 @@ def test_the_mean_recall_of_small_classes_is_covered_by_mover_and_not_by_the_boo
 
 def test_mover_of_one_estimate_is_its_interval():
     estimate = proportion([True] * 9 + [False])
-    assert mover([estimate]) == pytest.approx((estimate.low, estimate.high))
+    assert mover_interval([estimate]) == pytest.approx((estimate.low, estimate.high))
 
 
 def test_mover_adds_distances_as_standard_errors_add():
     one = Estimate(value=0.5, low=0.3, high=0.9, n=5)
-    assert mover([one] * 4) == pytest.approx((0.5 - 0.2 / 2, 0.5 + 0.4 / 2))
+    assert mover_interval([one] * 4) == pytest.approx((0.5 - 0.2 / 2, 0.5 + 0.4 / 2))
 
 
 def test_mover_refuses_estimates_without_an_interval():
     with pytest.raises(ValueError, match="all have value and interval"):
-        mover([missing("no images")])
+        mover_interval([unavailable("no images")])
 
 
 def test_widening_never_narrows():
     estimate = Estimate(value=0.5, low=0.3, high=0.6, n=5)
-    assert widened(estimate, 0.4, 0.7) == Estimate(value=0.5, low=0.3, high=0.7, n=5)
+    assert widen(estimate, 0.4, 0.7) == Estimate(value=0.5, low=0.3, high=0.7, n=5)
 
 
 # AUROC
@@ -387,4 +387,4 @@ def test_estimates_become_json_with_only_the_keys_that_apply():
         "n_effective": 2.0,
     }
     gap = {"value": None, "low": None, "high": None, "n": 0, "reason": "no images"}
-    assert missing("no images").as_dict() == gap
+    assert unavailable("no images").as_dict() == gap

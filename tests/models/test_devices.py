@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skin_lesions.models import devices
-from skin_lesions.models.devices import make_ready
+from skin_lesions.models.devices import configure_backend
 
 CPU = torch.device("cpu")
 
@@ -15,11 +15,11 @@ def test_threads_are_at_most_the_cores_of_this_process(monkeypatch):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(7)
-        monkeypatch.setattr(devices, "cores", lambda: 3)
-        make_ready(CPU)
+        monkeypatch.setattr(devices, "usable_cpus", lambda: 3)
+        configure_backend(CPU)
         assert torch.get_num_threads() == 3
         torch.set_num_threads(2)  # fewer, by wish
-        make_ready(CPU)
+        configure_backend(CPU)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -30,9 +30,9 @@ def test_on_a_cpu_a_step_takes_the_memory_of_the_one_before():
     script = """
 import ctypes, resource, sys, torch
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: pages of 4 kB, whatever is set here
-from skin_lesions.models.devices import make_ready
+from skin_lesions.models.devices import configure_backend
 if sys.argv[1] == "ready":
-    make_ready(torch.device("cpu"))
+    configure_backend(torch.device("cpu"))
 def step():
     return [torch.zeros(megabytes, 2**18) for megabytes in (100, 5, 60)]
 def cleared_pages():

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.loader import labelled_images
+from skin_lesions.data.loader import build_dataset
 from skin_lesions.data.preprocessing import Preprocessing
 from skin_lesions.models.inference import predict_logits
 from support.imagesets import blobs, square_images
@@ -20,12 +20,12 @@ class Corner(nn.Module):
 @pytest.fixture
 def images(tmp_path):
     pixels, table = blobs(5, size=8)
-    plain = Preprocessing("squash", 8, 8, mean=(0.0,) * 3, std=(1 / 255,) * 3)
-    return labelled_images(table, ["green", "red"], square_images(tmp_path, pixels), plain)
+    plain = Preprocessing("stretch", 8, 8, mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    return build_dataset(table, ["green", "red"], square_images(tmp_path, pixels), plain)
 
 
 def predicted(images, views, network=None):
-    return predict_logits(network or Corner(), images, 2, torch.device("cpu"), views=views)
+    return predict_logits(network or Corner(), images, 2, torch.device("cpu"), tta=views)
 
 
 def test_one_view_is_the_image_as_it_is(images):
@@ -45,10 +45,10 @@ def test_flips_and_turns_show_each_of_the_eight_poses_once(images):
             seen.append(batch[0].contiguous().numpy().tobytes())
             return super().forward(batch)
 
-    predicted(images, "flips_and_turns", Recorder())
+    predicted(images, "flips_and_rotations", Recorder())
     assert len(set(seen[:8])) == 8  # of the first batch
     corners = images.images.array[:, [0, 0, -1, -1], [0, -1, 0, -1]].mean(axis=1)
-    np.testing.assert_allclose(predicted(images, "flips_and_turns"), corners, atol=0.01)
+    np.testing.assert_allclose(predicted(images, "flips_and_rotations"), corners, atol=0.01)
 
 
 def test_memory_that_is_too_small_names_the_batch_sizes(images):

@@ -6,7 +6,12 @@ import torch
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.fingerprints import data_fingerprint, split_fingerprint
-from skin_lesions.models.model_file import describe_model, load_model, network_of, refuse_foreign
+from skin_lesions.models.model_file import (
+    check_model_matches_data,
+    describe_model,
+    load_model,
+    load_network,
+)
 from skin_lesions.models.networks import build_network
 
 
@@ -66,7 +71,7 @@ def test_another_kind_of_file_is_no_model(content, tmp_path):
 
 def test_weights_of_another_shape_are_refused(model):
     with pytest.raises(InputError, match=r"don't fit resnet18.*fc\.weight"):
-        network_of({**model, "classes": ["a", "b", "c"]})
+        load_network({**model, "classes": ["a", "b", "c"]})
 
 
 def test_its_description_is_everything_but_the_weights(model):
@@ -98,7 +103,7 @@ def made_from(tables):
 
 
 def test_equal_content_belongs_together_whatever_its_version(study_tables):
-    refuse_foreign(made_from(study_tables), **study_tables)
+    check_model_matches_data(made_from(study_tables), **study_tables)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +121,7 @@ def test_other_content_is_refused_with_both_versions_and_the_remedy(
     changed = study_tables[name].assign(**{column: ["x", "y"]})
     changed.attrs = {"version": "V2"}
     with pytest.raises(InputError) as error:
-        refuse_foreign(model, **(study_tables | {name: changed}))
+        check_model_matches_data(model, **(study_tables | {name: changed}))
     assert told in str(error.value)
     assert "--load-versions model:V9,split_table:V1,image_table:V1,raw_images:V1" in str(
         error.value

@@ -10,13 +10,13 @@ from skin_lesions.models import networks
 from skin_lesions.models.devices import choose_device
 from skin_lesions.models.networks import (
     build_network,
-    head,
+    classifier_head,
+    create_network,
     layer_groups,
-    sharing_batch_statistics,
-    starting_network,
-    starting_weights,
+    resolve_initial_weights,
+    to_sync_batchnorm,
 )
-from skin_lesions.models.weights import sha256_in_name
+from skin_lesions.models.weights import sha256_in_filename
 
 CLASSES = ["mel", "nv", "scc"]
 # The smallest of each of torchvision's families, and the smallest images for a quick test.
@@ -56,7 +56,7 @@ def one_thread():
 
 
 def started(architecture="resnet18", weights="none", classes=CLASSES, size=32, seed=0):
-    return starting_network(architecture, str(weights), None, classes, size, seed)
+    return create_network(architecture, str(weights), None, classes, size, seed)
 
 
 def unfilled(make, architecture, *arguments, **options):
@@ -101,7 +101,7 @@ def test_all_but_the_head_is_loaded_and_the_head_gives_one_logit_per_class(
 ):
     path = saved(published_state(architecture), tmp_path / "published.pth")
     start = started(architecture, path, size=size)
-    last = {id(parameter) for parameter in head(start.network).parameters()}
+    last = {id(parameter) for parameter in classifier_head(start.network).parameters()}
     of_head = {name for name, value in start.network.named_parameters() if id(value) in last}
     state = start.network.state_dict()
     assert 1 <= len(of_head) <= 2
@@ -124,7 +124,7 @@ def test_layer_groups_hold_every_parameter_once_the_head_last(architecture):
     assert len(ids) == len(set(ids))
     assert set(ids) == {id(parameter) for parameter in network.parameters()}
     assert len(groups) >= 5
-    assert groups[-1] == list(head(network).parameters())
+    assert groups[-1] == list(classifier_head(network).parameters())
     assert groups[0][-1].shape[0] != 3
     assert id(next(network.parameters())) in map(id, groups[0])
 
@@ -234,7 +234,7 @@ def test_weights_without_versions_of_their_modules_are_those_of_today(tmp_path):
 
 def test_the_published_weights_of_every_architecture_carry_their_sha256_in_the_name():
     for architecture in torchvision.models.list_models(module=torchvision.models):
-        assert sha256_in_name(networks._imagenet_url(architecture)), architecture
+        assert sha256_in_filename(networks._imagenet_url(architecture)), architecture
 
 
 def test_the_published_weights_of_a_vision_transformer_are_those_for_its_image_size():
@@ -338,7 +338,7 @@ def test_what_is_made_of_it_remembers_where_the_weights_came_from(resnet_file):
     origin = started(weights=resnet_file).origin
     assert origin["weights"] == str(resnet_file)
     assert origin["file"] == "resnet18.pth"
-    assert origin["sha256"] == starting_weights("resnet18", str(resnet_file), None).sha256
+    assert origin["sha256"] == resolve_initial_weights("resnet18", str(resnet_file), None).sha256
     assert started().origin == {"weights": "none"}
 
 
@@ -347,7 +347,7 @@ def test_each_network_is_normalised_as_its_published_weights_were():
     start = started()
     assert (start.mean, start.std) == imagenet
     network = unfilled(build_network, "efficientnet_v2_l", 2)
-    assert networks._normalisation(network, "efficientnet_v2_l") == ((0.5,) * 3, (0.5,) * 3)
+    assert networks._input_normalization(network, "efficientnet_v2_l") == ((0.5,) * 3, (0.5,) * 3)
 
 
 def test_a_device_that_is_absent_is_an_error_not_a_fallback(monkeypatch):
@@ -368,7 +368,7 @@ def test_a_head_of_zeros_stays_one_and_its_norm_stays_as_it_was():
     """Some of timm's heads come as zeros, whose deviation is no number to divide by; some have norms."""
     layers = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 3))
     nn.init.zeros_(layers[1].weight)
-    networks._start_undecided(layers)
+    networks._init_head_near_zero(layers)
     assert (layers[1].weight == 0).all()
     assert (layers[1].bias == 0).all()
     assert (layers[0].weight == 1).all()
@@ -384,7 +384,7 @@ def test_sharing_batch_statistics_changes_no_output(name):
     names = list(network.state_dict())
     with torch.inference_mode():
         before = network(images)
-        shared = sharing_batch_statistics(network)
+        shared = to_sync_batchnorm(network)
         assert any(isinstance(module, nn.SyncBatchNorm) for module in shared.modules())
         torch.testing.assert_close(shared(images), before)
     assert list(shared.state_dict()) == names

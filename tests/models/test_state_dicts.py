@@ -8,7 +8,12 @@ import torch
 from torch import nn
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.models.state_dicts import fill, read_tensors, renamed_by_position, state_dict_in
+from skin_lesions.models.state_dicts import (
+    extract_state_dict,
+    load_compatible_state_dict,
+    load_tensors,
+    rename_by_position,
+)
 
 HEAD = {"2.weight", "2.bias"}
 
@@ -24,7 +29,9 @@ def saved(content, path):
 
 def filled(state, into=None):
     into = into or network()
-    return into, fill(into, state_dict_in(state, "weights.pth"), HEAD, "weights.pth does not fit")
+    return into, load_compatible_state_dict(
+        into, extract_state_dict(state, "weights.pth"), HEAD, "weights.pth does not fit"
+    )
 
 
 def misfit(state):
@@ -48,7 +55,7 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path):
         with pytest.raises(
             InputError, match=r"weights\.pth can't be read.*would run code.*do that"
         ):
-            read_tensors(path, "do that")
+            load_tensors(path, "do that")
     assert not (tmp_path / "was_run").exists()
 
 
@@ -65,7 +72,7 @@ def test_damaged_files_are_refused_in_words_whatever_the_damage(tmp_path, is_zip
             damaged[chance.randrange(min(400, len(damaged)))] = chance.randrange(256)
         path.write_bytes(damaged)
         try:
-            read_tensors(path, "get it anew")
+            load_tensors(path, "get it anew")
         except InputError:
             refused += 1
     assert refused > 200
@@ -77,19 +84,19 @@ def test_damaged_files_are_refused_in_words_whatever_the_damage(tmp_path, is_zip
 def test_each_way_in_which_a_pickle_can_break_is_told_in_words(tmp_path, data):
     (tmp_path / "weights.pth").write_bytes(data)
     with pytest.raises(InputError, match=r"weights\.pth can't be read"):
-        read_tensors(tmp_path / "weights.pth", "get it anew")
+        load_tensors(tmp_path / "weights.pth", "get it anew")
 
 
 def test_tensors_are_found_below_the_usual_names_and_prefixes():
     state = network().state_dict()
     prefixed = {f"module.{name}": value for name, value in state.items()}
     for content in (state, {"state_dict": state, "epoch": 3}, {"model": prefixed}, prefixed):
-        assert state_dict_in(content, "weights.pth").keys() == state.keys()
+        assert extract_state_dict(content, "weights.pth").keys() == state.keys()
 
 
 def test_a_part_that_is_called_module_keeps_its_name():
     state = {"module.weight": torch.zeros(1), "other.weight": torch.zeros(1)}
-    assert state_dict_in(state, "weights.pth").keys() == state.keys()
+    assert extract_state_dict(state, "weights.pth").keys() == state.keys()
 
 
 @pytest.mark.parametrize(
@@ -103,7 +110,7 @@ def test_a_part_that_is_called_module_keeps_its_name():
 )
 def test_what_is_no_state_dict_says_what_it_is(content, words):
     with pytest.raises(InputError, match=words):
-        state_dict_in(content, "weights.pth")
+        extract_state_dict(content, "weights.pth")
 
 
 def test_all_that_fits_goes_in():
@@ -157,7 +164,7 @@ def test_a_part_that_is_absent_never_stays_random():
 
 def by_position(theirs):
     theirs = {f"their_{name}": value for name, value in theirs.state_dict().items()}
-    return theirs, renamed_by_position(state_dict_in(theirs, "weights.pth"), network(), HEAD)
+    return theirs, rename_by_position(extract_state_dict(theirs, "weights.pth"), network(), HEAD)
 
 
 def test_tensors_of_other_names_take_ours_by_position_when_every_shape_agrees():
@@ -187,5 +194,7 @@ def three_equal_layers():
 def test_what_has_our_names_keeps_them_whatever_its_order():
     state = three_equal_layers().state_dict()
     turned = {name: state[name] for part in "210" for name in state if name.startswith(part)}
-    found = renamed_by_position(state_dict_in(turned, "weights.pth"), three_equal_layers(), HEAD)
+    found = rename_by_position(
+        extract_state_dict(turned, "weights.pth"), three_equal_layers(), HEAD
+    )
     assert all(torch.equal(found[name], state[name]) for name in state)

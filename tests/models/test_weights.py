@@ -21,11 +21,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.preprocessing import Preprocessing, normalised, resized
-from skin_lesions.data.sources.synthetic import demo_table, draw_demo_file
+from skin_lesions.data.preprocessing import Preprocessing, normalize_batch, resize_batch
+from skin_lesions.data.sources.synthetic import render_file, synthetic_table
 from skin_lesions.models import networks, weights
-from skin_lesions.models.networks import build_network, starting_network
-from skin_lesions.models.weights import find_weights
+from skin_lesions.models.networks import build_network, create_network
+from skin_lesions.models.weights import resolve_weights
 
 
 def packed(value=0.5):
@@ -90,14 +90,14 @@ def kept(cache):
 
 def refusal(*arguments, **options):
     with pytest.raises(InputError) as refused:
-        find_weights(*arguments, **options)
+        resolve_weights(*arguments, **options)
     assert " at 0x" not in str(refused.value)  # no Python object is shown
     return str(refused.value)
 
 
 def test_a_file_is_downloaded_once(server, cache):
     url = f"{server.url}/{NAME}"
-    first, second = (find_weights(url, None, named_by_sha256=True) for _ in range(2))
+    first, second = (resolve_weights(url, None, hash_in_filename=True) for _ in range(2))
     assert first == second
     assert (first.path, first.sha256) == (cache / NAME, SHA256)  # where torch looks for it as well
     assert first.path.read_bytes() == WEIGHTS
@@ -107,20 +107,20 @@ def test_a_file_is_downloaded_once(server, cache):
 def test_what_another_program_left_in_the_cache_is_taken_without_a_network(cache):
     cache.mkdir(parents=True)
     (cache / NAME).write_bytes(WEIGHTS)
-    assert find_weights(f"https://nowhere.invalid/{NAME}", None, True).sha256 == SHA256
+    assert resolve_weights(f"https://nowhere.invalid/{NAME}", None, True).sha256 == SHA256
 
 
 def test_a_file_in_the_cache_that_is_not_what_its_name_says_is_refused(cache):
     cache.mkdir(parents=True)
     (cache / NAME).write_bytes(packed(0.6))
-    told = refusal(f"https://nowhere.invalid/{NAME}", None, named_by_sha256=True)
+    told = refusal(f"https://nowhere.invalid/{NAME}", None, hash_in_filename=True)
     assert f"expected {SHA256[:8]}..." in told
     assert f"delete it (rm {cache / NAME})" in told
 
 
 def test_another_file_than_the_name_says_is_not_kept(server, cache):
     server.body = packed(0.6)
-    told = refusal(f"{server.url}/{NAME}", None, named_by_sha256=True)
+    told = refusal(f"{server.url}/{NAME}", None, hash_in_filename=True)
     assert f"its sha256 is {hashlib.sha256(server.body).hexdigest()}, expected {SHA256[:8]}" in told
     assert kept(cache) == []
 
@@ -132,11 +132,13 @@ def test_another_file_than_the_user_meant_is_not_kept(server, cache):
 
 def test_half_a_file_is_not_kept_and_the_next_try_gets_it_whole(server, cache):
     server.cut = 5000
-    assert "the weights can't be had" in refusal(f"{server.url}/{NAME}", None, named_by_sha256=True)
+    assert "the weights can't be had" in refusal(
+        f"{server.url}/{NAME}", None, hash_in_filename=True
+    )
     assert "the weights can't be had" in refusal(f"{server.url}/a.pth", None)
     assert kept(cache) == []
     server.cut = None
-    assert find_weights(f"{server.url}/a.pth", SHA256).sha256 == SHA256
+    assert resolve_weights(f"{server.url}/a.pth", SHA256).sha256 == SHA256
 
 
 def test_a_page_in_place_of_a_file_is_not_kept(server, cache):
@@ -162,9 +164,9 @@ def test_a_cache_that_cannot_be_written_to_names_the_setting_for_another(server,
 
 
 def test_two_addresses_never_share_a_file(server):
-    first = find_weights(f"{server.url}/one/model.pth", None)
+    first = resolve_weights(f"{server.url}/one/model.pth", None)
     server.body = packed(0.6)
-    second = find_weights(f"{server.url}/two/model.pth", None)
+    second = resolve_weights(f"{server.url}/two/model.pth", None)
     assert first.path != second.path
     assert first.sha256 != second.sha256
 
@@ -176,7 +178,7 @@ def test_without_a_network_the_error_says_what_to_get_where_to_put_it_and_what_t
         url = f"{server.url}/resnet18-f37072fd.pth"  # nobody listens there any more
     monkeypatch.setattr(networks, "_imagenet_url", lambda _: url)
     with pytest.raises(InputError) as refused:
-        starting_network("resnet18", "imagenet", None, ["a", "b"], 32, seed=0)
+        create_network("resnet18", "imagenet", None, ["a", "b"], 32, seed=0)
     told = str(refused.value)
     assert f"can't be had from {url}: [Errno" in told
     assert "Connection refused. Run" in told
@@ -200,7 +202,7 @@ def test_imagenet_is_the_file_of_torchvision(cache):
     url = torchvision.models.ResNet18_Weights.DEFAULT.url
     torch.save(state, cache / url.rpartition("/")[2])
     with pytest.raises(InputError, match="expected f37072fd"):
-        starting_network("resnet18", "imagenet", None, ["a", "b"], 32, seed=0)
+        create_network("resnet18", "imagenet", None, ["a", "b"], 32, seed=0)
 
 
 def test_imagenet_weights_go_into_all_but_the_head(server, cache, monkeypatch):
@@ -210,7 +212,7 @@ def test_imagenet_weights_go_into_all_but_the_head(server, cache, monkeypatch):
     server.body = buffer.getvalue()
     digits = hashlib.sha256(server.body).hexdigest()[:8]
     monkeypatch.setattr(networks, "_imagenet_url", lambda _: f"{server.url}/resnet18-{digits}.pth")
-    start = starting_network("resnet18", "imagenet", None, ["a", "b"], 32, seed=0)
+    start = create_network("resnet18", "imagenet", None, ["a", "b"], 32, seed=0)
     assert torch.equal(start.network.conv1.weight, state["conv1.weight"])
     assert start.network.fc.weight.shape == (2, 512)
     assert start.origin["file"] == f"resnet18-{digits}.pth"
@@ -221,14 +223,14 @@ def test_a_path_and_its_url_name_one_file(tmp_path, written):
     path = tmp_path / "my weights.pth"
     path.write_bytes(WEIGHTS)
     named = path.as_uri() if "file" in written else str(path)
-    assert find_weights(named, SHA256).path == path
+    assert resolve_weights(named, SHA256).path == path
     assert f"{path} is not the file that was meant" in refusal(named, "0" * 64)
 
 
 def test_digits_in_the_name_of_a_users_file_are_no_checksum(tmp_path):
     path = tmp_path / "model-20240501.pth"
     path.write_bytes(WEIGHTS)
-    assert find_weights(str(path), None).sha256 == SHA256
+    assert resolve_weights(str(path), None).sha256 == SHA256
 
 
 @pytest.mark.parametrize(
@@ -242,7 +244,7 @@ def test_digits_in_the_name_of_a_users_file_are_no_checksum(tmp_path):
 )
 def test_what_is_not_there_is_named_with_what_can_be_given(weights, words):
     with pytest.raises(InputError, match=words):
-        find_weights(weights, None)
+        resolve_weights(weights, None)
 
 
 @pytest.fixture
@@ -273,7 +275,7 @@ def package(tmp_path, monkeypatch):
 
 def test_the_one_file_of_a_package_is_found_without_importing_it(package):
     root = package(net=WEIGHTS)
-    found = find_weights("package:weights-of-ours", None)
+    found = resolve_weights("package:weights-of-ours", None)
     assert found.path == root / "weights_of_ours" / "net.pth"
     assert found.sha256 == SHA256
 
@@ -306,15 +308,17 @@ def efficientnet_lite0():
 
 def test_real_weights_name_real_photographs(efficientnet_lite0):
     categories = torchvision.models.ResNet18_Weights.DEFAULT.meta["categories"]
-    start = starting_network(*efficientnet_lite0, None, categories, 224, seed=0)
+    start = create_network(*efficientnet_lite0, None, categories, 224, seed=0)
     assert start.origin["head"] == "kept"
     assert (start.mean, start.std) == ((0.5,) * 3, (0.5,) * 3)
     assert start.origin["sha256"].startswith("57934424")
     named = {}
     for name in ("china.jpg", "flower.jpg"):
         stored = np.array(Image.fromarray(load_sample_image(name)).resize((256, 256)))
-        preprocessing = Preprocessing("crop", 256, 224, start.mean, start.std)
-        inputs = normalised(resized(stored[None], [640 / 427], preprocessing), preprocessing)
+        preprocessing = Preprocessing("center_crop", 256, 224, start.mean, start.std)
+        inputs = normalize_batch(
+            resize_batch(stored[None], [640 / 427], preprocessing), preprocessing
+        )
         with torch.no_grad():
             logits = start.network.eval()(inputs)
         named[name] = categories[int(logits.argmax())]
@@ -324,21 +328,23 @@ def test_real_weights_name_real_photographs(efficientnet_lite0):
 def features(start, pictures):
     """What the head would see: (n, features)."""
     start.network.set_submodule("classifier", torch.nn.Identity())
-    preprocessing = Preprocessing("squash", 128, 128, start.mean, start.std)
-    inputs = normalised(resized(pictures, [1.0] * len(pictures), preprocessing), preprocessing)
+    preprocessing = Preprocessing("stretch", 128, 128, start.mean, start.std)
+    inputs = normalize_batch(
+        resize_batch(pictures, [1.0] * len(pictures), preprocessing), preprocessing
+    )
     with torch.no_grad():
         return start.network.eval()(inputs).numpy()
 
 
 def test_real_weights_see_what_random_ones_do_not(efficientnet_lite0):
     """A linear head on frozen layers; pictures of six lesions of each of 14 diagnoses."""
-    table = demo_table(0).drop_duplicates("lesion").groupby("label").head(6)
-    drawn = [Image.open(io.BytesIO(draw_demo_file(file, 0))) for file in table["file"]]
+    table = synthetic_table(0).drop_duplicates("lesion").groupby("label").head(6)
+    drawn = [Image.open(io.BytesIO(render_file(file, 0))) for file in table["file"]]
     pictures = np.stack([np.array(picture.resize((128, 128))) for picture in drawn])
     architecture, weights = efficientnet_lite0
     right = {}
     for name in (weights, "none"):
-        start = starting_network(architecture, name, None, ["a", "b"], 128, seed=0)
+        start = create_network(architecture, name, None, ["a", "b"], 128, seed=0)
         linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
         predicted = cross_val_predict(linear, features(start, pictures), table["label"], cv=3)
         right[name] = np.mean(predicted == table["label"])

@@ -1,15 +1,15 @@
-from skin_lesions.reporting.formatting import headline, in_words
+from skin_lesions.reporting.formatting import format_inline, headline
 
 HALF = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 100}
 
 
 def test_an_estimate_is_told_with_its_interval():
-    assert in_words(HALF) == "0.500 (0.400 to 0.600)"
+    assert format_inline(HALF) == "0.500 (0.400 to 0.600)"
 
 
 def test_what_is_unknown_is_told_with_its_reason():
     unknown = {"value": None, "low": None, "high": None, "n": 0, "reason": "one class only"}
-    assert in_words(unknown) == "unknown (one class only)"
+    assert format_inline(unknown) == "unknown (one class only)"
 
 
 def test_the_headline_names_three_numbers_and_the_images():

@@ -13,7 +13,7 @@ from support.report_inputs import WEIRD, Inputs, fourteen, twenty_three, two
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-FIGURES = ("sample_sheet", "loss_curves", "confusion_matrix", "per_class_recall")
+FIGURES = ("sample_images", "loss_curves", "confusion_matrix", "per_class_recall")
 VOID = {"meta", "img", "br"}
 
 
@@ -63,9 +63,9 @@ def page(inputs: Inputs, **changes) -> Page:
 def study(name: str) -> Inputs:
     return {
         "fourteen": fourteen,
-        "generated": lambda: two(generated=True),
+        "synthetic": lambda: two(synthetic=True),
         "two": lambda: two(unreadable=0),
-        "as_shipped": lambda: two(policy="as_shipped"),
+        "original": lambda: two(policy="original"),
         "weird": lambda: twenty_three(unreadable=300),
     }[name]()
 
@@ -81,7 +81,7 @@ def estimate(e: dict, scale: int) -> tuple[str, str]:
     return f"{value}{unit}", f"{low} to {high}{unit}"
 
 
-@pytest.mark.parametrize("name", ["fourteen", "generated", "two", "as_shipped", "weird"])
+@pytest.mark.parametrize("name", ["fourteen", "synthetic", "two", "original", "weird"])
 def test_the_page_runs_nothing_and_loads_nothing(name):
     made = shown(name)
     assert {tag.name for tag in made.tags}.isdisjoint(
@@ -121,7 +121,7 @@ def test_alternative_texts_with_quotes_and_brackets_stay_in_their_attribute():
 
 def test_generated_images_are_announced_before_anything_else():
     said = "Generated images: these numbers say nothing about real skin."
-    words = shown("generated").words
+    words = shown("synthetic").words
     assert words.index(said) == 1  # after the title of the window
     assert words[0].startswith("Generated images")
     assert said not in shown("two").words
@@ -130,12 +130,12 @@ def test_generated_images_are_announced_before_anything_else():
 
 @pytest.mark.parametrize("where", ["model", "metrics"])
 def test_one_of_model_and_metrics_is_enough_to_say_generated(where):
-    inputs = two(generated=True)
+    inputs = two(synthetic=True)
     model, metrics = inputs.model, inputs.metrics
     if where == "model":
-        metrics = {**metrics, "provenance": {**metrics["provenance"], "generated_images": False}}
+        metrics = {**metrics, "provenance": {**metrics["provenance"], "synthetic_images": False}}
     else:
-        model = {**model, "generated_images": False}
+        model = {**model, "synthetic_images": False}
     assert "Generated images: these" in page(inputs, model=model, metrics=metrics).text()
 
 
@@ -166,7 +166,7 @@ def test_malignancy_is_told_with_its_numbers_and_what_is_left_out():
     text = shown("weird").text("result")
     for key, scale in (("sensitivity", 100), ("specificity", 100), ("auroc", 1)):
         assert " ".join(estimate(part[key], scale)) in text
-    assert all(label in text for label in part["classes"] + part["left_out"])
+    assert all(label in text for label in part["classes"] + part["excluded_classes"])
 
 
 def test_no_word_of_malignancy_where_no_class_is_known_to_be_malignant():
@@ -191,12 +191,12 @@ def test_what_can_not_be_computed_is_a_dash_with_its_reason():
 
 
 def test_parts_of_a_shipped_test_split_are_shown_where_they_are():
-    inputs = study("as_shipped")
+    inputs = study("original")
     leaked = {**inputs.metrics["validation"], "n": 4321}
     made = page(inputs, metrics={**inputs.metrics, "test_leaked": leaked, "test_clean": leaked})
     assert "Leaked test images only 4,321 images" in made.text("result")
     assert "Test without leaked images 4,321 images" in made.text("result")
-    assert "Leaked" not in shown("as_shipped").text("result")
+    assert "Leaked" not in shown("original").text("result")
 
 
 def test_the_split_is_told_with_its_counts_and_leaks():
@@ -206,23 +206,23 @@ def test_the_split_is_told_with_its_counts_and_leaks():
         groups, classes = rows["group_id"].nunique(), rows["label"].nunique()
         assert f"{name} {len(rows):,} {groups:,} {classes}" in text
     test = inputs.split_table.query("split == 'test'")
-    assert f"{len(test)} files used that came as test, {test['leaked'].sum()} (" in text
+    assert f"{len(test)} files used that came as test, {test['is_leaked'].sum()} (" in text
 
 
 def test_as_shipped_warns_and_grouped_does_not():
-    assert "the numbers are too good" in shown("as_shipped").text("split")
+    assert "the numbers are too good" in shown("original").text("split")
     assert "too good" not in shown("two").text("split")
 
 
 def test_data_without_a_shipped_split_say_so():
-    table = study("two").split_table.assign(shipped_split=None)
+    table = study("two").split_table.assign(original_split=None)
     assert "The data came without a split." in page(study("two"), split_table=table).text("split")
 
 
 def test_findings_stand_gravest_first_with_sentence_examples_and_remedy():
-    finding = {"id": "x", "count": 2, "numbers": {}, "remedy": "do <this>"}
+    finding = {"id": "x", "count": 2, "details": {}, "recommendation": "do <this>"}
     findings = [
-        {**finding, "severity": s, "sentence": f"{s} one", "examples": [["a.jpg", "<b>.jpg"], "c"]}
+        {**finding, "severity": s, "message": f"{s} one", "examples": [["a.jpg", "<b>.jpg"], "c"]}
         for s in ("info", "low", "high", "medium")
     ]
     made = page(study("two"), audit_findings=study("two").audit_findings | {"findings": findings})
@@ -235,9 +235,9 @@ def test_findings_stand_gravest_first_with_sentence_examples_and_remedy():
 def test_every_probe_stands_in_a_table_with_its_chance():
     inputs = study("two")
     words = page(inputs).section["audit"]
-    for probe in inputs.audit_findings["shortcuts"]:
+    for probe in inputs.audit_findings["shortcut_probes"]:
         assert any(probe["name"] in word for word in words)
-    measured = [p for p in inputs.audit_findings["shortcuts"] if p["chance"] is not None]
+    measured = [p for p in inputs.audit_findings["shortcut_probes"] if p["chance"] is not None]
     assert {f"{p['chance']:.3f}" for p in measured} <= set(words)
 
 
@@ -321,7 +321,7 @@ def test_what_provenance_lacks_is_said_to_be_not_recorded():
 
 def test_licence_notes_are_shown_and_their_absence_too():
     assert "ISIC 2019: CC BY-NC 4.0 <b>" in shown("two").section["licences"]
-    silent = page(study("two"), model={**study("two").model, "licence_notes": []})
+    silent = page(study("two"), model={**study("two").model, "license_notes": []})
     assert "says nothing of the licence" in silent.text("licences")
 
 

@@ -16,10 +16,10 @@ TAGS |= {"code", "pre", "blockquote"}
 def card(name: str) -> str:
     inputs = {
         "fourteen": fourteen,
-        "generated": lambda: two(generated=True),
+        "synthetic": lambda: two(synthetic=True),
         "two": two,
         "weird": twenty_three,
-        "as_shipped": lambda: two(policy="as_shipped"),
+        "original": lambda: two(policy="original"),
     }[name]()
     return render_model_card(**inputs.for_card())
 
@@ -78,7 +78,7 @@ def test_text_of_several_lines_stays_on_one():
 
 def test_generated_images_are_announced_first():
     said = "Generated images: these numbers say nothing about real skin."
-    assert shown(card("generated")).strip().startswith(said)
+    assert shown(card("synthetic")).strip().startswith(said)
     assert "enerated images" not in card("two")
 
 
@@ -195,7 +195,7 @@ def test_unknown_ages_are_no_crash_and_no_invention():
 
 
 def test_as_shipped_warns():
-    assert "the numbers are too good" in card("as_shipped")
+    assert "the numbers are too good" in card("original")
     assert "the numbers are too good" not in card("two")
 
 
@@ -210,5 +210,5 @@ def test_the_command_that_reproduces_is_shown_unescaped():
 
 
 def test_no_template_syntax_and_no_missing_value_is_left():
-    for name in ("fourteen", "weird", "generated"):
+    for name in ("fourteen", "weird", "synthetic"):
         assert not re.search(r"\{\{|\}\}|\{%|\bNone\b|\bnan\b|Undefined", card(name))

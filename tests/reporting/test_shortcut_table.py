@@ -7,9 +7,9 @@ PROBE = {
     "scope": "within a",
     "balanced_accuracy": {"value": 0.25, "low": 0.2, "high": 0.3, "n": 70},
     "chance": 0.125,
-    "best": 0.375,
+    "ceiling": 0.375,
     "classes": 8,
-    "left_out": ["df", "vasc"],
+    "excluded_classes": ["df", "vasc"],
     "parts": {},
 }
 
@@ -18,12 +18,12 @@ def test_a_probe_is_written_with_interval_chance_and_limit():
     (row,) = shortcut_rows([PROBE])
     assert (row.what, row.scope, row.classes) == ("column sex", "within a", 8)
     assert (row.accuracy.value, row.accuracy.interval) == ("0.250", "0.200 to 0.300")
-    assert (row.chance, row.best, row.left_out) == ("0.125", "0.375", "df, vasc")
+    assert (row.chance, row.ceiling, row.excluded_classes) == ("0.125", "0.375", "df, vasc")
 
 
 def test_what_could_not_be_probed_keeps_its_reason():
     nothing = {"value": None, "low": None, "high": None, "n": 0, "reason": "it is empty"}
-    probe = PROBE | {"scope": "all", "balanced_accuracy": nothing, "chance": None, "best": None}
+    probe = PROBE | {"scope": "all", "balanced_accuracy": nothing, "chance": None, "ceiling": None}
     (row,) = shortcut_rows([probe])
-    assert (row.scope, row.accuracy.value, row.chance, row.best) == ("all images", "–", "–", "–")
+    assert (row.scope, row.accuracy.value, row.chance, row.ceiling) == ("all images", "–", "–", "–")
     assert row.accuracy.reason == "it is empty"

@@ -13,16 +13,16 @@ from PIL import Image
 
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.source import Source
-from skin_lesions.config.split import Shares, Split
+from skin_lesions.config.split import Split, SplitFractions
 
-SPLIT = Split(policy="grouped", shares=Shares(train=0.7, val=0.15, test=0.15), seed=0)
+SPLIT = Split(policy="grouped", fractions=SplitFractions(train=0.7, val=0.15, test=0.15), seed=0)
 AUDIT = Audit(
-    examples=12,
-    example_pairs=3,
-    probe_images=1000,
+    max_examples=12,
+    example_pairs_per_type=3,
+    max_probe_images=1000,
     bootstrap_replicates=100,
     seed=0,
-    widest_interval=0.3,
+    max_interval_width=0.3,
     fail_on="never",
 )
 
@@ -88,9 +88,11 @@ def table(path: Path, rows: Sequence[Mapping[str, Any]], **options: Any) -> Path
 
 def source(**given: Any) -> Source:
     """Make the parameters of a source."""
-    unset = dict.fromkeys(["folder", "metadata", "metadata_key", "label_column", "name_pattern"])
+    unset = dict.fromkeys(
+        ["folder", "metadata", "metadata_key", "label_column", "filename_pattern"]
+    )
     kaggle = {"dataset": "nobody/nothing", "version": None}
-    values = {"kind": "folder", "demo_seed": 0, "kaggle": kaggle, **unset, **given}
+    values = {"kind": "folder", "demo": {"seed": 0}, "kaggle": kaggle, **unset, **given}
     return Source.model_validate(
         {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
     )

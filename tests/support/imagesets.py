@@ -7,23 +7,23 @@ import numpy as np
 import pandas as pd
 
 from skin_lesions.data.decoding import DecodedImage
-from skin_lesions.data.pixel_store import SquareImages
+from skin_lesions.data.pixel_store import PixelArray
 
 
 def square_images(
     folder: Path, pixels: np.ndarray, sizes: list[tuple[int, int]] | None = None
-) -> SquareImages:
+) -> PixelArray:
     """Store (n, size, size, 3) uint8 under the ids ``image0``, ``image1`` ...; sizes: (width, height)."""
     sizes = sizes or [(pixels.shape[1],) * 2] * len(pixels)
     decoded = [DecodedImage(p, *size, "PNG") for p, size in zip(pixels, sizes, strict=True)]
-    images = SquareImages(folder, pixels.shape[1])
+    images = PixelArray(folder, pixels.shape[1])
     stored(images, {f"image{i}": image for i, image in enumerate(decoded)})
     return images
 
 
-def stored(images: SquareImages, decoded: Mapping[str, DecodedImage]) -> None:
+def stored(images: PixelArray, decoded: Mapping[str, DecodedImage]) -> None:
     """Add images by their id, in this order."""
-    with images.appending() as appender:
+    with images.open_for_append() as appender:
         for image_id, image in decoded.items():
             appender.add(image_id, image)
 
@@ -41,9 +41,9 @@ def blobs(n: int, size: int = 32, seed: int = 0) -> tuple[np.ndarray, pd.DataFra
             "image_id": [f"image{i}" for i in range(n)],
             "label": np.array(["green", "red"])[labels],
             "split": split,
-            "shipped_split": None,
+            "original_split": None,
             "group_id": [f"g{i}" for i in range(n)],
-            "leaked": False,
+            "is_leaked": False,
         }
     )
     table.attrs = {

@@ -43,7 +43,7 @@ class KaggleServer:
 
     dataset: str
     versions: dict[int, bytes]
-    licence: str = "CC0: Public Domain"
+    license: str = "CC0: Public Domain"
     status: dict[str, int] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: list[int] = field(default_factory=list)
@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         if f"{body.get('ownerSlug')}/{body.get('datasetSlug')}" != self.kaggle.dataset:
             self._refuse(403)
             return
-        page = {"id": 7, "ref": self.kaggle.dataset, "licenseName": self.kaggle.licence}
+        page = {"id": 7, "ref": self.kaggle.dataset, "licenseName": self.kaggle.license}
         if self.kaggle.versions:
             page["currentVersionNumber"] = max(self.kaggle.versions)
         self._answer(200, json.dumps(page).encode())

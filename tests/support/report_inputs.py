@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skin_lesions.audit import find
+from skin_lesions.audit import run_audit
 from skin_lesions.data.diagnoses import DIAGNOSES
 from skin_lesions.data.groups import group_images
-from skin_lesions.evaluation.scorecard import score
+from skin_lesions.evaluation.scorecard import compute_metrics
 from support.factories import AUDIT, SPLIT
 
 FOURTEEN = [diagnosis.name for diagnosis in DIAGNOSES]
@@ -30,9 +30,9 @@ def _probe(
         "scope": scope,
         "balanced_accuracy": accuracy,
         "chance": 1 / classes,
-        "best": None,
+        "ceiling": None,
         "classes": classes,
-        "left_out": [],
+        "excluded_classes": [],
         "parts": {},
     }
 
@@ -43,7 +43,7 @@ class Inputs:
 
     labels: list[str]
     numbers: list[int]
-    generated: bool = False
+    synthetic: bool = False
     policy: str = "grouped"
     epochs: int = 8
     unreadable: int = 3
@@ -63,25 +63,25 @@ class Inputs:
         file = [f"{s}/{c}/{c[:4]}_{i:04d}.jpg" for s, c, i in zip(split, label, place, strict=True)]
         table = pd.DataFrame({"file": file, "label": label, "split": split})
         table["image_id"] = [sha256(name.encode()).hexdigest() for name in file]
-        table["shipped_split"] = table["split"]
+        table["original_split"] = table["split"]
         table["group_id"] = [f"g{i // 2}" for i in range(len(table))]
-        table["leaked"] = (table["split"] == "test") & (np.arange(len(table)) % 9 == 0)
+        table["is_leaked"] = (table["split"] == "test") & (np.arange(len(table)) % 9 == 0)
         table.attrs = {"version": VERSION, "origin": self.origin, "split_policy": self.policy}
         return table
 
     @property
     def origin(self) -> dict[str, Any]:
-        return {"kind": "demo", "seed": 1} if self.generated else {"kind": "folder", "folder": "/d"}
+        return {"kind": "demo", "seed": 1} if self.synthetic else {"kind": "folder", "folder": "/d"}
 
     @cached_property
     def image_table(self) -> pd.DataFrame:
-        rows = self.split_table.drop(columns=["split", "group_id", "leaked"])
+        rows = self.split_table.drop(columns=["split", "group_id", "is_leaked"])
         copies = rows.iloc[::11].assign(file=lambda t: "copies/" + t["file"])
         table = pd.concat([rows, copies], ignore_index=True)
         n = len(table)
         table = table.assign(
-            source="demo" if self.generated else "clinic",
-            name_key=None,
+            source="demo" if self.synthetic else "clinic",
+            filename_key=None,
             width=np.array([640, 600, 300])[np.arange(n) % 3],
             height=np.array([480, 600, 500])[np.arange(n) % 3],
             bytes=4096,
@@ -108,14 +108,14 @@ class Inputs:
         strength = np.where(kind == "pixels", 1.0, 0.4 + 0.5 * a / n)
         copies = pd.DataFrame({"a": a, "b": a + 1, "kind": kind, "strength": strength})[::4]
         i = np.arange(len(self.image_table))
-        keys = {"lesion_id": i // 2, "patient_id": i // 3, "name_key": i // 5}
+        keys = {"lesion_id": i // 2, "patient_id": i // 3, "filename_key": i // 5}
         return group_images(self.image_table.assign(**keys), copies)
 
     @cached_property
     def audit_findings(self) -> dict[str, Any]:
         groups, links = group_images(self.image_table[["file", "image_id"]])
-        found = find(self.image_table, groups, links, self.quarantine, SPLIT, AUDIT)
-        return found | {"shortcuts": list(self.shortcuts())}
+        found = run_audit(self.image_table, groups, links, self.quarantine, SPLIT, AUDIT)
+        return found | {"shortcut_probes": list(self.shortcuts())}
 
     def shortcuts(self) -> Iterator[dict[str, Any]]:
         """Make up probes: on all images, across two sources, and one that could not be done."""
@@ -127,7 +127,7 @@ class Inputs:
                 value = 1 / k + (best - 1 / k) * (1 - place / len(things))
                 bounds = {"low": max(0.0, value - 0.06), "high": min(1.0, value + 0.05)}
                 accuracy = {"value": value, "n": 700, **bounds}
-                yield _probe(name, kind, scope, k, accuracy) | {"best": best}
+                yield _probe(name, kind, scope, k, accuracy) | {"ceiling": best}
         nothing = {"value": None, "low": None, "high": None, "n": 0, "reason": "it is empty"}
         yield _probe("site", "column", "all", k, nothing)
 
@@ -142,12 +142,14 @@ class Inputs:
         shares = exponential / exponential.sum(axis=1, keepdims=True)
         predicted = np.array(self.labels)[shares.argmax(axis=1)]
         columns = pd.DataFrame(shares, columns=[f"p_{label}" for label in self.labels])
-        keys = table[["file", "image_id", "group_id", "split", "label", "leaked"]]
+        keys = table[["file", "image_id", "group_id", "split", "label", "is_leaked"]]
         return pd.concat([keys.assign(predicted=predicted), columns], axis=1)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        parts = {s: score(t, self.labels, 100, 0) for s, t in self.predictions.groupby("split")}
+        parts = {
+            s: compute_metrics(t, self.labels, 100, 0) for s, t in self.predictions.groupby("split")
+        }
         return {
             "split_policy": self.policy,
             "provenance": {
@@ -158,7 +160,7 @@ class Inputs:
                 "split_fingerprint": "5f1a" * 16,
                 "data_fingerprint": "d00d" * 16,
                 "package_version": "0.1.0",
-                "generated_images": self.generated,
+                "synthetic_images": self.synthetic,
             },
             "validation": parts["val"],
             "test": parts["test"],
@@ -185,8 +187,8 @@ class Inputs:
             "architecture": "resnet18",
             "classes": self.labels,
             "preprocessing": {
-                "fit": "squash",
-                "pixel_size": 256,
+                "resize_mode": "stretch",
+                "stored_image_size": 256,
                 "image_size": 224,
                 "mean": [0.485, 0.456, 0.406],
                 "std": [0.229, 0.224, 0.225],
@@ -208,7 +210,7 @@ class Inputs:
                 "compile": True,
                 "seed": 20240501,
             },
-            "starting_weights": {
+            "initial_weights": {
                 "weights": "imagenet",
                 "file": "resnet18-f37072fd.pth",
                 "sha256": "f37072fd" + 56 * "0",
@@ -229,8 +231,8 @@ class Inputs:
                 "python": "3.11.9",
                 "split_policy": self.policy,
             },
-            "generated_images": self.generated,
-            "licence_notes": [] if self.generated else ["ISIC 2019: CC BY-NC 4.0 <b>"],
+            "synthetic_images": self.synthetic,
+            "license_notes": [] if self.synthetic else ["ISIC 2019: CC BY-NC 4.0 <b>"],
         }
 
     @property

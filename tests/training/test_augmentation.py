@@ -6,11 +6,15 @@ import torch
 from torchvision.transforms import functional as reference
 
 from skin_lesions.config.train import Augmentation
-from skin_lesions.data.preprocessing import Preprocessing, normalised
-from skin_lesions.training.augmentation import augmented, changes, draws
+from skin_lesions.data.preprocessing import Preprocessing, normalize_batch
+from skin_lesions.training.augmentation import (
+    apply_augmentations,
+    draw_random_numbers,
+    sample_augmentations,
+)
 from support.recipes import EVERY_CHANGE, UNCHANGED
 
-PLAIN = Preprocessing("squash", 8, 8, mean=(0.0, 0.0, 0.0), std=(1 / 255,) * 3)
+PLAIN = Preprocessing("stretch", 8, 8, mean=(0.0, 0.0, 0.0), std=(1 / 255,) * 3)
 MANY = 400
 
 
@@ -19,8 +23,8 @@ def changed(batch, targets=None, seed=0, preprocessing=PLAIN, first=0, **parts):
     recipe = Augmentation.model_validate(UNCHANGED | parts)
     if targets is None:
         targets = torch.zeros(len(batch), 2)
-    drawn = changes(1000, seed, 1, recipe, preprocessing)
-    return augmented(batch, targets, drawn[first : first + len(batch)])
+    drawn = sample_augmentations(1000, seed, 1, recipe, preprocessing)
+    return apply_augmentations(batch, targets, drawn[first : first + len(batch)])
 
 
 def inputs(batch, **options):
@@ -40,9 +44,9 @@ def picture():
 
 
 def test_with_all_parts_off_images_are_only_normalised(picture):
-    other = Preprocessing("squash", 8, 8)
+    other = Preprocessing("stretch", 8, 8)
     batch = copies(picture, 4)
-    torch.testing.assert_close(inputs(batch, preprocessing=other), normalised(batch, other))
+    torch.testing.assert_close(inputs(batch, preprocessing=other), normalize_batch(batch, other))
 
 
 def test_flips_and_quarter_turns_give_the_eight_poses_alike_often(picture):
@@ -82,7 +86,7 @@ def test_a_crop_shows_a_window_of_the_area_and_aspect_asked_for():
     place = torch.stack(
         [ramp.expand(64, 64), ramp.view(64, 1).expand(64, 64), 0 * ramp.expand(64, 64)]
     )
-    out = inputs(copies(place.to(torch.uint8)), crop_area=0.25, crop_aspect=2.0)
+    out = inputs(copies(place.to(torch.uint8)), min_crop_area=0.25, max_crop_aspect_ratio=2.0)
     left, right = out[:, 0, 32, 0] / 255, out[:, 0, 32, -1] / 255
     top, bottom = out[:, 1, 0, 32] / 255, out[:, 1, -1, 32] / 255
     width, height = right - left, bottom - top
@@ -98,9 +102,10 @@ def test_a_crop_shows_a_window_of_the_area_and_aspect_asked_for():
 
 def test_a_turned_window_keeps_its_right_angles():
     recipe = Augmentation.model_validate(
-        UNCHANGED | {"rotation": "any", "crop_area": 0.5, "crop_aspect": 2.0, "flips": True}
+        UNCHANGED
+        | {"rotation": "any", "min_crop_area": 0.5, "max_crop_aspect_ratio": 2.0, "flips": True}
     )
-    across, down = changes(50, 0, 1, recipe, PLAIN).warps[:, :, :2].unbind(dim=2)
+    across, down = sample_augmentations(50, 0, 1, recipe, PLAIN).warps[:, :, :2].unbind(dim=2)
     torch.testing.assert_close((across * down).sum(dim=1), torch.zeros(50), atol=1e-6, rtol=0)
     assert (across.norm(dim=1) - down.norm(dim=1)).abs().max() > 0.2
 
@@ -116,8 +121,8 @@ def test_colour_changes_are_those_of_torchvision(picture, part):
 
 
 def test_contrast_pulls_towards_the_mean_of_the_data_or_pushes_away(picture):
-    preprocessing = Preprocessing("squash", 8, 8)
-    plain = normalised(copies(picture, 50), preprocessing)
+    preprocessing = Preprocessing("stretch", 8, 8)
+    plain = normalize_batch(copies(picture, 50), preprocessing)
     out = inputs(copies(picture, 50), contrast=0.3, preprocessing=preprocessing)
     factors = (out / plain).flatten(1)
     torch.testing.assert_close(factors, factors[:, :1].expand_as(factors), rtol=1e-2, atol=1e-3)
@@ -138,7 +143,7 @@ def test_hue_turns_colours_and_leaves_greys_and_brightness():
 
 def test_erasing_blanks_one_rectangle_in_its_share_of_the_images():
     white = torch.full((3, 50, 50), 255, dtype=torch.uint8)
-    blank = inputs(copies(white), erasing=0.3)[:, 0] == 0
+    blank = inputs(copies(white), random_erasing_prob=0.3)[:, 0] == 0
     erased = blank.any(dim=2).any(dim=1)
     assert erased.float().mean() == pytest.approx(0.3, abs=0.06)
     for mask in blank[erased]:
@@ -153,7 +158,7 @@ def colours(n):
     return levels.expand(n, 3, 20, 20).contiguous(), torch.eye(n)
 
 
-@pytest.mark.parametrize("part", ["mixup", "cutmix"])
+@pytest.mark.parametrize("part", ["mixup_alpha", "cutmix_alpha"])
 def test_mixed_images_hold_as_much_of_each_class_as_their_targets_say(part):
     batch, targets = colours(21)
     out, mixed = changed(batch, targets, **{part: 1.0})
@@ -170,16 +175,16 @@ def test_mixed_images_hold_as_much_of_each_class_as_their_targets_say(part):
 
 def test_mixup_blends_and_cutmix_cuts():
     batch, targets = colours(20)
-    blended, _ = changed(batch, targets, mixup=1.0)
+    blended, _ = changed(batch, targets, mixup_alpha=1.0)
     assert blended.std(dim=(2, 3)).max() < 1e-3
-    cut, _ = changed(batch, targets, cutmix=1.0)
+    cut, _ = changed(batch, targets, cutmix_alpha=1.0)
     neighbours = (torch.arange(20) ^ 1) * 10.0
     own = (torch.arange(20) * 10.0).view(-1, 1, 1, 1)
     torch.testing.assert_close(
         torch.minimum((cut - own).abs(), (cut - neighbours.view(-1, 1, 1, 1)).abs()),
         torch.zeros_like(cut),
     )
-    both, _ = changed(batch, targets, mixup=1.0, cutmix=1.0)
+    both, _ = changed(batch, targets, mixup_alpha=1.0, cutmix_alpha=1.0)
     is_cut = both.std(dim=(1, 2, 3)) > 0.5
     assert 0 < is_cut.sum() < 20
 
@@ -188,7 +193,7 @@ def test_mixing_follows_the_beta_distribution_of_its_alpha():
     batch = torch.zeros(MANY, 3, 2, 2, dtype=torch.uint8)
     own = torch.zeros(MANY, 2)
     own[0::2, 0] = own[1::2, 1] = 1
-    _, mixed = changed(batch, own, mixup=0.2)
+    _, mixed = changed(batch, own, mixup_alpha=0.2)
     kept = (mixed * own).sum(dim=1)
     expected = np.random.default_rng(0).beta(0.2, 0.2, 100_000)
     for quantile in (0.1, 0.25, 0.5, 0.75, 0.9):
@@ -210,14 +215,14 @@ def test_an_image_is_changed_alike_in_whatever_batch_it_comes():
 
 def test_leaving_a_part_out_leaves_the_chances_of_the_others_as_they_were(picture):
     only_flips = inputs(copies(picture, 50), flips=True)
-    with_erasing = inputs(copies(picture, 50), flips=True, erasing=0.9)
+    with_erasing = inputs(copies(picture, 50), flips=True, random_erasing_prob=0.9)
     kept = with_erasing != 0
     torch.testing.assert_close(with_erasing[kept], only_flips[kept])
 
 
 def test_seed_and_epoch_decide_the_chances():
     def table(seed, epoch):
-        return draws(5, seed, epoch).table
+        return draw_random_numbers(5, seed, epoch).table
 
     assert torch.equal(table(0, 1), table(0, 1))
     assert not torch.equal(table(0, 1), table(1, 1))

@@ -6,7 +6,12 @@ import torchvision
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.training import checkpoints
-from skin_lesions.training.checkpoints import Checkpoints, differences, fingerprint, snapshot
+from skin_lesions.training.checkpoints import (
+    Checkpoints,
+    describe_differences,
+    fingerprint,
+    snapshot,
+)
 from support.disks import small_disk
 
 IDENTITY = {"train": {"seed": 3, "crop": [0.5, 1.0]}, "code": "1"}
@@ -19,7 +24,7 @@ def state(value=1.0):
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    return Checkpoints(tmp_path / "checkpoints").of(IDENTITY)
+    return Checkpoints(tmp_path / "checkpoints").for_training(IDENTITY)
 
 
 def test_a_state_comes_back_as_it_was_memory_order_included(checkpoint):
@@ -31,7 +36,7 @@ def test_a_state_comes_back_as_it_was_memory_order_included(checkpoint):
 
 
 def test_the_last_save_counts_and_leaves_one_file(checkpoint):
-    with checkpoint.saving() as saver:
+    with checkpoint.async_writer() as saver:
         for value in (1.0, 2.0, 3.0):
             saver.save(state(value))
     assert checkpoint.load()["weights"].max() == 3
@@ -56,7 +61,7 @@ def test_a_failed_save_keeps_the_state_before_and_is_raised(checkpoint, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoints, "_write", full)
-    with checkpoint.saving() as saver:
+    with checkpoint.async_writer() as saver:
         saver.save(state(2.0))
         with pytest.raises(OSError, match="No space left"):
             saver.wait()
@@ -68,14 +73,14 @@ def test_leaving_the_block_waits_for_the_last_save_and_raises_its_error(checkpoi
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoints, "_write", full)
-    with pytest.raises(OSError, match="No space left"), checkpoint.saving() as saver:
+    with pytest.raises(OSError, match="No space left"), checkpoint.async_writer() as saver:
         saver.save(state())
 
 
 def test_a_full_disk_is_told_as_one(tmp_path):
     """torch reports a failed write as a RuntimeError without errno."""
     with small_disk(tmp_path / "small", "1M") as disk:
-        checkpoint = Checkpoints(disk).of(IDENTITY)
+        checkpoint = Checkpoints(disk).for_training(IDENTITY)
         checkpoint.save(state(1.0))
         with pytest.raises(OSError, match="No space left"):
             checkpoint.save({"weights": torch.zeros(1_000_000)})
@@ -110,7 +115,7 @@ def test_equal_identities_share_a_place_whatever_the_order_of_their_parts(tmp_pa
 
 def test_only_what_differs_is_told():
     new = {"train": {"seed": 4, "crop": [0.5, 1.0]}, "torch": "2"}
-    assert differences(IDENTITY, new) == [
+    assert describe_differences(IDENTITY, new) == [
         "train.seed was 3, is 4",
         "code was 1, is not there",
         "torch was not there, is 2",
@@ -119,7 +124,7 @@ def test_only_what_differs_is_told():
 
 def test_discarding_one_training_leaves_the_others(tmp_path):
     place = Checkpoints(tmp_path)
-    first, second = place.of(IDENTITY), place.of({**IDENTITY, "code": "2"})
+    first, second = place.for_training(IDENTITY), place.for_training({**IDENTITY, "code": "2"})
     first.save(state())
     second.save(state())
     place.discard(first.name)

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from skin_lesions.training.ema import WeightAverage
+from skin_lesions.training.ema import ModelEma
 
 
 def network():
@@ -10,7 +10,7 @@ def network():
 
 def test_the_average_follows_weights_and_batch_statistics():
     moving = network()
-    average = WeightAverage(moving)
+    average = ModelEma(moving)
     expected = {name: value.clone() for name, value in average.network.state_dict().items()}
     for value in (1.0, 5.0, -2.0):
         with torch.no_grad():
@@ -25,7 +25,7 @@ def test_the_average_follows_weights_and_batch_statistics():
 
 def test_the_averaged_network_is_its_own_and_does_not_learn():
     moving = network()
-    average = WeightAverage(moving)
+    average = ModelEma(moving)
     before = average.network[0].weight.clone()
     with torch.no_grad():
         moving[0].weight.add_(1)
@@ -37,7 +37,7 @@ def test_the_averaged_network_is_its_own_and_does_not_learn():
 
 def test_after_loading_a_state_it_goes_on_from_there():
     moving = network()
-    average = WeightAverage(moving)
+    average = ModelEma(moving)
     average.network.load_state_dict({k: v * 0 for k, v in average.network.state_dict().items()})
     with torch.no_grad():
         moving[0].weight.fill_(1)

@@ -18,7 +18,7 @@ from support.recipes import recipe
 
 def fitted(stored, **changes):
     checkpoints = Checkpoints(stored[0].folder / "checkpoints")
-    return fit_model(*stored, checkpoints, recipe(epochs=1, **changes), "squash", 32)
+    return fit_model(*stored, checkpoints, recipe(epochs=1, **changes), "stretch", 32)
 
 
 def earlier_model(path, **changes):
@@ -38,7 +38,7 @@ def test_the_model_says_which_weights_it_came_from_and_keeps_their_normalisation
     model, _ = fitted(stored, weights=weights)
     assert model["preprocessing"]["mean"] == [0.1, 0.2, 0.3]
     assert model["preprocessing"]["std"] == [0.4, 0.5, 0.6]
-    told = model["starting_weights"]
+    told = model["initial_weights"]
     assert (told["weights"], told["file"], told["head"]) == (weights, "earlier.pth", "kept")
     assert len(told["sha256"]) == 64
 
@@ -70,7 +70,7 @@ def test_real_weights_reach_the_model_file(stored):
     }
     model, _ = fitted(stored, **named, optimizer={"learning_rate": 1e-9})
     assert model["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
-    assert model["starting_weights"]["sha256"].startswith("57934424")
+    assert model["initial_weights"]["sha256"].startswith("57934424")
     shipped = torch.load(next(Path(package.__file__).parent.rglob("*.pth")), weights_only=True)
     learned = model["state_dict"]["blocks.6.0.conv_pwl.weight"]
     torch.testing.assert_close(learned, shipped["_blocks.15._project_conv.weight"])

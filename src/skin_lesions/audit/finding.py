@@ -13,14 +13,14 @@ class Finding:
 
     id: str
     severity: Severity
-    sentence: str
+    message: str
     count: int
-    numbers: dict[str, int | float]
+    details: dict[str, int | float]
     examples: list[list[str]]
-    remedy: str
+    recommendation: str
 
 
-def counted(n: int, one: str, many: str | None = None) -> str:
+def pluralize(n: int, one: str, many: str | None = None) -> str:
     """Write a number with its noun.
 
     >>> counted(1, "file"), counted(2000, "class", "classes")

@@ -7,23 +7,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skin_lesions.audit.finding import Finding, counted
+from skin_lesions.audit.finding import Finding, pluralize
 from skin_lesions.core.parallel import ordered_map
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds
-    from skin_lesions.data.pixel_store import SquareImages
+    from skin_lesions.data.pixel_store import PixelArray
 
 # Grey levels of 0 to 255. Of 6,500 dermoscopic images the flattest has a spread of 6.9 and the
 # means lie between 76 and 240; of the darkest generated skin the mean is 40.
-FLAT = 2.0
-BLACK, WHITE = 20.0, 245.0
-TINY = 64  # pixels, shorter edge: less than any network is fed
-LONGEST = 3.0  # longer edge over shorter: squashed to a square, a lesion becomes a line
+MIN_STD = 2.0
+DARK_LEVEL, LIGHT_LEVEL = 20.0, 245.0
+MIN_SIZE = 64  # pixels, shorter edge: less than any network is fed
+MAX_ASPECT_RATIO = 3.0  # longer edge over shorter: squashed to a square, a lesion becomes a line
 _LINES = 16  # rows of pixels looked at in each image; what seems blank is looked at as a whole
 _BATCH = 64  # images
 
 
-def suspicious_files(image_table: pd.DataFrame, images: "SquareImages") -> list[Finding]:
+def find_low_quality_images(image_table: pd.DataFrame, images: "PixelArray") -> list[Finding]:
     """List the files that are blank, nearly black or white, tiny, or very long.
 
     Args:
@@ -37,30 +37,32 @@ def suspicious_files(image_table: pd.DataFrame, images: "SquareImages") -> list[
         InputError: Some images are not decoded at this size.
     """
     table = image_table.sort_values("file")
-    brightness, spread = _light(images, images.rows(table["image_id"]))
-    blank = spread < FLAT
-    black, white = ~blank & (brightness < BLACK), ~blank & (brightness > WHITE)
+    brightness, spread = _brightness_and_contrast(images, images.rows(table["image_id"]))
+    blank = spread < MIN_STD
+    black, white = ~blank & (brightness < DARK_LEVEL), ~blank & (brightness > LIGHT_LEVEL)
     width, height = table["width"].to_numpy(), table["height"].to_numpy()
     short, long = np.minimum(width, height), np.maximum(width, height)
     sizes = [f"{w} x {h} pixels" for w, h in zip(width, height, strict=True)]
     grey = [f"mean grey {level:.0f}" for level in brightness]
     return [
-        _finding("blank_images", "Of one colour throughout", table, blank, grey),
-        _finding("black_images", "Nearly black", table, black, grey),
-        _finding("white_images", "Nearly white", table, white, grey),
-        _finding("tiny_images", f"With an edge below {TINY} pixels", table, short < TINY, sizes),
+        _finding("low_information", "Of one colour throughout", table, blank, grey),
+        _finding("dark", "Nearly black", table, black, grey),
+        _finding("light", "Nearly white", table, white, grey),
         _finding(
-            "long_images",
-            f"More than {LONGEST:g} times as long as wide",
+            "odd_size", f"With an edge below {MIN_SIZE} pixels", table, short < MIN_SIZE, sizes
+        ),
+        _finding(
+            "odd_aspect_ratio",
+            f"More than {MAX_ASPECT_RATIO:g} times as long as wide",
             table,
-            long > LONGEST * short,
+            long > MAX_ASPECT_RATIO * short,
             sizes,
         ),
     ]
 
 
-def _light(
-    images: "SquareImages", rows: NDArray[np.int64]
+def _brightness_and_contrast(
+    images: "PixelArray", rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean of each image, and the largest standard deviation of its channels."""
     distinct, at = np.unique(rows, return_inverse=True)  # in the order of the file on disk
@@ -74,10 +76,10 @@ def _light(
     return values[at, 0], values[at, 1]
 
 
-def _mean_and_spread(images: "SquareImages", row: np.int64) -> tuple[float, float]:
+def _mean_and_spread(images: "PixelArray", row: np.int64) -> tuple[float, float]:
     square = images.array[row]
     mean, spread = _moments(square[:: max(1, images.size // _LINES), ::4])
-    return _moments(square) if spread < FLAT else (mean, spread)
+    return _moments(square) if spread < MIN_STD else (mean, spread)
 
 
 def _moments(pixels: NDArray[np.uint8]) -> tuple[float, float]:
@@ -92,8 +94,8 @@ def _finding(
     files = table["file"].to_numpy()
     return Finding(
         name,
-        "medium" if name == "blank_images" else "low",
-        f"{what}: {counted(len(found), 'file')} of {len(table):,}.",
+        "medium" if name == "low_information" else "low",
+        f"{what}: {pluralize(len(found), 'file')} of {len(table):,}.",
         len(found),
         {"files": len(found)},
         [[str(files[i]), told[i]] for i in found],

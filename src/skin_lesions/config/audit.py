@@ -6,16 +6,16 @@ from pydantic import (
     Field,
 )
 
-from skin_lesions.config.base import Group, Seed, Share
+from skin_lesions.config.base import Fraction, ParameterGroup, Seed
 
 
-class Audit(Group):
+class Audit(ParameterGroup):
     """What is looked for, how findings are told, and which stop a run."""
 
-    examples: Annotated[int, Field(ge=0)]
-    example_pairs: Annotated[int, Field(ge=1, le=30)]
-    probe_images: Annotated[int, Field(ge=20)]
+    max_examples: Annotated[int, Field(ge=0)]
+    example_pairs_per_type: Annotated[int, Field(ge=1, le=30)]
+    max_probe_images: Annotated[int, Field(ge=20)]
     bootstrap_replicates: Annotated[int, Field(ge=100)]
     seed: Seed
-    widest_interval: Share
+    max_interval_width: Fraction
     fail_on: Literal["never", "high", "medium", "low"]

@@ -11,13 +11,13 @@ from pydantic import (
     field_validator,
 )
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Edge = Annotated[int, Field(ge=16, le=1024)]  # pixels
+Fraction = Annotated[float, Field(ge=0, le=1)]
+PixelSize = Annotated[int, Field(ge=16, le=1024)]  # pixels
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-class Group(BaseModel):
+class ParameterGroup(BaseModel):
     """A parameter group: unknown keys are refused, values don't change."""
 
     model_config = ConfigDict(
@@ -26,7 +26,7 @@ class Group(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _refuse_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _reject_bool_as_number(cls, value: Any, info: ValidationInfo) -> Any:
         if (
             isinstance(value, bool)
             and cls.model_fields[str(info.field_name)].annotation is not bool
@@ -35,7 +35,7 @@ class Group(BaseModel):
         return value
 
 
-def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
     """Name each value by its way through the groups.
 
     >>> flattened({"optimizer": {"name": "adam"}, "epochs": 5})
@@ -43,6 +43,6 @@ def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        parts = flattened(value) if isinstance(value, Mapping) else {"": value}
+        parts = flatten(value) if isinstance(value, Mapping) else {"": value}
         flat |= {f"{name}.{part}" if part else name: inner for part, inner in parts.items()}
     return flat

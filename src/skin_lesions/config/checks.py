@@ -8,7 +8,7 @@ from pydantic import (
 )
 
 from skin_lesions.config.audit import Audit
-from skin_lesions.config.base import Group
+from skin_lesions.config.base import ParameterGroup
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.preprocess import Preprocess
@@ -17,9 +17,9 @@ from skin_lesions.config.source import Source
 from skin_lesions.config.split import Split
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import did_you_mean
+from skin_lesions.core.text import suggest
 
-GROUPS: dict[str, type[Group]] = {
+GROUPS: dict[str, type[ParameterGroup]] = {
     "source": Source,
     "ingest": Ingest,
     "audit": Audit,
@@ -29,7 +29,7 @@ GROUPS: dict[str, type[Group]] = {
     "evaluate": Evaluate,
     "report": Report,
 }
-UNTYPED = {"data_root"}  # read by the catalog, not by a node
+UNVALIDATED = {"data_root"}  # read by the catalog, not by a node
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -38,16 +38,16 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     Raises:
         InputError: Lists all that is unknown, missing, of the wrong type or out of range.
     """
-    unknown = sorted({str(name) for name in parameters} - set(GROUPS) - UNTYPED)
-    problems = [f"{name}: no such group; {did_you_mean(name, GROUPS)}" for name in unknown]
+    unknown = sorted({str(name) for name in parameters} - set(GROUPS) - UNVALIDATED)
+    problems = [f"{name}: no such group; {suggest(name, GROUPS)}" for name in unknown]
     groups: dict[str, Any] = {}
     for name, model in GROUPS.items():
         try:
             groups[name] = model.model_validate(parameters.get(name, {}))
         except ValidationError as error:
-            problems += [_in_words(name, model, e) for e in error.errors()]
+            problems += [_describe_error(name, model, e) for e in error.errors()]
     if not problems:
-        problems = _contradictions(groups["source"], groups["ingest"], groups["train"])
+        problems = _conflicts(groups["source"], groups["ingest"], groups["train"])
     if problems:
         raise InputError(
             "These parameters can't be used:\n"
@@ -56,11 +56,11 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         )
 
 
-def _contradictions(source: Source, ingest: Ingest, train: TrainRecipe) -> list[str]:
+def _conflicts(source: Source, ingest: Ingest, train: TrainRecipe) -> list[str]:
     problems = []
-    if source.name_pattern is not None and source.kind == "demo":
+    if source.filename_pattern is not None and source.kind == "demo":
         problems.append(
-            "source.name_pattern: is given, but source.kind is demo, which does not read it"
+            "source.filename_pattern: is given, but source.kind is demo, which does not read it"
         )
     if source.folder is not None and source.kind != "folder":
         problems.append(
@@ -71,31 +71,31 @@ def _contradictions(source: Source, ingest: Ingest, train: TrainRecipe) -> list[
         for name in ("metadata_key", "label_column"):
             if getattr(source, name) is not None:
                 problems.append(f"source.{name}: is a column of source.metadata, which is not set")
-    if train.test_size > ingest.pixel_size:
-        scaled = " (for testing, see train.test_scale)" if train.test_scale > 1 else ""
+    if train.eval_image_size > ingest.stored_image_size:
+        scaled = " (for testing, see train.eval_size_ratio)" if train.eval_size_ratio > 1 else ""
         problems.append(
-            f"train.image_size: {train.test_size} pixels{scaled} can't be had from images stored at "
-            f"{ingest.pixel_size}; set ingest.pixel_size to {train.test_size} or more"
+            f"train.image_size: {train.eval_image_size} pixels{scaled} can't be had from images stored at "
+            f"{ingest.stored_image_size}; set ingest.stored_image_size to {train.eval_image_size} or more"
         )
-    return problems + _contradictions_of_training(train)
+    return problems + _training_conflicts(train)
 
 
-def _contradictions_of_training(train: TrainRecipe) -> list[str]:
+def _training_conflicts(train: TrainRecipe) -> list[str]:
     problems = []
-    if train.accumulation > train.batch_size:
+    if train.gradient_accumulation_steps > train.batch_size:
         problems.append(
-            f"train.accumulation: a batch of {train.batch_size} can't be had in "
-            f"{train.accumulation} parts"
+            f"train.gradient_accumulation_steps: a batch of {train.batch_size} can't be had in "
+            f"{train.gradient_accumulation_steps} parts"
         )
-    if train.pretrained and train.head_epochs >= train.epochs:
+    if train.pretrained and train.frozen_backbone_epochs >= train.epochs:
         problems.append(
-            f"train.head_epochs: of {train.epochs} epochs, {train.head_epochs} for the head alone "
+            f"train.frozen_backbone_epochs: of {train.epochs} epochs, {train.frozen_backbone_epochs} for the head alone "
             "leave none for the other layers; set it to "
             f"{train.epochs - 1} or less"
         )
-    if train.launcher == "single" and (train.processes or 1) > 1:
+    if train.launcher == "single" and (train.num_processes or 1) > 1:
         problems.append(
-            f"train.processes: {train.processes} need train.launcher=local (or ray); single is one"
+            f"train.num_processes: {train.num_processes} need train.launcher=local (or ray); single is one"
         )
     if train.weights == "none" and train.weights_sha256 is not None:
         problems.append(
@@ -109,11 +109,11 @@ def _contradictions_of_training(train: TrainRecipe) -> list[str]:
     return problems
 
 
-def _in_words(group: str, model: type[Group], error: Any) -> str:
+def _describe_error(group: str, model: type[ParameterGroup], error: Any) -> str:
     path, field = ".".join([group, *map(str, error["loc"])]), [group, *error["loc"]][-1]
     if error["type"] == "extra_forbidden":
-        fields = _group_at(model, error["loc"][:-1]).model_fields
-        return f"{path}: no such parameter; {did_you_mean(str(field), fields)}"
+        fields = _nested_group(model, error["loc"][:-1]).model_fields
+        return f"{path}: no such parameter; {suggest(str(field), fields)}"
     if error["type"] == "missing":
         return f"{path}: is missing"
     if error["type"] == "value_error":
@@ -143,7 +143,7 @@ _EXPECTED = {
 }
 
 
-def _group_at(model: type[Group], path: Iterable[Any]) -> type[Group]:
+def _nested_group(model: type[ParameterGroup], path: Iterable[Any]) -> type[ParameterGroup]:
     for name in path:
-        model = cast("type[Group]", model.model_fields[name].annotation)
+        model = cast("type[ParameterGroup]", model.model_fields[name].annotation)
     return model

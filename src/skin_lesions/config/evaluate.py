@@ -6,10 +6,10 @@ from pydantic import (
     Field,
 )
 
-from skin_lesions.config.base import Device, Group, Seed
+from skin_lesions.config.base import Device, ParameterGroup, Seed
 
 
-class Evaluate(Group):
+class Evaluate(ParameterGroup):
     """How images are predicted, and numbers get their intervals."""
 
     bootstrap_replicates: Annotated[int, Field(ge=100)]

@@ -1,10 +1,10 @@
 """Parameters of `ingest`."""
 
-from skin_lesions.config.base import Edge, Group, Share
+from skin_lesions.config.base import Fraction, ParameterGroup, PixelSize
 
 
-class Ingest(Group):
+class Ingest(ParameterGroup):
     """How images are checked and decoded."""
 
-    pixel_size: Edge
-    max_unreadable_share: Share
+    stored_image_size: PixelSize
+    max_unreadable_fraction: Fraction

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from skin_lesions.config.base import Group
+from skin_lesions.config.base import ParameterGroup
 
 
-class Preprocess(Group):
-    """How a picture becomes a square: ``squash`` ignores its aspect, ``crop`` takes the centre."""
+class Preprocess(ParameterGroup):
+    """How a picture becomes a square: ``stretch`` ignores its aspect, ``crop`` takes the centre."""
 
-    fit: Literal["squash", "crop"]
+    resize_mode: Literal["stretch", "center_crop"]

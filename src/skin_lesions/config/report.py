@@ -6,10 +6,10 @@ from pydantic import (
     Field,
 )
 
-from skin_lesions.config.base import Group
+from skin_lesions.config.base import ParameterGroup
 
 
-class Report(Group):
+class Report(ParameterGroup):
     """How the report is drawn."""
 
     samples_per_class: Annotated[int, Field(ge=1, le=20)]

@@ -8,18 +8,24 @@ from pydantic import (
     field_validator,
 )
 
-from skin_lesions.config.base import Group, Seed
-from skin_lesions.core.text import shown
+from skin_lesions.config.base import ParameterGroup, Seed
+from skin_lesions.core.text import printable
 
 
-class Kaggle(Group):
+class Kaggle(ParameterGroup):
     """A data set on Kaggle; ``version`` None means the newest."""
 
     dataset: str
     version: Annotated[int, Field(ge=1)] | None
 
 
-class Source(Group):
+class Demo(ParameterGroup):
+    """Synthetic images."""
+
+    seed: Seed
+
+
+class Source(ParameterGroup):
     """Where the images come from; ``metadata``: the paths of any number of tables."""
 
     kind: Literal["demo", "folder", "kaggle"]
@@ -27,13 +33,13 @@ class Source(Group):
     metadata: tuple[str, ...]
     metadata_key: str | None
     label_column: str | None
-    name_pattern: Annotated[str, Field(min_length=1)] | None
-    demo_seed: Seed
+    filename_pattern: Annotated[str, Field(min_length=1)] | None
+    demo: Demo
     kaggle: Kaggle
 
     @field_validator("metadata", mode="before")
     @classmethod
-    def _as_several(cls, value: Any) -> Any:
+    def _to_tuple(cls, value: Any) -> Any:
         """Take a path, a list, or what ``--params`` makes of ``metadata.0=...,metadata.1=...``."""
         if isinstance(value, dict) and all(str(number).isdecimal() for number in value):
             return [value[number] for number in sorted(value, key=int)]
@@ -41,18 +47,18 @@ class Source(Group):
             return ()
         return value if isinstance(value, list | tuple) else (value,)
 
-    @field_validator("name_pattern")
+    @field_validator("filename_pattern")
     @classmethod
-    def _says_which_part_is_the_key(cls, pattern: str | None) -> str | None:
+    def _check_key_group(cls, pattern: str | None) -> str | None:
         if pattern is None:
             return None
         try:
             compiled = re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"{shown(pattern)} is no regular expression: {error}") from None
+            raise ValueError(f"{printable(pattern)} is no regular expression: {error}") from None
         if compiled.groups > 1 and "key" not in compiled.groupindex:
             raise ValueError(
-                f"{shown(pattern)} captures {compiled.groups} parts; name the one that is the key, as in "
+                f"{printable(pattern)} captures {compiled.groups} parts; name the one that is the key, as in "
                 r"(?P<key>P\d+), or let the others capture nothing: (?:...)"
             )
         return pattern

@@ -8,10 +8,10 @@ from pydantic import (
     model_validator,
 )
 
-from skin_lesions.config.base import Group, Seed
+from skin_lesions.config.base import ParameterGroup, Seed
 
 
-class Shares(Group):
+class SplitFractions(ParameterGroup):
     """The share of the images of each class that each split gets."""
 
     train: Annotated[float, Field(gt=0, lt=1)]
@@ -19,16 +19,16 @@ class Shares(Group):
     test: Annotated[float, Field(gt=0, lt=1)]
 
     @model_validator(mode="after")
-    def _sum_to_one(self) -> "Shares":
+    def _sum_to_one(self) -> "SplitFractions":
         total = self.train + self.val + self.test
         if not math.isclose(total, 1.0, abs_tol=1e-9):
             raise ValueError(f"train, val and test must sum to 1, they sum to {total:g}")
         return self
 
 
-class Split(Group):
+class Split(ParameterGroup):
     """How images are divided into train, val and test."""
 
-    policy: Literal["grouped", "repaired", "as_shipped"]
-    shares: Shares
+    policy: Literal["grouped", "cleaned", "original"]
+    fractions: SplitFractions
     seed: Seed

@@ -6,50 +6,50 @@ from pydantic import (
     Field,
 )
 
-from skin_lesions.config.base import Device, Edge, Group, Seed, Share
+from skin_lesions.config.base import Device, Fraction, ParameterGroup, PixelSize, Seed
 
 
-class Optimizer(Group):
+class Optimizer(ParameterGroup):
     """How weights follow gradients; rates are those of the uppermost layers below the head."""
 
     name: Literal["adamw", "adam"]
     learning_rate: Annotated[float, Field(gt=0)]
-    head_factor: Annotated[float, Field(gt=0)]
-    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    head_lr_multiplier: Annotated[float, Field(gt=0)]
+    layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)]
     weight_decay: Annotated[float, Field(ge=0)]
-    clip_norm: Annotated[float, Field(gt=0)] | None
+    max_grad_norm: Annotated[float, Field(gt=0)] | None
 
 
-class Schedule(Group):
+class Schedule(ParameterGroup):
     """How the learning rate goes from step to step."""
 
     name: Literal["cosine", "one_cycle", "constant"]
-    warmup_share: Annotated[float, Field(ge=0, lt=1)]
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)]
 
 
-class Augmentation(Group):
+class Augmentation(ParameterGroup):
     """Random changes of the training images; see ``skin_lesions.training.augmentation``."""
 
     flips: bool
     rotation: Literal["none", "quarter", "any"]
-    crop_area: Annotated[float, Field(gt=0, le=1)]
-    crop_aspect: Annotated[float, Field(ge=1)]
-    brightness: Share
-    contrast: Share
-    saturation: Share
+    min_crop_area: Annotated[float, Field(gt=0, le=1)]
+    max_crop_aspect_ratio: Annotated[float, Field(ge=1)]
+    brightness: Fraction
+    contrast: Fraction
+    saturation: Fraction
     hue: Annotated[float, Field(ge=0, le=0.5)]
-    erasing: Share
-    mixup: Annotated[float, Field(ge=0)]
-    cutmix: Annotated[float, Field(ge=0)]
+    random_erasing_prob: Fraction
+    mixup_alpha: Annotated[float, Field(ge=0)]
+    cutmix_alpha: Annotated[float, Field(ge=0)]
 
 
-class Ray(Group):
+class Ray(ParameterGroup):
     """Where the workers of ``train.launcher: ray`` come from."""
 
     address: str | None
 
 
-class TrainRecipe(Group):
+class TrainRecipe(ParameterGroup):
     """Everything that shapes the weights, besides the images; and how often they are kept."""
 
     architecture: str
@@ -57,29 +57,29 @@ class TrainRecipe(Group):
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     seed: Seed
     epochs: Annotated[int, Field(ge=1)]
-    patience: Annotated[int, Field(ge=1)] | None
-    select_by: Literal["balanced_accuracy", "accuracy"]
+    early_stopping_patience: Annotated[int, Field(ge=1)] | None
+    selection_metric: Literal["balanced_accuracy", "accuracy"]
     batch_size: Annotated[int, Field(ge=2)]  # one image alone has no batch statistics
-    accumulation: Annotated[int, Field(ge=1)]
-    image_size: Edge
-    start_scale: Annotated[float, Field(gt=0, le=1)]
-    test_scale: Annotated[float, Field(ge=1)]
-    head_epochs: Annotated[int, Field(ge=0)]
+    gradient_accumulation_steps: Annotated[int, Field(ge=1)]
+    image_size: PixelSize
+    progressive_resizing_start: Annotated[float, Field(gt=0, le=1)]
+    eval_size_ratio: Annotated[float, Field(ge=1)]
+    frozen_backbone_epochs: Annotated[int, Field(ge=0)]
     optimizer: Optimizer
     schedule: Schedule
     augmentation: Augmentation
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     class_balance: Literal["none", "weights", "square_root_sampler", "logit_adjustment"]
-    average_decay: Annotated[float, Field(gt=0, lt=1)] | None
-    test_time_augmentation: Literal["none", "flips", "flips_and_turns"]
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
+    test_time_augmentation: Literal["none", "flips", "flips_and_rotations"]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     memory_format: Literal["channels_last", "contiguous"]
     compile: bool
     device: Device
     launcher: Literal["single", "local", "ray"]
-    processes: Annotated[int, Field(ge=1)] | None
+    num_processes: Annotated[int, Field(ge=1)] | None
     ray: Ray
-    checkpoint_minutes: Annotated[float, Field(gt=0)]
+    checkpoint_interval_minutes: Annotated[float, Field(gt=0)]
 
     @property
     def pretrained(self) -> bool:
@@ -87,14 +87,14 @@ class TrainRecipe(Group):
         return self.weights != "none"
 
     @property
-    def start_size(self) -> int:
+    def initial_image_size(self) -> int:
         """Edge in the first epoch, pixels."""
-        return _scaled(self.image_size, self.start_scale)
+        return _scaled(self.image_size, self.progressive_resizing_start)
 
     @property
-    def test_size(self) -> int:
+    def eval_image_size(self) -> int:
         """Edge in validation and testing, pixels."""
-        return _scaled(self.image_size, self.test_scale)
+        return _scaled(self.image_size, self.eval_size_ratio)
 
 
 def _scaled(size: int, scale: float) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path to write to; rename it to ``path`` once the block ends without an error."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,7 +21,7 @@ def written_beside(path: Path) -> Iterator[Path]:
         raise
 
 
-def size_in_words(size: float) -> str:
+def format_bytes(size: float) -> str:
     """Give a number of bytes in a unit that suits it.
 
     >>> size_in_words(950), size_in_words(1_440_000_000)
@@ -34,6 +34,6 @@ def size_in_words(size: float) -> str:
     return f"{size:,.2f} GB"
 
 
-def size_of(path: Path) -> int:
+def file_size(path: Path) -> int:
     """Return the bytes of a file, 0 where there is none."""
     return path.stat().st_size if path.exists() else 0

@@ -8,7 +8,7 @@ class InputError(ValueError):
     """
 
 
-def full_disk(error: OSError) -> str:
+def disk_full_message(error: OSError) -> str:
     """Tell that the disk is full, and what to do."""
     return (
         f"the disk is full ({error}). What is whole is kept: make room, or take another "

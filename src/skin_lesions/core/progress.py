@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 _STEPS_BEFORE_ESTIMATE = 20
 
 
-class StepProgress:
+class TrainingProgressBar:
     """A bar in a terminal, nothing in a pipe or if ``hidden``; and one estimate in the log."""
 
     def __init__(
@@ -38,11 +38,11 @@ class StepProgress:
         )
         self._bar.update(self._task, completed=share)
 
-    def __enter__(self) -> "StepProgress":
+    def __enter__(self) -> "TrainingProgressBar":
         self._start = time.perf_counter()
         self._bar.start()
         if not self._bar.disable:
-            _log_through_stdout()  # now the bar's stand-in: lines go above the bar, not across it
+            _redirect_log_to_stdout()  # now the bar's stand-in: lines go above the bar, not across it
         return self
 
     def __exit__(
@@ -53,7 +53,7 @@ class StepProgress:
     ) -> None:
         self._bar.stop()
         if not self._bar.disable:
-            _log_through_stdout()
+            _redirect_log_to_stdout()
 
     def show(self, loss: float) -> None:
         """Show the newest loss."""
@@ -68,16 +68,17 @@ class StepProgress:
         self._bar.update(self._task, completed=share, steps=steps, rate=self._images / seconds)
         if self._done == _STEPS_BEFORE_ESTIMATE < self._all - self._before:
             left = seconds * (1 - share) / (share - self._share)
-            log.info("%s takes about %s more", self._what, _in_words(left))
+            log.info("%s takes about %s more", self._what, format_duration(left))
 
 
-def _log_through_stdout() -> None:
+def _redirect_log_to_stdout() -> None:
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:
             handler.setStream(sys.stdout)
 
 
-def _in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
+    """Return a duration as text."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

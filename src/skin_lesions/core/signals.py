@@ -13,7 +13,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what a cluster sends befor
 
 
 @contextmanager
-def postponed() -> Iterator[Callable[[], bool]]:
+def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Within the block, a first Ctrl-C only makes the function given true; a second acts at once.
 
     Outside the main thread, which alone gets signals, nothing is postponed; and what the process is
@@ -44,7 +44,7 @@ def postponed() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def restored() -> Iterator[None]:
+def preserve_signal_handlers() -> Iterator[None]:
     """After the block, signals do what they did before: some libraries leave their own handlers."""
     before = {number: signal.getsignal(number) for number in signal.valid_signals()}
     try:
@@ -56,7 +56,7 @@ def restored() -> Iterator[None]:
 
 
 @contextmanager
-def ignored(number: signal.Signals) -> Iterator[None]:
+def ignore_signal(number: signal.Signals) -> Iterator[None]:
     """Within the block, leave a signal to the other processes."""
     before = signal.signal(number, signal.SIG_IGN)
     try:

@@ -5,9 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 
-def did_you_mean(
-    name: str, known: Collection[str], most: int = 1, listing: str | None = None
-) -> str:
+def suggest(name: str, known: Collection[str], most: int = 1, listing: str | None = None) -> str:
     """Ask for the names that are like a misspelt one, or say what there is: by default, all.
 
     >>> did_you_mean("Foldr", ["demo", "folder"]), did_you_mean("x", ["demo", "folder"])
@@ -19,7 +17,7 @@ def did_you_mean(
     return listing or f"there are {', '.join(known)}"
 
 
-def shown(text: object) -> str:
+def printable(text: object) -> str:
     r"""Make a name that others chose safe to print: what would steer a terminal is spelt out.
 
     >>> shown("naevus 日本.jpg"), shown("a\x1b[2Jb\n.jpg")
@@ -28,7 +26,7 @@ def shown(text: object) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
-def innermost_reason(error: BaseException) -> str:
+def root_cause(error: BaseException) -> str:
     """Return why a request failed, without the objects and addresses that wrap the reason."""
     inner: Any = error.args[0] if error.args else error
     inner = getattr(inner, "reason", inner)

@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2.functional import resize
 
-from skin_lesions.core.text import shown
+from skin_lesions.core.text import printable
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -30,7 +30,7 @@ Image.init()  # Pillow knows some formats only once all its plugins are loaded
 # What Pillow murmurs of a damaged file, we tell in the reason, or it does not matter.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-_CUT_OFF = "damaged or truncated: it begins like an image, but its header can't be read"
+_TRUNCATED = "damaged or truncated: it begins like an image, but its header can't be read"
 _OTHER_KINDS = (
     (
         0,
@@ -41,8 +41,8 @@ _OTHER_KINDS = (
     (0, b"<html", "an HTML page, not an image; the download failed"),
     (4, b"ftyp", "HEIC, AVIF or video, which is not supported; convert it to JPEG"),
     (128, b"dicm", "DICOM, which is not supported; export it as JPEG or PNG"),
-    *[(0, signature, _CUT_OFF) for signature in (b"\xff\xd8\xff", b"\x89png", b"bm", b"gif8")],
-    *[(0, signature, _CUT_OFF) for signature in (b"riff", b"ii*\0", b"mm\0*")],
+    *[(0, signature, _TRUNCATED) for signature in (b"\xff\xd8\xff", b"\x89png", b"bm", b"gif8")],
+    *[(0, signature, _TRUNCATED) for signature in (b"riff", b"ii*\0", b"mm\0*")],
 )
 _EXIF_ORIENTATION = 0x0112
 _WITH_ALPHA = {"RGBA", "LA", "PA", "RGBa", "La"}
@@ -76,12 +76,12 @@ def decode(data: bytes, size: int) -> DecodedImage:
     """
     image = _open(data)
     orientation = _orientation(image)
-    picture = _decoded(image, data)
+    picture = _decode_pixels(image, data)
     height, width = picture.shape[1:]
     if orientation >= 5:  # stored lying on its side
         width, height = height, width
     # A square commutes with turning: cheaper than turning the full picture.
-    square = _upright(_squash(picture, size), orientation)
+    square = _apply_orientation(_resize_square(picture, size), orientation)
     return DecodedImage(square, width, height, str(image.format))
 
 
@@ -92,11 +92,11 @@ def _open(data: bytes) -> Image.Image:
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         frames = getattr(image, "n_frames", 1)
     except UnidentifiedImageError:
-        raise UnreadableImageError(_what_it_is_instead(data)) from None
+        raise UnreadableImageError(_sniff_type(data)) from None
     except MemoryError:  # says nothing about the file
         raise
     except Exception as error:  # Pillow's parsers raise whatever a broken header makes them raise
-        raise UnreadableImageError(f"damaged or truncated header: {_brief(error)}") from None
+        raise UnreadableImageError(f"damaged or truncated header: {_first_line(error)}") from None
     if image.width * image.height > MAX_PIXELS:
         raise UnreadableImageError(
             f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS:,} allowed"
@@ -108,7 +108,7 @@ def _open(data: bytes) -> Image.Image:
     return image
 
 
-def _what_it_is_instead(data: bytes) -> str:
+def _sniff_type(data: bytes) -> str:
     if not any(data):
         return "nothing but zero bytes; the copy or download failed"
     for offset, beginning, what in _OTHER_KINDS:
@@ -129,19 +129,19 @@ def _orientation(image: Image.Image) -> int:
     return int(value) if value in range(1, 9) else 1
 
 
-def _decoded(image: Image.Image, data: bytes) -> torch.Tensor:
+def _decode_pixels(image: Image.Image, data: bytes) -> torch.Tensor:
     """Return the picture as uint8, (3, height, width), or (1, height, width) where it is grey."""
     try:
         if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
             encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
             return decode_jpeg(encoded, mode=ImageReadMode.RGB)
         if image.mode.startswith("I;16"):
-            return torch.from_numpy(_eight_bit(np.asarray(image)))[None]
+            return torch.from_numpy(_to_uint8(np.asarray(image)))[None]
         return torch.from_numpy(_rgb_by_pillow(image)).permute(2, 0, 1)
     except (UnreadableImageError, MemoryError):
         raise
     except Exception as error:  # each decoder has errors of its own; all mean the same to us
-        raise UnreadableImageError(f"damaged or truncated: {_brief(error)}") from None
+        raise UnreadableImageError(f"damaged or truncated: {_first_line(error)}") from None
 
 
 def _rgb_by_pillow(image: Image.Image) -> Pixels:
@@ -156,18 +156,18 @@ def _rgb_by_pillow(image: Image.Image) -> Pixels:
     return np.array(image.convert("RGB"))
 
 
-def _eight_bit(values: npt.NDArray[np.uint16]) -> Pixels:
+def _to_uint8(values: npt.NDArray[np.uint16]) -> Pixels:
     """Scale 0..65535 to 0..255, rounded."""
     return ((values.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)
 
 
-def _squash(picture: torch.Tensor, size: int) -> Pixels:
+def _resize_square(picture: torch.Tensor, size: int) -> Pixels:
     # torchvision's way of calling interpolate gives rows of RGB as such, without a copy at the end.
     resized = resize(picture, [size, size], antialias=True)
     return resized.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
 
 
-def _upright(square: Pixels, orientation: int) -> Pixels:
+def _apply_orientation(square: Pixels, orientation: int) -> Pixels:
     """Undo one of the eight EXIF orientations of a square picture."""
     if orientation in (5, 6, 7, 8):
         square = square.transpose(1, 0, 2)
@@ -178,7 +178,7 @@ def _upright(square: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(square)
 
 
-def _brief(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
     # torchvision names a line of its own source before it says what is wrong.
-    return shown(re.sub(r"^.*\.cpp:\d+, ", "", first_line)[:120])
+    return printable(re.sub(r"^.*\.cpp:\d+, ", "", first_line)[:120])

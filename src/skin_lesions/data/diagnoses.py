@@ -51,7 +51,7 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
 )
 
 
-def _normalised(label: str) -> str:
+def _normalize(label: str) -> str:
     """Fold case, spaces, punctuation and the usual English and Latin plurals.
 
     >>> _normalised("Actinic Keratoses") == _normalised("actinic_keratosis")
@@ -62,7 +62,7 @@ def _normalised(label: str) -> str:
 
 
 _BY_NAME = {
-    _normalised(name): diagnosis
+    _normalize(name): diagnosis
     for diagnosis in DIAGNOSES
     for name in (diagnosis.name, diagnosis.code, *diagnosis.aliases)
 }
@@ -73,4 +73,4 @@ def diagnosis_of(label: str) -> Diagnosis | None:
 
     Case, plural, spaces and punctuation don't count: ``vascular lesion`` is ``Vascular lesions``.
     """
-    return _BY_NAME.get(_normalised(label))
+    return _BY_NAME.get(_normalize(label))

@@ -10,22 +10,22 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from skin_lesions.core.parallel import cores, ordered_map
-from skin_lesions.data.pixel_store import SquareImages
-from skin_lesions.data.preprocessing import Preprocessing, resized
+from skin_lesions.core.parallel import ordered_map, usable_cpus
+from skin_lesions.data.pixel_store import PixelArray
+from skin_lesions.data.preprocessing import Preprocessing, resize_batch
 
-_AHEAD = 8  # batches in memory, for a GPU
+_PREFETCH = 8  # batches in memory, for a GPU
 
 
 @dataclass(frozen=True)
-class LabelledImages:
+class ImageDataset:
     """Some rows of a split table, ready to be fetched in batches.
 
     ``rows``: where each image lies in the stored pixels; ``labels``: (n,) class numbers, of so many
     ``classes``; ``aspects``: (n,) width over height.
     """
 
-    images: SquareImages
+    images: PixelArray
     rows: npt.NDArray[np.int64]
     labels: torch.Tensor
     classes: int
@@ -41,9 +41,9 @@ class LabelledImages:
 
     def _fitted(self, chosen: npt.NDArray[np.int64]) -> torch.Tensor:
         squares = self.images.array[self.rows[chosen]]
-        return resized(squares, self.aspects[chosen].tolist(), self.preprocessing)
+        return resize_batch(squares, self.aspects[chosen].tolist(), self.preprocessing)
 
-    def _batch_by(
+    def _load_batch(
         self, pool: ThreadPoolExecutor, chosen: npt.NDArray[np.int64]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Fetch a batch, each core its part."""
@@ -53,11 +53,11 @@ class LabelledImages:
         def fit(part: slice) -> None:
             fitted[part] = self._fitted(chosen[part]).permute(0, 2, 3, 1).numpy()
 
-        edges = [len(chosen) * core // cores() for core in range(cores() + 1)]
+        edges = [len(chosen) * core // usable_cpus() for core in range(usable_cpus() + 1)]
         list(pool.map(fit, (slice(*ends) for ends in pairwise(edges) if ends[0] < ends[1])))
         return torch.from_numpy(fitted).permute(0, 3, 1, 2), self.labels[torch.from_numpy(chosen)]
 
-    def at(self, positions: slice) -> "LabelledImages":
+    def at(self, positions: slice) -> "ImageDataset":
         """Return some of the images."""
         return replace(
             self,
@@ -66,11 +66,11 @@ class LabelledImages:
             aspects=self.aspects[positions],
         )
 
-    def at_size(self, size: int) -> "LabelledImages":
+    def with_image_size(self, size: int) -> "ImageDataset":
         """Return the same images, fitted to another edge (pixels)."""
         return replace(self, preprocessing=replace(self.preprocessing, image_size=size))
 
-    def fetched(
+    def iter_batches(
         self, chosen: Iterable[npt.NDArray[np.int64]], device: torch.device
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield batches of these positions, on the device.
@@ -79,28 +79,28 @@ class LabelledImages:
         computing what they give it, and fetch one batch together instead.
         """
         if device.type == "cpu":
-            with ThreadPoolExecutor(cores()) as pool:
+            with ThreadPoolExecutor(usable_cpus()) as pool:
                 for positions in chosen:
-                    yield self._batch_by(pool, positions)
+                    yield self._load_batch(pool, positions)
             return
-        read = ordered_map(lambda positions: _pinned(self.batch(positions)), chosen, _AHEAD)
+        read = ordered_map(lambda positions: _pinned(self.batch(positions)), chosen, _PREFETCH)
         pinned = device.type == "cuda"  # what is not must be copied before it is let go
         for images, labels in read:
             yield images.to(device, non_blocking=pinned), labels.to(device, non_blocking=pinned)
 
 
-def in_order(images: int, batch_size: int) -> list[npt.NDArray[np.int64]]:
+def sequential_batches(images: int, batch_size: int) -> list[npt.NDArray[np.int64]]:
     """Divide positions 0, 1, 2 ... into batches; the last may be smaller."""
     return np.split(np.arange(images), range(batch_size, images, batch_size))
 
 
-def shuffled(
+def shuffled_batches(
     images: int,
     batch_size: int,
     seed: int,
     epoch: int,
-    shares: npt.NDArray[np.float64] | None = None,
-    smallest: int = 2,
+    sampling_weights: npt.NDArray[np.float64] | None = None,
+    min_last_batch: int = 2,
 ) -> list[npt.NDArray[np.int64]]:
     """Divide an epoch into batches, in an order that only seed and epoch decide.
 
@@ -109,25 +109,25 @@ def shuffled(
         batch_size: Positions in a batch.
         seed: Of the recipe.
         epoch: Counted from 1.
-        shares: (images,) how often each is shown relative to the others; None shows each once.
-        smallest: Positions that a last batch must have, else they join the batch before: one image
+        sampling_weights: (images,) how often each is shown relative to the others; None shows each once.
+        min_last_batch: Positions that a last batch must have, else they join the batch before: one image
             alone has no batch statistics.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(images)
-    if shares is not None:
+    if sampling_weights is not None:
         # Evenly spaced marks on the cumulative shares: each image comes its share of times, rounded
         # up or down by chance, where independent draws would miss some and crowd others.
-        marks = np.cumsum(shares[order]) / shares.sum() * images
+        marks = np.cumsum(sampling_weights[order]) / sampling_weights.sum() * images
         order = rng.permutation(
             order[np.searchsorted(marks[:-1], np.arange(images) + rng.random())]
         )
-    return np.split(order, range(batch_size, images + 1 - smallest, batch_size))
+    return np.split(order, range(batch_size, images + 1 - min_last_batch, batch_size))
 
 
-def steps_in(images: int, batch_size: int, smallest: int = 2) -> int:
+def steps_per_epoch(images: int, batch_size: int, min_last_batch: int = 2) -> int:
     """Count the batches of an epoch."""
-    return len(range(batch_size, images + 1 - smallest, batch_size)) + 1
+    return len(range(batch_size, images + 1 - min_last_batch, batch_size)) + 1
 
 
 def _pinned(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -136,14 +136,14 @@ def _pinned(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, tor
     return batch[0].pin_memory(), batch[1].pin_memory()
 
 
-def labelled_images(
-    table: pd.DataFrame, classes: list[str], images: SquareImages, preprocessing: Preprocessing
-) -> LabelledImages:
+def build_dataset(
+    table: pd.DataFrame, classes: list[str], images: PixelArray, preprocessing: Preprocessing
+) -> ImageDataset:
     """Look up the pixels of each row of a table (columns image_id and label)."""
     ids = table["image_id"]
     size = images.index.reindex(ids)[["width", "height"]].astype(float)
     number_of = {label: number for number, label in enumerate(classes)}
-    return LabelledImages(
+    return ImageDataset(
         images=images,
         rows=images.rows(ids),
         labels=torch.tensor([number_of[label] for label in table["label"]], dtype=torch.long),

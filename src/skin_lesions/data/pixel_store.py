@@ -29,12 +29,12 @@ from skin_lesions.data.sources.base import SourceFiles
 
 log = logging.getLogger(__name__)
 
-DECODER = 1  # raise it when images.decode gives other pixels than before
+DECODER_VERSION = 1  # raise it when images.decode gives other pixels than before
 _FLUSH_EVERY = 64  # images
 
 
 @dataclass(frozen=True)
-class Reading:
+class IngestRequest:
     """A request to read a source, and to hold its pixels at one size (pixels)."""
 
     files: SourceFiles
@@ -42,7 +42,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Decoding:
+class DecodeRequest:
     """A request to hold the pixels of these raw images at one size (pixels)."""
 
     images: RawImages
@@ -55,28 +55,28 @@ class PixelStore:
 
     folder: Path
 
-    def at(self, size: int) -> "SquareImages":
+    def at(self, size: int) -> "PixelArray":
         """Open the images decoded at ``size``; nothing is read but the index."""
-        return SquareImages(self.folder / f"{size}px-v{DECODER}", size)
+        return PixelArray(self.folder / f"{size}px-v{DECODER_VERSION}", size)
 
     def summary(self) -> str:
         """Count the images at each size, as JSON."""
         sizes = sorted(path.name for path in self.folder.glob("*px-v*"))
-        counts = {name: len(_whole_lines(self.folder / name / "index.jsonl")) for name in sizes}
+        counts = {name: len(_complete_lines(self.folder / name / "index.jsonl")) for name in sizes}
         return json.dumps({"images": counts})
 
-    def add(self, decoding: Decoding) -> None:
+    def add(self, decoding: DecodeRequest) -> None:
         """Decode, on all cores, what the store lacks."""
         images, raw = self.at(decoding.size), decoding.images
         missing = [i for i in raw.image_ids if i not in images.index.index]
         if not missing:
             return
-        with images.appending() as appender:
+        with images.open_for_append() as appender:
             for _ in ordered_map(lambda i: appender.decode(i, raw.store.get(i)), missing):
                 pass
 
 
-class SquareImages:
+class PixelArray:
     """Images of one size: ``images[image_id]`` is (size, size, 3) uint8, read from the map.
 
     ``index`` has a row per image_id ever decoded: row (-1 if unreadable), width, height, format
@@ -110,7 +110,7 @@ class SquareImages:
         images = self.folder / "images.bin"
         squares = images.stat().st_size // (self.size**2 * 3) if images.exists() else 0
         entries, length = [], 0
-        for line in _whole_lines(self.folder / "index.jsonl"):
+        for line in _complete_lines(self.folder / "index.jsonl"):
             try:
                 entry = json.loads(line)
             except ValueError:
@@ -134,19 +134,19 @@ class SquareImages:
             raise InputError(
                 f"{len(lacking)} of {len(wanted)} images are not decoded at {self.size} pixels "
                 f"(e.g. {lacking[0]}); decode them with: kedro run --pipelines ingest "
-                f"--params ingest.pixel_size={self.size} (same --env and data_root)"
+                f"--params ingest.stored_image_size={self.size} (same --env and data_root)"
             )
         return rows
 
     def __getitem__(self, image_id: str) -> Pixels:
         return np.asarray(self.array[self.rows([image_id])[0]])
 
-    def only(self, image_ids: Iterable[str]) -> "ImageSequence":
+    def subset(self, image_ids: Iterable[str]) -> "PixelSubset":
         """Return these images, numbered in this order; none is read yet."""
-        return ImageSequence(self.array, self.rows(image_ids))
+        return PixelSubset(self.array, self.rows(image_ids))
 
     @contextmanager
-    def appending(self) -> Iterator["Appender"]:
+    def open_for_append(self) -> Iterator["PixelWriter"]:
         """Open the files for writing; forget what a killed run left unfinished."""
         self.folder.mkdir(parents=True, exist_ok=True)
         index_path, images_path = self.folder / "index.jsonl", self.folder / "images.bin"
@@ -155,10 +155,10 @@ class SquareImages:
         images_path.touch()
         index_path.touch()
         with images_path.open("r+b") as pixels, index_path.open("r+b") as index:
-            _cut(pixels, row * self.size**2 * 3)
-            _cut(index, length)
+            _truncate(pixels, row * self.size**2 * 3)
+            _truncate(index, length)
             known = {entry["image_id"] for entry in entries}
-            appender = Appender(self.size, known, row, pixels, index)
+            appender = PixelWriter(self.size, known, row, pixels, index)
             start = time.perf_counter()
             yield appender
             appender.commit()
@@ -174,7 +174,7 @@ class SquareImages:
 
 
 @dataclass(frozen=True)
-class ImageSequence:
+class PixelSubset:
     """Some images of a store: ``images[number]`` is (size, size, 3) uint8."""
 
     array: npt.NDArray[np.uint8]
@@ -187,8 +187,8 @@ class ImageSequence:
         return np.asarray(self.array[self.rows[number]])
 
 
-class Appender:
-    """Adds images behind those of a store; any thread may do so. Opened by ``SquareImages``."""
+class PixelWriter:
+    """Adds images behind those of a store; any thread may do so. Opened by ``PixelArray``."""
 
     def __init__(self, size: int, known: set[str], row: int, pixels: BinaryIO, index: BinaryIO):
         self._size, self._claimed, self._row = size, known, row
@@ -241,14 +241,14 @@ def _entry(image_id: str, row: int, image: DecodedImage) -> dict[str, Any]:
     }
 
 
-def _cut(file: BinaryIO, length: int) -> None:
+def _truncate(file: BinaryIO, length: int) -> None:
     """Forget what lies behind; go to the end."""
     if file.seek(0, 2) > length:  # ext4 writes a file to the disk at once that was cut to nothing
         file.truncate(length)
         file.seek(length)
 
 
-def _whole_lines(path: Path) -> list[bytes]:
+def _complete_lines(path: Path) -> list[bytes]:
     """Return the lines of a file, without the last if it lacks its end."""
     if not path.exists():
         return []

@@ -19,15 +19,15 @@ class Preprocessing:
     """How a stored square becomes an input; travels in the model file.
 
     Attributes:
-        fit: ``squash`` keeps the square as it is; ``crop`` takes the centre of the picture, cut to
+        resize_mode: ``stretch`` keeps the square as it is; ``center_crop`` takes the centre of the picture, cut to
             a square in its true aspect.
-        pixel_size: Edge of the stored squares, pixels.
+        stored_image_size: Edge of the stored squares, pixels.
         image_size: Edge of the input, pixels.
         mean, std: Per channel (RGB), of values from 0 to 1.
     """
 
-    fit: Literal["squash", "crop"]
-    pixel_size: int
+    resize_mode: Literal["stretch", "center_crop"]
+    stored_image_size: int
     image_size: int
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -43,13 +43,13 @@ class Preprocessing:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
-def resized(
+def resize_batch(
     squares: npt.NDArray[np.uint8], aspects: Sequence[float], preprocessing: Preprocessing
 ) -> torch.Tensor:
     """Fit squares to the input size.
 
     Args:
-        squares: (n, pixel_size, pixel_size, 3).
+        squares: (n, stored_image_size, stored_image_size, 3).
         aspects: Width over height of each original picture.
         preprocessing: Size and fit.
 
@@ -58,9 +58,9 @@ def resized(
     """
     batch = torch.from_numpy(squares).permute(0, 3, 1, 2)
     size = preprocessing.image_size
-    if preprocessing.fit == "squash":
+    if preprocessing.resize_mode == "stretch":
         return _scaled(batch, size)
-    crops = [_central_crop(aspect, preprocessing.pixel_size) for aspect in aspects]
+    crops = [_center_crop(aspect, preprocessing.stored_image_size) for aspect in aspects]
     fitted = torch.empty(
         (len(batch), 3, size, size), dtype=torch.uint8, memory_format=torch.channels_last
     )
@@ -77,7 +77,7 @@ def _scaled(batch: torch.Tensor, size: int) -> torch.Tensor:
     return interpolate(batch, (size, size), mode="bilinear", antialias=True)
 
 
-def _central_crop(aspect: float, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def _center_crop(aspect: float, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the rows and columns of a squashed picture that show its central square."""
     kept_rows = max(1, round(size * min(1.0, aspect)))
     kept_columns = max(1, round(size * min(1.0, 1 / aspect)))
@@ -85,13 +85,15 @@ def _central_crop(aspect: float, size: int) -> tuple[tuple[int, int], tuple[int,
     return (top, top + kept_rows), (left, left + kept_columns)
 
 
-def normalised(batch: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
+def normalize_batch(batch: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
     """Turn uint8 (n, 3, size, size) into float32 with the mean and deviation of the recipe."""
-    mean, std = (_levels(part, batch.device) for part in (preprocessing.mean, preprocessing.std))
+    mean, std = (
+        _channel_tensor(part, batch.device) for part in (preprocessing.mean, preprocessing.std)
+    )
     return batch.to(torch.float32, copy=True).sub_(mean).div_(std)
 
 
 @cache
-def _levels(shares: tuple[float, ...], device: torch.device) -> torch.Tensor:
+def _channel_tensor(shares: tuple[float, ...], device: torch.device) -> torch.Tensor:
     """Return a number per channel, of values from 0 to 255; made once, since a GPU waits for it."""
     return torch.tensor(shares, device=device).view(1, -1, 1, 1) * 255

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from skin_lesions.core.atomic_files import written_beside
+from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.parallel import ordered_map
-from skin_lesions.core.text import shown
+from skin_lesions.core.text import printable
 from skin_lesions.data.sources.base import SourceFiles
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class ObjectStore:
             if path.read_bytes() == data:
                 return image_id, False
             log.warning("raw image %s was damaged in the store; restored from the source", path)
-        with written_beside(path) as partial:
+        with atomic_write(path) as partial:
             _write_read_only(partial, data)
         return image_id, True
 
@@ -52,17 +52,15 @@ class ObjectStore:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            raise InputError(f"raw image {path} is missing; {_REMEDY}") from None
+            raise InputError(f"raw image {path} is missing; {_FIX}") from None
         except OSError as error:
             raise InputError(f"raw image {path} can't be read: {error.strerror}") from None
         if hashlib.sha256(data).hexdigest() != image_id:
-            raise InputError(f"raw image {path} has changed since it was stored; {_REMEDY}")
+            raise InputError(f"raw image {path} has changed since it was stored; {_FIX}")
         return data
 
 
-_REMEDY = (
-    "bring it back from the source with: kedro run --pipelines ingest (same --env and --params)"
-)
+_FIX = "bring it back from the source with: kedro run --pipelines ingest (same --env and --params)"
 
 
 def _write_read_only(path: Path, data: bytes) -> None:
@@ -79,7 +77,7 @@ class RawImages:
 
     ``table`` has one row per file of the source: file, image_id (None if the file could not be
     opened), bytes, problem (why it could not), and what the source says of it (label,
-    shipped_split, source, name_key, metadata). ``table.attrs`` say where it came from.
+    original_split, source, filename_key, metadata). ``table.attrs`` say where it came from.
     """
 
     table: pd.DataFrame
@@ -94,7 +92,7 @@ class RawImages:
 def store_files(
     files: SourceFiles,
     store: ObjectStore,
-    stored: Callable[[str, bytes], None] = lambda image_id, data: None,
+    on_stored: Callable[[str, bytes], None] = lambda image_id, data: None,
 ) -> pd.DataFrame:
     """Copy the bytes of every file into the store; return the manifest.
 
@@ -108,15 +106,15 @@ def store_files(
         except OSError as error:
             return _Copied(None, 0, f"could not be opened: {error.strerror or error}", False)
         image_id, new = store.put(data)
-        stored(image_id, data)
+        on_stored(image_id, data)
         return _Copied(image_id, len(data), None, new)
 
     copied = pd.DataFrame(ordered_map(copy, files.table["file"]), columns=_Copied._fields)
     log.info(
         "%d files from the source (%s): %d new contents stored",
         len(copied),
-        shown(
-            ", ".join(f"{key} {value}" for key, value in files.origin.items() if _is_brief(value))
+        printable(
+            ", ".join(f"{key} {value}" for key, value in files.origin.items() if _is_short(value))
         ),
         copied.loc[copied["new"], "image_id"].nunique(),  # two threads may have stored one content
     )
@@ -126,7 +124,7 @@ def store_files(
     return manifest
 
 
-def _is_brief(value: object) -> bool:
+def _is_short(value: object) -> bool:
     return value is not None and not isinstance(value, list)
 
 

@@ -8,10 +8,10 @@ import pandas as pd
 
 from skin_lesions.config.split import Split
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.groups import join_groups
+from skin_lesions.data.groups import add_groups
 
 SPLITS = ("train", "val", "test")
-COLUMNS = ["file", "image_id", "label", "split", "shipped_split", "group_id", "leaked"]
+COLUMNS = ["file", "image_id", "label", "split", "original_split", "group_id", "is_leaked"]
 
 
 def split_images(
@@ -20,34 +20,36 @@ def split_images(
     """Give every usable image its split, under ``split.policy``.
 
     ``grouped`` keeps one row per image_id, leaves out images whose bytes or pixels stand under two
-    labels, and puts no group into two splits. ``as_shipped`` keeps every file where the source put it. ``repaired``
+    labels, and puts no group into two splits. ``original`` keeps every file where the source put it. ``cleaned``
     keeps the shipped test, so that numbers stay comparable with published ones: each of its images
     once, without those that stand under two labels; whatever shares a group with it leaves train and
     val, and what shares one with train leaves val for train. Where the source has no val, one is cut
     from train, by groups.
 
     Args:
-        image_table: One row per readable file; columns file, image_id, label, shipped_split.
-        image_groups: group_id and picture_id of every file of ``image_table``.
+        image_table: One row per readable file; columns file, image_id, label, original_split.
+        image_groups: group_id and pixel_id of every file of ``image_table``.
         split: Policy, shares and seed.
 
     Returns:
-        One row per kept file, sorted by file, with the columns of ``COLUMNS``. ``leaked`` marks a
+        One row per kept file, sorted by file, with the columns of ``COLUMNS``. ``is_leaked`` marks a
         file shipped as test that has a group mate in the shipped train or val.
 
     Raises:
         InputError: There is nothing to divide, a split or class would stay empty, or the groups
             are of other images.
     """
-    table = join_groups(image_table, image_groups).sort_values("file")
-    table = table.assign(leaked=leaked_tests(table)).reset_index(drop=True)
-    divide = {"grouped": _grouped, "as_shipped": _as_shipped, "repaired": _repaired}[split.policy]
+    table = add_groups(image_table, image_groups).sort_values("file")
+    table = table.assign(is_leaked=leaked_test_mask(table)).reset_index(drop=True)
+    divide = {"grouped": _grouped, "original": _original, "cleaned": _cleaned}[split.policy]
     divided = divide(table, split)
-    _refuse_unusable(divided)
+    _check_split(divided)
     return divided[COLUMNS].reset_index(drop=True)
 
 
-def cut_by_group(table: pd.DataFrame, shares: Mapping[str, float], seed: int) -> pd.Series:
+def stratified_group_split(
+    table: pd.DataFrame, shares: Mapping[str, float], seed: int
+) -> pd.Series:
     """Give each row a split so that no group is torn and each class comes close to the shares.
 
     Groups are taken at random, the largest first; each goes where its classes lack most. A class
@@ -77,65 +79,65 @@ def cut_by_group(table: pd.DataFrame, shares: Mapping[str, float], seed: int) ->
     return table["group_id"].map(names)
 
 
-def leaked_tests(table: pd.DataFrame) -> pd.Series:
+def leaked_test_mask(table: pd.DataFrame) -> pd.Series:
     """Mark the files shipped as test that have a group mate in the shipped train or val."""
-    elsewhere = table.loc[table["shipped_split"].isin(["train", "val"]), "group_id"]
-    return table["shipped_split"].eq("test") & table["group_id"].isin(elsewhere)
+    elsewhere = table.loc[table["original_split"].isin(["train", "val"]), "group_id"]
+    return table["original_split"].eq("test") & table["group_id"].isin(elsewhere)
 
 
-def under_two_labels(table: pd.DataFrame) -> pd.Series:
+def has_label_conflict(table: pd.DataFrame) -> pd.Series:
     """Mark the files whose pixels, and so also those whose bytes, stand under more than one label.
 
     Args:
-        table: Columns label and picture_id, as ``join_groups`` adds it.
+        table: Columns label and pixel_id, as ``add_groups`` adds it.
     """
-    return table.groupby("picture_id")["label"].transform("nunique") > 1
+    return table.groupby("pixel_id")["label"].transform("nunique") > 1
 
 
-def _usable(table: pd.DataFrame) -> pd.DataFrame:
+def _deduplicate(table: pd.DataFrame) -> pd.DataFrame:
     """Keep each image once, and none that stands under two labels."""
-    kept = table[~under_two_labels(table)].drop_duplicates("image_id")
+    kept = table[~has_label_conflict(table)].drop_duplicates("image_id")
     if kept.empty:
         raise InputError("no image is left: all stand under two labels")
     return kept
 
 
 def _grouped(table: pd.DataFrame, split: Split) -> pd.DataFrame:
-    kept = _usable(table)
-    return kept.assign(split=cut_by_group(kept, split.shares.model_dump(), split.seed))
+    kept = _deduplicate(table)
+    return kept.assign(split=stratified_group_split(kept, split.fractions.model_dump(), split.seed))
 
 
-def _as_shipped(table: pd.DataFrame, split: Split) -> pd.DataFrame:
-    _refuse_without_shipped_test(table, split)
-    return _with_val(table.assign(split=table["shipped_split"]), split)
+def _original(table: pd.DataFrame, split: Split) -> pd.DataFrame:
+    _check_original_test(table, split)
+    return _split_off_val(table.assign(split=table["original_split"]), split)
 
 
-def _repaired(table: pd.DataFrame, split: Split) -> pd.DataFrame:
-    _refuse_without_shipped_test(table, split)
+def _cleaned(table: pd.DataFrame, split: Split) -> pd.DataFrame:
+    _check_original_test(table, split)
     # The test's own row first, so that of two copies it is the test's that stays.
-    by_split = table.sort_values("shipped_split", key=lambda split: split != "test", kind="stable")
-    kept = _usable(by_split)
-    tested = kept.loc[kept["shipped_split"] == "test", "group_id"]
-    kept = kept[kept["shipped_split"].eq("test") | ~kept["group_id"].isin(tested)]
-    learned = kept.loc[kept["shipped_split"] == "train", "group_id"]
-    moves = kept["shipped_split"].eq("val") & kept["group_id"].isin(learned)
-    divided = kept.assign(split=kept["shipped_split"].mask(moves, "train"))
-    return _with_val(divided.sort_values("file"), split)
+    by_split = table.sort_values("original_split", key=lambda split: split != "test", kind="stable")
+    kept = _deduplicate(by_split)
+    tested = kept.loc[kept["original_split"] == "test", "group_id"]
+    kept = kept[kept["original_split"].eq("test") | ~kept["group_id"].isin(tested)]
+    learned = kept.loc[kept["original_split"] == "train", "group_id"]
+    moves = kept["original_split"].eq("val") & kept["group_id"].isin(learned)
+    divided = kept.assign(split=kept["original_split"].mask(moves, "train"))
+    return _split_off_val(divided.sort_values("file"), split)
 
 
-def _with_val(divided: pd.DataFrame, split: Split) -> pd.DataFrame:
+def _split_off_val(divided: pd.DataFrame, split: Split) -> pd.DataFrame:
     """Cut a val from train where the source has none."""
     if "val" in set(divided["split"]):
         return divided
     train = divided[divided["split"] == "train"]
-    val_share = split.shares.val / (split.shares.train + split.shares.val)
+    val_share = split.fractions.val / (split.fractions.train + split.fractions.val)
     shares = {"train": 1 - val_share, "val": val_share}
-    cut = cut_by_group(train, shares, split.seed)
+    cut = stratified_group_split(train, shares, split.seed)
     return divided.assign(split=cut.reindex(divided.index).fillna(divided["split"]))
 
 
-def _refuse_without_shipped_test(table: pd.DataFrame, split: Split) -> None:
-    absent = {"train", "test"} - set(table["shipped_split"].dropna())
+def _check_original_test(table: pd.DataFrame, split: Split) -> None:
+    absent = {"train", "test"} - set(table["original_split"].dropna())
     if absent:
         raise InputError(
             f"split.policy={split.policy} needs the folders train and test; the source has no "
@@ -143,7 +145,7 @@ def _refuse_without_shipped_test(table: pd.DataFrame, split: Split) -> None:
         )
 
 
-def _refuse_unusable(table: pd.DataFrame) -> None:
+def _check_split(table: pd.DataFrame) -> None:
     counts = pd.crosstab(table["label"], table["split"]).reindex(columns=SPLITS, fill_value=0)
     if len(counts) < 2:
         raise InputError(
@@ -163,7 +165,7 @@ def _refuse_unusable(table: pd.DataFrame) -> None:
         raise InputError(
             f"the split leaves {_names(empty)} without any image: {len(table)} images in "
             f"{groups} group{'s' * (groups != 1)} are too few to divide; add images, or give more to "
-            "val and test with split.shares"
+            "val and test with split.fractions"
         )
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import JSONPreview
 
-from skin_lesions.data.pixel_store import Decoding, PixelStore
+from skin_lesions.data.pixel_store import DecodeRequest, PixelStore
 
 
-class PixelsDataset(AbstractDataset[Decoding, PixelStore]):
+class PixelStoreDataset(AbstractDataset[DecodeRequest, PixelStore]):
     """Decodes what the store lacks on saving; opens the store, without reading it, on loading.
 
     Not versioned: the store is keyed by content and only grows, so each version of the tables
@@ -23,7 +23,7 @@ class PixelsDataset(AbstractDataset[Decoding, PixelStore]):
         """Open the store."""
         return PixelStore(self._path)
 
-    def save(self, data: Decoding) -> None:
+    def save(self, data: DecodeRequest) -> None:
         """Decode the images of ``data`` that are not there yet."""
         PixelStore(self._path).add(data)
 

@@ -7,12 +7,12 @@ import pandas as pd
 from kedro.io import AbstractVersionedDataset, Version
 from kedro_datasets._typing import TablePreview
 
-from skin_lesions.core.atomic_files import written_beside
-from skin_lesions.data.pixel_store import PixelStore, Reading
+from skin_lesions.core.atomic_files import atomic_write
+from skin_lesions.data.pixel_store import IngestRequest, PixelStore
 from skin_lesions.data.raw_store import ObjectStore, RawImages, store_files
 
 
-class RawImagesDataset(AbstractVersionedDataset[Reading, RawImages]):
+class RawImagesDataset(AbstractVersionedDataset[IngestRequest, RawImages]):
     """A manifest per version, and the bytes once, in a store by their sha256.
 
     The manifest is written last: it makes a version whole. A file that did not change costs
@@ -22,7 +22,7 @@ class RawImagesDataset(AbstractVersionedDataset[Reading, RawImages]):
     Args:
         filepath: The manifest; versions lie at ``<filepath>/<version>/<name>``.
         objects: Folder of the store.
-        pixels: Folder of the decoded images, which the data set ``pixels`` opens.
+        pixel_store: Folder of the decoded images, which the data set ``pixel_store`` opens.
         version: Given by Kedro.
         metadata: For kedro-viz.
     """
@@ -32,12 +32,12 @@ class RawImagesDataset(AbstractVersionedDataset[Reading, RawImages]):
         *,
         filepath: str,
         objects: str,
-        pixels: str,
+        pixel_store: str,
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ):
         super().__init__(filepath=PurePosixPath(filepath), version=version)
-        self._store, self._pixels = ObjectStore(Path(objects)), PixelStore(Path(pixels))
+        self._store, self._pixels = ObjectStore(Path(objects)), PixelStore(Path(pixel_store))
         self.metadata = metadata
 
     def load(self) -> RawImages:
@@ -46,12 +46,12 @@ class RawImagesDataset(AbstractVersionedDataset[Reading, RawImages]):
         table.attrs["version"] = self.resolve_load_version()
         return RawImages(table, self._store)
 
-    def save(self, data: Reading) -> None:
+    def save(self, data: IngestRequest) -> None:
         """Copy and decode what the stores lack, then write the manifest."""
         path = Path(self._get_save_path())
-        with self._pixels.at(data.size).appending() as appender:
+        with self._pixels.at(data.size).open_for_append() as appender:
             manifest = store_files(data.files, self._store, appender.decode)
-        with written_beside(path) as partial:
+        with atomic_write(path) as partial:
             manifest.to_parquet(partial, index=False)
 
     def preview(self, nrows: int = 10) -> TablePreview:

@@ -10,7 +10,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 
-class TextTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
+class SafeCSVDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
     """A CSV file of text that others chose, such as file names.
 
     A cell that a spreadsheet would run as a formula (it begins with ``= + - @``, a tab or a line

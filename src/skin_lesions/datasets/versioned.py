@@ -9,11 +9,11 @@ import pandas as pd
 from kedro.io import AbstractDataset, AbstractVersionedDataset, Version
 from kedro.io.core import VersionNotFoundError
 
-from skin_lesions.core.atomic_files import written_beside
+from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
 
 
-class VersionedFile(AbstractVersionedDataset[Any, Any]):
+class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
     """Gives an unversioned data set versions, whole writes, and data that know their version.
 
     Kedro's own versioned data sets write in place: killed while writing, they leave a broken file
@@ -59,7 +59,7 @@ class VersionedFile(AbstractVersionedDataset[Any, Any]):
 
     def save(self, data: Any) -> None:
         """Write a new version."""
-        with written_beside(Path(self._get_save_path())) as partial:
+        with atomic_write(Path(self._get_save_path())) as partial:
             self._inner(partial).save(data)
 
     def load_path(self) -> Path:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.models.inference import model_logits
-from skin_lesions.models.postprocessing.temperature import probabilities
+from skin_lesions.models.postprocessing.temperature import softmax_with_temperature
 
 
 def predict(
@@ -24,9 +24,9 @@ def predict(
     """
     rows = split_table[split_table["split"].isin(["val", "test"])].reset_index(drop=True)
     logits = model_logits(model, pixels, rows, batch_size, device)
-    shares = probabilities(logits, model["calibration"]["temperature"])
+    shares = softmax_with_temperature(logits, model["calibration"]["temperature"])
     classes = model["classes"]
     columns = pd.DataFrame(shares, columns=[f"p_{label}" for label in classes])
     predicted = pd.Series([classes[i] for i in shares.argmax(axis=1)], name="predicted")
-    keys = rows[["file", "image_id", "group_id", "split", "label", "leaked"]]
+    keys = rows[["file", "image_id", "group_id", "split", "label", "is_leaked"]]
     return pd.concat([keys, predicted, columns], axis=1)

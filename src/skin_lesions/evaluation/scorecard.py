@@ -13,8 +13,8 @@ from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.metrics import bootstrap, intervals
 from skin_lesions.metrics.bootstrap import RankedScores, row_sums
 from skin_lesions.metrics.calibration import confidence_bins
-from skin_lesions.metrics.classification import Floats, Numbers, Weights, macro_rates
-from skin_lesions.metrics.intervals import Estimate, missing, proportion
+from skin_lesions.metrics.classification import Floats, Numbers, Weights, macro_metrics
+from skin_lesions.metrics.intervals import Estimate, proportion, unavailable
 
 # Log loss takes a smaller probability for this one, as scikit-learn does.
 SMALLEST = float(np.finfo(np.float64).eps)
@@ -23,7 +23,7 @@ _SUM_TOLERANCE = 1e-3
 Bools = NDArray[np.bool_]
 
 
-def score(
+def compute_metrics(
     predictions: pd.DataFrame, classes: Sequence[str], replicates: int, seed: int
 ) -> dict[str, Any]:
     """Judge the predictions of one split.
@@ -44,7 +44,7 @@ def score(
     - ``malignant``: malignant diagnoses against the other known ones, premalignant ones being
       benign; AUROC by the summed probability of the malignant classes, the rates by whether
       the predicted class is malignant. Images of the classes that labels.py doesn't know are
-      left out, and ``left_out`` names these classes.
+      left out, and ``excluded_classes`` names these classes.
     - ``confusion``: rows are labels, columns are predictions, both in the order of ``classes``.
 
     Args:
@@ -61,9 +61,9 @@ def score(
         ValueError: No rows, rows of several splits, a missing column, a label or prediction
             that is not in ``classes``, or probabilities that are none.
     """
-    rows = _rows(predictions, classes)
+    rows = _prediction_arrays(predictions, classes)
     malignancy = _malignancy(rows)
-    resampled = _resampled(rows, malignancy, replicates, seed)
+    resampled = _bootstrap_statistics(rows, malignancy, replicates, seed)
     per_class = [_class_estimates(rows, c, resampled) for c in range(len(classes))]
     estimates = _overall(rows, resampled, per_class)
     return {
@@ -84,7 +84,7 @@ def score(
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _PredictionArrays:
     """The predictions as arrays: n rows, k classes, classes as numbers."""
 
     classes: tuple[str, ...]
@@ -118,7 +118,7 @@ class _Rows:
         return self.label == c
 
 
-def _rows(predictions: pd.DataFrame, classes: Sequence[str]) -> _Rows:
+def _prediction_arrays(predictions: pd.DataFrame, classes: Sequence[str]) -> _PredictionArrays:
     """Check the table and turn it into arrays."""
     columns = [f"p_{name}" for name in classes]
     lacking = {"group_id", "label", "predicted", *columns} - set(predictions.columns)
@@ -131,12 +131,12 @@ def _rows(predictions: pd.DataFrame, classes: Sequence[str]) -> _Rows:
         raise ValueError(f"predictions of one split can be judged at a time, got {splits}")
     if predictions["group_id"].isna().any():
         raise ValueError(f"{predictions['group_id'].isna().sum()} predictions have no group_id")
-    return _Rows(
+    return _PredictionArrays(
         classes=tuple(classes),
         label=_class_numbers(predictions["label"], classes),
         predicted=_class_numbers(predictions["predicted"], classes),
         group=pd.factorize(predictions["group_id"])[0],
-        probability=_checked_probability(predictions[columns].to_numpy(dtype=np.float64)),
+        probability=_check_probability(predictions[columns].to_numpy(dtype=np.float64)),
     )
 
 
@@ -148,7 +148,7 @@ def _class_numbers(names: pd.Series, classes: Sequence[str]) -> Numbers:
     return numbers
 
 
-def _checked_probability(probability: Floats) -> Floats:
+def _check_probability(probability: Floats) -> Floats:
     bad = ~((probability >= 0).all(axis=1) & (abs(probability.sum(axis=1) - 1) <= _SUM_TOLERANCE))
     if bad.any():
         raise ValueError(
@@ -163,7 +163,7 @@ class _Malignancy:
     """Which classes and rows are malignant; ``known`` are the rows it is known of."""
 
     classes: list[str]
-    left_out: list[str]
+    excluded_classes: list[str]
     known: Bools
     label: Bools
     predicted: Bools
@@ -174,14 +174,16 @@ class _Malignancy:
         return bool(self.label.any() and not self.label.all())
 
 
-def _malignancy(rows: _Rows) -> _Malignancy:
+def _malignancy(rows: _PredictionArrays) -> _Malignancy:
     """Say of each row whether label and prediction are malignant; rows of known labels only."""
     diagnoses = [diagnosis_of(name) for name in rows.classes]
     malignant = np.array([d is not None and d.malignant for d in diagnoses])
     known = np.array([d is not None for d in diagnoses])[rows.label]
     return _Malignancy(
         classes=[name for name, yes in zip(rows.classes, malignant, strict=True) if yes],
-        left_out=[name for name, d in zip(rows.classes, diagnoses, strict=True) if d is None],
+        excluded_classes=[
+            name for name, d in zip(rows.classes, diagnoses, strict=True) if d is None
+        ],
         known=known,
         label=malignant[rows.label][known],
         predicted=malignant[rows.predicted][known],
@@ -190,7 +192,7 @@ def _malignancy(rows: _Rows) -> _Malignancy:
 
 
 @dataclass(frozen=True)
-class _Resampled:
+class _BootstrapResult:
     """Statistics of the rows themselves and of their replicates, the last axis."""
 
     values: Mapping[str, Floats]
@@ -203,7 +205,9 @@ class _Resampled:
         return bootstrap.percentile_estimate(value, self.replicates[name], n)
 
 
-def _resampled(rows: _Rows, malignancy: _Malignancy, replicates: int, seed: int) -> _Resampled:
+def _bootstrap_statistics(
+    rows: _PredictionArrays, malignancy: _Malignancy, replicates: int, seed: int
+) -> _BootstrapResult:
     ranks = {
         f"auroc of {c}": RankedScores(rows.probability[:, c], rows.is_class(c))
         for c in rows.present
@@ -218,9 +222,9 @@ def _resampled(rows: _Rows, malignancy: _Malignancy, replicates: int, seed: int)
             aurocs["auroc_macro"] = np.mean(list(aurocs.values()), axis=0)
         if separation is not None:
             aurocs["malignant"] = separation.auroc(weights[malignancy.known])
-        return aurocs | macro_rates(rows.label, rows.predicted, k, weights) | losses(weights)
+        return aurocs | macro_metrics(rows.label, rows.predicted, k, weights) | losses(weights)
 
-    return _Resampled(
+    return _BootstrapResult(
         values=statistics(np.ones((rows.n, 1), dtype=np.int32)),
         replicates=bootstrap.bootstrap(
             statistics, rows.label, rows.group, replicates=replicates, seed=seed
@@ -228,13 +232,13 @@ def _resampled(rows: _Rows, malignancy: _Malignancy, replicates: int, seed: int)
     )
 
 
-def _confusion(rows: _Rows) -> Numbers:
+def _confusion(rows: _PredictionArrays) -> Numbers:
     counts = np.zeros((len(rows.classes),) * 2, dtype=np.intp)
     np.add.at(counts, (rows.label, rows.predicted), 1)
     return counts
 
 
-def _losses(rows: _Rows) -> Callable[[Weights], dict[str, Floats]]:
+def _losses(rows: _PredictionArrays) -> Callable[[Weights], dict[str, Floats]]:
     """Prepare log loss, Brier score and calibration error for any weights."""
     of_label = rows.probability[np.arange(rows.n), rows.label]
     truth = np.eye(len(rows.classes))[rows.label]
@@ -256,28 +260,30 @@ def _losses(rows: _Rows) -> Callable[[Weights], dict[str, Floats]]:
     return statistics
 
 
-def _class_estimates(rows: _Rows, c: int, resampled: _Resampled) -> dict[str, Estimate]:
+def _class_estimates(
+    rows: _PredictionArrays, c: int, resampled: _BootstrapResult
+) -> dict[str, Estimate]:
     true, called = rows.is_class(c), rows.predicted == c
-    auroc = missing("all images are of this class", rows.n)
+    auroc = unavailable("all images are of this class", rows.n)
     if not true.any():
-        recall = auroc = missing("no images of this class")
+        recall = auroc = unavailable("no images of this class")
     else:
         recall = proportion(called[true], rows.group[true])
         if not true.all():
             auroc = _auroc(resampled, f"auroc of {c}", true, called, rows.group)
-    precision = missing("no image was predicted as this class")
+    precision = unavailable("no image was predicted as this class")
     if called.any():
         precision = proportion(true[called], rows.group[called])
     return {
         "recall": recall,
         "precision": precision,
-        "f1": intervals.f1(true, called, rows.group),
+        "f1": intervals.f1_estimate(true, called, rows.group),
         "auroc": auroc,
     }
 
 
 def _auroc(
-    resampled: _Resampled, name: str, positive: Bools, called: Bools, group: Numbers
+    resampled: _BootstrapResult, name: str, positive: Bools, called: Bools, group: Numbers
 ) -> Estimate:
     """Return an AUROC whose interval has a width even where the classes separate.
 
@@ -288,17 +294,21 @@ def _auroc(
     positives = intervals.effective_n(called[positive], group[positive])
     negatives = intervals.effective_n(called[~positive], group[~positive])
     value = float(resampled.values[name][0])
-    return intervals.widened(estimate, *intervals.hanley_mcneil(value, positives, negatives))
+    return intervals.widen(estimate, *intervals.hanley_mcneil(value, positives, negatives))
 
 
 def _overall(
-    rows: _Rows, resampled: _Resampled, per_class: Sequence[Mapping[str, Estimate]]
+    rows: _PredictionArrays,
+    resampled: _BootstrapResult,
+    per_class: Sequence[Mapping[str, Estimate]],
 ) -> dict[str, Estimate]:
     def macro(name: str, metric: str) -> Estimate:
         of_classes = [per_class[c][metric] for c in rows.present]
-        return intervals.widened(resampled.estimate(name, rows.n), *intervals.mover(of_classes))
+        return intervals.widen(
+            resampled.estimate(name, rows.n), *intervals.mover_interval(of_classes)
+        )
 
-    auroc = missing("all images are of one class", rows.n)
+    auroc = unavailable("all images are of one class", rows.n)
     if rows.present.size > 1:
         auroc = macro("auroc_macro", "auroc")
     losses = ("log_loss", "brier", "expected_calibration_error")
@@ -311,11 +321,13 @@ def _overall(
     }
 
 
-def _malignant_part(rows: _Rows, malignancy: _Malignancy, resampled: _Resampled) -> dict[str, Any]:
+def _malignant_part(
+    rows: _PredictionArrays, malignancy: _Malignancy, resampled: _BootstrapResult
+) -> dict[str, Any]:
     label, called, group = malignancy.label, malignancy.predicted, rows.group[malignancy.known]
-    sensitivity = missing("no images of a malignant diagnosis")
-    specificity = missing("no images of a benign diagnosis")
-    auroc = missing("needs images of malignant and of benign diagnoses", label.size)
+    sensitivity = unavailable("no images of a malignant diagnosis")
+    specificity = unavailable("no images of a benign diagnosis")
+    auroc = unavailable("needs images of malignant and of benign diagnoses", label.size)
     if label.any():
         sensitivity = proportion(called[label], group[label])
     if not label.all():
@@ -327,5 +339,5 @@ def _malignant_part(rows: _Rows, malignancy: _Malignancy, resampled: _Resampled)
         "sensitivity": sensitivity.as_dict(),
         "specificity": specificity.as_dict(),
         "classes": malignancy.classes,
-        "left_out": malignancy.left_out,
+        "excluded_classes": malignancy.excluded_classes,
     }

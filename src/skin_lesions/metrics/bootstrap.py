@@ -97,7 +97,7 @@ def percentile_estimate(
         Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
     """
     if np.ptp(replicates) <= ROUNDING:
-        return _unjudged(value, n)
+        return _no_interval(value, n)
     low, high = np.quantile(replicates, [0.5 - level / 2, 0.5 + level / 2])
     return Estimate(value=value, low=float(min(low, value)), high=float(max(high, value)), n=n)
 
@@ -119,11 +119,11 @@ def reflected_estimate(
     low, high = 2 * value - np.quantile(replicates, [0.5 + level / 2, 0.5 - level / 2])
     low, high = max(0.0, min(float(low), value)), max(float(high), value)
     if high - low <= ROUNDING or np.ptp(replicates) <= ROUNDING:
-        return _unjudged(value, n)
+        return _no_interval(value, n)
     return Estimate(value=value, low=low, high=high, n=n)
 
 
-def _unjudged(value: float, n: int) -> Estimate:
+def _no_interval(value: float, n: int) -> Estimate:
     return Estimate(
         value=value, low=None, high=None, n=n, reason="too few groups per class for an interval"
     )

@@ -10,7 +10,7 @@ Numbers = NDArray[np.intp]
 Weights = NDArray[np.int32]
 
 
-def macro_rates(
+def macro_metrics(
     label: Numbers, predicted: Numbers, classes: int, weights: Weights
 ) -> dict[str, Floats]:
     """Return balanced accuracy and macro-F1 for each column of the weights.

@@ -62,18 +62,18 @@ class Estimate:
         return entry
 
 
-def missing(reason: str, n: int = 0) -> Estimate:
+def unavailable(reason: str, n: int = 0) -> Estimate:
     """Return the estimate of what can't be computed."""
     return Estimate(value=None, low=None, high=None, n=n, reason=reason)
 
 
-def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
+def wilson_interval(observed: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     """Return the Wilson score interval of a proportion.
 
     Unlike the normal interval it stays within 0 and 1 and has a width at 0 and at 1.
 
     Args:
-        share: The observed proportion, 0 to 1.
+        observed: The observed proportion, 0 to 1.
         n: Number of independent trials; an effective number need not be whole.
         level: Share of such intervals that should hold the true proportion.
 
@@ -83,16 +83,16 @@ def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     Source:
         Wilson (1927), doi:10.1080/01621459.1927.10502953.
     """
-    if not 0.0 <= share <= 1.0:
-        raise ValueError(f"a proportion lies between 0 and 1, got {share}")
+    if not 0.0 <= observed <= 1.0:
+        raise ValueError(f"a proportion lies between 0 and 1, got {observed}")
     if not n > 0:
         raise ValueError(f"a proportion needs more than 0 trials, got {n}")
     z = float(stats.norm.ppf(0.5 + level / 2))
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    centre = (observed + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(observed * (1 - observed) / n + z**2 / (4 * n**2))
     # At 0 and 1 the formula gives the bound itself, but for rounding.
-    low = 0.0 if share == 0.0 else max(0.0, float(centre - half))
-    high = 1.0 if share == 1.0 else min(1.0, float(centre + half))
+    low = 0.0 if observed == 0.0 else max(0.0, float(centre - half))
+    high = 1.0 if observed == 1.0 else min(1.0, float(centre + half))
     return low, high
 
 
@@ -133,12 +133,12 @@ def effective_n(success: ArrayLike, groups: ArrayLike | None) -> float:
     group, sizes = factorize(groups, n)
     if sizes.size == n:
         return float(n)
-    share, worst = right.mean(), float(n**2 / (sizes**2).sum())
-    if share in (0.0, 1.0) or sizes.size == 1:
+    observed, worst = right.mean(), float(n**2 / (sizes**2).sum())
+    if observed in (0.0, 1.0) or sizes.size == 1:
         return worst
-    residual = np.bincount(group, weights=right) - share * sizes
+    residual = np.bincount(group, weights=right) - observed * sizes
     cluster_variance = sizes.size / (sizes.size - 1) * (residual**2).sum() / n**2
-    design_effect = cluster_variance / (share * (1 - share) / (n - 1))
+    design_effect = cluster_variance / (observed * (1 - observed) / (n - 1))
     of_images, of_groups = (stats.t.ppf(0.5 + LEVEL / 2, m - 1) for m in (n, sizes.size))
     shrinkage = (of_images / of_groups) ** 2
     return float(max(worst, n / max(1.0, design_effect) * shrinkage))
@@ -164,13 +164,15 @@ def proportion(success: ArrayLike, groups: ArrayLike | None = None) -> Estimate:
     """
     right = np.asarray(success, dtype=bool)
     if right.size == 0:
-        return missing("no images to take a share of")
-    share, effective = float(right.mean()), effective_n(right, groups)
-    low, high = wilson(share, effective)
-    return Estimate(value=share, low=low, high=high, n=right.size, n_effective=effective)
+        return unavailable("no images to take a share of")
+    observed, effective = float(right.mean()), effective_n(right, groups)
+    low, high = wilson_interval(observed, effective)
+    return Estimate(value=observed, low=low, high=high, n=right.size, n_effective=effective)
 
 
-def f1(is_class: ArrayLike, called_class: ArrayLike, groups: ArrayLike | None = None) -> Estimate:
+def f1_estimate(
+    is_class: ArrayLike, called_class: ArrayLike, groups: ArrayLike | None = None
+) -> Estimate:
     """Return the F1 of one class with an interval that has a width at 0 and at 1 as well.
 
     F1 = 2J / (1 + J), where J is the share of hits among the images that are of the class or
@@ -189,14 +191,14 @@ def f1(is_class: ArrayLike, called_class: ArrayLike, groups: ArrayLike | None = 
     """
     true, called = np.asarray(is_class, dtype=bool), np.asarray(called_class, dtype=bool)
     if not true.any():
-        return missing("no images of this class")
+        return unavailable("no images of this class")
     either = true | called
     names = None if groups is None else np.asarray(groups)[either]
     hit = (true & called)[either]
-    share, effective = float(hit.mean()), effective_n(hit, names)
-    low, high = wilson(share, effective)
+    observed, effective = float(hit.mean()), effective_n(hit, names)
+    low, high = wilson_interval(observed, effective)
     return Estimate(
-        value=_f1_of(share),
+        value=_f1_of(observed),
         low=_f1_of(low),
         high=_f1_of(high),
         n=hit.size,
@@ -208,14 +210,14 @@ def _f1_of(jaccard: float) -> float:
     return 2 * jaccard / (1 + jaccard)
 
 
-def widened(estimate: Estimate, low: float, high: float) -> Estimate:
+def widen(estimate: Estimate, low: float, high: float) -> Estimate:
     """Return the estimate with an interval that also holds ``low`` to ``high``."""
     lows = [bound for bound in (estimate.low, low) if bound is not None]
     highs = [bound for bound in (estimate.high, high) if bound is not None]
     return replace(estimate, low=min(lows), high=max(highs), reason=None)
 
 
-def mover(estimates: Sequence[Estimate]) -> tuple[float, float]:
+def mover_interval(estimates: Sequence[Estimate]) -> tuple[float, float]:
     """Return an interval of the mean of independent estimates from the interval of each.
 
     The distances from value to bound add up as standard errors do: by their squares.

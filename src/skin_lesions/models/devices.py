@@ -6,13 +6,13 @@ import platform
 import torch
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.parallel import cores
+from skin_lesions.core.parallel import usable_cpus
 
 # What mallopt of the GNU C library is told: malloc.h has the names, `man mallopt` the meanings.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
-def choose_device(asked: str) -> torch.device:
+def choose_device(requested: str) -> torch.device:
     """Return the device asked for; ``auto`` takes cuda, else mps, else cpu.
 
     Raises:
@@ -23,30 +23,30 @@ def choose_device(asked: str) -> torch.device:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if asked == "auto":
+    if requested == "auto":
         return torch.device(next(name for name, there in present.items() if there))
-    if not present[asked]:
+    if not present[requested]:
         there = ", ".join(name for name, is_there in present.items() if is_there)
         raise InputError(
-            f"train.device={asked} was asked for, but this machine (with this build of PyTorch "
+            f"train.device={requested} was asked for, but this machine (with this build of PyTorch "
             f"{torch.__version__}) has only: {there}"
         )
-    return torch.device(asked)
+    return torch.device(requested)
 
 
-def make_ready(device: torch.device) -> None:
+def configure_backend(device: torch.device) -> None:
     """Compute with no more threads than this process may use cores, and as its device does best.
 
     Batches of one size come again and again: on CUDA, cuDNN may try its ways; on CPUs, memory is kept.
     """
     torch.backends.cudnn.benchmark = device.type == "cuda"
     if device.type == "cpu":
-        _keep_freed_memory()
-    if torch.get_num_threads() > cores():
-        torch.set_num_threads(cores())
+        _disable_malloc_trim()
+    if torch.get_num_threads() > usable_cpus():
+        torch.set_num_threads(usable_cpus())
 
 
-def _keep_freed_memory() -> None:
+def _disable_malloc_trim() -> None:
     """Let what one step frees be taken by the next, rather than go back to the system.
 
     The GNU C library returns large blocks at once, and for the next step the system clears each page
@@ -60,7 +60,7 @@ def _keep_freed_memory() -> None:
     libc.mallopt(_M_TOP_PAD, 64 * 1024**2)
 
 
-def describe(device: torch.device) -> str:
+def device_label(device: torch.device) -> str:
     """Name a device for people."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"

@@ -9,24 +9,24 @@ import torch
 from torch import nn
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.loader import LabelledImages, in_order, labelled_images
+from skin_lesions.data.loader import ImageDataset, build_dataset, sequential_batches
 from skin_lesions.data.pixel_store import PixelStore
-from skin_lesions.data.preprocessing import Preprocessing, normalised
-from skin_lesions.models.devices import choose_device, describe, make_ready
-from skin_lesions.models.model_file import network_of
+from skin_lesions.data.preprocessing import Preprocessing, normalize_batch
+from skin_lesions.models.devices import choose_device, configure_backend, device_label
+from skin_lesions.models.model_file import load_network
 from skin_lesions.models.precision import autocast
 
-Views = Literal["none", "flips", "flips_and_turns"]
+TestTimeAugmentation = Literal["none", "flips", "flips_and_rotations"]
 
 
 @torch.inference_mode()
 def predict_logits(
     network: nn.Module,
-    images: LabelledImages,
+    images: ImageDataset,
     batch_size: int,
     device: torch.device,
     precision: torch.dtype = torch.float32,
-    views: Views = "none",
+    tta: TestTimeAugmentation = "none",
 ) -> npt.NDArray[np.float64]:
     """Run the network over all images, in their order.
 
@@ -36,7 +36,7 @@ def predict_logits(
         batch_size: Images at a time.
         device: Where it computes.
         precision: Of most of the computing.
-        views: Which mirrored and turned views of an image are averaged.
+        tta: Which mirrored and turned views of an image are averaged.
 
     Returns:
         (n, classes) float64 logits; of several views, the mean.
@@ -47,24 +47,26 @@ def predict_logits(
     network.eval()
     logits = []
     try:
-        for batch, _ in images.fetched(in_order(len(images), batch_size), device):
-            inputs = normalised(batch, images.preprocessing)
+        for batch, _ in images.iter_batches(sequential_batches(len(images), batch_size), device):
+            inputs = normalize_batch(batch, images.preprocessing)
             with autocast(device, precision):
-                seen = [network(view).float() for view in _views(inputs, views)]
+                seen = [network(view).float() for view in _augmented_inputs(inputs, tta)]
             logits.append(torch.stack(seen).mean(dim=0))
     except torch.cuda.OutOfMemoryError:
         raise InputError(
-            f"the memory of {describe(device)} is too small to predict {batch_size} images of "
+            f"the memory of {device_label(device)} is too small to predict {batch_size} images of "
             f"{images.preprocessing.image_size} pixels at once: lower train.batch_size, of which "
             "training predicts twice as many, or evaluate.batch_size"
         ) from None
     return torch.cat(logits).cpu().numpy().astype(np.float64)
 
 
-def _views(inputs: torch.Tensor, views: Views) -> list[torch.Tensor]:
-    if views == "none":
+def _augmented_inputs(inputs: torch.Tensor, tta: TestTimeAugmentation) -> list[torch.Tensor]:
+    if tta == "none":
         return [inputs]
-    turns = range(4) if views == "flips_and_turns" else (0, 2)  # half a turn is both flips at once
+    turns = (
+        range(4) if tta == "flips_and_rotations" else (0, 2)
+    )  # half a turn is both flips at once
     turned = [torch.rot90(inputs, turn, dims=(2, 3)) for turn in turns]
     return [*turned, *(view.flip(3) for view in turned)]
 
@@ -74,11 +76,11 @@ def model_logits(
 ) -> Any:
     """Return the logits of the rows of a table, shape (rows, classes), before calibration."""
     preprocessing = Preprocessing.from_model(model["preprocessing"])
-    images = labelled_images(
-        rows, model["classes"], pixels.at(preprocessing.pixel_size), preprocessing
+    images = build_dataset(
+        rows, model["classes"], pixels.at(preprocessing.stored_image_size), preprocessing
     )
     chosen = choose_device(device)
-    make_ready(chosen)
-    network = network_of(model).to(chosen).to(memory_format=torch.channels_last)
-    views = model["test_time_augmentation"]
-    return predict_logits(network, images, batch_size, chosen, views=views)
+    configure_backend(chosen)
+    network = load_network(model).to(chosen).to(memory_format=torch.channels_last)
+    tta = model["test_time_augmentation"]
+    return predict_logits(network, images, batch_size, chosen, tta=tta)

@@ -10,7 +10,7 @@ from torch import nn
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.fingerprints import data_fingerprint, split_fingerprint
 from skin_lesions.models.networks import build_network
-from skin_lesions.models.state_dicts import read_tensors
+from skin_lesions.models.state_dicts import load_tensors
 
 FORMAT = 1
 _KEYS = {
@@ -25,7 +25,7 @@ def load_model(path: Path) -> dict[str, Any]:
     Raises:
         InputError: It is damaged, holds code, or is no model of this project.
     """
-    model = read_tensors(path, "train anew with: kedro run --pipelines train")
+    model = load_tensors(path, "train anew with: kedro run --pipelines train")
     if not isinstance(model, dict) or not model.keys() >= _KEYS or model["format"] != FORMAT:
         raise InputError(
             f"{path} is not a model file of this project (format {FORMAT}, with "
@@ -40,7 +40,7 @@ def describe_model(model: dict[str, Any]) -> str:
     return json.dumps(known, default=str)
 
 
-def network_of(model: dict[str, Any]) -> nn.Module:
+def load_network(model: dict[str, Any]) -> nn.Module:
     """Build the network that a model file describes, with its weights.
 
     Raises:
@@ -57,7 +57,7 @@ def network_of(model: dict[str, Any]) -> nn.Module:
     return network
 
 
-def refuse_foreign(
+def check_model_matches_data(
     model: dict[str, Any],
     split_table: pd.DataFrame,
     image_table: pd.DataFrame,
@@ -71,35 +71,35 @@ def refuse_foreign(
     Raises:
         InputError: Names both versions and the commands that mend it.
     """
-    made_from = model["provenance"]
-    model_version = made_from["version"]
-    if split_fingerprint(split_table) != made_from["split_fingerprint"]:
+    provenance = model["provenance"]
+    model_version = provenance["version"]
+    if split_fingerprint(split_table) != provenance["split_fingerprint"]:
         raise InputError(
             f"model {model_version} was trained on the split of split_table "
-            f"{made_from['split_table_version']}, not on that of {_version(split_table)}: its test "
-            f"images may have been its training images. {_remedy(made_from)}"
+            f"{provenance['split_table_version']}, not on that of {_version(split_table)}: its test "
+            f"images may have been its training images. {_remedy(provenance)}"
         )
-    if data_fingerprint(image_table) != made_from["data_fingerprint"]:
+    if data_fingerprint(image_table) != provenance["data_fingerprint"]:
         raise InputError(
             f"model {model_version} was trained on the images of image_table "
-            f"{made_from['image_table_version']}, not on those of {_version(image_table)}. "
-            f"{_remedy(made_from)}"
+            f"{provenance['image_table_version']}, not on those of {_version(image_table)}. "
+            f"{_remedy(provenance)}"
         )
-    _refuse_other_raw_images(image_table, raw_table, made_from)
+    _check_raw_images(image_table, raw_table, provenance)
 
 
-def _refuse_other_raw_images(
-    image_table: pd.DataFrame, raw_table: pd.DataFrame, made_from: dict[str, Any]
+def _check_raw_images(
+    image_table: pd.DataFrame, raw_table: pd.DataFrame, provenance: dict[str, Any]
 ) -> None:
     keys = ["file", "image_id"]
     known = pd.MultiIndex.from_frame(raw_table[keys])
-    strangers = ~pd.MultiIndex.from_frame(image_table[keys]).isin(known)
-    if strangers.any():
+    unknown_images = ~pd.MultiIndex.from_frame(image_table[keys]).isin(known)
+    if unknown_images.any():
         raise InputError(
-            f"{int(strangers.sum())} images of image_table {_version(image_table)} (e.g. "
-            f"{image_table.loc[strangers, 'file'].iloc[0]}) are not in raw_images "
-            f"{_version(raw_table)}; they came from {made_from['raw_images_version']}. "
-            f"{_remedy(made_from)}"
+            f"{int(unknown_images.sum())} images of image_table {_version(image_table)} (e.g. "
+            f"{image_table.loc[unknown_images, 'file'].iloc[0]}) are not in raw_images "
+            f"{_version(raw_table)}; they came from {provenance['raw_images_version']}. "
+            f"{_remedy(provenance)}"
         )
 
 
@@ -107,15 +107,15 @@ def _version(table: pd.DataFrame) -> str:
     return str(table.attrs.get("version", "(unsaved)"))
 
 
-def _remedy(made_from: dict[str, Any]) -> str:
+def _remedy(provenance: dict[str, Any]) -> str:
     return (
         "Judge it on what it was trained on: kedro run --pipelines evaluate,report --load-versions "
-        f"model:{made_from['version']},{load_versions(made_from)} -- or train on the data of today: "
+        f"model:{provenance['version']},{load_versions(provenance)} -- or train on the data of today: "
         "kedro run --pipelines train,evaluate,report (same --env and --params)"
     )
 
 
-def load_versions(made_from: dict[str, Any]) -> str:
+def load_versions(provenance: dict[str, Any]) -> str:
     """Return the tables that a model was made from, in the form of ``--load-versions``."""
     names = ("split_table", "image_table", "raw_images")
-    return ",".join(f"{name}:{made_from[name + '_version']}" for name in names)
+    return ",".join(f"{name}:{provenance[name + '_version']}" for name in names)

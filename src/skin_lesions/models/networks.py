@@ -10,16 +10,16 @@ import torchvision
 from torch import nn
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import did_you_mean, shown
+from skin_lesions.core.text import printable, suggest
 from skin_lesions.models.state_dicts import (
     State,
-    fill,
-    read_tensors,
-    renamed,
-    renamed_by_position,
-    state_dict_in,
+    extract_state_dict,
+    load_compatible_state_dict,
+    load_tensors,
+    rename_by_position,
+    rename_keys,
 )
-from skin_lesions.models.weights import PACKAGE, WeightsFile, find_weights, sha256_in_name
+from skin_lesions.models.weights import PACKAGE, WeightsFile, resolve_weights, sha256_in_filename
 
 _TIMM = "timm/"
 # Their second outputs only help to train from nothing, and are left out. Their ImageNet weights want
@@ -31,12 +31,12 @@ _SECOND_OUTPUTS = ("aux1.", "aux2.", "AuxLogits.")
 _IMAGENET_WEIGHTS = {"vit_h_14": "IMAGENET1K_SWAG_LINEAR_V1"}
 # Names within DenseNets when torchvision's weights were saved: norm.1, now norm1.
 _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
-_FEWEST_GROUPS = 5
+_MIN_LAYER_GROUPS = 5
 _HEAD_DEVIATION = 0.01  # of the weights of a new head on learned features
 
 
 @dataclass(frozen=True)
-class StartingNetwork:
+class InitialNetwork:
     """What training starts from.
 
     Attributes:
@@ -61,7 +61,7 @@ def build_network(architecture: str, classes: int) -> nn.Module:
     Raises:
         InputError: No such architecture, or it is timm's and timm is not installed.
     """
-    refuse_unknown(architecture)
+    check_architecture(architecture)
     network: nn.Module
     if architecture.startswith(_TIMM):
         name = architecture.removeprefix(_TIMM)
@@ -74,7 +74,7 @@ def build_network(architecture: str, classes: int) -> nn.Module:
     return network
 
 
-def refuse_unknown(architecture: str) -> None:
+def check_architecture(architecture: str) -> None:
     """Refuse a name that is no architecture.
 
     Raises:
@@ -90,8 +90,8 @@ def refuse_unknown(architecture: str) -> None:
     if architecture in known:
         return
     raise InputError(
-        f"train.architecture {shown(architecture)!r} is not known; "
-        f"{did_you_mean(architecture, known, 3, listing)}"
+        f"train.architecture {printable(architecture)!r} is not known; "
+        f"{suggest(architecture, known, 3, listing)}"
     )
 
 
@@ -106,14 +106,14 @@ def _timm() -> Any:
     return timm
 
 
-def starting_network(
+def create_network(
     architecture: str,
     weights: str,
     weights_sha256: str | None,
     classes: Sequence[str],
     image_size: int,
     seed: int,
-) -> StartingNetwork:
+) -> InitialNetwork:
     """Build the network that training starts from.
 
     Args:
@@ -133,26 +133,28 @@ def starting_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(architecture, len(classes))
-    refuse_image_size(network, architecture, image_size)
-    mean, std = _normalisation(network, architecture)
-    start = StartingNetwork(network, mean, std, {"weights": weights})
+    check_image_size(network, architecture, image_size)
+    mean, std = _input_normalization(network, architecture)
+    start = InitialNetwork(network, mean, std, {"weights": weights})
     if weights == "none":
         return start
-    return _filled(
-        start, architecture, starting_weights(architecture, weights, weights_sha256), classes
+    return _load_weights(
+        start, architecture, resolve_initial_weights(architecture, weights, weights_sha256), classes
     )
 
 
-def starting_weights(architecture: str, weights: str, weights_sha256: str | None) -> WeightsFile:
+def resolve_initial_weights(
+    architecture: str, weights: str, weights_sha256: str | None
+) -> WeightsFile:
     """Find the file that ``train.weights`` names for an architecture, or download it.
 
     Raises:
         InputError: No such architecture or file, it can't be had, or it is another one.
     """
-    refuse_unknown(architecture)
+    check_architecture(architecture)
     if weights != "imagenet":
-        return find_weights(weights, weights_sha256)
-    return find_weights(_imagenet_url(architecture), weights_sha256, named_by_sha256=True)
+        return resolve_weights(weights, weights_sha256)
+    return resolve_weights(_imagenet_url(architecture), weights_sha256, hash_in_filename=True)
 
 
 def _imagenet_url(architecture: str) -> str:
@@ -160,7 +162,7 @@ def _imagenet_url(architecture: str) -> str:
         kinds = torchvision.models.get_model_weights(architecture)
         return str(kinds[_IMAGENET_WEIGHTS.get(architecture, "DEFAULT")].url)
     published = _timm().get_pretrained_cfg(architecture.removeprefix(_TIMM))
-    if published and sha256_in_name(published.url or ""):
+    if published and sha256_in_filename(published.url or ""):
         return str(published.url)
     hub = f"https://huggingface.co/{published.hf_hub_id}" if published else "its authors' pages"
     raise InputError(
@@ -170,19 +172,19 @@ def _imagenet_url(architecture: str) -> str:
     )
 
 
-def _filled(
-    start: StartingNetwork, architecture: str, file: WeightsFile, classes: Sequence[str]
-) -> StartingNetwork:
+def _load_weights(
+    start: InitialNetwork, architecture: str, file: WeightsFile, classes: Sequence[str]
+) -> InitialNetwork:
     """Put a file of weights into the network."""
-    content = read_tensors(file.path, "give another file of weights in train.weights")
-    state = _adapted(state_dict_in(content, file.path), architecture)
+    content = load_tensors(file.path, "give another file of weights in train.weights")
+    state = _adapted(extract_state_dict(content, file.path), architecture)
     head_names = _head_names(start.network)
     if start.origin["weights"].startswith(PACKAGE):
-        state = renamed_by_position(state, start.network, head_names)
+        state = rename_by_position(state, start.network, head_names)
     if {"format", "architecture", "classes", "preprocessing"} <= content.keys():  # a model of ours
         if content["architecture"] != architecture:
             raise InputError(
-                f"{file.path} is a model of another architecture, {shown(content['architecture'])}, "
+                f"{file.path} is a model of another architecture, {printable(content['architecture'])}, "
                 f"not {architecture}; set train.architecture to it"
             )
         mean, std = (tuple(content["preprocessing"][key]) for key in ("mean", "std"))
@@ -194,15 +196,15 @@ def _filled(
         f"{file.path} holds no weights of {architecture}, or of another version of it "
         "(train.architecture and train.weights must belong together)"
     )
-    has_head = fill(start.network, state, head_names, misfit)
+    has_head = load_compatible_state_dict(start.network, state, head_names, misfit)
     if not has_head:
-        _start_undecided(head(start.network))
+        _init_head_near_zero(classifier_head(start.network))
     told = {"file": file.path.name, "sha256": file.sha256, "head": "kept" if has_head else "new"}
     return replace(start, origin=start.origin | told)
 
 
 @torch.no_grad()
-def _start_undecided(head: nn.Module) -> None:
+def _init_head_near_zero(head: nn.Module) -> None:
     """Draw small weights for a new head, so that at first all classes seem alike.
 
     As they come, they are right for random features; on learned ones they cost the first epochs
@@ -223,11 +225,11 @@ def _adapted(state: State, architecture: str) -> State:
         for name in [name for name in state if name.startswith(_SECOND_OUTPUTS)]:
             del state[name]
     if architecture.startswith("densenet"):
-        return renamed(state, lambda name: _OLD_DENSENET.sub(r"\1\2", name))
+        return rename_keys(state, lambda name: _OLD_DENSENET.sub(r"\1\2", name))
     return state
 
 
-def _normalisation(
+def _input_normalization(
     network: nn.Module, architecture: str
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and deviation that the published weights were trained with."""
@@ -238,7 +240,7 @@ def _normalisation(
     return tuple(transforms.mean), tuple(transforms.std)
 
 
-def refuse_image_size(network: nn.Module, architecture: str, image_size: int) -> None:
+def check_image_size(network: nn.Module, architecture: str, image_size: int) -> None:
     """Try one image: some networks take one size alone, others have a smallest one.
 
     Raises:
@@ -249,24 +251,24 @@ def refuse_image_size(network: nn.Module, architecture: str, image_size: int) ->
         with torch.no_grad():
             network(torch.zeros(1, 3, image_size, image_size))
     except (RuntimeError, ValueError, AssertionError) as error:
-        usual = _usual_size(network, architecture)
+        usual = _default_image_size(network, architecture)
         first_line = str(error).partition("\n")[0]
         raise InputError(
             f"train.image_size: {architecture} can't take in images of {image_size} x {image_size} "
-            f"pixels ({shown(first_line)}); it is made for {usual}: --params "
-            f"train.image_size={usual},ingest.pixel_size={max(usual, 256)}"
+            f"pixels ({printable(first_line)}); it is made for {usual}: --params "
+            f"train.image_size={usual},ingest.stored_image_size={max(usual, 256)}"
         ) from None
     network.train()
 
 
-def _usual_size(network: Any, architecture: str) -> int:
+def _default_image_size(network: Any, architecture: str) -> int:
     if architecture.startswith(_TIMM):
         return int(network.pretrained_cfg["input_size"][-1])
     published = torchvision.models.get_model_weights(architecture).DEFAULT.transforms().crop_size
     return int(getattr(network, "image_size", published[0]))
 
 
-def head(network: nn.Module) -> nn.Module:
+def classifier_head(network: nn.Module) -> nn.Module:
     """Return the layer that gives the logits: the last one that is linear (or a convolution)."""
     if hasattr(network, "get_classifier"):  # timm
         found: Any = network.get_classifier()  # type: ignore[operator]
@@ -275,11 +277,11 @@ def head(network: nn.Module) -> nn.Module:
 
 
 def _head_names(network: nn.Module) -> set[str]:
-    of_head = {id(parameter) for parameter in head(network).parameters()}
+    of_head = {id(parameter) for parameter in classifier_head(network).parameters()}
     return {name for name, parameter in network.named_parameters() if id(parameter) in of_head}
 
 
-def sharing_batch_statistics(network: nn.Module) -> nn.Module:
+def to_sync_batchnorm(network: nn.Module) -> nn.Module:
     """Make batch norms take their statistics over all processes; weights and outputs stay.
 
     timm's batch norms hold the activation that follows them, which torch's own conversion loses.
@@ -302,31 +304,33 @@ def layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:
         Every parameter once, in order of the layers; at least five groups where the network
         has so many parts.
     """
-    last = list(head(network).parameters())
+    last = list(classifier_head(network).parameters())
     of_head = {id(parameter) for parameter in last}
-    parts = _opened(network)
+    parts = _expand(network)
     while True:
-        groups = _grouped(parts, of_head)
+        groups = _parameter_groups(parts, of_head)
         closed = [p for p in parts if isinstance(p, nn.Module) and any(p.children())]
-        if len(groups) + 1 >= _FEWEST_GROUPS or not closed:
+        if len(groups) + 1 >= _MIN_LAYER_GROUPS or not closed:
             return [*groups, last]
         # By tensors, not by their size: the wide layers of VGG's classifier are few.
         largest = max(closed, key=lambda part: len(list(part.parameters())))
         at = next(i for i, part in enumerate(parts) if part is largest)
-        parts[at : at + 1] = _opened(largest)
+        parts[at : at + 1] = _expand(largest)
 
 
-def _opened(module: nn.Module) -> list[nn.Module | nn.Parameter]:
+def _expand(module: nn.Module) -> list[nn.Module | nn.Parameter]:
     return [*module.parameters(recurse=False), *module.children()]
 
 
-def _grouped(parts: list[nn.Module | nn.Parameter], left_out: set[int]) -> list[list[nn.Parameter]]:
+def _parameter_groups(
+    parts: list[nn.Module | nn.Parameter], excluded: set[int]
+) -> list[list[nn.Parameter]]:
     groups: list[list[nn.Parameter]] = []
     embeddings: list[nn.Parameter] = []  # class token, positions: they stand before any layer
     for part in parts:
         is_embedding = isinstance(part, nn.Parameter)
         found = [part] if isinstance(part, nn.Parameter) else list(part.parameters())
-        found = [parameter for parameter in found if id(parameter) not in left_out]
+        found = [parameter for parameter in found if id(parameter) not in excluded]
         if groups and (is_embedding or all(parameter.ndim == 1 for parameter in found)):
             groups[-1] += found
         elif is_embedding:

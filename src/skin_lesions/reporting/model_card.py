@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.reporting import formatting as wording
 from skin_lesions.reporting.figures.titles import NBSP
-from skin_lesions.reporting.formatting import Measure, written
+from skin_lesions.reporting.formatting import Measure, format_estimate
 
 # As the tables of ISIC, its archive and HAM10000 call them.
 _COLUMNS_OF = {
@@ -45,24 +45,24 @@ def render_model_card(
         model=model,
         provenance=provenance,
         images_from=wording.images_from(provenance),
-        generated=bool(model["generated_images"] or metrics["provenance"]["generated_images"]),
+        synthetic=bool(model["synthetic_images"] or metrics["provenance"]["synthetic_images"]),
         counts=_counts(model["classes"], split_table),
         malignant=[label for label in model["classes"] if _is(label, "malignant")],
         premalignant=[label for label in model["classes"] if _is(label, "premalignant")],
         unknown=[label for label in model["classes"] if diagnosis_of(label) is None],
         sources=image_table["source"].value_counts().to_dict(),
-        shares=_shares(image_table, split_table),
-        policy=wording.policy_sentence(metrics["split_policy"]),
-        shipped_test=wording.shipped_test_sentence(split_table),
+        shares=_composition(image_table, split_table),
+        policy=wording.policy_note(metrics["split_policy"]),
+        original_test=wording.original_test_note(split_table),
         findings=[f for f in audit_findings["findings"] if f["severity"] in ("high", "medium")],
         summary=audit_findings["summary"],
-        parts={key: name for key, name in wording.PARTS.items() if key in metrics},
+        parts={key: name for key, name in wording.SUBSETS.items() if key in metrics},
         overall=_overall(metrics),
         malignancy=_malignancy(metrics),
         measures=wording.PER_CLASS,
         per_class=_per_class(metrics),
         weakest=_weakest(metrics),
-        mixture=wording.mixture_sentence(model["recipe"]),
+        mixture=wording.class_prior_note(model["recipe"]),
         load_versions=wording.load_versions(metrics),
     )
     return text.replace(NBSP, " ")
@@ -83,8 +83,8 @@ def _template() -> Any:
         "mds": lambda items: ", ".join(markdown_text(item) for item in items),
         "code": markdown_code,
         "count": lambda number: f"{number:,}",
-        "counted": wording.counted,
-        "in_words": wording.recipe_in_words,
+        "pluralize": wording.pluralize,
+        "in_words": wording.format_recipe,
         "decimal": wording.decimal,
         "percent": wording.percent,
     }
@@ -121,7 +121,7 @@ def _counts(classes: list[str], split_table: pd.DataFrame) -> list[tuple[str, li
     return [(label, [int(n) for n in row]) for label, *row in zip(classes, *columns, strict=True)]
 
 
-def _shares(image_table: pd.DataFrame, split_table: pd.DataFrame) -> list[str]:
+def _composition(image_table: pd.DataFrame, split_table: pd.DataFrame) -> list[str]:
     """Say what the metadata tell of age, sex and site, where they do."""
     used = image_table[image_table["file"].isin(split_table["file"])]
     sentences = []
@@ -130,7 +130,7 @@ def _shares(image_table: pd.DataFrame, split_table: pd.DataFrame) -> list[str]:
         if column is not None:
             is_number = what == "Age"
             values = (pd.to_numeric(column, errors="coerce") if is_number else column).dropna()
-            told = _spread(values) if is_number else _commonest(values)
+            told = _spread(values) if is_number else _most_frequent(values)
             known = f"known of {len(values):,} of {len(used):,} images"
             sentences.append(f"{what}: {known}{'; ' + told if told else ''}.")
     return sentences
@@ -140,20 +140,20 @@ def _spread(ages: pd.Series) -> str:
     return f"{ages.min():.0f} to {ages.max():.0f}, median {ages.median():.0f}" if len(ages) else ""
 
 
-def _commonest(values: pd.Series) -> str:
+def _most_frequent(values: pd.Series) -> str:
     return ", ".join(f"{name} {n:,}" for name, n in values.value_counts().head(10).items())
 
 
 def _overall(metrics: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    parts = [metrics[key] for key in wording.PARTS if key in metrics]
+    parts = [metrics[key] for key in wording.SUBSETS if key in metrics]
     return [
         (measure.name, [_cell(part[measure.key], measure) for part in parts])
-        for measure in wording.HEADLINES + wording.PROBABILITIES
+        for measure in wording.HEADLINE_MEASURES + wording.CALIBRATION_MEASURES
     ]
 
 
 def _cell(estimate: Mapping[str, Any], measure: Measure) -> str:
-    words = written(estimate, measure.how)
+    words = format_estimate(estimate, measure.formatter)
     return f"{words.inline} ({markdown_text(words.reason)})" if words.reason else words.inline
 
 
@@ -170,7 +170,7 @@ def _per_class(metrics: Mapping[str, Any]) -> list[tuple[str, int, int, list[str
             label,
             row["support"],
             row["correct"],
-            [written(row[m.key], m.how).inline for m in wording.PER_CLASS],
+            [format_estimate(row[m.key], m.formatter).inline for m in wording.PER_CLASS],
         )
         for label, row in metrics["test"]["per_class"].items()
     ]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from skin_lesions.reporting.formatting import DASH, Written, decimal, written
+from skin_lesions.reporting.formatting import DASH, FormattedEstimate, decimal, format_estimate
 
 
 @dataclass(frozen=True)
@@ -13,24 +13,24 @@ class ShortcutRow:
 
     what: str
     scope: str
-    accuracy: Written
+    accuracy: FormattedEstimate
     chance: str
-    best: str
+    ceiling: str
     classes: int
-    left_out: str
+    excluded_classes: str
 
 
 def shortcut_rows(probes: Sequence[Mapping[str, Any]]) -> list[ShortcutRow]:
-    """Write each probe of ``audit_findings["shortcuts"]``, also those that could not be done."""
+    """Write each probe of ``audit_findings["shortcut_probes"]``, also those that could not be done."""
     return [
         ShortcutRow(
             what=f"column {p['name']}" if p["kind"] == "column" else str(p["name"]),
             scope="all images" if p["scope"] == "all" else str(p["scope"]),
-            accuracy=written(p["balanced_accuracy"], decimal),
+            accuracy=format_estimate(p["balanced_accuracy"], decimal),
             chance=DASH if p["chance"] is None else decimal(p["chance"]),
-            best=DASH if p["best"] is None or p["best"] == 1 else decimal(p["best"]),
+            ceiling=DASH if p["ceiling"] is None or p["ceiling"] == 1 else decimal(p["ceiling"]),
             classes=p["classes"],
-            left_out=", ".join(p["left_out"]),
+            excluded_classes=", ".join(p["excluded_classes"]),
         )
         for p in probes
     ]

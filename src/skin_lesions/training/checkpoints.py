@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch.utils.serialization import config
 
-from skin_lesions.config.base import flattened
-from skin_lesions.core.atomic_files import written_beside
+from skin_lesions.config.base import flatten
+from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Checkpoints:
 
     folder: Path
 
-    def of(self, identity: Mapping[str, Any]) -> "Checkpoint":
+    def for_training(self, identity: Mapping[str, Any]) -> "Checkpoint":
         """Return the place of one training; ``identity`` holds all that shapes its weights."""
         return Checkpoint(self.folder / fingerprint(identity), identity)
 
@@ -63,11 +63,11 @@ class Checkpoint:
         """The fingerprint of the training."""
         return self.folder.name
 
-    def load(self, tell: bool = True) -> State | None:
+    def load(self, log_reason: bool = True) -> State | None:
         """Return the latest whole state, tensors on the CPU; None (and why, in the log) without one.
 
         Args:
-            tell: Whether to log why.
+            log_reason: Whether to log why.
 
         Raises:
             InputError: The file is damaged: a kill leaves none like that, a bad disk may.
@@ -78,8 +78,8 @@ class Checkpoint:
             )  # of a kill while writing; the lock of the data root is ours
         path = self.folder / _FILE
         if not path.exists():
-            if tell:
-                self._tell_why_afresh()
+            if log_reason:
+                self._log_why_not_resuming()
             return None
         try:
             state: State = torch.load(path, map_location="cpu", weights_only=True)
@@ -98,27 +98,29 @@ class Checkpoint:
         """
         identity = self.folder / _IDENTITY
         if not identity.exists():
-            with written_beside(identity) as partial:
+            with atomic_write(identity) as partial:
                 partial.write_text(json.dumps(self.identity, indent=2) + "\n")
-        with written_beside(self.folder / _FILE) as partial:
+        with atomic_write(self.folder / _FILE) as partial:
             _write(state, partial)
 
     @contextmanager
-    def saving(self) -> Iterator["Saver"]:
-        """Give a ``Saver``; leaving the block waits for what it writes."""
+    def async_writer(self) -> Iterator["AsyncCheckpointWriter"]:
+        """Give a ``AsyncCheckpointWriter``; leaving the block waits for what it writes."""
         with ThreadPoolExecutor(1) as writer:
-            saver = Saver(self, writer)
+            saver = AsyncCheckpointWriter(self, writer)
             yield saver
             saver.wait()
 
-    def _tell_why_afresh(self) -> None:
+    def _log_why_not_resuming(self) -> None:
         others = [
             path for path in self.folder.parent.glob(f"*/{_FILE}") if path.parent != self.folder
         ]
         if not others:
             return
         newest = max(others, key=lambda path: path.stat().st_mtime)
-        changes = differences(json.loads((newest.parent / _IDENTITY).read_text()), self.identity)
+        changes = describe_differences(
+            json.loads((newest.parent / _IDENTITY).read_text()), self.identity
+        )
         log.info(
             "Starting afresh, not from the checkpoint of %s: %s. That one stays in %s for a run that "
             "is as it was; delete it if there will be none",
@@ -128,7 +130,7 @@ class Checkpoint:
         )
 
 
-class Saver:
+class AsyncCheckpointWriter:
     """Writes states beside the training that goes on.
 
     What went wrong in writing is raised by the next ``save`` or ``wait``.
@@ -186,13 +188,13 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Tell each value that differs.
 
     >>> differences({"train": {"epochs": 3}, "code": "1"}, {"train": {"epochs": 5}, "code": "1"})
     ['train.epochs was 3, is 5']
     """
-    before, now = flattened(old), flattened(new)
+    before, now = flatten(old), flatten(new)
     return [
         f"{name} was {before.get(name, 'not there')}, is {now.get(name, 'not there')}"
         for name in {**before, **now}

@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
-class WeightAverage:
+class ModelEma:
     """The exponential moving average (EMA) of a network's weights and batch statistics.
 
     ``network`` is a network of its own, in evaluation mode.

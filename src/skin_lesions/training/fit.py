@@ -9,15 +9,15 @@ import pandas as pd
 from skin_lesions import __version__
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.loader import labelled_images
+from skin_lesions.data.loader import build_dataset
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing import Preprocessing
-from skin_lesions.data.sources.base import is_generated
+from skin_lesions.data.sources.base import is_synthetic
 from skin_lesions.models.model_file import FORMAT
-from skin_lesions.models.networks import StartingNetwork, refuse_image_size, starting_network
+from skin_lesions.models.networks import InitialNetwork, check_image_size, create_network
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.identity import library_versions, training_identity
-from skin_lesions.training.launchers import Job, launch
+from skin_lesions.training.launchers import TrainingJob, launch_training
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def fit_model(
     checkpoints: Checkpoints,
     recipe: TrainRecipe,
     fit: Any,
-    pixel_size: int,
+    stored_image_size: int,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Train on the train rows, choose the epoch on the val rows; go on where a training broke off.
 
@@ -36,17 +36,21 @@ def fit_model(
         A model dict that lacks only its calibration, and the history (a row per epoch).
     """
     classes = sorted(split_table["label"].unique())
-    start = _start(classes, recipe)
-    preprocessing = Preprocessing(fit, pixel_size, recipe.test_size, start.mean, start.std)
+    start = _initial_network(classes, recipe)
+    preprocessing = Preprocessing(
+        fit, stored_image_size, recipe.eval_image_size, start.mean, start.std
+    )
     images = {
-        split: labelled_images(rows, classes, pixels.at(pixel_size), preprocessing)
+        split: build_dataset(rows, classes, pixels.at(stored_image_size), preprocessing)
         # By file, so that equal content is learned from in an equal order.
         for split, rows in split_table.sort_values("file").groupby("split")
         if split != "test"  # what is never looked at can't be chosen by
     }
-    checkpoint = checkpoints.of(training_identity(split_table, recipe, preprocessing, start.origin))
-    network, history, computed = launch(
-        Job(images["train"], images["val"], start.network, recipe, checkpoint)
+    checkpoint = checkpoints.for_training(
+        training_identity(split_table, recipe, preprocessing, start.origin)
+    )
+    network, history, computed = launch_training(
+        TrainingJob(images["train"], images["val"], start.network, recipe, checkpoint)
     )
     best = history[history["best"]].iloc[0]
     model = {
@@ -56,26 +60,26 @@ def fit_model(
         "preprocessing": preprocessing.to_model(),
         "test_time_augmentation": recipe.test_time_augmentation,
         "recipe": recipe.model_dump(),
-        "starting_weights": start.origin,
+        "initial_weights": start.origin,
         "selection": {
             "best_epoch": int(best["epoch"]),
-            "by": recipe.select_by,
-            "value": float(best[f"val_{recipe.select_by}"]),
+            "by": recipe.selection_metric,
+            "value": float(best[f"val_{recipe.selection_metric}"]),
         },
         "provenance": {
             **_provenance(split_table, recipe),
             **computed,
             "training": checkpoint.name,
         },
-        "generated_images": is_generated(split_table),
-        "licence_notes": split_table.attrs["origin"].get("licence_notes", []),
+        "synthetic_images": is_synthetic(split_table),
+        "license_notes": split_table.attrs["origin"].get("license_notes", []),
         "state_dict": network.state_dict(),
     }
     return model, history
 
 
-def _start(classes: list[str], recipe: TrainRecipe) -> StartingNetwork:
-    start = starting_network(
+def _initial_network(classes: list[str], recipe: TrainRecipe) -> InitialNetwork:
+    start = create_network(
         recipe.architecture,
         recipe.weights,
         recipe.weights_sha256,
@@ -83,13 +87,13 @@ def _start(classes: list[str], recipe: TrainRecipe) -> StartingNetwork:
         recipe.image_size,
         recipe.seed,
     )
-    for size in {recipe.start_size, recipe.test_size} - {recipe.image_size}:
+    for size in {recipe.initial_image_size, recipe.eval_image_size} - {recipe.image_size}:
         try:
-            refuse_image_size(start.network, recipe.architecture, size)
+            check_image_size(start.network, recipe.architecture, size)
         except InputError as error:
             raise InputError(
                 f"{error}. To have that size throughout: --params "
-                "train.start_scale=1,train.test_scale=1"
+                "train.progressive_resizing_start=1,train.eval_size_ratio=1"
             ) from None
     return start
 

@@ -10,12 +10,12 @@ import pandas as pd
 from skin_lesions import __version__
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.data.fingerprints import split_fingerprint
-from skin_lesions.data.pixel_store import DECODER
+from skin_lesions.data.pixel_store import DECODER_VERSION
 from skin_lesions.data.preprocessing import Preprocessing
 
 # Weights are known by their content instead: a file may be moved.
 _SHAPES_NO_WEIGHTS = {
-    *("checkpoint_minutes", "ray", "test_time_augmentation", "weights", "weights_sha256")
+    *("checkpoint_interval_minutes", "ray", "test_time_augmentation", "weights", "weights_sha256")
 }
 
 
@@ -31,7 +31,7 @@ def training_identity(
         "starting weights": {key: origin.get(key) for key in ("sha256", "head")},
         "preprocess": preprocessing.to_model(),
         "split of the images": split_fingerprint(split_table),
-        "decoder": DECODER,
+        "decoder": DECODER_VERSION,
         "skin-lesions": f"{__version__} ({_code_hash()})",
         "libraries": library_versions(recipe),
     }

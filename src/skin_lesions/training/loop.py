@@ -14,18 +14,18 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from skin_lesions.config.train import TrainRecipe
-from skin_lesions.core.progress import StepProgress
-from skin_lesions.core.signals import postponed
-from skin_lesions.data.loader import LabelledImages, shuffled
+from skin_lesions.core.progress import TrainingProgressBar
+from skin_lesions.core.signals import deferred_interrupt
+from skin_lesions.data.loader import ImageDataset, shuffled_batches
 from skin_lesions.models.inference import predict_logits
 from skin_lesions.training import step
-from skin_lesions.training.augmentation import changes
+from skin_lesions.training.augmentation import sample_augmentations
 from skin_lesions.training.checkpoints import Checkpoint, State, snapshot
-from skin_lesions.training.distributed import World
-from skin_lesions.training.monitor import Watch, refuse_not_finite
-from skin_lesions.training.optimizers import top_rate
-from skin_lesions.training.schedules import image_size_in
-from skin_lesions.training.state import Run, begin, resume, state_of
+from skin_lesions.training.distributed import ProcessGroup
+from skin_lesions.training.monitor import TrainingMonitor, check_finite
+from skin_lesions.training.optimizers import max_learning_rate
+from skin_lesions.training.schedules import image_size_at
+from skin_lesions.training.state import TrainingRun, create_state, resume, state_of
 
 log = logging.getLogger(__name__)
 
@@ -39,28 +39,28 @@ class Trained(NamedTuple):
 
     network: nn.Module
     history: pd.DataFrame
-    computed: dict[str, Any]
+    environment: dict[str, Any]
 
 
 def train(
-    train_images: LabelledImages,
-    val_images: LabelledImages,
+    train_images: ImageDataset,
+    val_images: ImageDataset,
     network: nn.Module,
     recipe: TrainRecipe,
     checkpoint: Checkpoint,
-    world: World,
+    process_group: ProcessGroup,
 ) -> Trained:
     """Fine-tune a network and keep the epoch that is best on the validation images.
 
     Args:
         train_images: What is learned from.
-        val_images: What the epoch is chosen by, ``recipe.select_by``.
+        val_images: What the epoch is chosen by, ``recipe.selection_metric``.
         network: Where it starts from; changed in place.
         recipe: Everything else; equal recipes, images, starts and machines give equal weights on
             the CPU, however often the training was broken off.
         checkpoint: Where to go on from, and to keep the state after every epoch and every
-            ``recipe.checkpoint_minutes``.
-        world: The processes that do it together; each calls this with the same arguments.
+            ``recipe.checkpoint_interval_minutes``.
+        process_group: The processes that do it together; each calls this with the same arguments.
 
     Raises:
         InputError: The loss is not a finite number; the GPU's memory is too small; the device asked
@@ -68,25 +68,25 @@ def train(
         KeyboardInterrupt: Ctrl-C; the state is kept.
         OSError: The disk is full; the state before is kept.
     """
-    run = begin(train_images, val_images, network, recipe, world)
+    run = create_state(train_images, val_images, network, recipe, process_group)
     resume(run, checkpoint)
     with (
         _seeded(run.device),
-        postponed() if world.leads else nullcontext(bool) as interrupted,
-        checkpoint.saving() as saver,
-        StepProgress(
+        deferred_interrupt() if process_group.is_main_process else nullcontext(bool) as interrupted,
+        checkpoint.async_writer() as saver,
+        TrainingProgressBar(
             "training",
             recipe.epochs * run.steps,
             done=run.steps_done,
-            share=run.share_done,
-            hidden=not world.leads,
+            share=run.fraction_done,
+            hidden=not process_group.is_main_process,
         ) as progress,
     ):
-        watch = Watch(run, saver, interrupted, progress)
+        monitor_ = TrainingMonitor(run, saver, interrupted, progress)
         while not run.is_over:
-            learn(run, watch)
+            train_epoch(run, monitor_)
             _finish_epoch(run)
-            watch.after_epoch()
+            monitor_.after_epoch()
     return result(network, recipe, state_of(run))
 
 
@@ -94,78 +94,89 @@ def result(network: nn.Module, recipe: TrainRecipe, state: State) -> Trained:
     """Take from its state what a training that is over has given."""
     network.load_state_dict(state["best_weights"])
     network = network.cpu().requires_grad_(True).to(memory_format=torch.contiguous_format)
-    return Trained(network, _history(state["records"], recipe.select_by), state["computed"])
+    return Trained(
+        network, _history(state["history"], recipe.selection_metric), state["environment"]
+    )
 
 
-def learn(run: Run, watch: Watch) -> None:
+def train_epoch(run: TrainingRun, monitor_: TrainingMonitor) -> None:
     """Go through the rest of an epoch's steps."""
-    step.choose_what_learns(run)
+    step.set_trainable_layers(run)
     clock = time.perf_counter()
     for batch in _batches(run):
         torch.manual_seed(_step_seed(run))
-        loss = step.update(run, batch)
+        loss = step.optimizer_step(run, batch)
         run.step += 1
         run.seconds, clock = run.seconds + time.perf_counter() - clock, time.perf_counter()
-        watch.after_step(loss, batch.whole)
-    watch.look()
+        monitor_.after_step(loss, batch.global_batch_size)
+    monitor_.check_losses()
     run.seconds += time.perf_counter() - clock  # what a GPU still had to do
 
 
-def _batches(run: Run) -> Iterator[step.Batch]:
+def _batches(run: TrainingRun) -> Iterator[step.Batch]:
     """Yield this process's part of each batch that is left of the epoch, augmented."""
-    recipe, world = run.recipe, run.world
-    images = run.train_images.at_size(image_size_in(run.epoch, recipe))
+    recipe, process_group = run.recipe, run.process_group
+    images = run.train_images.with_image_size(image_size_at(run.epoch, recipe))
     n, preprocessing = len(images), images.preprocessing
-    drawn = changes(n, recipe.seed, run.epoch, recipe.augmentation, preprocessing).to(run.device)
-    order = shuffled(n, recipe.batch_size, recipe.seed, run.epoch, run.shown, world.smallest_batch)
+    drawn = sample_augmentations(n, recipe.seed, run.epoch, recipe.augmentation, preprocessing).to(
+        run.device
+    )
+    order = shuffled_batches(
+        n,
+        recipe.batch_size,
+        recipe.seed,
+        run.epoch,
+        run.sampling_weights,
+        process_group.min_batch_size,
+    )
     place = sum(len(batch) for batch in order[: run.step])
     left = order[run.step :]
-    parts = [world.part(len(batch)) for batch in left]
+    parts = [process_group.shard(len(batch)) for batch in left]
     ours = (batch[part] for batch, part in zip(left, parts, strict=True))
-    fetched = images.fetched(ours, run.device)
+    fetched = images.iter_batches(ours, run.device)
     for whole, part, (pixels, labels) in zip(left, parts, fetched, strict=True):
         rows = slice(place + part.start, place + part.stop)
-        yield step.batch_of(run, pixels, labels, drawn[rows], len(whole))
+        yield step.make_batch(run, pixels, labels, drawn[rows], len(whole))
         place += len(whole)
 
 
-def _finish_epoch(run: Run) -> None:
+def _finish_epoch(run: TrainingRun) -> None:
     """Judge the epoch, take note of it, and go to the next.
 
     Raises:
         InputError: The last step spoilt the weights, whose loss no other step has seen.
     """
     start = time.perf_counter()
-    judged = judge(run)
-    refuse_not_finite(run, judged["val_loss"], "validation loss", top_rate(run.optimizer))
-    mean_loss, right = (run.sums / len(run.train_images)).tolist()
+    judged = validate(run)
+    check_finite(run, judged["val_loss"], "validation loss", max_learning_rate(run.optimizer))
+    mean_loss, right = (run.epoch_totals / len(run.train_images)).tolist()
     record = {
         "epoch": run.epoch,
-        "image_size": image_size_in(run.epoch, run.recipe),
-        "learning_rate": top_rate(run.optimizer),
+        "image_size": image_size_at(run.epoch, run.recipe),
+        "learning_rate": max_learning_rate(run.optimizer),
         "train_loss": mean_loss,
         "train_accuracy": right,
         **judged,
         "seconds": run.seconds + time.perf_counter() - start,
         "images_per_second": len(run.train_images) / run.seconds,
     }
-    run.records.append(record)
-    if record[f"val_{run.recipe.select_by}"] > run.best_value:
-        run.best_value = record[f"val_{run.recipe.select_by}"]
-        run.best_weights = snapshot(run.judged.state_dict())
-    if run.world.leads:
+    run.history.append(record)
+    if record[f"val_{run.recipe.selection_metric}"] > run.best_value:
+        run.best_value = record[f"val_{run.recipe.selection_metric}"]
+        run.best_weights = snapshot(run.eval_network.state_dict())
+    if run.process_group.is_main_process:
         _log_epoch(record, run.recipe.epochs)
     run.epoch, run.step, run.seconds = run.epoch + 1, 0, 0.0
-    run.sums.zero_()
+    run.epoch_totals.zero_()
 
 
-def judge(run: Run) -> dict[str, float]:
+def validate(run: TrainingRun) -> dict[str, float]:
     """Predict the validation images, each process its part, and score them."""
-    judged, world, images = run.judged, run.world, run.val_images
-    world.follow(judged)
-    ours = images.at(world.part(len(images)))
+    judged, process_group, images = run.eval_network, run.process_group, run.val_images
+    process_group.broadcast_buffers(judged)
+    ours = images.at(process_group.shard(len(images)))
     logits = np.concatenate(
-        world.gathered(
+        process_group.all_gather(
             predict_logits(judged, ours, 2 * run.recipe.batch_size, run.device, run.precision)
         )
     )
@@ -179,9 +190,9 @@ def judge(run: Run) -> dict[str, float]:
     }
 
 
-def _history(records: list[dict[str, Any]], select_by: str) -> pd.DataFrame:
+def _history(records: list[dict[str, Any]], selection_metric: str) -> pd.DataFrame:
     history = pd.DataFrame(records)
-    return history.assign(best=history.index == history[f"val_{select_by}"].idxmax())
+    return history.assign(best=history.index == history[f"val_{selection_metric}"].idxmax())
 
 
 def _log_epoch(record: dict[str, Any], epochs: int) -> None:
@@ -199,9 +210,11 @@ def _log_epoch(record: dict[str, Any], epochs: int) -> None:
     )
 
 
-def _step_seed(run: Run) -> int:
+def _step_seed(run: TrainingRun) -> int:
     """Return what dropout and its like are drawn from in this step, in this process."""
-    sequence = np.random.SeedSequence([run.recipe.seed, run.epoch, run.step, run.world.rank])
+    sequence = np.random.SeedSequence(
+        [run.recipe.seed, run.epoch, run.step, run.process_group.rank]
+    )
     return int(sequence.generate_state(1, np.uint64)[0])
 
 

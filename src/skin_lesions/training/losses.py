@@ -24,8 +24,8 @@ class Loss:
     """
 
     smoothing: float
-    smoothed_to: torch.Tensor
-    offsets: torch.Tensor
+    smoothing_prior: torch.Tensor
+    logit_offsets: torch.Tensor
     weights: torch.Tensor
 
     def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -35,8 +35,8 @@ class Loss:
             logits: (n, classes).
             targets: (n, classes), the share of each class; rows sum to 1.
         """
-        smoothed = targets.lerp(self.smoothed_to, self.smoothing)
-        losses = cross_entropy(logits + self.offsets, smoothed, reduction="none")
+        smoothed = targets.lerp(self.smoothing_prior, self.smoothing)
+        losses = cross_entropy(logits + self.logit_offsets, smoothed, reduction="none")
         return (losses * (targets @ self.weights)).mean()
 
 
@@ -54,13 +54,13 @@ def build_loss(counts: npt.NDArray[np.int64], recipe: TrainRecipe, device: torch
     adjusts, weighs = (recipe.class_balance == how for how in ("logit_adjustment", "weights"))
     return Loss(
         smoothing=recipe.label_smoothing,
-        smoothed_to=shares if adjusts else ones / len(ones),
-        offsets=shares.log() if adjusts else zeros,
+        smoothing_prior=shares if adjusts else ones / len(ones),
+        logit_offsets=shares.log() if adjusts else zeros,
         weights=1 / (len(counts) * shares) if weighs else ones,
     )
 
 
-def sampling_shares(
+def sampling_weights(
     labels: npt.NDArray[np.int64], recipe: TrainRecipe
 ) -> npt.NDArray[np.float64] | None:
     """Return how often each image is shown relative to the others, (n,); None: all alike.

@@ -8,21 +8,25 @@ from collections.abc import Callable
 import torch
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.progress import StepProgress
-from skin_lesions.training.checkpoints import Saver, snapshot
-from skin_lesions.training.optimizers import top_rate
-from skin_lesions.training.state import Run, state_of
+from skin_lesions.core.progress import TrainingProgressBar
+from skin_lesions.training.checkpoints import AsyncCheckpointWriter, snapshot
+from skin_lesions.training.optimizers import max_learning_rate
+from skin_lesions.training.state import TrainingRun, state_of
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY = 1.0  # seconds; looking at a loss makes a GPU wait for it
+_CHECK_INTERVAL = 1.0  # seconds; looking at a loss makes a GPU wait for it
 
 
-class Watch:
+class TrainingMonitor:
     """Looks up from the steps now and then: at the losses, the clock, and whether to stop."""
 
     def __init__(
-        self, run: Run, saver: Saver, interrupted: Callable[[], bool], progress: StepProgress
+        self,
+        run: TrainingRun,
+        saver: AsyncCheckpointWriter,
+        interrupted: Callable[[], bool],
+        progress: TrainingProgressBar,
     ):
         self._run, self._saver, self._interrupted = run, saver, interrupted
         self._progress = progress
@@ -32,34 +36,34 @@ class Watch:
     def after_step(self, loss: torch.Tensor, images: int) -> None:
         """Take note of a step's loss, on the device; keep the state when it is time."""
         run = self._run
-        if not run.world.leads:
+        if not run.process_group.is_main_process:
             return
-        self._unseen.append((run.step, top_rate(run.optimizer), loss))
-        self._progress.advance(images, run.share_done)
+        self._unseen.append((run.step, max_learning_rate(run.optimizer), loss))
+        self._progress.advance(images, run.fraction_done)
         now = time.monotonic()
         stop = self._interrupted()
-        if stop or now - self._saved >= 60 * run.recipe.checkpoint_minutes:
-            self.look()  # a state that is spoilt is not kept
-            self._keep()
-        elif now - self._looked >= _LOOK_EVERY:
-            self.look()
+        if stop or now - self._saved >= 60 * run.recipe.checkpoint_interval_minutes:
+            self.check_losses()  # a state that is spoilt is not kept
+            self._save()
+        elif now - self._looked >= _CHECK_INTERVAL:
+            self.check_losses()
         if stop:
             self._stop()
 
     def after_epoch(self) -> None:
         """Keep the state; stop if it is time."""
-        if self._run.world.leads:
-            self._keep()
+        if self._run.process_group.is_main_process:
+            self._save()
             if self._interrupted():
                 self._stop()
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         state = state_of(self._run)
         best = {"best_weights": state.pop("best_weights")}  # replaced, never changed: no copy
         self._saver.save(snapshot(state) | best)
         self._saved = time.monotonic()
 
-    def look(self) -> None:
+    def check_losses(self) -> None:
         """See whether the losses so far are finite.
 
         Raises:
@@ -70,7 +74,7 @@ class Watch:
             return
         losses = torch.stack([loss for _, _, loss in self._unseen]).tolist()
         for (step, rate, _), loss in zip(self._unseen, losses, strict=True):
-            refuse_not_finite(self._run, loss, "loss", rate, step)
+            check_finite(self._run, loss, "loss", rate, step)
         self._unseen.clear()
         self._progress.show(loss=losses[-1])
 
@@ -85,8 +89,8 @@ class Watch:
         raise KeyboardInterrupt
 
 
-def refuse_not_finite(
-    run: Run, loss: float, called: str, rate: float, step: int | None = None
+def check_finite(
+    run: TrainingRun, loss: float, called: str, rate: float, step: int | None = None
 ) -> None:
     """Stop if a loss, of this step (None: the last one) at this learning rate, is not a number.
 

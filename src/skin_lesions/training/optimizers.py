@@ -21,7 +21,7 @@ def build_optimizer(
         pretrained: Whether what lies below the head has learned before; else all learn alike.
     """
     options = []
-    for factor, group in zip(_factors(len(groups), recipe, pretrained), groups, strict=True):
+    for factor, group in zip(_lr_multipliers(len(groups), recipe, pretrained), groups, strict=True):
         rate = factor * recipe.learning_rate
         # Pulling a bias or the scale of a norm to zero makes nothing simpler.
         for members, decay in (
@@ -34,11 +34,11 @@ def build_optimizer(
     return optimizer
 
 
-def _factors(groups: int, recipe: Optimizer, pretrained: bool) -> list[float]:
+def _lr_multipliers(groups: int, recipe: Optimizer, pretrained: bool) -> list[float]:
     if not pretrained:
         return [1.0] * groups
-    below = [recipe.layer_decay**depth for depth in range(groups - 1)]
-    return [*reversed(below), recipe.head_factor]
+    below = [recipe.layerwise_lr_decay**depth for depth in range(groups - 1)]
+    return [*reversed(below), recipe.head_lr_multiplier]
 
 
 def _fused(groups: list[list[nn.Parameter]]) -> bool:
@@ -46,7 +46,9 @@ def _fused(groups: list[list[nn.Parameter]]) -> bool:
     return groups[0][0].device.type in {"cpu", "cuda"}
 
 
-def set_rates(optimizer: torch.optim.Optimizer, factor: float, momentum: float | None) -> None:
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, factor: float, momentum: float | None
+) -> None:
     """Set each group to a share of its peak rate, and the momentum unless None."""
     for group in optimizer.param_groups:
         group["lr"] = factor * group["peak"]
@@ -54,6 +56,6 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float, momentum: float |
             group["betas"] = (momentum, group["betas"][1])
 
 
-def top_rate(optimizer: torch.optim.Optimizer) -> float:
+def max_learning_rate(optimizer: torch.optim.Optimizer) -> float:
     """Return the highest learning rate of all groups."""
     return max(float(group["lr"]) for group in optimizer.param_groups)

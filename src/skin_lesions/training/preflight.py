@@ -2,12 +2,12 @@
 
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.models.devices import choose_device
-from skin_lesions.models.networks import refuse_unknown, starting_network
+from skin_lesions.models.networks import check_architecture, create_network
 from skin_lesions.models.precision import choose_precision
 from skin_lesions.training.launchers import check_launcher
 
 
-def refuse_what_cannot_train(recipe: TrainRecipe) -> None:
+def check_training_setup(recipe: TrainRecipe) -> None:
     """Look for the device, the network and its weights, which are downloaded if need be.
 
     Raises:
@@ -18,10 +18,10 @@ def refuse_what_cannot_train(recipe: TrainRecipe) -> None:
         choose_precision(choose_device(recipe.device), recipe.precision)
     check_launcher(recipe)
     if recipe.weights == "none":
-        refuse_unknown(recipe.architecture)
+        check_architecture(recipe.architecture)
         return
     some = ["one", "another"]  # the classes are not known yet; any head will do
-    starting_network(
+    create_network(
         *(recipe.architecture, recipe.weights, recipe.weights_sha256),
         *(some, recipe.image_size, recipe.seed),
     )

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from skin_lesions.audit.shortcuts import probe_shortcuts, shortcut_findings
-from skin_lesions.audit.shortcuts.classifiers import by_levels, by_numbers
+from skin_lesions.audit.shortcuts.classifiers import lda_predict, naive_bayes_predict
 from skin_lesions.audit.shortcuts.probes import sampled
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.decoding import DecodedImage
-from skin_lesions.data.pixel_store import SquareImages
+from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
 from support.factories import encoded
 from support.imagesets import stored
@@ -47,12 +47,12 @@ class Study:
         table = pd.DataFrame(
             {"file": [f"{i:04}.jpg" for i in range(self.n)], "image_id": ids, "label": self.label}
         )
-        table = table.assign(shipped_split=None, source=self.source, name_key=None)
+        table = table.assign(original_split=None, source=self.source, filename_key=None)
         table = table.assign(width=EDGE, height=EDGE, bytes=sizes, format="JPEG", lesion_id=None)
         return table.assign(**self.columns), store
 
     def images(self, table):
-        images = SquareImages(Path(mkdtemp(dir=self.folder)), EDGE)
+        images = PixelArray(Path(mkdtemp(dir=self.folder)), EDGE)
         squares = dict(zip(table["image_id"], self.pixels, strict=True))
         ids = sorted(squares)  # in another order than the files
         stored(images, {i: DecodedImage(squares[i], EDGE, EDGE, "JPEG") for i in ids})
@@ -61,7 +61,7 @@ class Study:
     def probes(self, sample=4000, order=None, **changes):
         table, store = self.table()
         images = self.images(table)
-        groups = table[["file"]].assign(group_id=self.group, picture_id=table["image_id"])
+        groups = table[["file"]].assign(group_id=self.group, pixel_id=table["image_id"])
         table = table if order is None else table.iloc[order]
         settings = {"sample": sample, "seed": 0, "replicates": 200} | changes
         return probe_shortcuts(table, groups, images, store, **settings)
@@ -120,7 +120,7 @@ def test_chance_is_one_over_the_number_of_classes_whatever_their_sizes():
     for _ in range(60):
         codes, values = rng.integers(0, 5, (600, 2)), rng.normal(size=(600, 5)).astype(np.float32)
         learned = rng.random(600) < 0.7
-        for classify, x in ((by_levels, codes), (by_numbers, values)):
+        for classify, x in ((naive_bayes_predict, codes), (lda_predict, values)):
             right = classify(x[learned], label[learned], x[~learned]) == label[~learned]
             recalls.append([right[label[~learned] == c].mean() for c in range(4)])
     assert np.mean(recalls) == pytest.approx(0.25, abs=0.015)
@@ -130,7 +130,7 @@ def test_chance_is_one_over_the_number_of_classes_whatever_their_sizes():
 def test_a_rare_class_is_named_where_it_is_relatively_more_frequent(kind):
     label = np.repeat([0, 1], [1000, 50])
     value = np.concatenate([np.arange(1000) % 10 == 0, np.arange(50) % 10 < 6])[:, None]
-    classify = by_levels if kind is np.intp else by_numbers
+    classify = naive_bayes_predict if kind is np.intp else lda_predict
     assert classify(value.astype(kind), label, np.array([[0], [1]], kind)).tolist() == [0, 1]
 
 
@@ -172,9 +172,9 @@ def test_a_column_that_tells_the_label_is_found_and_named(study):
     assert set(findings) == {"shortcut_column_clinic"}
     finding = findings["shortcut_column_clinic"]
     assert finding.severity == "high"
-    assert "'clinic'" in finding.sentence
-    assert finding.numbers["balanced_accuracy"] == pytest.approx(2 / 3)
-    assert finding.numbers["best_possible"] == pytest.approx(2 / 3)
+    assert "'clinic'" in finding.message
+    assert finding.details["balanced_accuracy"] == pytest.approx(2 / 3)
+    assert finding.details["best_possible"] == pytest.approx(2 / 3)
 
 
 def test_missingness_is_told_apart_from_what_the_column_says(study):
@@ -183,7 +183,7 @@ def test_missingness_is_told_apart_from_what_the_column_says(study):
     findings = found(s.probes())
     assert set(findings) == {"shortcut_missingness"}
     assert findings["shortcut_missingness"].severity == "high"
-    assert "'sex'" in findings["shortcut_missingness"].sentence
+    assert "'sex'" in findings["shortcut_missingness"].message
 
 
 def test_unknown_spelt_out_is_missing_and_the_rest_are_numbers(study):
@@ -271,7 +271,7 @@ def test_too_few_images_are_told_not_probed(study):
     assert {p.accuracy.reason for p in probes} == {
         "not enough images: it takes two classes with 5 groups each"
     }
-    assert probes[0].left_out == ("class 0", "class 1")
+    assert probes[0].excluded_classes == ("class 0", "class 1")
     assert shortcut_findings(probes) == []
     json.dumps([probe.as_dict() for probe in probes], allow_nan=False)
 
@@ -280,7 +280,7 @@ def test_classes_with_few_groups_are_left_out_and_named(study):
     s = study()
     s.group = ["one" if rare else g for rare, g in zip(s.is_class(1), s.group, strict=True)]
     probe = of(s.probes(), "thumbnail")
-    assert probe.left_out == ("class 1",)
+    assert probe.excluded_classes == ("class 1",)
     assert probe.chance == 0.5
 
 
@@ -294,7 +294,7 @@ def test_a_shortcut_within_one_source_is_told_of_that_source(study):
     assert of(probes, "border", scope="within a").recalls["class 0"] > 0.95
     assert of(probes, "border", scope="within b").accuracy.low < 1 / 3
     assert of(probes, "border", scope="from a to b").accuracy.low < 1 / 3
-    assert found(probes)["shortcut_border"].sentence.startswith("Within a, from the outermost")
+    assert found(probes)["shortcut_border"].message.startswith("Within a, from the outermost")
 
 
 def test_across_sources_no_group_is_trained_on_and_judged(study):
@@ -315,6 +315,6 @@ def test_a_raw_image_that_is_gone_is_named_with_the_remedy(study):
     s = study()
     table, store = s.table()
     store.path(table["image_id"][7]).unlink()
-    groups = table[["file"]].assign(group_id=s.group, picture_id=table["image_id"])
+    groups = table[["file"]].assign(group_id=s.group, pixel_id=table["image_id"])
     with pytest.raises(InputError, match="--pipelines ingest"):
         probe_shortcuts(table, groups, s.images(table), store, sample=4000, seed=0, replicates=100)

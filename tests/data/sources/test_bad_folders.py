@@ -17,7 +17,7 @@ def three_stages(kedro_run, tmp_path):
         return kedro_run(
             pipelines=STAGES,
             source=given,
-            ingest={"pixel_size": 16},
+            ingest={"stored_image_size": 16},
             train={"image_size": 16},
             split={"policy": policy},
         )
@@ -49,7 +49,7 @@ def test_a_class_that_is_only_in_test_is_refused_and_the_one_meant_is_named(
 ):
     files = class_folders("train/melanoma", "train/nevus", f"test/{spelt}", "test/nevus")
     with pytest.raises(InputError, match=f"{spelt!r}.*did you mean {meant!r}"):
-        three_stages(files, policy="as_shipped")
+        three_stages(files, policy="original")
 
 
 def test_a_picture_saved_anew_under_another_label_is_told_and_left_out_with_its_twin(three_stages):
@@ -60,13 +60,13 @@ def test_a_picture_saved_anew_under_another_label_is_told_and_left_out_with_its_
     study = three_stages(GOOD | twins)
     assert sorted(study.load("split_table")["file"]) == sorted(GOOD)
     findings = {f["id"]: f for f in study.load("audit_findings")["findings"]}
-    assert findings["same_pixels_under_two_labels"]["examples"] == [sorted(twins)]
+    assert findings["pixel_identical_label_conflicts"]["examples"] == [sorted(twins)]
 
 
 def test_a_class_that_is_like_no_other_is_refused_without_a_guess(three_stages):
     files = class_folders("train/melanoma", "train/nevus", "test/wart", "test/nevus")
     with pytest.raises(InputError, match=r"'wart'.*mend the spelling") as refused:
-        three_stages(files, policy="as_shipped")
+        three_stages(files, policy="original")
     assert "did you mean" not in str(refused.value)
 
 
@@ -79,7 +79,7 @@ def test_a_class_with_one_image_goes_to_train(three_stages):
 def test_an_odd_layout_is_taken_the_whole_way(three_stages):
     classes = ("data/Train/日本語", "data/Train/=nv", "data/valid/日本語", "data/valid/=nv")
     files = class_folders(*classes, "data/TEST/日本語", "data/TEST/=nv")
-    study = three_stages(files | {"data/readme.txt": b"x"}, policy="as_shipped")
+    study = three_stages(files | {"data/readme.txt": b"x"}, policy="original")
     split = study.load("split_table")
     assert split.groupby(["split", "label"]).size().to_dict() == {
         (split, label): 8 for split in ("train", "val", "test") for label in ("日本語", "=nv")

@@ -6,7 +6,7 @@ import pytest
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.sources import open_source
-from skin_lesions.data.sources.filename_keys import name_key
+from skin_lesions.data.sources.filename_keys import filename_key
 from skin_lesions.data.sources.folder import MAX_BYTES, SPLIT_FOLDERS
 from support.factories import pictures, source, table, written
 
@@ -18,7 +18,7 @@ def opened(folder, **given):
 def rows(folder, names, **given):
     """Write files of these names, open the folder: (file, label, shipped split) of each row."""
     found = opened(written(folder, dict.fromkeys(names, b"x")), **given).table
-    return list(found[["file", "label", "shipped_split"]].itertuples(index=False, name=None))
+    return list(found[["file", "label", "original_split"]].itertuples(index=False, name=None))
 
 
 @pytest.mark.parametrize("prefix", ["", "archive/", "archive/data set/v2/"])
@@ -93,7 +93,7 @@ def test_labels_may_come_from_a_table(tmp_path, names, splits, caplog):
     found = opened(images, metadata=metadata, label_column="dx").table
     assert found["file"].tolist() == names
     assert found["label"].tolist() == ["mel", None]
-    assert found["shipped_split"].tolist() == splits
+    assert found["original_split"].tolist() == splits
     assert found["age"].tolist() == [50, 60]
     assert "1 files lie outside the metadata" in caplog.text
 
@@ -214,7 +214,7 @@ def test_a_source_folder_that_cannot_be_one_is_refused(tmp_path):
     ],
 )
 def test_a_name_says_what_it_belongs_to_where_it_follows_a_known_rule(file, key):
-    assert name_key(file) == key
+    assert filename_key(file) == key
 
 
 @pytest.mark.parametrize(
@@ -233,20 +233,20 @@ def test_a_name_says_what_it_belongs_to_where_it_follows_a_known_rule(file, key)
     ],
 )
 def test_a_pattern_of_the_users_says_what_a_name_belongs_to(file, pattern, key):
-    assert name_key(file, pattern) == key
+    assert filename_key(file, pattern) == key
 
 
 def test_the_pattern_replaces_those_that_are_built_in_and_its_keys_are_counted(tmp_path, caplog):
     caplog.set_level("INFO")
     names = ["mel/P1_a.jpg", "mel/P1_b.jpg", "nv/P2_a.jpg", "nv/ISIC_0024468.jpg"]
     images = written(tmp_path, dict.fromkeys(names, b"x"))
-    found = opened(images, name_pattern=r"^(P\d+)_")
-    assert found.table.set_index("file")["name_key"].dropna().to_dict() == {
+    found = opened(images, filename_pattern=r"^(P\d+)_")
+    assert found.table.set_index("file")["filename_key"].dropna().to_dict() == {
         "mel/P1_a.jpg": "P1",
         "mel/P1_b.jpg": "P1",
         "nv/P2_a.jpg": "P2",
     }
-    assert found.origin["name_pattern"] == r"^(P\d+)_"
+    assert found.origin["filename_pattern"] == r"^(P\d+)_"
     assert "3 of 4 file names have a key, e.g. P1; 2 different keys" in caplog.text
 
 
@@ -254,16 +254,16 @@ def test_a_pattern_that_no_name_matches_is_refused_with_a_name_and_the_remedy(tm
     images = written(tmp_path, dict.fromkeys(["mel/a 1.jpg", "nv/b.jpg"], b"x"))
     with pytest.raises(
         InputError,
-        match=r" \^\(P\\d\+\)_ matches none of the 2 file names, e.g. 'a 1' .*name_pattern=null",
+        match=r" \^\(P\\d\+\)_ matches none of the 2 file names, e.g. 'a 1' .*filename_pattern=null",
     ):
-        opened(images, name_pattern=r"^(P\d+)_")
+        opened(images, filename_pattern=r"^(P\d+)_")
 
 
 def test_the_grouped_isic_images_come_with_split_label_and_lesion(shared_data):
     folder = shared_data / "isic8_grouped"
     found = opened(folder, metadata=folder / "metadata.csv").table
     assert len(found) == 2144
-    assert found["shipped_split"].value_counts().to_dict() == {
+    assert found["original_split"].value_counts().to_dict() == {
         "train": 1496,
         "val": 325,
         "test": 323,
@@ -278,8 +278,8 @@ def test_the_isic_images_as_shipped_are_taken_as_they_are(shared_data):
     found = opened(shared_data / "isic9_as_shipped").table
     assert len(found) == 2359
     assert found["label"].nunique() == 9
-    assert set(found["shipped_split"]) == {"train", "test"}
-    assert found["name_key"].notna().mean() > 0.9
+    assert set(found["original_split"]) == {"train", "test"}
+    assert found["filename_key"].notna().mean() > 0.9
 
 
 def test_isic_2017_takes_its_labels_from_the_table(shared_data):
@@ -287,5 +287,5 @@ def test_isic_2017_takes_its_labels_from_the_table(shared_data):
     found = opened(folder, metadata=folder / "metadata.csv", label_column="isic2019_label").table
     assert len(found) == 2150
     assert set(found["label"].dropna()) == {"NV", "MEL", "BKL"}
-    assert set(found["shipped_split"]) == {"train", "val"}
-    assert (found["metadata_split"] == found["shipped_split"]).all()
+    assert set(found["original_split"]) == {"train", "val"}
+    assert (found["metadata_split"] == found["original_split"]).all()

@@ -21,8 +21,8 @@ from kagglesdk import kaggle_env
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.sources import kaggle
-from skin_lesions.data.sources.kaggle import download_dataset, licence_notes
-from skin_lesions.data.sources.synthetic import demo_table, draw_demo_file
+from skin_lesions.data.sources.kaggle import download_dataset, license_notes
+from skin_lesions.data.sources.synthetic import render_file, synthetic_table
 from support.kaggle_server import KaggleServer, noise, serving, zip_of
 from support.study import Study
 
@@ -42,7 +42,7 @@ def isolate(monkeypatch, folder):
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(folder / "home"))
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(folder / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(kaggle, "_PAUSE", 0)
+    monkeypatch.setattr(kaggle, "_RETRY_PAUSE", 0)
 
 
 def take_for_kaggle(monkeypatch, url):
@@ -91,7 +91,7 @@ def refusal(dataset=DATASET, version=None):
 
 def test_the_newest_version_is_asked_for_once_and_told(server, tmp_path):
     found = download_dataset(DATASET, None)
-    assert (found.dataset, found.version, found.licence) == (DATASET, 3, "CC0: Public Domain")
+    assert (found.dataset, found.version, found.license) == (DATASET, 3, "CC0: Public Domain")
     assert files(found.folder) == SMALL
     assert found.folder.is_relative_to(tmp_path / "cache")
     assert [line.split()[0] for line in server.asked] == ["GetDataset", "DownloadDataset", "store"]
@@ -120,7 +120,7 @@ def test_a_pinned_version_is_downloaded_and_then_served_without_a_request(server
     server.asked.clear()
     again = download_dataset(DATASET, 1)
     assert server.asked == []
-    assert (again.version, again.licence) == (1, "CC0: Public Domain")
+    assert (again.version, again.license) == (1, "CC0: Public Domain")
 
 
 def test_a_new_version_is_found_and_an_old_one_not_downloaded_again(server):
@@ -138,7 +138,7 @@ def test_what_kagglehub_itself_downloaded_is_found(server):
     folder = kagglehub.dataset_download(f"{DATASET}/versions/3")
     server.asked.clear()
     found = download_dataset(DATASET, 3)
-    assert (str(found.folder), found.licence, server.asked) == (folder, None, [])
+    assert (str(found.folder), found.license, server.asked) == (folder, None, [])
 
 
 def test_a_broken_download_goes_on_where_it_stopped(server, caplog):
@@ -379,13 +379,13 @@ def test_a_notebook_service_mounts_the_data_set(server, monkeypatch, tmp_path):
 
 
 def test_licence_notes_say_what_the_page_states_and_no_more():
-    assert licence_notes("a/b", "MIT") == ["The Kaggle page of a/b states this licence: MIT."]
-    assert licence_notes("a/b", "") == ["The Kaggle page of a/b states no licence."]
-    assert "was not looked up" in licence_notes("a/b", None)[0]
+    assert license_notes("a/b", "MIT") == ["The Kaggle page of a/b states this licence: MIT."]
+    assert license_notes("a/b", "") == ["The Kaggle page of a/b states no licence."]
+    assert "was not looked up" in license_notes("a/b", None)[0]
 
 
 def test_licence_notes_of_skin_ds_contradict_its_page():
-    stated, isic, msld = licence_notes("AhmedXC4/Skin-DS", "CC0: Public Domain")
+    stated, isic, msld = license_notes("AhmedXC4/Skin-DS", "CC0: Public Domain")
     assert "CC0" in stated
     assert "ISIC 2019" in isic
     assert "CC BY-NC 4.0" in isic
@@ -399,7 +399,7 @@ def test_origin_carries_all_of_it(server):
         "dataset": DATASET,
         "version": 3,
         "licence": "CC0: Public Domain",
-        "licence_notes": licence_notes(DATASET, "CC0: Public Domain"),
+        "license_notes": license_notes(DATASET, "CC0: Public Domain"),
     }
 
 
@@ -416,7 +416,11 @@ main()
 
 def kedro_run(project, server, data_root, **params):
     quick = {
-        **{"data_root": data_root, "ingest.pixel_size": 64, "evaluate.bootstrap_replicates": 100},
+        **{
+            "data_root": data_root,
+            "ingest.stored_image_size": 64,
+            "evaluate.bootstrap_replicates": 100,
+        },
         **{"train.epochs": 1, "train.image_size": 32},
         **{"train.device": "cpu", "evaluate.device": "cpu"},
     }
@@ -446,7 +450,7 @@ SAME_IMAGE = [
 
 def skin_ds_in_small():
     """Name and nest drawings as the real files are: 14 classes, five lesions of each, two leaks."""
-    table = demo_table(seed=1)
+    table = synthetic_table(seed=1)
     table = table[table["planted"].isna()].drop_duplicates("lesion")
     planted = {"Monkeypox": SAME_PATIENT, "Melanoma": SAME_IMAGE}
     members = {}
@@ -458,7 +462,7 @@ def skin_ds_in_small():
             is_photograph = row.site is None
             name = f"{code}_{number + 1:02d}_01_1" if is_photograph else f"ISIC_00{digits}"
             file = f"Split_smol/{split}/{label}/{name}.jpg" if number < 5 else leaks[number - 5]
-            members[file] = draw_demo_file(row.file, seed=1)
+            members[file] = render_file(row.file, seed=1)
     return members
 
 
@@ -478,7 +482,7 @@ def skin_ds(project, tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("skin_ds")
     weights, digits = imagenet_weights(folder)
-    small = {"ingest": {"pixel_size": 64}, "train": {"image_size": 32}}
+    small = {"ingest": {"stored_image_size": 64}, "train": {"image_size": 32}}
     left = Study(project, folder / "data", "skin_ds", **small)
     versions = {4: zip_of({"old.jpg": b"old"}), 5: zip_of(skin_ds_in_small())}
     with pytest.MonkeyPatch.context() as patch, serving(KaggleServer(DATASET, versions)) as server:
@@ -523,43 +527,47 @@ def test_skin_ds_is_read_with_its_splits_classes_names_and_version(skin_ds):
     assert set(image_table["source"]) == {DATASET}
     assert image_table["label"].nunique() == 14
     shipped = [file.split("/")[1] for file in sorted(members)]
-    assert image_table["shipped_split"].tolist() == shipped
-    assert image_table["name_key"].notna().all()
-    stated = skin_ds.server.licence
+    assert image_table["original_split"].tolist() == shipped
+    assert image_table["filename_key"].notna().all()
+    stated = skin_ds.server.license
     assert skin_ds.left.load("raw_images").table.attrs["origin"] == {
         **{"kind": "kaggle", "dataset": DATASET, "version": 5, "licence": stated},
-        **{"licence_notes": licence_notes(DATASET, stated), "metadata": [], "name_pattern": None},
+        **{
+            "license_notes": license_notes(DATASET, stated),
+            "metadata": [],
+            "filename_pattern": None,
+        },
     }
 
 
 def test_skin_ds_starts_from_the_weights_of_imagenets_classes(skin_ds):
     model = skin_ds.left.load("model")
     assert (model["architecture"], len(model["classes"])) == ("resnet18", 14)
-    assert model["starting_weights"]["sha256"] == skin_ds.weights_sha256
-    assert model["starting_weights"]["head"] == "new"
+    assert model["initial_weights"]["sha256"] == skin_ds.weights_sha256
+    assert model["initial_weights"]["head"] == "new"
     assert model["provenance"]["origin"]["version"] == 5
-    assert not model["generated_images"]
+    assert not model["synthetic_images"]
 
 
 def test_leaks_of_skin_ds_are_found_by_the_names_of_its_files(skin_ds):
     groups = skin_ds.left.load("image_groups").set_index("file")
-    by_name = groups[groups["evidence"] == "name_key"]
+    by_name = groups[groups["link_types"] == "filename_key"]
     assert sorted(by_name.index) == sorted(SAME_PATIENT + SAME_IMAGE)
     assert [by_name.loc[x, "group_id"].nunique() for x in (SAME_PATIENT, SAME_IMAGE)] == [1, 1]
     assert by_name["group_id"].nunique() == 2
     found = {f["id"]: f for f in skin_ds.left.load("audit_findings")["findings"]}
     across = found["groups_across_splits"]
     assert sorted(across["examples"]) == sorted([SAME_PATIENT, SAME_IMAGE])
-    assert across["numbers"]["leaked_test_files"] == 2
-    assert found["leaks_by_evidence"]["numbers"] == {"name_key": 3}
+    assert across["details"]["leaked_test_files"] == 2
+    assert found["leakage_by_link_type"]["details"] == {"filename_key": 3}
 
 
 def test_the_test_split_of_skin_ds_stays_and_what_leaks_into_it_goes(skin_ds):
     groups, table = skin_ds.left.load("image_groups"), skin_ds.left.load("split_table")
-    assert table.attrs["split_policy"] == "repaired"
+    assert table.attrs["split_policy"] == "cleaned"
     shipped = [file for file in groups["file"] if "/test/" in file]
     assert table.loc[table["split"] == "test", "file"].tolist() == shipped
-    assert table.loc[table["leaked"], "file"].tolist() == [SAME_IMAGE[0], SAME_PATIENT[0]]
+    assert table.loc[table["is_leaked"], "file"].tolist() == [SAME_IMAGE[0], SAME_PATIENT[0]]
     assert set(groups["file"]) - set(table["file"]) == {*SAME_IMAGE[1:], *SAME_PATIENT[1:]}
 
 
@@ -567,8 +575,8 @@ def test_the_test_split_of_skin_ds_stays_and_what_leaks_into_it_goes(skin_ds):
 def test_report_and_card_of_skin_ds_tell_its_version_and_the_conflict_of_licences(skin_ds, name):
     page = skin_ds.left.load(name)
     assert f"{DATASET} on Kaggle, version 5" in page
-    notes = licence_notes(DATASET, "CC0: Public Domain")
-    assert skin_ds.left.load("model")["licence_notes"] == notes
+    notes = license_notes(DATASET, "CC0: Public Domain")
+    assert skin_ds.left.load("model")["license_notes"] == notes
     assert [note for note in notes if note not in page] == []
 
 

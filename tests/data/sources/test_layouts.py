@@ -19,7 +19,7 @@ def ingested(study):
     """Ingest with what stands behind ``kedro run --params``: the image table, by file."""
 
     def run(given, env="folder"):
-        small = "ingest.pixel_size=16,train.image_size=16"
+        small = "ingest.stored_image_size=16,train.image_size=16"
         context = cli.commands["run"].make_context("run", ["--params", f"{given},{small}"])
         left = study(env, **context.params["params"])
         left.run("ingest")
@@ -67,7 +67,7 @@ def test_isic_2019_takes_labels_from_one_table_and_lesions_from_the_other(ingest
     assert set(found["sex"]) == {"female"}
     assert set(found["anatom_site_general"]) == {"anterior torso"}
     assert not set(CODES) & set(found.columns)
-    assert found["name_key"].tolist() == [f"ISIC_{i:07d}" for i in range(9)]
+    assert found["filename_key"].tolist() == [f"ISIC_{i:07d}" for i in range(9)]
     malignant = {code for code in set(NINE) if diagnosis_of(code).malignant}
     assert malignant == {"MEL", "BCC", "SCC"}
 
@@ -90,7 +90,7 @@ def test_lesions_of_isic_2019_mend_the_half_of_skin_ds_that_comes_from_it(ingest
     assert found.loc[list(names), "lesion_id"].tolist() == list(names.values())
     assert set(found["label"]) == {"Melanoma", "Monkeypox"}
     groups, _ = group_images(found.reset_index(drop=True))
-    assert groups.set_index("file").loc[list(names), "evidence"].tolist() == [
+    assert groups.set_index("file").loc[list(names), "link_types"].tolist() == [
         "lesion_id",
         "lesion_id",
         "",
@@ -127,13 +127,13 @@ def test_ham10000_takes_its_labels_from_the_table_and_lies_in_two_folders(ingest
         "source.label_column=dx"
     )
     assert found["label"].tolist() == DX
-    assert found["shipped_split"].isna().all()
+    assert found["original_split"].isna().all()
     assert found["metadata_image_id"].tolist() == [f"ISIC_002{i:04d}" for i in range(8)]
     assert found["age"].tolist() == [40.0 + i for i in range(8)]
     assert {"dx", "dx_type", "sex", "localization"} <= set(found.columns)
     groups, _ = group_images(found.reset_index(drop=True))
     assert groups["group_id"].nunique() == 7
-    assert groups["evidence"].iloc[6:].tolist() == ["lesion_id"] * 2
+    assert groups["link_types"].iloc[6:].tolist() == ["lesion_id"] * 2
     assert {dx for dx in DX if diagnosis_of(dx).malignant} == {"bcc", "mel"}
     assert {dx for dx in DX if diagnosis_of(dx).premalignant} == {"akiec"}
 

@@ -20,7 +20,7 @@ def read_one(path, **given):
 
 
 def joined(tables, files):
-    return join_metadata(files, tables, [table.rows_of(files) for table in tables])
+    return join_metadata(files, tables, [table.match_files(files) for table in tables])
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_the_key_is_the_first_known_column_unless_another_is_asked_for(tmp_path)
 def test_labels_may_stand_in_the_key_column(tmp_path):
     path = table(tmp_path / "m.csv", [{"image": "a"}])
     metadata = read_one(path, label_column="image")
-    assert metadata.labels_at(metadata.rows_of(["a.jpg"])) == ["a"]
+    assert metadata.labels_for(metadata.match_files(["a.jpg"])) == ["a"]
 
 
 def one_hot_table(path, **changed):
@@ -197,7 +197,7 @@ def one_hot_table(path, **changed):
 def test_isics_one_hot_tables_give_labels(tmp_path):
     metadata = read_one(one_hot_table(tmp_path / "m.csv"))
     files = ["ISIC_3.jpg", "ISIC_1.jpg", "ISIC_2.jpg", "ISIC_9.jpg"]
-    assert metadata.labels_at(metadata.rows_of(files)) == ["UNK", "MEL", "NV", None]
+    assert metadata.labels_for(metadata.match_files(files)) == ["UNK", "MEL", "NV", None]
     assert joined([metadata], files).columns.tolist() == ["image"]
 
 
@@ -290,11 +290,11 @@ def test_labels_in_two_tables_are_refused(tmp_path):
 def test_when_no_row_matches_the_error_shows_how_both_are_named(tmp_path):
     metadata = read_one(table(tmp_path / "m.csv", [{"image": "IMG_1"}]))
     with pytest.raises(InputError, match=r"'image' holds e.g. 'IMG_1', .* e.g. 'mel/ISIC_1.jpg'"):
-        metadata.rows_of(["mel/ISIC_1.jpg"])
+        metadata.match_files(["mel/ISIC_1.jpg"])
 
 
 def test_two_rows_that_claim_one_file_are_named_by_their_lines(tmp_path):
     path = tmp_path / "m.csv"
     path.write_text("image,age\nb,1\n\na.jpg,2\n,3\na.jpg,4\n")
     with pytest.raises(InputError, match=r"2 rows of .* claim the file 'x/a.jpg' \(lines 4, 6\)"):
-        read_one(path).rows_of(["x/a.jpg", "b.jpg"])
+        read_one(path).match_files(["x/a.jpg", "b.jpg"])

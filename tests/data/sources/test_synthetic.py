@@ -9,17 +9,17 @@ import pytest
 from PIL import Image
 
 from skin_lesions.data.diagnoses import DIAGNOSES, diagnosis_of
-from skin_lesions.data.sources.filename_keys import name_key
-from skin_lesions.data.sources.synthetic import clinical, demo_table, dermoscopic, draw_demo_file
-from skin_lesions.data.sources.synthetic.acquisition import take_picture
+from skin_lesions.data.sources.filename_keys import filename_key
+from skin_lesions.data.sources.synthetic import clinical, dermoscopic, render_file, synthetic_table
+from skin_lesions.data.sources.synthetic.acquisition import render_image
 from skin_lesions.data.sources.synthetic.cohort import (
-    COPIES_ACROSS_SPLITS,
-    COPIES_WITHIN_SPLIT,
+    DUPLICATES_ACROSS_SPLITS,
+    DUPLICATES_WITHIN_SPLIT,
     FILES,
-    OTHER_LABELS,
     TRUNCATED,
+    WRONG_LABELS,
     Lesion,
-    pictures,
+    synthetic_images,
 )
 
 SEED = 3
@@ -28,7 +28,7 @@ DARK = 0.5  # Fitzpatrick IV and above
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return demo_table(SEED)
+    return synthetic_table(SEED)
 
 
 def sound(table):
@@ -36,7 +36,7 @@ def sound(table):
 
 
 def thumbnail(file, seed=SEED):
-    image = Image.open(io.BytesIO(draw_demo_file(file, seed))).convert("RGB")
+    image = Image.open(io.BytesIO(render_file(file, seed))).convert("RGB")
     return np.asarray(image.resize((16, 16), Image.Resampling.BOX), float)
 
 
@@ -59,34 +59,34 @@ def test_holds_every_diagnosis_as_often_as_it_says(table):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_diagnosis_has_enough_patients_to_be_split_and_stands_in_every_split(seed):
-    table = sound(demo_table(seed))
+    table = sound(synthetic_table(seed))
     patients = table["lesion"].str.rpartition("_")[0].groupby(table["label"]).nunique()
     assert patients.min() >= 12
-    assert table.groupby("label")["shipped_split"].nunique().eq(3).all()
+    assert table.groupby("label")["original_split"].nunique().eq(3).all()
 
 
 def test_no_two_files_have_one_name():
     for seed in range(40):
-        names = [picture.name for picture in pictures(seed)]
+        names = [picture.name for picture in synthetic_images(seed)]
         assert len(set(names)) == len(names), seed
 
 
 def test_paths_say_split_and_label_as_the_table_does(table):
     split, label, _ = zip(*table["file"].str.split("/"), strict=True)
-    assert list(split) == table["shipped_split"].tolist()
+    assert list(split) == table["original_split"].tolist()
     assert list(label) == table["label"].tolist()
 
 
 def test_the_planted_faults_are_as_many_as_it_says(table):
     assert table["planted"].value_counts().to_dict() == {
-        "copy": COPIES_ACROSS_SPLITS + COPIES_WITHIN_SPLIT,
-        "other_label": len(OTHER_LABELS),
+        "copy": DUPLICATES_ACROSS_SPLITS + DUPLICATES_WITHIN_SPLIT,
+        "other_label": len(WRONG_LABELS),
         "truncated": TRUNCATED,
     }
 
 
 def test_pictures_of_one_lesion_lie_in_several_splits(table):
-    splits = sound(table).groupby("lesion")["shipped_split"].nunique()
+    splits = sound(table).groupby("lesion")["original_split"].nunique()
     assert (splits > 1).sum() > 50
 
 
@@ -94,8 +94,8 @@ def test_photographs_have_no_metadata_and_a_key_in_their_name(table):
     is_photograph = table["label"].map(diagnosis_of).map(lambda d: d.image_kind == "photograph")
     columns = ["lesion_id", "patient_id", "age", "sex", "site"]
     assert table.loc[is_photograph, columns].isna().all(axis=None)
-    assert table.loc[is_photograph, "file"].map(name_key).notna().all()
-    assert table.loc[~is_photograph, "file"].map(name_key).isna().all()
+    assert table.loc[is_photograph, "file"].map(filename_key).notna().all()
+    assert table.loc[~is_photograph, "file"].map(filename_key).isna().all()
 
 
 def test_lesion_id_is_one_to_one_with_the_lesion_shown(table):
@@ -109,13 +109,13 @@ def test_lesion_id_is_one_to_one_with_the_lesion_shown(table):
 def test_planted_copies_equal_a_file_of_the_same_lesion_byte_for_byte(table, fault):
     planted = table[table["planted"].eq(fault)]
     for row in planted.itertuples():
-        candidates = [draw_demo_file(file, SEED) for file in original_of(row, table)]
-        assert candidates.count(draw_demo_file(row.file, SEED)) == 1
+        candidates = [render_file(file, SEED) for file in original_of(row, table)]
+        assert candidates.count(render_file(row.file, SEED)) == 1
 
 
 def test_half_of_the_copies_cross_the_splits(table):
     copies = table[table["planted"].eq("copy")]
-    assert copies["shipped_split"].ne("train").sum() == COPIES_ACROSS_SPLITS
+    assert copies["original_split"].ne("train").sum() == DUPLICATES_ACROSS_SPLITS
 
 
 def test_a_copy_under_another_label_keeps_what_it_shows(table):
@@ -123,26 +123,26 @@ def test_a_copy_under_another_label_keeps_what_it_shows(table):
     torn = table[table["planted"].eq("other_label")]
     shown = torn["lesion"].str.split("_").str[0]
     given = torn["label"].map(code_of)
-    assert sorted(zip(shown, given, strict=True)) == sorted(OTHER_LABELS)
+    assert sorted(zip(shown, given, strict=True)) == sorted(WRONG_LABELS)
 
 
 def test_the_truncated_file_begins_as_a_jpeg_and_does_not_decode(table):
     (file,) = table.loc[table["planted"].eq("truncated"), "file"]
-    image = Image.open(io.BytesIO(draw_demo_file(file, SEED)))
+    image = Image.open(io.BytesIO(render_file(file, SEED)))
     with pytest.raises(OSError, match="truncated"):
         image.load()
 
 
 def test_the_same_file_and_seed_give_the_same_bytes_in_any_thread_and_after_pickling(table):
     files = sound(table).groupby("label")["file"].first().tolist()
-    alone = [draw_demo_file(file, SEED) for file in files]
-    draw = pickle.loads(pickle.dumps(partial(draw_demo_file, seed=SEED)))
+    alone = [render_file(file, SEED) for file in files]
+    draw = pickle.loads(pickle.dumps(partial(render_file, seed=SEED)))
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(draw, files)) == alone
 
 
 def test_another_seed_gives_other_pictures():
-    lesions = [{p.lesion.key: p for p in pictures(seed)}["NV_01_01"] for seed in (1, 2)]
+    lesions = [{p.lesion.key: p for p in synthetic_images(seed)}["NV_01_01"] for seed in (1, 2)]
     first, second = (thumbnail(p.file, seed) for p, seed in zip(lesions, (1, 2), strict=True))
     assert np.abs(first - second).mean() > 5
 
@@ -151,13 +151,13 @@ def test_the_table_draws_nothing(monkeypatch):
     def refuse(*_):
         raise AssertionError("drew a picture")
 
-    monkeypatch.setattr("skin_lesions.data.sources.synthetic.take_picture", refuse)
-    assert len(demo_table(seed=12345)) > 600
+    monkeypatch.setattr("skin_lesions.data.sources.synthetic.render_image", refuse)
+    assert len(synthetic_table(seed=12345)) > 600
 
 
 def test_an_unknown_file_is_named():
     with pytest.raises(KeyError, match=r"train/Melanoma/no\.jpg is not among the demo files"):
-        draw_demo_file("train/Melanoma/no.jpg", SEED)
+        render_file("train/Melanoma/no.jpg", SEED)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_the_camera_does_not_know_the_diagnosis(monkeypatch, drawings, codes):
         monkeypatch.setitem(drawings, code, lambda *_: None)
     lesions = [Lesion("one key", diagnosis_of(code), "", tone=0.3) for code in codes]
     for number in range(1, 6):
-        first, second = (take_picture(lesion, number, SEED) for lesion in lesions)
+        first, second = (render_image(lesion, number, SEED) for lesion in lesions)
         assert first == second
 
 
@@ -176,7 +176,7 @@ def test_the_camera_does_not_know_the_diagnosis(monkeypatch, drawings, codes):
 def test_pictures_of_one_lesion_are_closer_than_those_of_another_like_it(code):
     lesions = [Lesion(f"lesion {i}", diagnosis_of(code), "", tone=0.2) for i in range(12)]
     first, second = (
-        np.array([colours_in_the_middle(take_picture(lesion, n, SEED)) for lesion in lesions])
+        np.array([colours_in_the_middle(render_image(lesion, n, SEED)) for lesion in lesions])
         for n in (1, 2)
     )
     of_same = np.abs(first - second).mean()
@@ -188,7 +188,7 @@ def test_every_diagnosis_has_people_with_light_and_with_dark_skin():
     for diagnosis in DIAGNOSES:
         people = {
             p.lesion.patient: p.lesion.tone
-            for p in pictures(SEED)
+            for p in synthetic_images(SEED)
             if p.lesion.diagnosis == diagnosis
         }
         dark = np.mean([tone >= DARK for tone in people.values()])
@@ -196,6 +196,8 @@ def test_every_diagnosis_has_people_with_light_and_with_dark_skin():
 
 
 def test_dark_skin_is_drawn_darker():
-    healthy = [p for p in pictures(SEED) if p.lesion.diagnosis.code == "HEALTHY" and p.number == 1]
+    healthy = [
+        p for p in synthetic_images(SEED) if p.lesion.diagnosis.code == "HEALTHY" and p.number == 1
+    ]
     brightness = [thumbnail(p.file).mean() for p in healthy]
     assert np.corrcoef([p.lesion.tone for p in healthy], brightness)[0, 1] < -0.8

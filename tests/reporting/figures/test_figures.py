@@ -17,13 +17,13 @@ from support.report_inputs import FOURTEEN, WEIRD, Inputs, fourteen, twenty_thre
 
 STUDIES = {
     "fourteen": fourteen,
-    "generated": lambda: fourteen(generated=True),
+    "synthetic": lambda: fourteen(synthetic=True),
     "two": two,
     "twenty_three": twenty_three,
 }
 NAMES = list(figures.__all__)
 # Each class is named in these, as a tick label or above its images.
-BY_CLASS = ["confusion_matrix", "per_class_recall", "class_counts", "sample_sheet"]
+BY_CLASS = ["confusion_matrix", "per_class_recall", "class_counts", "sample_images"]
 
 
 @cache
@@ -48,13 +48,13 @@ def draw(figure: str, inputs: Inputs) -> Figure:
         "calibration_curve": lambda: (inputs.predictions, inputs.metrics),
         "loss_curves": lambda: (inputs.training_history, inputs.metrics),
         "class_counts": lambda: (inputs.image_table, inputs.split_table),
-        "shortcuts": lambda: (inputs.audit_findings, inputs.image_table),
+        "shortcut_probes": lambda: (inputs.audit_findings, inputs.image_table),
     }
-    if figure == "example_pairs":
+    if figure == "linked_image_pairs":
         tables = inputs.image_table, *inputs.groups_and_links
-        return figures.example_pairs(*tables, inputs.pixels, per_kind=4)
-    if figure == "sample_sheet":
-        return figures.sample_sheet(inputs.image_table, inputs.pixels, per_class=4)
+        return figures.linked_image_pairs(*tables, inputs.pixels, per_kind=4)
+    if figure == "sample_images":
+        return figures.sample_images(inputs.image_table, inputs.pixels, per_class=4)
     return getattr(figures, figure)(*arguments[figure]())
 
 
@@ -174,8 +174,8 @@ def test_percent_rounds_neither_up_to_all_nor_down_to_none(share, said):
 
 @pytest.mark.parametrize("figure", NAMES)
 def test_figures_of_generated_images_say_so(figure):
-    assert style.GENERATED in words(drawn(figure, "generated"))
-    assert style.GENERATED not in words(drawn(figure, "fourteen"))
+    assert style.SYNTHETIC_NOTICE in words(drawn(figure, "synthetic"))
+    assert style.SYNTHETIC_NOTICE not in words(drawn(figure, "fourteen"))
 
 
 @pytest.mark.parametrize("figure", BY_CLASS)
@@ -186,7 +186,10 @@ def test_dollar_signs_are_drawn_not_typeset(figure):
 
 
 def test_names_that_no_font_has_stay_different():
-    names = [style.drawable(name) for name in ("\U000f0000", "\U000f0001", "a\nb", "Melanoma é")]
+    names = [
+        style.escape_missing_glyphs(name)
+        for name in ("\U000f0000", "\U000f0001", "a\nb", "Melanoma é")
+    ]
     assert names == ["\\U000f0000", "\\U000f0001", "a\\nb", "Melanoma é"]
 
 
@@ -291,7 +294,7 @@ def test_samples_take_each_picture_once_and_do_not_depend_on_the_order_of_rows()
 def test_sample_sheet_restores_the_aspect_of_each_picture():
     square = np.zeros((8, 8, 3), np.uint8)
     table = image_table()
-    made = figures.sample_sheet(table, dict.fromkeys("abcdef", square), per_class=6)
+    made = figures.sample_images(table, dict.fromkeys("abcdef", square), per_class=6)
     extents = [image.get_extent() for image in made.axes[0].images]
     assert len(extents) == 6
     aspects = [(right - left) / (low - top) for left, right, low, top in extents]
@@ -303,7 +306,7 @@ def test_sample_sheets_are_neither_tall_nor_flat_and_names_fit(classes, per_clas
     names = (FOURTEEN + WEIRD + [f"class {i}" for i in range(9)])[:classes]
     numbers = [30] * (classes - 1) + [1]  # the last class has one image
     inputs = Inputs(names, numbers)
-    made = figures.sample_sheet(inputs.image_table, inputs.pixels, per_class=per_class)
+    made = figures.sample_images(inputs.image_table, inputs.pixels, per_class=per_class)
     width, height = made.get_size_inches()
     assert 1.0 < width / height < 1.6
     made.canvas.draw()
@@ -328,15 +331,15 @@ def test_calibration_curve_shows_confidence_against_share_right():
 @pytest.mark.parametrize("size", [9.0, 13.0])
 def test_long_titles_are_broken_into_lines_that_fit(size):
     text = titles.confusion(study("fourteen").metrics) * 2
-    lines = style.wrapped(style.drawable(text), 400, size, "bold")
-    assert " ".join(lines) == style.drawable(text)
+    lines = style.wrap_text(style.escape_missing_glyphs(text), 400, size, "bold")
+    assert " ".join(lines) == style.escape_missing_glyphs(text)
     assert all(style.text_width(line, size, "bold") <= 400 for line in lines)
 
 
 def test_shortcuts_show_every_probe_beside_its_chance():
     inputs = study("fourteen")
-    made = drawn("shortcuts", "fourteen")
-    done = [p for p in inputs.audit_findings["shortcuts"] if p["balanced_accuracy"]["value"]]
+    made = drawn("shortcut_probes", "fourteen")
+    done = [p for p in inputs.audit_findings["shortcut_probes"] if p["balanced_accuracy"]["value"]]
     assert len(made.axes) == 2
     points = [line for axes in made.axes for line in axes.lines if line.get_marker() == "o"]
     assert [line.get_xdata()[0] for line in points] == [
@@ -350,7 +353,7 @@ def test_shortcuts_draw_six_panels_at_most_and_count_the_others():
     inputs = study("two")
     probe = next(inputs.shortcuts())
     probes = [probe | {"scope": f"within {i}"} for i in range(9)]
-    made = figures.shortcuts({"shortcuts": probes}, inputs.image_table)
+    made = figures.shortcut_probes({"shortcut_probes": probes}, inputs.image_table)
     assert len(made.axes) == 6
     assert "3 more panels stand in audit_findings.json" in " ".join(words(made))
 

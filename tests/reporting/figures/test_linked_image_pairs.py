@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skin_lesions.data.groups import group_images, join_groups, with_ends
-from skin_lesions.reporting.figures import example_pairs, titles
+from skin_lesions.data.groups import add_groups, attach_file_columns, group_images
+from skin_lesions.reporting.figures import linked_image_pairs, titles
 from skin_lesions.reporting.figures.linked_image_pairs import chosen_pairs
-from skin_lesions.reporting.figures.style import shortened, text_width
+from skin_lesions.reporting.figures.style import ellipsize, text_width
 from support.report_inputs import WEIRD, Noise, twenty_three
 
 
@@ -18,7 +18,7 @@ def table(**columns):
         "file": [f"{i}.jpg" for i in range(n)],
         "image_id": [sha256(bytes([i])).hexdigest() for i in range(n)],
         "label": ["nv"] * n,
-        "shipped_split": ["train"] * n,
+        "original_split": ["train"] * n,
     }
     return pd.DataFrame(known | columns).assign(width=60, height=45)
 
@@ -27,7 +27,7 @@ def sheet(image_table, copies=(), per_kind=3):
     """copies: (a, b, kind, strength), of the images in the order of their first file."""
     pairs = pd.DataFrame(copies, columns=["a", "b", "kind", "strength"])
     groups, links = group_images(image_table, pairs)
-    return example_pairs(image_table, groups, links, Noise(), per_kind=per_kind)
+    return linked_image_pairs(image_table, groups, links, Noise(), per_kind=per_kind)
 
 
 def written(figure):
@@ -41,8 +41,8 @@ def pairs(rows):
     return made.assign(
         file_a=[f"{i:02}" for i in range(len(made))],
         file_b="x",
-        shipped_split_a="train",
-        shipped_split_b=np.where(made["across"], "test", "train"),
+        original_split_a="train",
+        original_split_b=np.where(made["across"], "test", "train"),
         label_a="nv",
         label_b=np.where(made["torn"], "mel", "nv"),
     )
@@ -86,16 +86,18 @@ def test_each_group_gives_one_pair_before_any_gives_a_second():
 def test_the_choice_does_not_depend_on_the_order_of_rows():
     inputs = twenty_three()
     groups, links = inputs.groups_and_links
-    first = example_pairs(inputs.image_table, groups, links, Noise(), per_kind=4)
-    again = example_pairs(inputs.image_table[::-1], groups[::-1], links[::-1], Noise(), per_kind=4)
+    first = linked_image_pairs(inputs.image_table, groups, links, Noise(), per_kind=4)
+    again = linked_image_pairs(
+        inputs.image_table[::-1], groups[::-1], links[::-1], Noise(), per_kind=4
+    )
     assert written(first) == written(again)
 
 
 def test_names_labels_splits_and_sureness_stand_below_each_pair_and_contradictions_are_bold():
-    image_table = table(label=["nv", "mel"], shipped_split=["train", "test"])
+    image_table = table(label=["nv", "mel"], original_split=["train", "test"])
     made = sheet(image_table, [(0, 1, "changed", 0.6)])
     assert written(made) == [
-        "Changed copy: 1 pair, 1 across splits, 1 under two labels",
+        "Near-duplicates (transformed): 1 pair, 1 across splits, 1 under two labels",
         "0.jpg",
         "nv",
         "in train",
@@ -115,12 +117,12 @@ def test_a_label_that_both_have_stands_once_with_room_for_it():
 
 
 def test_what_agrees_is_not_bold_and_a_link_that_does_not_join_is_told():
-    image_table = table(lesion_id=["a"] * 6 + ["b"] * 6, shipped_split=[None] * 12)
+    image_table = table(lesion_id=["a"] * 6 + ["b"] * 6, original_split=[None] * 12)
     made = sheet(image_table, [(0, 6, "changed", 0.6)])
-    assert made.axes[0].texts[0].get_text() == "Changed copy: 1 pair, 1 not joined"
+    assert made.axes[0].texts[0].get_text() == "Near-duplicates (transformed): 1 pair, 1 not joined"
     bold = {t.get_text() for t in made.axes[0].texts if t.get_fontweight() == "bold"}
     assert bold - {"strength 0.600, not joined"} == {
-        "Changed copy: 1 pair, 1 not joined",
+        "Near-duplicates (transformed): 1 pair, 1 not joined",
         "Same lesion_id: 10 pairs",
     }
     assert "strength 0.600, not joined" in bold
@@ -139,7 +141,7 @@ def test_every_pair_is_shown_once_and_equal_pictures_only_as_such():
     )
     made = sheet(image_table, [(0, 1, "pixels", 1.0)], per_kind=9)
     assert [line for line in written(made) if ":" in line] == [
-        "Same pixels: 1 pair",
+        "Identical pixels: 1 pair",
         "Same lesion_id: 1 pair",  # of 0 and 3; 0 and 1 are equal bytes, 0 and 2 equal pixels
         "Same patient_id: 2 pairs",
     ]
@@ -161,9 +163,9 @@ def test_exact_copies_alone_are_counted_in_the_title():
 
 
 def test_the_title_is_silent_about_splits_where_there_are_none():
-    image_table = table(label=["nv", "mel", "nv"], shipped_split=[None] * 3, lesion_id=["l"] * 3)
+    image_table = table(label=["nv", "mel", "nv"], original_split=[None] * 3, lesion_id=["l"] * 3)
     groups, links = group_images(image_table)
-    ends = with_ends(links, join_groups(image_table, groups))
+    ends = attach_file_columns(links, add_groups(image_table, groups))
     assert titles.pairs(ends) == "2 links between files: 1 under two labels"
 
 
@@ -190,8 +192,8 @@ def test_any_name_fits_beside_its_mate(name):
 
 
 def test_a_shortened_name_keeps_its_ends_and_fits():
-    assert shortened("short", 200, 9.0) == "short"
-    short = shortened("abcdef" * 20 + ".jpg", 80, 9.0)
+    assert ellipsize("short", 200, 9.0) == "short"
+    short = ellipsize("abcdef" * 20 + ".jpg", 80, 9.0)
     assert short.startswith("abc")
     assert short.endswith("f.jpg")
     assert 60 < text_width(short, 9.0) <= 80

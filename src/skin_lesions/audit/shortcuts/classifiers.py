@@ -10,7 +10,7 @@ Numbers = NDArray[np.intp]
 _SHRINKAGE = 0.1
 
 
-def by_levels(codes: Numbers, label: Numbers, new: Numbers) -> Numbers:
+def naive_bayes_predict(codes: Numbers, label: Numbers, new: Numbers) -> Numbers:
     """Name the class whose images most often have such levels: naive Bayes, equal priors.
 
     Of a single column this is the best rule there is for balanced accuracy.
@@ -34,7 +34,7 @@ def by_levels(codes: Numbers, label: Numbers, new: Numbers) -> Numbers:
     return score.argmax(axis=1)
 
 
-def by_numbers(values: NDArray[np.float32], label: Numbers, new: NDArray[np.float32]) -> Numbers:
+def lda_predict(values: NDArray[np.float32], label: Numbers, new: NDArray[np.float32]) -> Numbers:
     """Name the class by linear discriminants: shrunk covariance, equal priors.
 
     Args:

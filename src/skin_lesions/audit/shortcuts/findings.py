@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from skin_lesions.audit.finding import SEVERITIES, Finding, Severity
 from skin_lesions.audit.shortcuts.inputs import BORDER, THUMBNAIL, Kind
 from skin_lesions.audit.shortcuts.probes import ALL, Probe
-from skin_lesions.core.text import shown
+from skin_lesions.core.text import printable
 
 # An audit asks dozens of such questions, and of each forty answers one lies outside a side of its
 # 95 % interval. So the interval must clear chance when half as long again (about 1 of 600).
-_STRICTER = 1.5
+_HIGHER_SEVERITY = 1.5
 # Less than this share of the way from chance to the best possible isn't worth a finding.
-_LEAST = 0.03
+_MIN_GAIN = 0.03
 
 
 @dataclass(frozen=True)
@@ -77,22 +77,22 @@ def shortcut_findings(probes: Sequence[Probe]) -> list[Finding]:
     """
     by_clue: dict[tuple[str, ...], list[Probe]] = {}
     for probe in probes:
-        if _told(probe, probes) >= _LEAST:
-            clue = probe.columns if probe.kind == "column" else ()
-            by_clue.setdefault((probe.kind, *clue), []).append(probe)
-    findings = [_finding(clue, telling, probes) for clue, telling in by_clue.items()]
+        if _explained_fraction(probe, probes) >= _MIN_GAIN:
+            probe_input = probe.columns if probe.kind == "column" else ()
+            by_clue.setdefault((probe.kind, *probe_input), []).append(probe)
+    findings = [_finding(probe_input, telling, probes) for probe_input, telling in by_clue.items()]
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def _told(probe: Probe, probes: Sequence[Probe]) -> float:
+def _explained_fraction(probe: Probe, probes: Sequence[Probe]) -> float:
     """Return which share of what could be told is told for certain; 0 for none."""
     value, low = probe.accuracy.value, probe.accuracy.low
-    if value is None or low is None or probe.chance is None or probe.best is None:
+    if value is None or low is None or probe.chance is None or probe.ceiling is None:
         return 0.0
     floor = max([probe.chance, *_reached_by_missingness(probe, probes)])
-    if probe.best <= floor or value - _STRICTER * (value - low) <= floor:
+    if probe.ceiling <= floor or value - _HIGHER_SEVERITY * (value - low) <= floor:
         return 0.0
-    return (low - floor) / (probe.best - floor)
+    return (low - floor) / (probe.ceiling - floor)
 
 
 def _reached_by_missingness(probe: Probe, probes: Sequence[Probe]) -> Iterator[float]:
@@ -102,15 +102,17 @@ def _reached_by_missingness(probe: Probe, probes: Sequence[Probe]) -> Iterator[f
             yield other.accuracy.value or 0.0
 
 
-def _finding(clue: tuple[str, ...], telling: Sequence[Probe], probes: Sequence[Probe]) -> Finding:
-    worst = max(telling, key=lambda probe: _told(probe, probes))
-    wording, told = _WORDINGS[worst.kind], _told(worst, probes)
+def _finding(
+    probe_input: tuple[str, ...], telling: Sequence[Probe], probes: Sequence[Probe]
+) -> Finding:
+    worst = max(telling, key=lambda probe: _explained_fraction(probe, probes))
+    wording, told = _WORDINGS[worst.kind], _explained_fraction(worst, probes)
     high, medium = wording.grave
     severity: Severity = "high" if told >= high else "medium" if told >= medium else "low"
     where = "From" if worst.scope == ALL else f"{worst.scope[0].upper()}{worst.scope[1:]}, from"
-    what = wording.what.format(name=" or ".join(f"'{shown(name)}'" for name in worst.columns))
+    what = wording.what.format(name=" or ".join(f"'{printable(name)}'" for name in worst.columns))
     return Finding(
-        "_".join(("shortcut", *clue)),
+        "_".join(("shortcut", *probe_input)),
         severity,
         f"{where} {what} alone, a simple classifier reaches a balanced accuracy of {_reached(worst)}: "
         f"{wording.why}.",
@@ -123,8 +125,8 @@ def _finding(clue: tuple[str, ...], telling: Sequence[Probe], probes: Sequence[P
 
 def _reached(probe: Probe) -> str:
     estimate, notes = probe.accuracy, [f"chance {probe.chance:.3f}"]
-    if probe.best is not None and probe.best < 1:
-        notes.append(f"at most {probe.best:.3f} with so few values")
+    if probe.ceiling is not None and probe.ceiling < 1:
+        notes.append(f"at most {probe.ceiling:.3f} with so few values")
     if probe.parts:
         part = max(probe.parts, key=lambda name: probe.parts[name])
         notes.append(f"by {part} alone {probe.parts[part]:.3f}")
@@ -137,7 +139,7 @@ def _numbers(worst: Probe, telling: Sequence[Probe]) -> dict[str, int | float]:
         "low": worst.accuracy.low,
         "high": worst.accuracy.high,
         "chance": worst.chance,
-        "best_possible": worst.best,
+        "best_possible": worst.ceiling,
         "images": worst.accuracy.n,
         "classes": len(worst.classes),
         **{f"by {part} alone": value for part, value in worst.parts.items()},

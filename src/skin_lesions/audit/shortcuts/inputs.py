@@ -12,9 +12,9 @@ from PIL import Image
 from skin_lesions.core.parallel import ordered_map
 from skin_lesions.data.decoding import FORMATS
 from skin_lesions.data.diagnoses import diagnosis_of
-from skin_lesions.data.pixel_store import SquareImages
+from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
-from skin_lesions.data.sources.metadata import OUR_COLUMNS
+from skin_lesions.data.sources.metadata import RESERVED_COLUMNS
 
 Kind = Literal["files", "thumbnail", "border", "column", "missingness"]
 
@@ -31,7 +31,7 @@ _IS_LABEL = 0.95  # share of the images whose label a column repeats
 
 
 @dataclass(frozen=True)
-class Clue:
+class ProbeInput:
     """One thing a classifier gets to see of each of n images.
 
     ``values``: levels as whole numbers from 0, or measured float32 numbers, shape (n, c).
@@ -47,7 +47,7 @@ class Clue:
     reason: str | None = None
 
 
-def clues_of(table: pd.DataFrame, images: SquareImages, store: ObjectStore) -> list[Clue]:
+def probe_inputs(table: pd.DataFrame, images: PixelArray, store: ObjectStore) -> list[ProbeInput]:
     """List all that is probed: files, pixels, metadata columns and which of them are filled.
 
     Args:
@@ -63,7 +63,7 @@ def clues_of(table: pd.DataFrame, images: SquareImages, store: ObjectStore) -> l
     ]
 
 
-def _files(table: pd.DataFrame, store: ObjectStore) -> Clue:
+def _files(table: pd.DataFrame, store: ObjectStore) -> ProbeInput:
     """Take size, aspect, bytes, format and how it was compressed; no pixel is decoded."""
     headers = ordered_map(lambda image_id: _compression(store, image_id), table["image_id"])
     tables, luminance, chrominance, layout = zip(*headers, strict=True)
@@ -83,7 +83,7 @@ def _files(table: pd.DataFrame, store: ObjectStore) -> Clue:
         columns += series
     groups = table["group_id"].to_numpy()
     codes = [_levels(column.reset_index(drop=True), groups) for column in columns]
-    return Clue("file properties", "files", np.column_stack(codes), parts=places)
+    return ProbeInput("file properties", "files", np.column_stack(codes), parts=places)
 
 
 def _compression(store: ObjectStore, image_id: str) -> tuple[str, float, float, str]:
@@ -101,16 +101,20 @@ def _compression(store: ObjectStore, image_id: str) -> tuple[str, float, float, 
     return str([list(t) for t in tables.values()]), coarseness[0], coarseness[1], layout
 
 
-def _pixels(table: pd.DataFrame, images: SquareImages) -> Iterator[Clue]:
+def _pixels(table: pd.DataFrame, images: PixelArray) -> Iterator[ProbeInput]:
     rows = images.rows(table["image_id"])
     order = np.argsort(rows)  # as they lie on disk
-    looked = list(ordered_map(lambda row: _look(np.array(images.array[row])), rows[order]))
+    looked = list(
+        ordered_map(lambda row: _thumbnail_and_border(np.array(images.array[row])), rows[order])
+    )
     thumbnails, borders = (np.stack(part)[np.argsort(order)] for part in zip(*looked, strict=True))
-    yield Clue(f"{THUMBNAIL}x{THUMBNAIL} thumbnail", "thumbnail", thumbnails)
-    yield Clue(f"outer {100 * BORDER:g} % of each edge", "border", borders)
+    yield ProbeInput(f"{THUMBNAIL}x{THUMBNAIL} thumbnail", "thumbnail", thumbnails)
+    yield ProbeInput(f"outer {100 * BORDER:g} % of each edge", "border", borders)
 
 
-def _look(square: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _thumbnail_and_border(
+    square: NDArray[np.uint8],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the thumbnail of a square, and mean and spread of the segments of its border."""
     small = Image.fromarray(square).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     size = len(square)
@@ -122,7 +126,7 @@ def _look(square: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.fl
     return np.asarray(small, np.float32).ravel(), np.ravel(border).astype(np.float32)
 
 
-def _columns(table: pd.DataFrame) -> Iterator[Clue]:
+def _columns(table: pd.DataFrame) -> Iterator[ProbeInput]:
     """Take each metadata column alone; what isn't known is a level like any other."""
     groups = table["group_id"].to_numpy()
     for name in _metadata_columns(table):
@@ -130,10 +134,10 @@ def _columns(table: pd.DataFrame) -> Iterator[Clue]:
         levels = _levels(column, groups)
         reason = _why_not(column, levels, table["label"])
         values = np.empty((len(table), 0), np.intp) if reason else levels[:, None]
-        yield Clue(name, "column", values, (name,), reason=reason)
+        yield ProbeInput(name, "column", values, (name,), reason=reason)
 
 
-def _missingness(table: pd.DataFrame) -> Iterator[Clue]:
+def _missingness(table: pd.DataFrame) -> Iterator[ProbeInput]:
     """Take which columns are filled; columns that lack the same rows are one clue."""
     lacking: dict[bytes, list[str]] = {}
     for name in _metadata_columns(table):
@@ -143,11 +147,11 @@ def _missingness(table: pd.DataFrame) -> Iterator[Clue]:
     for pattern, names in lacking.items():
         missing = np.frombuffer(pattern, np.bool_)
         known = f"{', '.join(names)}: known or not"
-        yield Clue(known, "missingness", missing.astype(np.intp)[:, None], tuple(names))
+        yield ProbeInput(known, "missingness", missing.astype(np.intp)[:, None], tuple(names))
 
 
 def _metadata_columns(table: pd.DataFrame) -> list[str]:
-    return [str(name) for name in table if name not in OUR_COLUMNS | _KEYS]
+    return [str(name) for name in table if name not in RESERVED_COLUMNS | _KEYS]
 
 
 def _known(column: pd.Series) -> pd.Series:

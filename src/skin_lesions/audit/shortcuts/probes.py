@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skin_lesions.audit.shortcuts.classifiers import by_levels, by_numbers
-from skin_lesions.audit.shortcuts.inputs import MIN_GROUPS, Clue, Kind, clues_of
+from skin_lesions.audit.shortcuts.classifiers import lda_predict, naive_bayes_predict
+from skin_lesions.audit.shortcuts.inputs import MIN_GROUPS, Kind, ProbeInput, probe_inputs
 from skin_lesions.data.diagnoses import diagnosis_of
-from skin_lesions.data.groups import join_groups
-from skin_lesions.data.pixel_store import SquareImages
+from skin_lesions.data.groups import add_groups
+from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
-from skin_lesions.data.splits import cut_by_group, under_two_labels
+from skin_lesions.data.splits import has_label_conflict, stratified_group_split
 from skin_lesions.metrics import bootstrap, intervals
-from skin_lesions.metrics.classification import macro_rates
-from skin_lesions.metrics.intervals import Estimate, missing
+from skin_lesions.metrics.classification import macro_metrics
+from skin_lesions.metrics.intervals import Estimate, unavailable
 
 FOLDS = 5
 ALL = "all"
@@ -40,7 +40,7 @@ class Probe:
         best: The most that so many different values can reach; a yes or no among 14 classes
             can name two of them, so 2/14.
         classes: The classes told apart here.
-        left_out: Classes with too few groups.
+        excluded_classes: Classes with too few groups.
         recalls: Share of each class that was named right.
         parts: Balanced accuracy of parts of the clue, such as the bytes of a file.
     """
@@ -51,9 +51,9 @@ class Probe:
     scope: str
     accuracy: Estimate
     chance: float | None
-    best: float | None
+    ceiling: float | None
     classes: tuple[str, ...]
-    left_out: tuple[str, ...]
+    excluded_classes: tuple[str, ...]
     recalls: Mapping[str, float]
     parts: Mapping[str, float]
 
@@ -66,9 +66,9 @@ class Probe:
             "scope": self.scope,
             "balanced_accuracy": self.accuracy.as_dict(),
             "chance": self.chance,
-            "best": self.best,
+            "ceiling": self.ceiling,
             "classes": len(self.classes),
-            "left_out": list(self.left_out),
+            "excluded_classes": list(self.excluded_classes),
             "parts": dict(self.parts),
         }
 
@@ -76,7 +76,7 @@ class Probe:
 def probe_shortcuts(
     image_table: pd.DataFrame,
     image_groups: pd.DataFrame,
-    images: SquareImages,
+    images: PixelArray,
     store: ObjectStore,
     *,
     sample: int,
@@ -95,7 +95,7 @@ def probe_shortcuts(
 
     Args:
         image_table: One row per readable file, with its metadata columns.
-        image_groups: group_id and picture_id of every such file.
+        image_groups: group_id and pixel_id of every such file.
         images: The decoded images.
         store: The raw images, for their headers.
         sample: At most so many images are looked at: as even over the classes as these allow,
@@ -107,15 +107,15 @@ def probe_shortcuts(
         The probes on all images, then those within each source, then across. Without two classes
         of five groups each, the former say so and the latter are left out.
     """
-    table = join_groups(image_table, image_groups)
-    table = table[~under_two_labels(table)].sort_values("file").drop_duplicates("image_id")
+    table = add_groups(image_table, image_groups)
+    table = table[~has_label_conflict(table)].sort_values("file").drop_duplicates("image_id")
     table = sampled(table.reset_index(drop=True), sample, seed)
     if table.empty:
         return []
-    clues = clues_of(table, images, store)
+    inputs = probe_inputs(table, images, store)
     probes: list[Probe] = []
     for scope in _scopes(table, seed):
-        probes += _probed(scope, clues, table, replicates, seed)
+        probes += _run_probe(scope, inputs, table, replicates, seed)
     return probes
 
 
@@ -126,11 +126,11 @@ def sampled(table: pd.DataFrame, sample: int, seed: int) -> pd.DataFrame:
     turn = shuffled.groupby(["label", "group_id"]).cumcount()
     shuffled = shuffled.iloc[np.argsort(turn.to_numpy(), kind="stable")]
     place = shuffled.groupby("label").cumcount()
-    quota = _even_shares(table["label"].value_counts(), sample)
+    quota = _balanced_counts(table["label"].value_counts(), sample)
     return shuffled[place < shuffled["label"].map(quota)].sort_values("file", ignore_index=True)
 
 
-def _even_shares(counts: pd.Series, total: int) -> dict[str, int]:
+def _balanced_counts(counts: pd.Series, total: int) -> dict[str, int]:
     """Share a total evenly; what small classes can't use goes to the larger ones."""
     shares: dict[str, int] = {}
     ascending = counts.sort_index().sort_values(kind="stable")
@@ -147,10 +147,10 @@ class _Scope:
     name: str
     rounds: list[tuple[Numbers, Numbers]]
     classes: list[str]
-    left_out: list[str]
+    excluded_classes: list[str]
 
     @property
-    def judged(self) -> Numbers:
+    def evaluated_rows(self) -> Numbers:
         return np.sort(np.concatenate([judged for _, judged in self.rounds]))
 
 
@@ -179,14 +179,14 @@ def _sources(table: pd.DataFrame) -> pd.Series:
 
 
 def _within(name: str, table: pd.DataFrame, rows: Numbers, seed: int) -> _Scope:
-    classes, left_out = _large_enough(table.iloc[rows])
+    classes, excluded_classes = _large_enough(table.iloc[rows])
     if len(classes) < 2:
-        return _Scope(name, [], classes, left_out)
+        return _Scope(name, [], classes, excluded_classes)
     kept = rows[table["label"].iloc[rows].isin(classes)]
     shares = {str(fold): 1 / FOLDS for fold in range(FOLDS)}
-    fold = cut_by_group(table.iloc[kept], shares, seed).to_numpy()
+    fold = stratified_group_split(table.iloc[kept], shares, seed).to_numpy()
     rounds = [(kept[fold != one], kept[fold == one]) for one in np.unique(fold)]
-    return _Scope(name, rounds, classes, left_out)
+    return _Scope(name, rounds, classes, excluded_classes)
 
 
 def _across(table: pd.DataFrame, source: pd.Series, one: str, other: str) -> Iterator[_Scope]:
@@ -197,8 +197,10 @@ def _across(table: pd.DataFrame, source: pd.Series, one: str, other: str) -> Ite
     if len(shared) < 2:
         return
     rows = [np.asarray(t.index[t["label"].isin(shared)], np.intp) for t in (learned, judged)]
-    left_out = (set(learned["label"]) | set(judged["label"])) - shared
-    yield _Scope(f"from {one} to {other}", [(rows[0], rows[1])], sorted(shared), sorted(left_out))
+    excluded_classes = (set(learned["label"]) | set(judged["label"])) - shared
+    yield _Scope(
+        f"from {one} to {other}", [(rows[0], rows[1])], sorted(shared), sorted(excluded_classes)
+    )
 
 
 def _large_enough(table: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -208,44 +210,44 @@ def _large_enough(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     return groups.index[enough].tolist(), groups.index[~enough].tolist()
 
 
-def _probed(
-    scope: _Scope, clues: Sequence[Clue], table: pd.DataFrame, replicates: int, seed: int
+def _run_probe(
+    scope: _Scope, inputs: Sequence[ProbeInput], table: pd.DataFrame, replicates: int, seed: int
 ) -> Iterator[Probe]:
     label = pd.Index(scope.classes).get_indexer(pd.Index(table["label"]))
     predicted = {}
-    for number, clue in enumerate(clues):
-        reason = _why_not(scope, clue)
+    for number, probe_input in enumerate(inputs):
+        reason = _why_not(scope, probe_input)
         if reason is None:
-            predicted[number] = _predictions(scope, clue.values, label)
+            predicted[number] = _predictions(scope, probe_input.values, label)
         elif scope.name == ALL:
-            yield _unprobed(scope, clue, reason)
+            yield _skipped_probe(scope, probe_input, reason)
     if predicted:
-        groups = table["group_id"].to_numpy()[scope.judged]
+        groups = table["group_id"].to_numpy()[scope.evaluated_rows]
         estimates = _accuracies(scope, label, predicted, groups, replicates, seed)
         for number, estimate in estimates.items():
-            yield _probe(scope, clues[number], label, predicted[number], estimate)
+            yield _probe(scope, inputs[number], label, predicted[number], estimate)
 
 
-def _why_not(scope: _Scope, clue: Clue) -> str | None:
-    if clue.reason is not None:
-        return clue.reason
+def _why_not(scope: _Scope, probe_input: ProbeInput) -> str | None:
+    if probe_input.reason is not None:
+        return probe_input.reason
     if not scope.rounds:
         return f"not enough images: it takes two classes with {MIN_GROUPS} groups each"
-    values = clue.values[scope.judged]
+    values = probe_input.values[scope.evaluated_rows]
     return "all images are alike in this" if (values == values[0]).all() else None
 
 
-def _unprobed(scope: _Scope, clue: Clue, reason: str) -> Probe:
+def _skipped_probe(scope: _Scope, probe_input: ProbeInput, reason: str) -> Probe:
     return Probe(
-        name=clue.name,
-        columns=clue.columns,
-        kind=clue.kind,
+        name=probe_input.name,
+        columns=probe_input.columns,
+        kind=probe_input.kind,
         scope=scope.name,
-        accuracy=missing(reason),
+        accuracy=unavailable(reason),
         chance=1 / len(scope.classes) if scope.rounds else None,
-        best=None,
+        ceiling=None,
         classes=tuple(scope.classes),
-        left_out=tuple(scope.left_out),
+        excluded_classes=tuple(scope.excluded_classes),
         recalls={},
         parts={},
     )
@@ -253,7 +255,7 @@ def _unprobed(scope: _Scope, clue: Clue, reason: str) -> Probe:
 
 def _predictions(scope: _Scope, values: NDArray[Any], label: Numbers) -> Numbers:
     """Predict each judged row from rows of other groups; -1 where a row isn't judged."""
-    classify = by_levels if values.dtype == np.intp else by_numbers
+    classify = naive_bayes_predict if values.dtype == np.intp else lda_predict
     predicted = np.full(len(label), -1, np.intp)
     for learned, judged in scope.rounds:
         predicted[judged] = classify(values[learned], label[learned], values[judged])
@@ -272,12 +274,12 @@ def _accuracies(
 
     One set of bootstrap weights serves all clues.
     """
-    rows, k = scope.judged, len(scope.classes)
+    rows, k = scope.evaluated_rows, len(scope.classes)
     true = label[rows]
 
     def statistics(weights: NDArray[np.int32]) -> dict[str, NDArray[np.float64]]:
         return {
-            str(number): macro_rates(true, called[rows], k, weights)["balanced_accuracy"]
+            str(number): macro_metrics(true, called[rows], k, weights)["balanced_accuracy"]
             for number, called in predicted.items()
         }
 
@@ -289,7 +291,7 @@ def _accuracies(
         recalls = [intervals.proportion(right[true == c], groups[true == c]) for c in range(k)]
         name = str(number)
         estimate = bootstrap.percentile_estimate(float(values[name][0]), drawn[name], rows.size)
-        estimate = intervals.widened(estimate, *intervals.mover(recalls))
+        estimate = intervals.widen(estimate, *intervals.mover_interval(recalls))
         estimates[number] = _corrected(estimate) if len(scope.rounds) > 1 else estimate
     return estimates
 
@@ -313,29 +315,31 @@ def _corrected(estimate: Estimate) -> Estimate:
 
 
 def _probe(
-    scope: _Scope, clue: Clue, label: Numbers, predicted: Numbers, estimate: Estimate
+    scope: _Scope, probe_input: ProbeInput, label: Numbers, predicted: Numbers, estimate: Estimate
 ) -> Probe:
-    rows, k = scope.judged, len(scope.classes)
-    best = min(1.0, len(np.unique(clue.values[rows], axis=0)) / k)
+    rows, k = scope.evaluated_rows, len(scope.classes)
+    best = min(1.0, len(np.unique(probe_input.values[rows], axis=0)) / k)
     # An interval knows nothing of this limit; folds that name different classes may pass it a little.
     ceiling = max(best, estimate.value or 0.0)
     if estimate.high is not None:
         estimate = replace(estimate, high=min(estimate.high, ceiling))
     parts = {
-        name: float(_recalls(label, _predictions(scope, clue.values[:, columns], label), k).mean())
-        for name, columns in clue.parts.items()
+        name: float(
+            _recalls(label, _predictions(scope, probe_input.values[:, columns], label), k).mean()
+        )
+        for name, columns in probe_input.parts.items()
     }
     recalls = _recalls(label, predicted, k)
     return Probe(
-        name=clue.name,
-        columns=clue.columns,
-        kind=clue.kind,
+        name=probe_input.name,
+        columns=probe_input.columns,
+        kind=probe_input.kind,
         scope=scope.name,
         accuracy=estimate,
         chance=1 / k,
-        best=best,
+        ceiling=best,
         classes=tuple(scope.classes),
-        left_out=tuple(scope.left_out),
+        excluded_classes=tuple(scope.excluded_classes),
         recalls=dict(zip(scope.classes, recalls.tolist(), strict=True)),
         parts=parts,
     )

@@ -5,7 +5,7 @@ itself, ``whole`` and ``details`` propose a few pairs for each image, ``confirmi
 of a pair on the other and looks. ``joining`` makes groups of the confirmed pairs.
 """
 
-from skin_lesions.data.near_duplicates.clustering import join_copies
-from skin_lesions.data.near_duplicates.search import find_copies
+from skin_lesions.data.near_duplicates.clustering import merge_pairs
+from skin_lesions.data.near_duplicates.search import find_near_duplicates
 
-__all__ = ["find_copies", "join_copies"]
+__all__ = ["find_near_duplicates", "merge_pairs"]

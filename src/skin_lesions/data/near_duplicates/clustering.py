@@ -8,11 +8,11 @@ import pandas as pd
 
 STRONG = 0.75  # a pair that joins two small groups by itself
 SMALL = 4  # images; what one pair can move at most
-LEAST_SHARE = 0.1  # of the images of the smaller of two large groups that pairs must reach
+MIN_FRACTION = 0.1  # of the images of the smaller of two large groups that pairs must reach
 
 
-def join_copies(
-    n: int, pairs: pd.DataFrame, known: Sequence[object] | npt.NDArray | None = None
+def merge_pairs(
+    n: int, pairs: pd.DataFrame, initial_groups: Sequence[object] | npt.NDArray | None = None
 ) -> npt.NDArray[np.int64]:
     """Put copies into groups, the surest pairs first.
 
@@ -31,14 +31,18 @@ def join_copies(
 
     Args:
         n: Number of images.
-        pairs: Of ``find_copies``: columns a, b, kind, strength; the order of rows does not matter.
-        known: A label for each image, equal for images that are together already (same lesion or
+        pairs: Of ``find_near_duplicates``: columns a, b, kind, strength; the order of rows does not matter.
+        initial_groups: A label for each image, equal for images that are together already (same lesion or
             patient), None where nothing is known; such groups count as groups from the start, and are never taken apart.
 
     Returns:
         (n,) the group of each image: the row number of the group's first image.
     """
-    labels = np.arange(n) if known is None else pd.factorize(np.asarray(known, object))[0]
+    labels = (
+        np.arange(n)
+        if initial_groups is None
+        else pd.factorize(np.asarray(initial_groups, object))[0]
+    )
     labels = np.where(labels < 0, n + np.arange(n), labels)
     groups = _Groups(labels)
     equal = pairs["kind"].eq("pixels")
@@ -75,12 +79,12 @@ class _Groups:
             return
         self.links[one].setdefault(other, []).append((a, b, strength))
         self.links[other].setdefault(one, []).append((b, a, strength))
-        waiting = [other] if self._belong_together(one, other) else []
+        waiting = [other] if self._should_merge(one, other) else []
         while waiting:
             one = self.merge(one, waiting[0])
-            waiting = [other for other in self.links[one] if self._belong_together(one, other)]
+            waiting = [other for other in self.links[one] if self._should_merge(one, other)]
 
-    def _belong_together(self, one: int, other: int) -> bool:
+    def _should_merge(self, one: int, other: int) -> bool:
         links = self.links[one][other]
         smaller = min(len(self.rows[one]), len(self.rows[other]))
         if smaller == 1:
@@ -88,7 +92,7 @@ class _Groups:
         if smaller <= SMALL:
             return len(links) > 1 or links[0][2] >= STRONG
         reached = min(len({link[0] for link in links}), len({link[1] for link in links}))
-        return reached >= max(2, LEAST_SHARE * smaller)
+        return reached >= max(2, MIN_FRACTION * smaller)
 
     def merge(self, one: int, other: int) -> int:
         """Merge two groups into the larger; return its number."""

@@ -16,15 +16,15 @@ KEYPOINTS = 300  # kept of each image, those with the strongest contrast
 THUMBNAIL = 128  # pixels
 Pairs = npt.NDArray[np.int64]  # (m, 2) row numbers, the smaller first
 
-SIDE = 256.0  # keypoints are in pixels of an image this large
-UNIT = 512.0  # length of a descriptor in its uint8 steps
+REFERENCE_SIZE = 256.0  # keypoints are in pixels of an image this large
+DESCRIPTOR_NORM = 512.0  # length of a descriptor in its uint8 steps
 
 # A mirrored SIFT descriptor is a permutation: 4 rows of cells change places, and in each cell the 8
 # directions turn the other way round.
 MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
 
 
-class Images(Protocol):
+class ImageSequence(Protocol):
     """An array, (n, size, size, 3), or anything else that gives one image at a time."""
 
     def __len__(self) -> int: ...
@@ -33,7 +33,7 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
-class Rows:
+class FileArray:
     """Arrays of one shape and type in a file, each read when asked for.
 
     A memory map would do too, but what is read of it counts as this process's memory.
@@ -61,24 +61,24 @@ class Features:
     """
 
     counts: npt.NDArray[np.int64]
-    keypoints: Rows
-    descriptors: Rows
-    thumbnails: Rows
+    keypoints: FileArray
+    descriptors: FileArray
+    thumbnails: FileArray
 
     @classmethod
     def of(cls, counts: npt.NDArray[np.int64], folder: Path) -> "Features":
         """Return the features of images with these counts of keypoints, in files of that folder."""
         return cls(
             counts,
-            Rows(folder / "keypoints", np.float32, (KEYPOINTS, 4)),
-            Rows(folder / "descriptors", np.uint8, (KEYPOINTS, 128)),
-            Rows(folder / "thumbnails", np.uint8, (THUMBNAIL, THUMBNAIL)),
+            FileArray(folder / "keypoints", np.float32, (KEYPOINTS, 4)),
+            FileArray(folder / "descriptors", np.uint8, (KEYPOINTS, 128)),
+            FileArray(folder / "thumbnails", np.uint8, (THUMBNAIL, THUMBNAIL)),
         )
 
     def __len__(self) -> int:
         return len(self.counts)
 
-    def details(
+    def local_features(
         self, first: int, last: int, most: int = KEYPOINTS
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         """Return image, keypoint and descriptor of the first few keypoints of images first to last - 1."""
@@ -93,13 +93,13 @@ class Features:
         return np.asarray(self.thumbnails[image : image + 1][0])
 
 
-def describe(images: Images, rows: npt.NDArray[np.int64], folder: Path) -> Features:
+def describe(images: ImageSequence, rows: npt.NDArray[np.int64], folder: Path) -> Features:
     """Compute the features of these rows of ``images`` into files of that folder."""
     features = Features.of(np.zeros(len(rows), np.int64), folder)
     columns = (features.keypoints, features.descriptors, features.thumbnails)
     with ExitStack() as stack:
         files = [stack.enter_context(column.path.open("wb")) for column in columns]
-        described = ordered_map(lambda row: _described(images[row]), rows)
+        described = ordered_map(lambda row: _describe_image(images[row]), rows)
         for number, (keypoints, descriptors, thumbnail) in enumerate(described):
             features.counts[number] = len(keypoints)
             room = ((0, KEYPOINTS - len(keypoints)), (0, 0))
@@ -110,7 +110,7 @@ def describe(images: Images, rows: npt.NDArray[np.int64], folder: Path) -> Featu
     return features
 
 
-def _described(
+def _describe_image(
     image: npt.NDArray[np.uint8],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
@@ -122,7 +122,7 @@ def _described(
     found, sift = finder.detectAndCompute(even, None)
     if not found:
         return np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8), thumbnail
-    scale = SIDE / len(grey)
+    scale = REFERENCE_SIZE / len(grey)
     keypoints = np.array(
         [(k.pt[0] * scale, k.pt[1] * scale, k.size * scale, k.angle) for k in found], np.float32
     )
@@ -130,19 +130,19 @@ def _described(
     strength = np.array([k.response for k in found], np.float32)
     strongest = np.lexsort((*keypoints.T, -strength))[:KEYPOINTS]
     order = strongest[np.argsort(-keypoints[strongest, 2], kind="stable")]
-    return keypoints[order], _root(sift[order]), thumbnail
+    return keypoints[order], _root_sift(sift[order]), thumbnail
 
 
-def _root(sift: npt.NDArray) -> npt.NDArray[np.uint8]:
+def _root_sift(sift: npt.NDArray) -> npt.NDArray[np.uint8]:
     """Return RootSIFT: the root of each share, so that few strong gradients don't rule a distance.
 
     Source:
         Arandjelović and Zisserman (2012), doi:10.1109/CVPR.2012.6248018.
     """
     shares = sift / np.maximum(sift.sum(axis=1, keepdims=True), 1.0)
-    return np.clip(np.sqrt(shares) * UNIT + 0.5, 0, 255).astype(np.uint8)
+    return np.clip(np.sqrt(shares) * DESCRIPTOR_NORM + 0.5, 0, 255).astype(np.uint8)
 
 
-def ordered(pairs: Pairs) -> Pairs:
+def sort_pairs(pairs: Pairs) -> Pairs:
     """Return each pair once, the smaller number first, sorted."""
     return np.unique(np.sort(pairs, axis=1), axis=0)

@@ -15,57 +15,60 @@ import numpy as np
 import numpy.typing as npt
 
 from skin_lesions.core.parallel import ordered_map
-from skin_lesions.data.near_duplicates.features import Features, Pairs, ordered
-from skin_lesions.data.near_duplicates.visual_words import AXES, Words, learn_words
+from skin_lesions.data.near_duplicates.features import Features, Pairs, sort_pairs
+from skin_lesions.data.near_duplicates.visual_words import AXES, VisualVocabulary, train_vocabulary
 
-VOTERS = 96  # keypoints of an image that vote: those with the largest surroundings
-MOST_DIFFERENT = 20  # of the 64 bits of two signatures
-SOFTNESS = 12.0  # bits; a vote weighs exp(-(different / SOFTNESS)²)
-COMMONEST = 500  # descriptors; a word with more says nothing
-TURNS, ZOOMS = 12, 6  # bins: 30 degrees, factors of 2
-LEAST_VOTES, MANY_VOTES = 0.4, 3.0
-FEW, MANY = 6, 24  # mates proposed for an image; beyond FEW only those with many votes
+FEATURES_PER_IMAGE = 96  # keypoints of an image that vote: those with the largest surroundings
+MAX_HAMMING_DISTANCE = 20  # of the 64 bits of two signatures
+VOTE_SIGMA = 12.0  # bits; a vote weighs exp(-(different / SOFTNESS)²)
+MAX_POSTINGS = 500  # descriptors; a word with more says nothing
+ROTATION_BINS, SCALE_BINS = 12, 6  # bins: 30 degrees, factors of 2
+MIN_VOTES, MANY_VOTES = 0.4, 3.0
+# Candidates of an image: beyond MIN_CANDIDATES only those with MANY_VOTES.
+MIN_CANDIDATES, MAX_CANDIDATES = 6, 24
 BLOCK = 64  # images that vote together
-TEACHERS = 1500  # images from which the words are learnt
+VOCABULARY_IMAGES = 1500  # images from which the words are learnt
 SEED = 0
 
 
-def alike_in_details(features: Features) -> Pairs:
+def match_local_features(features: Features) -> Pairs:
     """Propose pairs of images that share many details in one turn and zoom, mirrored or not."""
-    if np.minimum(features.counts, VOTERS).sum() < 4 * AXES:
+    if np.minimum(features.counts, FEATURES_PER_IMAGE).sum() < 4 * AXES:
         return np.empty((0, 2), np.int64)
-    voters = _Voters.of(features)
-    index = _Index.of(voters)
-    first = np.searchsorted(voters.image, range(0, len(features) + BLOCK, BLOCK))
+    local = _LocalFeatures.of(features)
+    index = _Index.of(local)
+    first = np.searchsorted(local.image, range(0, len(features) + BLOCK, BLOCK))
     blocks = [slice(*ends) for ends in pairwise(first.tolist())]
-    mates = ordered_map(lambda block: _best_mates(voters, index, block), blocks)
-    return ordered(np.vstack(list(mates)))
+    matches = ordered_map(lambda block: _best_candidates(local, index, block), blocks)
+    return sort_pairs(np.vstack(list(matches)))
 
 
 @dataclass(frozen=True)
-class _Voters:
+class _LocalFeatures:
     """All voters of all images, in the order of images.
 
     ``image``, ``angle`` (degrees), ``zoom`` (log2 of the size): (voters,); ``spelling`` and
     ``signature`` as ``Words.spelt`` returns them: (voters, 2, 2).
     """
 
-    words: Words
+    vocabulary: VisualVocabulary
     image: npt.NDArray[np.int32]
     angle: npt.NDArray[np.float32]
     zoom: npt.NDArray[np.float32]
-    spelling: npt.NDArray[np.uint16]
+    words: npt.NDArray[np.uint16]
     signature: npt.NDArray[np.uint32]
 
     @classmethod
-    def of(cls, features: Features) -> "_Voters":
-        words = _words(features)
+    def of(cls, features: Features) -> "_LocalFeatures":
+        words = _vocabulary(features)
 
         def block(start: int) -> tuple[np.ndarray, ...]:
-            image, keypoints, descriptors = features.details(start, start + BLOCK, VOTERS)
-            return image, keypoints[:, 3], np.log2(keypoints[:, 2]), *words.spelt(descriptors)
+            image, keypoints, descriptors = features.local_features(
+                start, start + BLOCK, FEATURES_PER_IMAGE
+            )
+            return image, keypoints[:, 3], np.log2(keypoints[:, 2]), *words.quantize(descriptors)
 
-        total = int(np.minimum(features.counts, VOTERS).sum())
+        total = int(np.minimum(features.counts, FEATURES_PER_IMAGE).sum())
         columns: list[npt.NDArray] = [
             np.empty(total, np.int32),
             np.empty(total, np.float32),
@@ -81,72 +84,85 @@ class _Voters:
         return cls(words, *columns)
 
 
-def _words(features: Features) -> Words:
+def _vocabulary(features: Features) -> VisualVocabulary:
     """Learn words from the voters of some of the images themselves."""
     rng = np.random.default_rng(SEED)
     told = np.flatnonzero(features.counts)
-    chosen = np.sort(rng.choice(told, min(len(told), TEACHERS), replace=False))
-    sample = [features.details(image, image + 1, VOTERS)[2] for image in chosen.tolist()]
-    return learn_words(np.vstack(sample), int(np.minimum(features.counts, VOTERS).sum()), rng)
+    chosen = np.sort(rng.choice(told, min(len(told), VOCABULARY_IMAGES), replace=False))
+    sample = [
+        features.local_features(image, image + 1, FEATURES_PER_IMAGE)[2]
+        for image in chosen.tolist()
+    ]
+    return train_vocabulary(
+        np.vstack(sample), int(np.minimum(features.counts, FEATURES_PER_IMAGE).sum()), rng
+    )
 
 
 @dataclass(frozen=True)
 class _Index:
     """The voters of each word, each under its nearest word only.
 
-    ``start``: (words + 1,) where those of a word begin; ``voter`` (row of ``_Voters``) and
+    ``start``: (words + 1,) where those of a word begin; ``voter`` (row of ``_LocalFeatures``) and
     ``signature``: (voters,).
     """
 
     start: npt.NDArray[np.int64]
-    voter: npt.NDArray[np.int32]
+    feature: npt.NDArray[np.int32]
     signature: npt.NDArray[np.uint64]
 
     @classmethod
-    def of(cls, voters: _Voters) -> "_Index":
-        word, signature = voters.words.whole(voters.spelling[..., :1], voters.signature[..., :1])
+    def of(cls, features: _LocalFeatures) -> "_Index":
+        word, signature = features.vocabulary.combine_parts(
+            features.words[..., :1], features.signature[..., :1]
+        )
         order = np.argsort(word[:, 0], kind="stable").astype(np.int32)
-        sizes = np.bincount(word[:, 0], minlength=voters.words.per_part**2)
+        sizes = np.bincount(word[:, 0], minlength=features.vocabulary.per_part**2)
         return cls(np.concatenate([[0], np.cumsum(sizes)]), order, signature[order, 0])
 
 
-def _best_mates(voters: _Voters, index: _Index, block: slice) -> Pairs:
+def _best_candidates(features: _LocalFeatures, index: _Index, block: slice) -> Pairs:
     """Return the pairs of a block of images with the images that got most of their votes."""
-    n = int(voters.image[-1]) + 1
-    counted = [_counted(voters, *_votes(voters, index, block, way), way) for way in (False, True)]
-    pair, vote = _largest(*(np.concatenate(column) for column in zip(*counted, strict=True)))
-    image, mate = np.divmod(pair[vote >= LEAST_VOTES], n)
-    vote = vote[vote >= LEAST_VOTES]
-    order = np.lexsort((mate, -vote, image))
-    image, mate, vote = image[order], mate[order], vote[order]
+    n = int(features.image[-1]) + 1
+    counted = [
+        _count_votes(features, *_votes(features, index, block, way), way) for way in (False, True)
+    ]
+    pair, vote = _largest_per_key(
+        *(np.concatenate(column) for column in zip(*counted, strict=True))
+    )
+    image, match = np.divmod(pair[vote >= MIN_VOTES], n)
+    vote = vote[vote >= MIN_VOTES]
+    order = np.lexsort((match, -vote, image))
+    image, match, vote = image[order], match[order], vote[order]
     rank = np.arange(len(image)) - np.searchsorted(image, image)
-    kept = (rank < FEW) | ((rank < MANY) & (vote >= MANY_VOTES))
-    return np.stack([image, mate], axis=1)[kept]
+    kept = (rank < MIN_CANDIDATES) | ((rank < MAX_CANDIDATES) & (vote >= MANY_VOTES))
+    return np.stack([image, match], axis=1)[kept]
 
 
 def _votes(
-    voters: _Voters, index: _Index, block: slice, mirrored: bool
+    features: _LocalFeatures, index: _Index, block: slice, mirrored: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
     """Return each vote's voter and its mate, and the bits by which their signatures differ.
 
     A changed descriptor may cross the border of its word: so the two nearest of each part are
     tried, four words.
     """
-    word, signature = voters.words.whole(voters.spelling[block], voters.signature[block], mirrored)
+    word, signature = features.vocabulary.combine_parts(
+        features.words[block], features.signature[block], mirrored
+    )
     first = index.start[word].ravel()
     size = index.start[word + 1].ravel() - first
-    size[size > COMMONEST] = 0
+    size[size > MAX_POSTINGS] = 0
     tried = np.repeat(np.arange(word.size), size)
     place = np.arange(len(tried)) + np.repeat(first - np.cumsum(size) + size, size)
     different = np.bitwise_count(signature.ravel()[tried] ^ index.signature[place])
-    like = np.flatnonzero(different <= MOST_DIFFERENT)
-    return tried[like] // word.shape[1] + block.start, index.voter[place[like]], different[like]
+    like = np.flatnonzero(different <= MAX_HAMMING_DISTANCE)
+    return tried[like] // word.shape[1] + block.start, index.feature[place[like]], different[like]
 
 
-def _counted(
-    voters: _Voters,
-    voter: npt.NDArray[np.int64],
-    mate: npt.NDArray[np.int32],
+def _count_votes(
+    features: _LocalFeatures,
+    feature: npt.NDArray[np.int64],
+    match: npt.NDArray[np.int32],
     different: npt.NDArray[np.uint8],
     mirrored: bool,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -155,43 +171,43 @@ def _counted(
     Returns:
         Pairs, as image * n + other image, and how many votes they got.
     """
-    n = int(voters.image[-1]) + 1
-    weight = np.exp(-((np.arange(MOST_DIFFERENT + 1) / SOFTNESS) ** 2))
-    pair = voters.image[voter].astype(np.int64) * n + voters.image[mate]
+    n = int(features.image[-1]) + 1
+    weight = np.exp(-((np.arange(MAX_HAMMING_DISTANCE + 1) / VOTE_SIGMA) ** 2))
+    pair = features.image[feature].astype(np.int64) * n + features.image[match]
     # Nearly all pairs have too few votes even if all agreed: the rest is for the others.
     _, inverse = np.unique(pair, return_inverse=True)
-    enough = np.bincount(inverse, weight[different])[inverse] >= LEAST_VOTES
-    hopeful = np.flatnonzero(enough & (voters.image[mate] != voters.image[voter]))
+    enough = np.bincount(inverse, weight[different])[inverse] >= MIN_VOTES
+    hopeful = np.flatnonzero(enough & (features.image[match] != features.image[feature]))
     # One vote of each voter for each image, its best: a pattern that repeats must not count twice.
-    hopeful = hopeful[np.lexsort((different[hopeful], voter[hopeful], pair[hopeful]))]
-    hopeful = hopeful[_changes(pair[hopeful]) | _changes(voter[hopeful])]
-    voter, mate = voter[hopeful], mate[hopeful]
-    turn = voters.angle[mate] + voters.angle[voter] * (1 if mirrored else -1)
-    zoom = voters.zoom[mate] - voters.zoom[voter]
-    return _agreed(pair[hopeful], turn, zoom, weight[different[hopeful]])
+    hopeful = hopeful[np.lexsort((different[hopeful], feature[hopeful], pair[hopeful]))]
+    hopeful = hopeful[_changes(pair[hopeful]) | _changes(feature[hopeful])]
+    feature, match = feature[hopeful], match[hopeful]
+    turn = features.angle[match] + features.angle[feature] * (1 if mirrored else -1)
+    zoom = features.zoom[match] - features.zoom[feature]
+    return _consistent_votes(pair[hopeful], turn, zoom, weight[different[hopeful]])
 
 
-def _agreed(
+def _consistent_votes(
     pair: npt.NDArray[np.int64],
     turn: npt.NDArray[np.float32],
     zoom: npt.NDArray[np.float32],
     weight: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Add up the votes of each pair that agree in turn and zoom; return pairs and their best sums."""
-    turn_bin = np.floor(turn / (360 / TURNS)).astype(np.int64)
+    turn_bin = np.floor(turn / (360 / ROTATION_BINS)).astype(np.int64)
     zoom_bin = np.clip(np.round(zoom).astype(np.int64), -2, 2) + 2
     # Each vote counts in two neighbouring bins of both, so that no border splits those that agree.
     bins = [
-        (pair * TURNS + (turn_bin + t) % TURNS) * ZOOMS + zoom_bin + z
+        (pair * ROTATION_BINS + (turn_bin + t) % ROTATION_BINS) * SCALE_BINS + zoom_bin + z
         for t in (0, 1)
         for z in (0, 1)
     ]
     bin_, inverse = np.unique(np.concatenate(bins), return_inverse=True)
     sums = np.bincount(inverse, np.tile(weight, 4)).astype(np.float64)
-    return _largest(bin_ // (TURNS * ZOOMS), sums)
+    return _largest_per_key(bin_ // (ROTATION_BINS * SCALE_BINS), sums)
 
 
-def _largest(
+def _largest_per_key(
     key: npt.NDArray[np.int64], value: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Return each key once, sorted, with its largest value."""

@@ -15,17 +15,23 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from skin_lesions.core.parallel import ordered_map
-from skin_lesions.data.near_duplicates.features import Features, Images, Pairs, describe, ordered
-from skin_lesions.data.near_duplicates.global_descriptors import alike_as_a_whole
-from skin_lesions.data.near_duplicates.local_matching import alike_in_details
-from skin_lesions.data.near_duplicates.verification import confirmed
+from skin_lesions.data.near_duplicates.features import (
+    Features,
+    ImageSequence,
+    Pairs,
+    describe,
+    sort_pairs,
+)
+from skin_lesions.data.near_duplicates.global_descriptors import match_global_descriptors
+from skin_lesions.data.near_duplicates.local_matching import match_local_features
+from skin_lesions.data.near_duplicates.verification import verify_pair
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ["a", "b", "kind", "strength"]
 
 
-def find_copies(images: Images) -> pd.DataFrame:
+def find_near_duplicates(images: ImageSequence) -> pd.DataFrame:
     """Find the pairs of images that were made from one photograph.
 
     Equal images give equal pairs, whatever the number of threads. The features lie in a temporary
@@ -46,12 +52,12 @@ def find_copies(images: Images) -> pd.DataFrame:
     start = time.perf_counter()
     first = _first_with_equal_pixels(images)
     distinct = np.flatnonzero(first == np.arange(len(images)))
-    with tempfile.TemporaryDirectory() as folder, one_thread_each():
+    with tempfile.TemporaryDirectory() as folder, single_threaded_backends():
         features = describe(images, distinct, Path(folder))
         described = time.perf_counter()
-        pairs = propose(features)
+        pairs = find_candidates(features)
         searched = time.perf_counter()
-        found = _confirm_all(features, pairs)
+        found = _verify_all(features, pairs)
     seconds = {
         "describing": described - start,
         "searching": searched - described,
@@ -72,12 +78,14 @@ def find_copies(images: Images) -> pd.DataFrame:
     return copies
 
 
-def propose(features: Features) -> Pairs:
+def find_candidates(features: Features) -> Pairs:
     """Return the pairs that are worth a closer look, a few for each image."""
-    return ordered(np.vstack([alike_as_a_whole(features), alike_in_details(features)]))
+    return sort_pairs(
+        np.vstack([match_global_descriptors(features), match_local_features(features)])
+    )
 
 
-def _first_with_equal_pixels(images: Images) -> npt.NDArray[np.int64]:
+def _first_with_equal_pixels(images: ImageSequence) -> npt.NDArray[np.int64]:
     """Return, for each image, the first row that has its pixels."""
     digests = ordered_map(
         lambda row: blake2b(np.ascontiguousarray(images[row]).data, digest_size=16).digest(),
@@ -88,8 +96,8 @@ def _first_with_equal_pixels(images: Images) -> npt.NDArray[np.int64]:
     return np.array(rows, np.int64)
 
 
-def _confirm_all(features: Features, pairs: Pairs) -> pd.DataFrame:
-    verdicts = ordered_map(lambda pair: confirmed(features, *pair), pairs.tolist())
+def _verify_all(features: Features, pairs: Pairs) -> pd.DataFrame:
+    verdicts = ordered_map(lambda pair: verify_pair(features, *pair), pairs.tolist())
     kept = [
         (a, b, *verdict)
         for (a, b), verdict in zip(pairs.tolist(), verdicts, strict=True)
@@ -100,7 +108,7 @@ def _confirm_all(features: Features, pairs: Pairs) -> pd.DataFrame:
 
 
 @contextmanager
-def one_thread_each() -> Iterator[None]:
+def single_threaded_backends() -> Iterator[None]:
     """Keep OpenCV and BLAS from starting threads of their own: blocks are spread over the cores already."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)

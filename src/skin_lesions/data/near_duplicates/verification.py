@@ -6,36 +6,42 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from skin_lesions.data.near_duplicates.features import MIRRORED, SIDE, THUMBNAIL, UNIT, Features
+from skin_lesions.data.near_duplicates.features import (
+    DESCRIPTOR_NORM,
+    MIRRORED,
+    REFERENCE_SIZE,
+    THUMBNAIL,
+    Features,
+)
 
 Verdict = tuple[Literal["simple", "changed"], float]
-Details = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]  # keypoints and descriptors
+LocalFeatures = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]  # keypoints and descriptors
 
 SAME_STRUCTURE = 0.9  # correlation of two small thumbnails
-LEAST_AGREEING = 8  # keypoints
-LEAST_IN_CELLS = 0.5  # median correlation of the cells of two thumbnails
-RATIO = 0.85  # of the distances to the nearest and the second nearest descriptor
-REACH = 4.0  # pixels of 256 by which an agreeing keypoint may miss its place
+MIN_INLIERS = 8  # keypoints
+MIN_CELL_CORRELATION = 0.5  # median correlation of the cells of two thumbnails
+LOWE_RATIO = 0.85  # of the distances to the nearest and the second nearest descriptor
+RANSAC_THRESHOLD = 4.0  # pixels of 256 by which an agreeing keypoint may miss its place
 SMALL, EDGE = 64, 8  # pixels of a small thumbnail and of its edge
-STRONGEST = 8.0  # grey levels; one sharp line must not outweigh all the skin
-DARK = 40  # grey levels; darker is the rim of the dermatoscope, or nothing
+CLIP_LEVEL = 8.0  # grey levels; one sharp line must not outweigh all the skin
+DARK_LEVEL = 40  # grey levels; darker is the rim of the dermatoscope, or nothing
 CELL = 16  # pixels of a thumbnail
-LEAST_CELLS = 12  # of 64: with less in common, a caption laid on itself upside down would do
+MIN_CELLS = 12  # of 64: with less in common, a caption laid on itself upside down would do
 
 
-def confirmed(features: Features, a: int, b: int) -> Verdict | None:
-    """Return kind and strength (see ``find_copies``) if b is a copy of a, else None."""
+def verify_pair(features: Features, a: int, b: int) -> Verdict | None:
+    """Return kind and strength (see ``find_near_duplicates``) if b is a copy of a, else None."""
     still, moved = features.thumbnail(a), features.thumbnail(b)
     correlation = _correlation_in_best_pose(still, moved)
     if correlation >= SAME_STRUCTURE:
         return "simple", correlation
-    one, other = (features.details(image, image + 1)[1:] for image in (a, b))
+    one, other = (features.local_features(image, image + 1)[1:] for image in (a, b))
     for mirrored in (False, True):
-        agreeing, affine = _agreeing(one, other, mirrored)
-        if agreeing < LEAST_AGREEING or affine is None:
+        agreeing, affine = _ransac_inliers(one, other, mirrored)
+        if agreeing < MIN_INLIERS or affine is None:
             continue
         mate = moved[:, ::-1] if mirrored else moved
-        if _correlation_in_cells(still, mate, affine) >= LEAST_IN_CELLS:
+        if _correlation_in_cells(still, mate, affine) >= MIN_CELL_CORRELATION:
             return "changed", agreeing / (agreeing + 10)
     return None
 
@@ -68,14 +74,14 @@ def _structure(thumbnail: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32
     The rim of the dermatoscope is the same in many pictures, and stronger than anything on skin.
     """
     grey = cv2.resize(thumbnail, (SMALL, SMALL), interpolation=cv2.INTER_AREA).astype(np.float32)
-    lit = (grey > DARK).astype(np.float32)
+    lit = (grey > DARK_LEVEL).astype(np.float32)
     # The mean of what is lit around each pixel: else the dark would darken its neighbours.
     around = cv2.GaussianBlur(grey * lit, (0, 0), 4.0)
     fine = grey - around / np.maximum(cv2.GaussianBlur(lit, (0, 0), 4.0), np.float32(0.01))
     inside = cv2.erode(lit, np.ones((5, 5), np.uint8)) > 0
     # Beyond the edge nothing is known, so blurring makes structure there that is none.
     inner = slice(EDGE, -EDGE)
-    clipped = np.clip(fine, -STRONGEST, STRONGEST).astype(np.float32)
+    clipped = np.clip(fine, -CLIP_LEVEL, CLIP_LEVEL).astype(np.float32)
     return clipped[inner, inner], inside[inner, inner]
 
 
@@ -88,7 +94,7 @@ def _correlation_in_cells(
     agree and even correlate well, but only in the few cells where they lie.
     """
     still = a.astype(np.float32)
-    to_thumbnail = affine * np.array([1, 1, THUMBNAIL / SIDE])
+    to_thumbnail = affine * np.array([1, 1, THUMBNAIL / REFERENCE_SIZE])
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     side = (THUMBNAIL, THUMBNAIL)
     moved = cv2.warpAffine(b.astype(np.float32), to_thumbnail, side, flags=how, borderValue=-1e6)
@@ -98,42 +104,50 @@ def _correlation_in_cells(
         cv2.GaussianBlur(field, (0, 0), 1.0) - cv2.GaussianBlur(field, (0, 0), 5.0)
         for field in (still, moved)
     ]
-    x, y = (_in_cells(field) for field in fine)
+    x, y = (_cell_means(field) for field in fine)
     x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
     spread = np.sqrt((x * x).mean(axis=1) * (y * y).mean(axis=1))
-    used = (_in_cells(known).mean(axis=1) > 0.9) & (spread > 0.5)
-    if used.sum() < LEAST_CELLS:
+    used = (_cell_means(known).mean(axis=1) > 0.9) & (spread > 0.5)
+    if used.sum() < MIN_CELLS:
         return 0.0
     return float(np.median((x * y).mean(axis=1)[used] / spread[used]))
 
 
-def _in_cells(field: npt.NDArray) -> npt.NDArray:
+def _cell_means(field: npt.NDArray) -> npt.NDArray:
     """Cut a thumbnail into cells: (cells, pixels of a cell)."""
     cut = field.reshape(THUMBNAIL // CELL, CELL, THUMBNAIL // CELL, CELL)
     return cut.swapaxes(1, 2).reshape(-1, CELL * CELL)
 
 
-def _agreeing(a: Details, b: Details, mirrored: bool) -> tuple[int, npt.NDArray[np.float64] | None]:
+def _ransac_inliers(
+    a: LocalFeatures, b: LocalFeatures, mirrored: bool
+) -> tuple[int, npt.NDArray[np.float64] | None]:
     """Count the keypoints of a that one affine map takes to their mates in b; return the map too."""
     places_a, places_b = a[0][:, :2], b[0][:, :2]
     described_a, described_b = a[1], b[1]
     if mirrored:
         described_b = described_b[:, MIRRORED]
-        places_b = np.array([SIDE - 1, 0], np.float32) + places_b * np.array([-1, 1], np.float32)
-    i, j = _mates(described_a, described_b)
-    if len(i) < LEAST_AGREEING:
+        places_b = np.array([REFERENCE_SIZE - 1, 0], np.float32) + places_b * np.array(
+            [-1, 1], np.float32
+        )
+    i, j = _mutual_nearest_neighbors(described_a, described_b)
+    if len(i) < MIN_INLIERS:
         return 0, None
     affine, agree = cv2.estimateAffine2D(
-        places_a[i], places_b[j], method=cv2.RANSAC, ransacReprojThreshold=REACH, maxIters=1000
+        places_a[i],
+        places_b[j],
+        method=cv2.RANSAC,
+        ransacReprojThreshold=RANSAC_THRESHOLD,
+        maxIters=1000,
     )
-    if affine is None or not _plausible(affine[:, :2]):
+    if affine is None or not _is_plausible(affine[:, :2]):
         return 0, None
     # Several keypoints on one spot are one piece of evidence.
     agreeing = len(np.unique(places_a[i][agree.ravel() > 0] // 2, axis=0))
     return agreeing, np.asarray(affine, np.float64)
 
 
-def _mates(
+def _mutual_nearest_neighbors(
     a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Pair descriptors that are each other's nearest, and much nearer than the second nearest."""
@@ -147,12 +161,12 @@ def _mates(
     similar[rows, nearest] = -1
     second = similar.max(axis=1)
     # Distances from products: |x - y|² = 2 - 2 x·y for descriptors of length 1.
-    clear = 1 - first / UNIT**2 < RATIO**2 * (1 - second / UNIT**2)
+    clear = 1 - first / DESCRIPTOR_NORM**2 < LOWE_RATIO**2 * (1 - second / DESCRIPTOR_NORM**2)
     kept = np.flatnonzero(mutual & clear)
     return kept, nearest[kept]
 
 
-def _plausible(linear: npt.NDArray) -> bool:
+def _is_plausible(linear: npt.NDArray) -> bool:
     """Tell whether someone may have changed a picture so: no mirror, no squeeze, little zoom."""
     largest, smallest = np.linalg.svd(linear, compute_uv=False)
     upright = np.linalg.det(linear) > 0

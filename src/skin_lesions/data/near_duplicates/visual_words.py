@@ -14,19 +14,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skin_lesions.data.near_duplicates.features import MIRRORED, UNIT
+from skin_lesions.data.near_duplicates.features import DESCRIPTOR_NORM, MIRRORED
 
 AXES = 32  # principal ones of each part; each gives a bit of the signature
 WORD_AXES = 16  # the first of them, which tell the words apart
-PER_WORD = 16  # descriptors on average, whatever the number of images: so the cost stays linear
-MOST_WORDS = 2048  # of each part
+DESCRIPTORS_PER_WORD = (
+    16  # descriptors on average, whatever the number of images: so the cost stays linear
+)
+MAX_WORDS = 2048  # of each part
 CACHED = 256  # descriptors whose distances to all centres fit into the cache of a core
 
 Float = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Words:
+class VisualVocabulary:
     """Turns descriptors into words and signatures; of each pair, the first is of the even part.
 
     ``mean``: (128,), even. ``axes``: (128, AXES) the principal ones. ``centres``: (k, WORD_AXES);
@@ -36,10 +38,10 @@ class Words:
 
     mean: Float
     axes: tuple[Float, Float]
-    centres: tuple[Float, Float]
+    centroids: tuple[Float, Float]
     mixing: tuple[Float, Float]
 
-    def spelt(
+    def quantize(
         self, descriptors: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32]]:
         """Return the two nearest words of each part, and the signatures there: (m, 2, 2) both.
@@ -51,14 +53,14 @@ class Words:
         centred = unit(descriptors) - self.mean
         for part in (0, 1):
             projected = np.asarray(centred @ self.axes[part], np.float32)
-            nearest = _nearest(projected[:, :WORD_AXES], self.centres[part], 2)
-            there = self.centres[part] @ self.mixing[part][:WORD_AXES]
+            nearest = _nearest(projected[:, :WORD_AXES], self.centroids[part], 2)
+            there = self.centroids[part] @ self.mixing[part][:WORD_AXES]
             sides = (projected @ self.mixing[part])[:, None] > there[nearest]
             words[:, part] = nearest
             signatures[:, part] = np.packbits(sides, axis=2).view(np.uint32)[..., 0]
         return words, signatures
 
-    def whole(
+    def combine_parts(
         self,
         words: npt.NDArray[np.uint16],
         signatures: npt.NDArray[np.uint32],
@@ -75,10 +77,12 @@ class Words:
     @property
     def per_part(self) -> int:
         """Count the words of one part."""
-        return len(self.centres[0])
+        return len(self.centroids[0])
 
 
-def learn_words(sample: npt.NDArray[np.uint8], total: int, rng: np.random.Generator) -> Words:
+def train_vocabulary(
+    sample: npt.NDArray[np.uint8], total: int, rng: np.random.Generator
+) -> VisualVocabulary:
     """Learn words for this many descriptors from a sample of them, (m, 128)."""
     described = unit(sample)
     mirrored = described[:, MIRRORED]
@@ -87,33 +91,31 @@ def learn_words(sample: npt.NDArray[np.uint8], total: int, rng: np.random.Genera
     parts = even - mean, odd
     axes = [np.linalg.eigh(part.T @ part)[1][:, : -AXES - 1 : -1] for part in parts]
     first = [part @ axis[:, :WORD_AXES] for part, axis in zip(parts, axes, strict=True)]
-    half = min(int(np.sqrt(total / PER_WORD)), len(sample) // 8, MOST_WORDS - 2) // 2 + 1
+    half = min(int(np.sqrt(total / DESCRIPTORS_PER_WORD)), len(sample) // 8, MAX_WORDS - 2) // 2 + 1
     # Flipped so that the first odd coordinate is positive: the other half of the words mirrors them.
-    upright = _centres(
-        first[1] * np.where(first[1][:, :1] < 0, -1, 1).astype(np.float32), half, rng
-    )
-    centres = _centres(first[0], 2 * half, rng), np.vstack([upright, -upright])
+    upright = _kmeans(first[1] * np.where(first[1][:, :1] < 0, -1, 1).astype(np.float32), half, rng)
+    centroids = _kmeans(first[0], 2 * half, rng), np.vstack([upright, -upright])
     mixing = [np.linalg.qr(rng.normal(size=(AXES, AXES)))[0].astype(np.float32) for _ in parts]
-    return Words(mean, (axes[0], axes[1]), centres, (mixing[0], mixing[1]))
+    return VisualVocabulary(mean, (axes[0], axes[1]), centroids, (mixing[0], mixing[1]))
 
 
-def _centres(points: Float, k: int, rng: np.random.Generator, rounds: int = 5) -> Float:
+def _kmeans(points: Float, k: int, rng: np.random.Generator, rounds: int = 5) -> Float:
     """Return k means by Lloyd's rounds; scikit-learn's sums differ with the number of threads."""
-    centres = points[rng.choice(len(points), k, replace=False)]
+    centroids = points[rng.choice(len(points), k, replace=False)]
     for _ in range(rounds):
-        nearest = _nearest(points, centres, 1)[:, 0]
+        nearest = _nearest(points, centroids, 1)[:, 0]
         size = np.bincount(nearest, minlength=k)
         sums = [np.bincount(nearest, column, minlength=k) for column in points.T]
         means = np.stack(sums, axis=1) / np.maximum(size, 1)[:, None]
-        centres = np.where(size[:, None] > 0, means, centres).astype(np.float32)
-    return centres
+        centroids = np.where(size[:, None] > 0, means, centroids).astype(np.float32)
+    return centroids
 
 
-def _nearest(points: Float, centres: Float, which: int) -> npt.NDArray[np.int64]:
+def _nearest(points: Float, centroids: Float, which: int) -> npt.NDArray[np.int64]:
     """Return the numbers of the nearest centres of each point: (m, which), the nearest first."""
     # The nearest centre c has the largest x·c - |c|²/2: the last factor makes this one product.
-    lengths = np.float32(0.5) * (centres**2).sum(axis=1)
-    factors = np.vstack([centres.T, -lengths])
+    lengths = np.float32(0.5) * (centroids**2).sum(axis=1)
+    factors = np.vstack([centroids.T, -lengths])
     found = np.empty((len(points), which), np.int64)
     for start in range(0, len(points), CACHED):
         block = points[start : start + CACHED]
@@ -127,4 +129,4 @@ def _nearest(points: Float, centres: Float, which: int) -> npt.NDArray[np.int64]
 
 def unit(descriptors: npt.NDArray[np.uint8]) -> Float:
     """Return descriptors of length 1."""
-    return np.asarray(descriptors, np.float32) / np.float32(UNIT)
+    return np.asarray(descriptors, np.float32) / np.float32(DESCRIPTOR_NORM)

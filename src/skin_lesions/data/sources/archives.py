@@ -9,15 +9,15 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from skin_lesions.core.atomic_files import size_in_words
+from skin_lesions.core.atomic_files import format_bytes
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import shown
+from skin_lesions.core.text import printable
 
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
     *(RuntimeError, ValueError, OSError),  # encrypted, packed in an unknown way; names; offsets
 )
-_OF_THE_DISK = {
+_DISK_ERRNOS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE)
 }
 
@@ -42,9 +42,9 @@ def unpack(archive: Path, folder: Path) -> None:
     except InputError:
         raise
     except _DAMAGED as error:
-        if getattr(error, "errno", None) in _OF_THE_DISK:
+        if getattr(error, "errno", None) in _DISK_ERRNOS:
             raise
-        raise DamagedArchiveError(shown(error)) from error
+        raise DamagedArchiveError(printable(error)) from error
     else:
         shutil.rmtree(folder, ignore_errors=True)  # what a killed run left half-made
         beside.replace(folder)
@@ -56,27 +56,27 @@ def _extract(archive: Path, folder: Path) -> None:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as packed:
             for member in packed.infolist():
-                _refuse_outside(member.filename)
-            _refuse_without_room(sum(member.file_size for member in packed.infolist()), folder)
+                _check_member_path(member.filename)
+            _check_free_space(sum(member.file_size for member in packed.infolist()), folder)
             packed.extractall(folder)
     elif tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
-            _refuse_without_room(sum(member.size for member in tar), folder)
+            _check_free_space(sum(member.size for member in tar), folder)
             tar.extractall(folder, filter="data")  # refuses what leads outside, links too
     else:
         raise zipfile.BadZipFile("it is neither a ZIP nor a TAR archive")
 
 
-def _refuse_outside(name: str) -> None:
+def _check_member_path(name: str) -> None:
     """Refuse a member that would lie outside its folder; ``zipfile`` would rename it silently."""
     parts = re.split(r"[\\/]", name)
     if ".." in parts or parts[0] == "" or re.match(r"[A-Za-z]:", name):
-        raise InputError(f"the archive holds {shown(name)}, which lies outside its folder")
+        raise InputError(f"the archive holds {printable(name)}, which lies outside its folder")
 
 
-def _refuse_without_room(needed: int, folder: Path) -> None:
+def _check_free_space(needed: int, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(
-            errno.ENOSPC, f"{size_in_words(needed)} to unpack, {size_in_words(free)} free", folder
+            errno.ENOSPC, f"{format_bytes(needed)} to unpack, {format_bytes(free)} free", folder
         )

@@ -11,8 +11,8 @@ import pandas as pd
 class SourceFiles:
     """The files of a source; nothing is read yet.
 
-    ``table`` has one row per file: file, label, shipped_split (None where the source has none),
-    source, name_key (what the file's name says it belongs to) and the columns of the metadata.
+    ``table`` has one row per file: file, label, original_split (None where the source has none),
+    source, filename_key (what the file's name says it belongs to) and the columns of the metadata.
     ``read(file)`` gives its bytes. ``origin`` says where all this came from.
     """
 
@@ -21,6 +21,6 @@ class SourceFiles:
     origin: dict[str, Any] = field(default_factory=dict)
 
 
-def is_generated(table: pd.DataFrame) -> bool:
+def is_synthetic(table: pd.DataFrame) -> bool:
     """Say whether the images of a table were drawn by the demo source."""
     return bool(table.attrs.get("origin", {}).get("kind") == "demo")

@@ -11,59 +11,59 @@ from kagglehub.cache import Cache
 from kagglehub.exceptions import BackendError, CredentialError, DataCorruptionError
 from kagglehub.handle import DatasetHandle
 
-from skin_lesions.core.atomic_files import size_in_words, size_of
+from skin_lesions.core.atomic_files import file_size, format_bytes
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import innermost_reason, shown
+from skin_lesions.core.text import printable, root_cause
 
 
 @contextmanager
-def told(handle: DatasetHandle) -> Iterator[None]:
+def translate_errors(handle: DatasetHandle) -> Iterator[None]:
     """Turn what goes wrong with the network, with Kaggle or the cache into words and a remedy."""
     try:
         yield
     except requests.HTTPError as error:
-        raise InputError(_refusal(error.response, handle)) from error
+        raise InputError(_rejection(error.response, handle)) from error
     except json.JSONDecodeError as error:
         raise InputError(
-            f"what was answered when asked for {wanted(handle)} is not from Kaggle; a proxy, or "
+            f"what was answered when asked for {describe_request(handle)} is not from Kaggle; a proxy, or "
             f"the log-in page of a network, may stand between. {_remedies(handle)}"
         ) from error
     except requests.RequestException as error:
         raise InputError(_unreachable(error, handle)) from error
     except DataCorruptionError as error:
         raise InputError(
-            f"{wanted(handle)} arrived damaged (its checksum differs) and was deleted. "
+            f"{describe_request(handle)} arrived damaged (its checksum differs) and was deleted. "
             f"{_remedies(handle)}"
         ) from error
     except (BackendError, CredentialError) as error:
         raise InputError(
-            f"the notebook service can't mount {wanted(handle)}: {shown(error)}"
+            f"the notebook service can't mount {describe_request(handle)}: {printable(error)}"
         ) from error
     except OSError as error:
         raise InputError(
-            f"kagglehub's cache can't be used: {shown(error)}. Mend that, or take another folder "
+            f"kagglehub's cache can't be used: {printable(error)}. Mend that, or take another folder "
             "with the environment variable KAGGLEHUB_CACHE"
         ) from error
 
 
 def _unreachable(error: requests.RequestException, handle: DatasetHandle) -> str:
-    size = size_of(Path(Cache().get_archive_path(handle)))
-    kept = f"{size_in_words(size)} of it are kept, and the next try goes on there. " if size else ""
-    reason = shown(innermost_reason(error))
-    return f"Kaggle can't be reached for {wanted(handle)}: {reason}. {kept}{_remedies(handle)}"
+    size = file_size(Path(Cache().get_archive_path(handle)))
+    kept = f"{format_bytes(size)} of it are kept, and the next try goes on there. " if size else ""
+    reason = printable(root_cause(error))
+    return f"Kaggle can't be reached for {describe_request(handle)}: {reason}. {kept}{_remedies(handle)}"
 
 
-def _refusal(response: Any, handle: DatasetHandle) -> str:
-    answer = f"Kaggle answered {response.status_code} ({shown(_server_says(response))})"
+def _rejection(response: Any, handle: DatasetHandle) -> str:
+    answer = f"Kaggle answered {response.status_code} ({printable(_server_message(response))})"
     if response.history:  # it is the store that the download was sent on to
-        return f"{answer} to the download of {wanted(handle)}. {_remedies(handle)}"
+        return f"{answer} to the download of {describe_request(handle)}. {_remedies(handle)}"
     if response.status_code == requests.codes.unauthorized:
         return (
             f"{answer}: it refuses your credentials. Renew them in {_CREDENTIALS}, or remove them"
         )
     if response.status_code in {requests.codes.forbidden, requests.codes.not_found}:
         return (
-            f"{answer} when asked for {wanted(handle)}: there is none, or you may not see it. "
+            f"{answer} when asked for {describe_request(handle)}: there is none, or you may not see it. "
             "Check source.kaggle.dataset (owner/name, as in the address of its page) and "
             f"source.kaggle.version; if it is private, put your credentials into {_CREDENTIALS}"
         )
@@ -71,7 +71,7 @@ def _refusal(response: Any, handle: DatasetHandle) -> str:
         wait = response.headers.get("Retry-After", "")
         wait = f"{wait} seconds" if wait.isdecimal() else "a few minutes"
         return f"{answer}: it limits requests. Wait {wait}. {_remedies(handle)}"
-    return f"{answer} when asked for {wanted(handle)}. {_remedies(handle)}"
+    return f"{answer} when asked for {describe_request(handle)}. {_remedies(handle)}"
 
 
 _CREDENTIALS = (
@@ -80,22 +80,22 @@ _CREDENTIALS = (
 )
 
 
-def _server_says(response: Any) -> str:
+def _server_message(response: Any) -> str:
     try:
         return str(response.json()["message"])[:300]
     except (ValueError, KeyError, TypeError, requests.RequestException):
         return str(response.reason)
 
 
-def name_of(handle: DatasetHandle) -> str:
+def dataset_name(handle: DatasetHandle) -> str:
     """Return ``owner/name``."""
     return f"{handle.owner}/{handle.dataset}"
 
 
-def wanted(handle: DatasetHandle) -> str:
+def describe_request(handle: DatasetHandle) -> str:
     """Say what was asked for: a version, or the newest."""
     which = f"version {handle.version}" if handle.is_versioned() else "the newest version"
-    return f"{which} of {name_of(handle)}"
+    return f"{which} of {dataset_name(handle)}"
 
 
 def _remedies(handle: DatasetHandle) -> str:
@@ -106,13 +106,13 @@ def _remedies(handle: DatasetHandle) -> str:
         if others
         else ""
     )
-    return f"Run the same command again later, or {cached}{by_hand(handle)}"
+    return f"Run the same command again later, or {cached}{manual_download_hint(handle)}"
 
 
-def by_hand(handle: DatasetHandle) -> str:
+def manual_download_hint(handle: DatasetHandle) -> str:
     """Tell the way round: download, unpack, and name the folder."""
     return (
-        f"download https://www.kaggle.com/datasets/{name_of(handle)} by hand, unpack it, and run "
+        f"download https://www.kaggle.com/datasets/{dataset_name(handle)} by hand, unpack it, and run "
         "with --params source.kind=folder,source.folder=/path/to/it (same --env)"
     )
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from skin_lesions.config.source import Source
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import shown
+from skin_lesions.core.text import printable
 from skin_lesions.data.diagnoses import diagnosis_of
 
 log = logging.getLogger(__name__)
@@ -23,17 +23,27 @@ log = logging.getLogger(__name__)
 KEY_COLUMNS = ("file", "image", "image_id", "isic_id")
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "jfif", "png", "bmp", "tif", "tiff", "webp", "gif"})
 # Names that our own tables give a meaning; a metadata column of that name is renamed.
-OUR_COLUMNS = frozenset(
-    {"file", "image_id", "label", "shipped_split", "source", "name_key", "width", "height", "bytes"}
+RESERVED_COLUMNS = frozenset(
+    {
+        "file",
+        "image_id",
+        "label",
+        "original_split",
+        "source",
+        "filename_key",
+        "width",
+        "height",
+        "bytes",
+    }
     | {
         "format",
         "problem",
         "reason",
         "group_id",
-        "picture_id",
-        "evidence",
+        "pixel_id",
+        "link_types",
         "split",
-        "leaked",
+        "is_leaked",
         "predicted",
     }
 )
@@ -56,7 +66,7 @@ class Metadata:
         """Whether the labels come from this table, not from folders."""
         return self.label_column is not None or bool(self.one_hot)
 
-    def rows_of(self, files: Sequence[str]) -> Rows:
+    def match_files(self, files: Sequence[str]) -> Rows:
         """Return the row that belongs to each file, -1 where none does.
 
         Raises:
@@ -77,17 +87,17 @@ class Metadata:
                 f"{self.key!r} holds e.g. {self.table[self.key].iloc[0]!r}, the files are named "
                 f"e.g. {files[0]!r}; set source.metadata_key to the column that names them"
             )
-        self._tell(matched)
+        self._log_unmatched(matched)
         return matched
 
     def _lines(self, rows: Iterable[int]) -> str:
         return ", ".join(str(self.table.index[row] + 2) for row in list(rows)[:5])
 
-    def _tell(self, matched: Rows) -> None:
+    def _log_unmatched(self, matched: Rows) -> None:
         used, times = np.unique(matched[matched >= 0], return_counts=True)
         log.info(
             "Metadata %s: %d of %d files have a row, %d of %d rows have a file",
-            shown(self.path.name),
+            printable(self.path.name),
             (matched >= 0).sum(),
             len(matched),
             len(used),
@@ -99,10 +109,10 @@ class Metadata:
                 "%d rows of the metadata belong to several files of that name each, e.g. %s; if those "
                 "show different things, name the column that holds whole paths: source.metadata_key",
                 len(shared),
-                shown(self.table[self.key].iloc[shared[0]]),
+                printable(self.table[self.key].iloc[shared[0]]),
             )
 
-    def labels_at(self, rows: Rows) -> list[str | None]:
+    def labels_for(self, rows: Rows) -> list[str | None]:
         """Return the label in each of these rows, None where there is none."""
         if self.label_column is not None:
             labels = self.table[self.label_column]
@@ -111,13 +121,13 @@ class Metadata:
         cells = labels.tolist()
         return [cells[row] if row >= 0 and pd.notna(cells[row]) else None for row in rows]
 
-    def columns_at(self, rows: Rows) -> pd.DataFrame:
+    def columns_for(self, rows: Rows) -> pd.DataFrame:
         """Return what these rows say, as text; columns that have a name of ours are renamed."""
         columns = self.table.drop(columns=list(self.one_hot)).reset_index(drop=True)
-        columns.columns = pd.Index(_renamed(columns.columns))
+        columns.columns = pd.Index(_rename_reserved(columns.columns))
         return columns.reindex(rows).reset_index(drop=True)
 
-    def columns_of_diagnoses(self) -> list[str]:
+    def diagnosis_columns(self) -> list[str]:
         """Name the columns that hold known diagnoses and nothing else."""
         distinct = {column: self.table[column].dropna().unique() for column in self.table}
         return [
@@ -138,30 +148,32 @@ def join_metadata(
     """
     joined: dict[str, pd.Series] = {}
     for metadata, own_rows in zip(tables, rows, strict=True):
-        for name, column in metadata.columns_at(own_rows).items():
+        for name, column in metadata.columns_for(own_rows).items():
             known = joined.setdefault(str(name), column)
             if name not in (metadata.key, f"metadata_{metadata.key}"):
-                _refuse_contradiction(files, known, column, metadata.path)
+                _check_agreement(files, known, column, metadata.path)
             joined[str(name)] = known.where(known.notna(), column)
-    return pd.DataFrame(joined).apply(_typed).set_axis(list(files))
+    return pd.DataFrame(joined).apply(_infer_dtype).set_axis(list(files))
 
 
-def _refuse_contradiction(
-    files: Sequence[str], known: pd.Series, column: pd.Series, path: Path
-) -> None:
+def _check_agreement(files: Sequence[str], known: pd.Series, column: pd.Series, path: Path) -> None:
     differs = known.notna() & column.notna() & known.ne(column)
-    torn = [int(i) for i in np.flatnonzero(differs) if _number(known[i]) != _number(column[i])]
+    torn = [
+        int(i)
+        for i in np.flatnonzero(differs)
+        if _parse_number(known[i]) != _parse_number(column[i])
+    ]
     if torn:
         first = torn[0]
         raise InputError(
             f"source.metadata: the tables contradict each other about {len(torn)} files: "
-            f"{shown(column.name)} of {shown(files[first])} is {shown(column[first])} in {path}, but "
-            f"{shown(known[first])} in a table before it; correct that, or take this column out of one "
+            f"{printable(column.name)} of {printable(files[first])} is {printable(column[first])} in {path}, but "
+            f"{printable(known[first])} in a table before it; correct that, or take this column out of one "
             "of them"
         )
 
 
-def _number(cell: str) -> float | str:
+def _parse_number(cell: str) -> float | str:
     """Read a number, so that 55 is 55.0; what is none stays as it is."""
     try:
         return float(cell)
@@ -177,8 +189,8 @@ def match_rows(keys: Sequence[str], files: Sequence[str]) -> list[list[int]]:
     does, suffixes of images don't count (``a/1`` and ``a/1.png`` name ``a/1.jpg``). Files that have no
     row by then take those of their name in other folders, unless such a row is another file's.
     """
-    paths = [_normalised(file) for file in files]
-    cells = [_normalised(key) for key in keys]
+    paths = [_normalize_path(file) for file in files]
+    cells = [_normalize_path(key) for key in keys]
     exact, loose = _index(cells), _index([_without_suffix(cell) for cell in cells])
     claims = [_by_path(path, exact) or _by_path(_without_suffix(path), loose) for path in paths]
     taken = {rows[0] for rows in claims if rows}
@@ -201,23 +213,23 @@ def _index(keys: Sequence[str]) -> _Index:
     index = _Index(defaultdict(list), defaultdict(list))
     for row, key in enumerate(keys):
         index.whole[key].append(row)
-        for end in _ends(key):
+        for end in _path_suffixes(key):
             index.ends[end].append(row)
     return index
 
 
 def _by_path(path: str, index: _Index) -> list[int]:
-    shorter = (index.whole[end] for end in _ends(path) if end in index.whole)
+    shorter = (index.whole[end] for end in _path_suffixes(path) if end in index.whole)
     return index.ends.get(path) or next(shorter, [])
 
 
-def _ends(path: str) -> list[str]:
+def _path_suffixes(path: str) -> list[str]:
     """List the paths that a path ends with: ``a/b/c``, ``b/c``, ``c``."""
     parts = path.split("/")
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
-def _normalised(path: str) -> str:
+def _normalize_path(path: str) -> str:
     # macOS names files with é as e and an accent, tables as one letter.
     return unicodedata.normalize("NFC", path.strip()).replace("\\", "/").removeprefix("./")
 
@@ -227,11 +239,11 @@ def _without_suffix(path: str) -> str:
     return stem if stem and suffix.casefold() in IMAGE_SUFFIXES else path
 
 
-def _renamed(columns: Iterable[str]) -> list[str]:
+def _rename_reserved(columns: Iterable[str]) -> list[str]:
     """Put ``metadata_`` before names that are ours, and before what then stands twice."""
     renamed: list[str] = []
     for column in columns:
-        name = f"metadata_{column}" if column in OUR_COLUMNS else column
+        name = f"metadata_{column}" if column in RESERVED_COLUMNS else column
         while name in renamed:
             name = f"metadata_{name}"
         renamed.append(name)
@@ -250,8 +262,8 @@ def read_metadata(source: Source) -> list[Metadata]:
     """
     paths = [Path(name).expanduser() for name in source.metadata]
     read = {path: _read_table(path) for path in paths}
-    _refuse_absent("metadata_key", source.metadata_key, read)
-    _refuse_absent("label_column", source.label_column, read)
+    _check_column_exists("metadata_key", source.metadata_key, read)
+    _check_column_exists("label_column", source.label_column, read)
     tables = [_metadata(path, table, source) for path, table in read.items()]
     labelled = [table for table in tables if table.has_labels]
     if len(labelled) > 1:
@@ -262,7 +274,9 @@ def read_metadata(source: Source) -> list[Metadata]:
     return tables
 
 
-def _refuse_absent(parameter: str, asked: str | None, read: Mapping[Path, pd.DataFrame]) -> None:
+def _check_column_exists(
+    parameter: str, asked: str | None, read: Mapping[Path, pd.DataFrame]
+) -> None:
     if asked is not None and not any(asked in table for table in read.values()):
         there = "; ".join(f"{path}; it has {_names(table)}" for path, table in read.items())
         raise InputError(f"source.{parameter} {asked!r} is not a column of {there}")
@@ -298,11 +312,11 @@ def _read_table(path: Path) -> pd.DataFrame:
         ) from None
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise InputError(
-            f"source.metadata {path} can't be read as a table: {shown(str(error).strip())}"
+            f"source.metadata {path} can't be read as a table: {printable(str(error).strip())}"
         ) from None
     except OSError as error:
         raise InputError(f"source.metadata {path} can't be opened: {error.strerror}") from None
-    table = table.rename(columns=str.strip).apply(_stripped)
+    table = table.rename(columns=str.strip).apply(_strip)
     if not table.columns.is_unique:
         raise InputError(f"source.metadata {path} has two columns of one name: {_names(table)}")
     return table
@@ -314,7 +328,7 @@ def _separator(path: Path) -> str:
     return max(",;\t", key=header.count)
 
 
-def _stripped(cells: pd.Series) -> pd.Series:
+def _strip(cells: pd.Series) -> pd.Series:
     trimmed = cells.astype(object).str.strip()
     return trimmed.where(trimmed.ne(""), None)
 
@@ -330,7 +344,7 @@ def _key_column(table: pd.DataFrame, path: Path, asked: str | None) -> str:
 
 
 def _names(table: pd.DataFrame) -> str:
-    return ", ".join(shown(column) for column in table.columns)
+    return ", ".join(printable(column) for column in table.columns)
 
 
 def _one_hot_columns(table: pd.DataFrame) -> tuple[str, ...]:
@@ -342,7 +356,7 @@ def _one_hot_columns(table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(binary)
 
 
-def _typed(column: pd.Series) -> pd.Series:
+def _infer_dtype(column: pd.Series) -> pd.Series:
     """Make numbers of a column that holds nothing else, but never of identifiers."""
     if not str(column.name).endswith(("id", "file", "image")):
         numbers = pd.to_numeric(column, errors="coerce")

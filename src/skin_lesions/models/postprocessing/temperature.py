@@ -11,7 +11,7 @@ from scipy.special import log_softmax, softmax
 
 log = logging.getLogger(__name__)
 # Networks need about 0.5 to 5; a fit that runs into a bound has too few errors to learn from.
-TEMPERATURES = (0.05, 20.0)
+TEMPERATURE_BOUNDS = (0.05, 20.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> TemperatureFit:
         labels: Class numbers, 0 to k - 1, shape (n,).
 
     Returns:
-        The fit; its temperature lies within ``TEMPERATURES``, and is 1 where nothing is better, or
+        The fit; its temperature lies within ``TEMPERATURE_BOUNDS``, and is 1 where nothing is better, or
         where all rows are right: the sharper the better then, which says nothing of rows to come.
 
     Raises:
@@ -48,8 +48,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> TemperatureFit:
     Source:
         Guo et al. (2017), arXiv:1706.04599.
     """
-    scores = _checked_logits(logits)
-    classes = _checked_labels(labels, scores.shape)
+    scores = _check_logits(logits)
+    classes = _check_labels(labels, scores.shape)
     before = _nll(scores, classes, 1.0)
     if (scores.argmax(axis=1) == classes).all():
         log.warning(
@@ -59,24 +59,24 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> TemperatureFit:
         return TemperatureFit(temperature=1.0, nll_before=before, nll_after=before, n=classes.size)
     found = minimize_scalar(
         lambda log_temperature: _nll(scores, classes, math.exp(log_temperature)),
-        bounds=(math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1])),
+        bounds=(math.log(TEMPERATURE_BOUNDS[0]), math.log(TEMPERATURE_BOUNDS[1])),
         method="bounded",
         options={"xatol": 1e-8},
     )
     temperature, after = math.exp(float(found.x)), float(found.fun)
     if after >= before:
         temperature, after = 1.0, before
-    if not TEMPERATURES[0] * 1.001 < temperature < TEMPERATURES[1] / 1.001:
+    if not TEMPERATURE_BOUNDS[0] * 1.001 < temperature < TEMPERATURE_BOUNDS[1] / 1.001:
         log.warning(
             "temperature %.3g is at the edge of the allowed %g to %g: %d images settle it badly",
-            *(temperature, *TEMPERATURES, classes.size),
+            *(temperature, *TEMPERATURE_BOUNDS, classes.size),
         )
     return TemperatureFit(
         temperature=temperature, nll_before=before, nll_after=after, n=classes.size
     )
 
 
-def probabilities(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
+def softmax_with_temperature(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
     """Return ``softmax(logits / temperature)`` row by row, in float64, shape (n, k).
 
     Raises:
@@ -84,10 +84,10 @@ def probabilities(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"the temperature must be finite and above 0, got {temperature}")
-    return np.asarray(softmax(_checked_logits(logits) / temperature, axis=1), dtype=np.float64)
+    return np.asarray(softmax(_check_logits(logits) / temperature, axis=1), dtype=np.float64)
 
 
-def _checked_logits(logits: ArrayLike) -> NDArray[np.float64]:
+def _check_logits(logits: ArrayLike) -> NDArray[np.float64]:
     scores = np.asarray(logits, dtype=np.float64)
     if scores.ndim != 2 or scores.shape[0] < 1 or scores.shape[1] < 2:
         raise ValueError(f"logits must be (images, at least 2 classes), got {scores.shape}")
@@ -97,7 +97,7 @@ def _checked_logits(logits: ArrayLike) -> NDArray[np.float64]:
     return scores
 
 
-def _checked_labels(labels: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
+def _check_labels(labels: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
     classes = np.asarray(labels)
     if classes.shape != shape[:1] or not np.issubdtype(classes.dtype, np.integer):
         raise ValueError(

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from skin_lesions.pipelines.audit.nodes import draw_example_pairs, find_problems, group_images
+from skin_lesions.pipelines.audit.nodes import audit_images, draw_linked_image_pairs, group_images
 
 
 def create_pipeline() -> Pipeline:
@@ -11,38 +11,38 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 group_images,
-                inputs=["image_table", "pixels", "params:ingest"],
+                inputs=["image_table", "pixel_store", "params:ingest"],
                 outputs=["image_groups", "image_links"],
                 name="group_images",
             ),
             Node(
-                find_problems,
+                audit_images,
                 inputs=[
                     "image_table",
                     "image_groups",
                     "image_links",
                     "quarantine",
-                    "pixels",
+                    "pixel_store",
                     "raw_images",
                     "params:ingest",
                     "params:audit",
                     "params:split",
                 ],
                 outputs="audit_findings",
-                name="find_problems",
+                name="audit_images",
             ),
             Node(
-                draw_example_pairs,
+                draw_linked_image_pairs,
                 inputs=[
                     "image_table",
                     "image_groups",
                     "image_links",
-                    "pixels",
+                    "pixel_store",
                     "params:ingest",
                     "params:audit",
                 ],
-                outputs="example_pairs",
-                name="draw_example_pairs",
+                outputs="linked_image_pairs",
+                name="draw_linked_image_pairs",
             ),
         ],
         namespace="audit",

@@ -7,12 +7,17 @@ import pandas as pd
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.data.raw_store import RawImages
 
-_MADE_FROM = ("model_version", "split_table_version", "image_table_version", "raw_images_version")
+_PROVENANCE_KEYS = (
+    "model_version",
+    "split_table_version",
+    "image_table_version",
+    "raw_images_version",
+)
 
 
 def predict(
     model: dict[str, Any],
-    pixels: Any,
+    pixel_store: Any,
     split_table: pd.DataFrame,
     image_table: pd.DataFrame,
     raw_images: RawImages,
@@ -20,11 +25,11 @@ def predict(
 ) -> pd.DataFrame:
     """Predict the validation and test images, if model, split and images belong together."""
     from skin_lesions.evaluation import predictions as predicting  # noqa: PLC0415
-    from skin_lesions.models.model_file import refuse_foreign  # noqa: PLC0415
+    from skin_lesions.models.model_file import check_model_matches_data  # noqa: PLC0415
 
-    refuse_foreign(model, split_table, image_table, raw_images.table)
+    check_model_matches_data(model, split_table, image_table, raw_images.table)
     predictions = predicting.predict(
-        model, pixels, split_table, evaluate.batch_size, evaluate.device
+        model, pixel_store, split_table, evaluate.batch_size, evaluate.device
     )
     predictions.attrs = {
         "split_table_version": split_table.attrs["version"],
@@ -41,24 +46,26 @@ def score(predictions: pd.DataFrame, model: dict[str, Any], evaluate: Evaluate) 
 
     made_from = model["provenance"]
     scores = {
-        name: metrics.score(rows, model["classes"], evaluate.bootstrap_replicates, evaluate.seed)
-        for name, rows in _parts(predictions, made_from["split_policy"]).items()
+        name: metrics.compute_metrics(
+            rows, model["classes"], evaluate.bootstrap_replicates, evaluate.seed
+        )
+        for name, rows in _subsets(predictions, made_from["split_policy"]).items()
     }
     return {
         "split_policy": made_from["split_policy"],
         "provenance": {
             "predictions_version": predictions.attrs["version"],
-            **{name: predictions.attrs[name] for name in _MADE_FROM},
+            **{name: predictions.attrs[name] for name in _PROVENANCE_KEYS},
             "split_fingerprint": made_from["split_fingerprint"],
             "data_fingerprint": made_from["data_fingerprint"],
             "package_version": made_from["package_version"],
-            "generated_images": model["generated_images"],
+            "synthetic_images": model["synthetic_images"],
         },
         **scores,
     }
 
 
-def _parts(predictions: pd.DataFrame, split_policy: str) -> dict[str, pd.DataFrame]:
+def _subsets(predictions: pd.DataFrame, split_policy: str) -> dict[str, pd.DataFrame]:
     """Divide the predictions into what is judged apart.
 
     As shipped, a test image that has a mate in train or val says little: leaked and clean ones are
@@ -66,6 +73,6 @@ def _parts(predictions: pd.DataFrame, split_policy: str) -> dict[str, pd.DataFra
     """
     test = predictions[predictions["split"] == "test"]
     parts = {"validation": predictions[predictions["split"] == "val"], "test": test}
-    if split_policy == "as_shipped":
-        parts |= {"test_clean": test[~test["leaked"]], "test_leaked": test[test["leaked"]]}
+    if split_policy == "original":
+        parts |= {"test_clean": test[~test["is_leaked"]], "test_leaked": test[test["is_leaked"]]}
     return {name: rows for name, rows in parts.items() if len(rows)}

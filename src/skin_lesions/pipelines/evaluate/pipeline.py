@@ -13,7 +13,7 @@ def create_pipeline() -> Pipeline:
                 predict,
                 inputs=[
                     "model",
-                    "pixels",
+                    "pixel_store",
                     "split_table",
                     "image_table",
                     "raw_images",

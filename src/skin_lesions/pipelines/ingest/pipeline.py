@@ -18,12 +18,12 @@ def create_pipeline() -> Pipeline:
             Node(
                 decode_images,
                 inputs=["raw_images", "params:ingest"],
-                outputs="pixels",
+                outputs="pixel_store",
                 name="decode_images",
             ),
             Node(
                 describe_images,
-                inputs=["raw_images", "pixels", "params:ingest"],
+                inputs=["raw_images", "pixel_store", "params:ingest"],
                 outputs=["image_table", "quarantine"],
                 name="describe_images",
             ),

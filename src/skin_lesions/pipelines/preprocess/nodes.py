@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from skin_lesions.audit import refuse_findings
+from skin_lesions.audit import enforce_fail_on
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.split import Split
 from skin_lesions.data import splits as splitting
@@ -22,7 +22,7 @@ def split_images(
     audit: Audit,
 ) -> pd.DataFrame:
     """Split the images, unless the audit found too much; the table says what it was made from."""
-    refuse_findings(audit_findings, image_table.attrs["version"], audit.fail_on)
+    enforce_fail_on(audit_findings, image_table.attrs["version"], audit.fail_on)
     table = splitting.split_images(image_table, image_groups, split)
     table.attrs = {
         "split_policy": split.policy,

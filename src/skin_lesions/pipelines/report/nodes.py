@@ -17,18 +17,18 @@ FIGURES = (
     "per_class_recall",
     "calibration_curve",
     "class_counts",
-    "sample_sheet",
-    "shortcuts",
-    "example_pairs",
+    "sample_images",
+    "shortcut_probes",
+    "linked_image_pairs",
 )
 
 
-def draw_sample_sheet(
-    image_table: pd.DataFrame, pixels: Any, model: dict[str, Any], report: Report
+def draw_sample_images(
+    image_table: pd.DataFrame, pixel_store: Any, model: dict[str, Any], report: Report
 ) -> Figure:
     """Show some images of each class, as the model gets them."""
-    images = pixels.at(model["preprocessing"]["pixel_size"])
-    return figures.sample_sheet(image_table, images, per_class=report.samples_per_class)
+    images = pixel_store.at(model["preprocessing"]["stored_image_size"])
+    return figures.sample_images(image_table, images, per_class=report.samples_per_class)
 
 
 def write_report(

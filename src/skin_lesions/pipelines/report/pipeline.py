@@ -4,7 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from skin_lesions.pipelines.report.nodes import (
     FIGURES,
-    draw_sample_sheet,
+    draw_sample_images,
     write_model_card,
     write_report,
 )
@@ -46,16 +46,16 @@ def create_pipeline() -> Pipeline:
                 name="draw_class_counts",
             ),
             Node(
-                figures.shortcuts,
+                figures.shortcut_probes,
                 inputs=["audit_findings", "image_table"],
-                outputs="shortcuts",
-                name="draw_shortcuts",
+                outputs="shortcut_probes",
+                name="draw_shortcut_probes",
             ),
             Node(
-                draw_sample_sheet,
-                inputs=["image_table", "pixels", "model", "params:report"],
-                outputs="sample_sheet",
-                name="draw_sample_sheet",
+                draw_sample_images,
+                inputs=["image_table", "pixel_store", "model", "params:report"],
+                outputs="sample_images",
+                name="draw_sample_images",
             ),
             Node(
                 write_report,

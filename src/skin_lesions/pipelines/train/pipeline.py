@@ -12,19 +12,19 @@ def create_pipeline() -> Pipeline:
             Node(
                 fit,
                 inputs=[
-                    "pixels",
+                    "pixel_store",
                     "split_table",
                     "checkpoints",
                     "params:train",
                     "params:preprocess",
                     "params:ingest",
                 ],
-                outputs=["trained_network", "training_history"],
+                outputs=["uncalibrated_model", "training_history"],
                 name="fit",
             ),
             Node(
                 calibrate,
-                inputs=["trained_network", "pixels", "split_table"],
+                inputs=["uncalibrated_model", "pixel_store", "split_table"],
                 outputs="model",
                 name="calibrate",
             ),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from skin_lesions.metrics.calibration import confidence_bins
 from skin_lesions.metrics.intervals import proportion
 from skin_lesions.reporting.figures import titles
-from skin_lesions.reporting.figures.style import BLUE, GREY, PALE, percent_axis, sheet
+from skin_lesions.reporting.figures.style import BLUE, GRAY, PALE, percent_axis, titled_figure
 
 
 def calibration_curve(predictions: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
@@ -23,13 +23,13 @@ def calibration_curve(predictions: pd.DataFrame, metrics: dict[str, Any]) -> Fig
     confidence = test[columns].to_numpy(dtype=np.float64).max(axis=1)
     bins = confidence_bins(confidence)
     right = (test["label"] == test["predicted"]).to_numpy()
-    with sheet(
+    with titled_figure(
         (7.0, 6.0),
         titles.calibration(metrics),
         note=f"{len(test):,} test images in {bins.max() + 1} bins of about equally many, with 95 % "
         "intervals. On the dashed line confidence and share right agree; below it the model is too "
         "sure. Above: how many images have which confidence.",
-        generated=metrics["provenance"]["generated_images"],
+        synthetic=metrics["provenance"]["synthetic_images"],
     ) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 4])
         above.hist(confidence, bins=np.linspace(0, 1, 41).tolist(), color=PALE, edgecolor="white")
@@ -39,7 +39,7 @@ def calibration_curve(predictions: pd.DataFrame, metrics: dict[str, Any]) -> Fig
 
 
 def _draw_curve(axes: Axes, confidence: Any, bins: Any, right: Any, groups: Any) -> None:
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
+    axes.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle="--")
     points = []
     for number in np.unique(bins):
         inside = bins == number

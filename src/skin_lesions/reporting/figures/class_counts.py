@@ -5,14 +5,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from skin_lesions.data.sources.base import is_generated
+from skin_lesions.data.sources.base import is_synthetic
 from skin_lesions.reporting.figures import titles
 from skin_lesions.reporting.figures.style import (
     INK,
     ROW_HEIGHT,
-    SPLIT_COLOURS,
+    SPLIT_COLORS,
     rows_axis,
-    sheet,
+    titled_figure,
     write_beside_rows,
 )
 
@@ -30,11 +30,11 @@ def class_counts(image_table: pd.DataFrame, split_table: pd.DataFrame) -> Figure
     totals = counts.sum(axis=1)
     steep = bool(totals.max() > _STEEP * totals.min())
     note = "Not used: copies, and images under two labels, that the split left out."
-    with sheet(
+    with titled_figure(
         (10.0, ROW_HEIGHT * len(counts) + 0.85),
         titles.class_counts(image_table),
         note=note if "not used" in counts else "",
-        generated=is_generated(image_table),
+        synthetic=is_synthetic(image_table),
     ) as figure:
         axes = figure.subplots()
         (_draw_dots if steep else _draw_bars)(axes, counts)
@@ -53,7 +53,7 @@ def counts_by_split(image_table: pd.DataFrame, split_table: pd.DataFrame) -> pd.
     """
     split = image_table["file"].map(split_table.set_index("file")["split"]).fillna("not used")
     counts = pd.crosstab(image_table["label"], split)
-    counts = counts.reindex(columns=list(SPLIT_COLOURS), fill_value=0)
+    counts = counts.reindex(columns=list(SPLIT_COLORS), fill_value=0)
     order = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index
     return counts.loc[order, counts.any()]
 
@@ -62,7 +62,7 @@ def _draw_bars(axes: Axes, counts: pd.DataFrame) -> None:
     places, start = np.arange(len(counts)), np.zeros(len(counts))
     for split in counts:
         values = counts[split].to_numpy()
-        axes.barh(places, values, 0.68, left=start, color=SPLIT_COLOURS[str(split)], label=split)
+        axes.barh(places, values, 0.68, left=start, color=SPLIT_COLORS[str(split)], label=split)
         start += values
 
 
@@ -74,7 +74,7 @@ def _draw_dots(axes: Axes, counts: pd.DataFrame) -> None:
             counts[split].to_numpy()[there],
             places[there] + 0.15 * (i - (len(counts.columns) - 1) / 2),
             "osD^"[i],
-            color=SPLIT_COLOURS[str(split)],
+            color=SPLIT_COLORS[str(split)],
             markeredgecolor=INK,
             markeredgewidth=0.4,
             markersize=6,

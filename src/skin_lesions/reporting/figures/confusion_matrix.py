@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from skin_lesions.reporting.figures import titles
 from skin_lesions.reporting.figures.style import (
     BODY,
-    GREY,
+    GRAY,
     INK,
     SMALL,
     class_name,
     is_malignant,
     mark_malignant,
     name_width,
-    sheet,
+    titled_figure,
 )
 
 _RIGHT = LinearSegmentedColormap.from_list("right", ["#FFFFFF", "#56A0CE", "#00507D"])
@@ -43,14 +43,14 @@ def confusion_matrix(metrics: dict[str, Any]) -> Figure:
     note = "Each cell: images, and their share of the row. Blue: right. Orange: wrong."
     if any(map(is_malignant, classes)):
         note += " Names in red-brown: malignant."
-    with sheet(
+    with titled_figure(
         _size(len(classes), cell, names),
         titles.confusion(metrics),
         note=note,
-        generated=metrics["provenance"]["generated_images"],
+        synthetic=metrics["provenance"]["synthetic_images"],
     ) as figure:
         axes = figure.subplots()
-        _colour_cells(axes, shares)
+        _color_cells(axes, shares)
         _write_cells(axes, counts, shares, cell)
         _name_axes(axes, classes, totals[:, 0], cell)
     return figure
@@ -61,7 +61,7 @@ def _size(classes: int, cell: float, names: float) -> tuple[float, float]:
     return max(6.5, names + cell * classes + _AROUND), min(cell, 0.8) * classes + below
 
 
-def _colour_cells(axes: Axes, shares: npt.NDArray[np.float64]) -> None:
+def _color_cells(axes: Axes, shares: npt.NDArray[np.float64]) -> None:
     diagonal = np.eye(len(shares), dtype=bool)
     colours = np.where(diagonal[..., None], _RIGHT(shares), _WRONG(shares))
     axes.imshow(colours, aspect="auto", interpolation="nearest")
@@ -123,12 +123,12 @@ def _name_axes(axes: Axes, classes: list[str], totals: npt.NDArray[Any], cell: f
         axes.set_xticks(places, names)
     else:
         axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_ylabel("label", color=GREY)
-    axes.set_xlabel("predicted", color=GREY)
+    axes.set_ylabel("label", color=GRAY)
+    axes.set_xlabel("predicted", color=GRAY)
     axes.tick_params(length=0)
     mark_malignant(axes, classes)
     mark_malignant(axes, classes, axis="x")
     right = axes.secondary_yaxis("right")
     right.set_yticks(places, [f"n {total:,}" for total in totals])
-    right.tick_params(length=0, labelcolor=GREY)
+    right.tick_params(length=0, labelcolor=GRAY)
     right.spines[:].set_visible(False)

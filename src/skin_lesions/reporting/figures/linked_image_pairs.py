@@ -10,23 +10,37 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from skin_lesions.audit.finding import counted
-from skin_lesions.data.groups import COPIES, EVIDENCE, across_splits, join_groups, with_ends
-from skin_lesions.data.sources.base import is_generated
+from skin_lesions.audit.finding import pluralize
+from skin_lesions.data.groups import (
+    LINK_COLUMNS,
+    NEAR_DUPLICATE_KINDS,
+    across_splits,
+    add_groups,
+    attach_file_columns,
+)
+from skin_lesions.data.sources.base import is_synthetic
 from skin_lesions.reporting.figures import titles
 from skin_lesions.reporting.figures.style import (
     BODY,
-    GREY,
+    GRAY,
     INK,
     SMALL,
-    drawable,
-    sheet,
-    shortened,
+    ellipsize,
+    escape_missing_glyphs,
     text_width,
+    titled_figure,
 )
 
 # Exact copies aren't shown: there is nothing to judge.
-_KINDS = [*COPIES.values(), *(column for column in EVIDENCE if column != "image_id")]
+_KINDS = [
+    *NEAR_DUPLICATE_KINDS.values(),
+    *(column for column in LINK_COLUMNS if column != "image_id"),
+]
+_KIND_NAMES = {
+    "identical_pixels": "Identical pixels",
+    "near_duplicate_simple": "Near-duplicates (same framing)",
+    "near_duplicate_transformed": "Near-duplicates (transformed)",
+}
 _WIDTH, _USED = 10.0, 9.88  # inches: of the sheet; without its margins
 _ACROSS, _GAP = 3, 0.34  # pairs in a row; inches between them
 _PAIR = (_USED - (_ACROSS - 1) * _GAP) / _ACROSS  # inches
@@ -39,7 +53,7 @@ _TEXT = 4 * _LINE + 0.24  # inches: four lines below the pictures, and space
 Pair = Mapping[Hashable, Any]
 
 
-def example_pairs(
+def linked_image_pairs(
     image_table: pd.DataFrame,
     image_groups: pd.DataFrame,
     image_links: pd.DataFrame,
@@ -52,8 +66,8 @@ def example_pairs(
     Pairs that show the same pixels are shown as such only, whatever else links them.
 
     Args:
-        image_table: One row per file; file, image_id, label, shipped_split, width, height.
-        image_groups: group_id and picture_id of every file.
+        image_table: One row per file; file, image_id, label, original_split, width, height.
+        image_groups: group_id and pixel_id of every file.
         image_links: As ``group_images`` gives them.
         pixels: ``pixels[image_id]`` is a (S, S, 3) uint8 square that was squashed.
         per_kind: How many pairs of each kind, if it has so many.
@@ -61,18 +75,18 @@ def example_pairs(
     Raises:
         InputError: The groups are of other images.
     """
-    pairs = with_ends(image_links, join_groups(image_table, image_groups))
+    pairs = attach_file_columns(image_links, add_groups(image_table, image_groups))
     rows = list(_rows(pairs, per_kind))
     height = sum(row.height for row in rows)
-    with sheet(
+    with titled_figure(
         (_WIDTH, max(height, 0.1)),
         titles.pairs(pairs),
-        note=f"Of each kind of link up to {counted(per_kind, 'pair')}: first those across the shipped splits "
+        note=f"Of each kind of link up to {pluralize(per_kind, 'pair')}: first those across the shipped splits "
         "or under two labels (bold), with the strongest and the weakest. Strength: 1 is certain. Not joined: in "
         "two groups, for want of a second such pair. Exact copies look alike and are not shown."
         if rows
         else "",
-        generated=is_generated(image_table),
+        synthetic=is_synthetic(image_table),
     ) as figure:
         if rows:
             _draw(figure.subplots(), rows, pixels, height)
@@ -98,7 +112,9 @@ class _Row:
 
 
 def _rows(pairs: pd.DataFrame, per_kind: int) -> Iterator[_Row]:
-    other = pairs["picture_id_a"].ne(pairs["picture_id_b"]) | pairs["kind"].eq(COPIES["pixels"])
+    other = pairs["pixel_id_a"].ne(pairs["pixel_id_b"]) | pairs["kind"].eq(
+        NEAR_DUPLICATE_KINDS["pixels"]
+    )
     shown: set[tuple[str, str]] = set()
     for kind in _KINDS:
         of_kind = pairs[other & pairs["kind"].eq(kind)]
@@ -157,13 +173,13 @@ def _draw(axes: Axes, rows: list[_Row], pixels: Any, height: float) -> None:
 
 
 def _heading(kind: str, rows: pd.DataFrame) -> str:
-    name = kind.capitalize() if kind in COPIES.values() else f"Same {kind}"
+    name = _KIND_NAMES.get(kind, f"Same {kind}")
     numbers = {
         "across splits": across_splits(rows).sum(),
         "under two labels": rows["label_a"].ne(rows["label_b"]).sum(),
-        "not joined": (~rows["joined"]).sum(),
+        "not joined": (~rows["same_group"]).sum(),
     }
-    told = [counted(len(rows), "pair"), *(f"{n:,} {what}" for what, n in numbers.items() if n)]
+    told = [pluralize(len(rows), "pair"), *(f"{n:,} {what}" for what, n in numbers.items() if n)]
     return f"{name}: {', '.join(told)}"
 
 
@@ -178,7 +194,7 @@ def _draw_pair(axes: Axes, corner: tuple[float, float], pair: Pair, pixels: Any)
         )
         for line, (text, bold) in enumerate(_below(pair, end), start=1):
             _write(axes, left, y + line * _LINE, text, bold)
-    _write(axes, x, y + 4 * _LINE, _sureness(pair), not pair["joined"])
+    _write(axes, x, y + 4 * _LINE, _link_description(pair), not pair["same_group"])
 
 
 def _size(pair: Pair, end: str) -> tuple[float, float]:
@@ -192,11 +208,11 @@ def _below(pair: Pair, end: str) -> Iterator[tuple[str, bool]]:
     """List what stands below a picture, and whether the two pictures contradict each other in it."""
     yield _file_name(pair[f"file_{end}"]), False
     if pair["label_a"] != pair["label_b"]:
-        yield shortened(pair[f"label_{end}"], _ROOM, SMALL, "bold"), True
+        yield ellipsize(pair[f"label_{end}"], _ROOM, SMALL, "bold"), True
     else:  # once, with room below both
-        yield shortened(f"both {pair['label_a']}", 2 * _ROOM, SMALL) if end == "a" else "", False
-    split = pair[f"shipped_split_{end}"]
-    splits = {pair["shipped_split_a"], pair["shipped_split_b"]}
+        yield ellipsize(f"both {pair['label_a']}", 2 * _ROOM, SMALL) if end == "a" else "", False
+    split = pair[f"original_split_{end}"]
+    splits = {pair["original_split_a"], pair["original_split_b"]}
     known = not any(pd.isna(name) for name in splits)
     yield "" if pd.isna(split) else f"in {split}", known and len(splits) > 1
 
@@ -205,14 +221,14 @@ def _file_name(file: str) -> str:
     """Return as much of a path as has room: all, its last part, or the ends of that."""
     name = PurePosixPath(file).name
     for text in (file, f"…/{name}"):
-        if text_width(drawable(text), SMALL) <= _ROOM:
-            return drawable(text)
-    return shortened(name, _ROOM, SMALL)
+        if text_width(escape_missing_glyphs(text), SMALL) <= _ROOM:
+            return escape_missing_glyphs(text)
+    return ellipsize(name, _ROOM, SMALL)
 
 
-def _sureness(pair: Pair) -> str:
-    joined = "in one group" if pair["joined"] else "not joined"
-    if pair["kind"] not in (COPIES["simple"], COPIES["changed"]):
+def _link_description(pair: Pair) -> str:
+    joined = "in one group" if pair["same_group"] else "not joined"
+    if pair["kind"] not in (NEAR_DUPLICATE_KINDS["simple"], NEAR_DUPLICATE_KINDS["changed"]):
         return joined
     mark = f" ({pair['mark']})" if pair["mark"] else ""
     # Never rounded up to certain.
@@ -220,5 +236,5 @@ def _sureness(pair: Pair) -> str:
 
 
 def _write(axes: Axes, x: float, y: float, text: str, bold: bool) -> None:
-    weight, colour = ("bold", INK) if bold else ("normal", GREY)
+    weight, colour = ("bold", INK) if bold else ("normal", GRAY)
     axes.text(x, y, text, fontsize=SMALL, fontweight=weight, color=colour, va="baseline")

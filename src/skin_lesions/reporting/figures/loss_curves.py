@@ -8,12 +8,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from skin_lesions.reporting.figures import titles
-from skin_lesions.reporting.figures.style import BLUE, GREY, INK, ORANGE, percent_axis, sheet
+from skin_lesions.reporting.figures.style import (
+    BLUE,
+    GRAY,
+    INK,
+    ORANGE,
+    percent_axis,
+    titled_figure,
+)
 
 _LINES = {
-    "train_loss": ("training", GREY, "o"),
+    "train_loss": ("training", GRAY, "o"),
     "val_loss": ("validation", BLUE, "s"),
-    "train_accuracy": ("training", GREY, "o"),
+    "train_accuracy": ("training", GRAY, "o"),
     "val_accuracy": ("validation", BLUE, "s"),
     "val_balanced_accuracy": ("validation, balanced over the classes", ORANGE, "D"),
 }
@@ -25,12 +32,12 @@ def loss_curves(training_history: pd.DataFrame, metrics: dict[str, Any]) -> Figu
     Training values are means over the epoch, taken while the weights change and the images are
     augmented; validation values are taken after it. Losses are before calibration.
     """
-    with sheet(
+    with titled_figure(
         (10.0, 4.2),
         titles.loss(training_history),
         note="Training: mean over the epoch, images augmented. Validation: at its end. "
         "Loss before calibration.",
-        generated=metrics["provenance"]["generated_images"],
+        synthetic=metrics["provenance"]["synthetic_images"],
     ) as figure:
         left, right = figure.subplots(1, 2)
         _draw(left, training_history, ["train_loss", "val_loss"])

@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 from skin_lesions.reporting.figures import titles
 from skin_lesions.reporting.figures.style import (
     BLUE,
-    GREY,
+    GRAY,
     ROW_HEIGHT,
     SMALL,
     VERMILLION,
     is_malignant,
     percent_axis,
     rows_axis,
-    sheet,
+    titled_figure,
     write_beside_rows,
 )
 
@@ -28,11 +28,11 @@ def per_class_recall(metrics: dict[str, Any]) -> Figure:
     note = "Share of a class's test images that the model names right, with its 95 % interval."
     if any(map(is_malignant, order)):
         note += " Red diamonds: malignant."
-    with sheet(
+    with titled_figure(
         (10.0, ROW_HEIGHT * len(order) + 0.75),
         titles.recall(metrics),
         note=note,
-        generated=metrics["provenance"]["generated_images"],
+        synthetic=metrics["provenance"]["synthetic_images"],
     ) as figure:
         axes = figure.subplots()
         for row, label in enumerate(order):
@@ -49,7 +49,7 @@ def per_class_recall(metrics: dict[str, Any]) -> Figure:
 def _draw_recall(axes: Axes, row: int, label: str, recall: dict[str, Any]) -> None:
     if recall["value"] is None:
         axes.text(
-            0.0, row, "no test images", va="center", color=GREY, style="italic", fontsize=SMALL
+            0.0, row, "no test images", va="center", color=GRAY, style="italic", fontsize=SMALL
         )
         return
     colour, marker = (VERMILLION, "D") if is_malignant(label) else (BLUE, "o")
@@ -61,7 +61,7 @@ def _draw_recall(axes: Axes, row: int, label: str, recall: dict[str, Any]) -> No
 def _draw_mean(axes: Axes, mean: float | None) -> None:
     if mean is None:
         return
-    axes.axvline(mean, color=GREY, linewidth=1, linestyle="--", zorder=1)
+    axes.axvline(mean, color=GRAY, linewidth=1, linestyle="--", zorder=1)
     axes.annotate(
         f"mean of the classes (balanced accuracy) {titles.percent(mean)}",
         (mean, 0),
@@ -71,7 +71,7 @@ def _draw_mean(axes: Axes, mean: float | None) -> None:
         ha="right" if mean > 0.6 else "left",
         va="top",
         fontsize=SMALL,
-        color=GREY,
+        color=GRAY,
     )
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from skin_lesions.data.sources.base import is_generated
+from skin_lesions.data.sources.base import is_synthetic
 from skin_lesions.reporting.figures import titles
 from skin_lesions.reporting.figures.style import (
     INK,
@@ -21,7 +21,7 @@ from skin_lesions.reporting.figures.style import (
     class_name,
     is_malignant,
     name_width,
-    sheet,
+    titled_figure,
 )
 
 _WIDTH, _USED = 10.0, 9.88  # inches: of the sheet; without its margins
@@ -29,7 +29,7 @@ _HEIGHT = 8.2  # inches, below the title: with it the sheet comes close to 4:3
 _SMALLEST = 0.35  # inches, edge of an image
 _NAME, _GAP = 0.27, 0.2  # inches: line of a class name; space between classes
 # What may tell that two images show one lesion or person, the surest first.
-_GROUPS = ("group_id", "patient_id", "lesion_id", "name_key")
+_GROUPS = ("group_id", "patient_id", "lesion_id", "filename_key")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Layout:
         return max(0.0, self.rows * self.block[1] - _HEIGHT)
 
 
-def sample_sheet(
+def sample_images(
     image_table: pd.DataFrame, pixels: Mapping[str, Any] | Any, *, per_class: int
 ) -> Figure:
     """Show some different images of each class, in their true aspect.
@@ -77,13 +77,13 @@ def sample_sheet(
     labels = sorted(image_table["label"].unique())
     layout = _best_layout(labels, per_class)
     width, height = layout.block
-    with sheet(
+    with titled_figure(
         (_WIDTH, layout.rows * height + 0.1),
         titles.samples(image_table, per_class),
         note="In brackets: the number of different images. Names in red-brown: malignant."
         if any(map(is_malignant, labels))
         else "In brackets: the number of different images.",
-        generated=is_generated(image_table),
+        synthetic=is_synthetic(image_table),
     ) as figure:
         axes = figure.subplots()
         numbers = image_table.groupby("label")["image_id"].nunique()

@@ -21,12 +21,12 @@ from skin_lesions.reporting.figures.titles import NBSP
 # Okabe and Ito (2008), told apart by colour-blind readers too; black is softened to INK.
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILLION, SKY = "#D55E00", "#56B4E9"
-INK, GREY, PALE = "#1F2328", "#6B7280", "#D5D9DF"
-SPLIT_COLOURS = {"train": SKY, "val": ORANGE, "test": BLUE, "not used": PALE}
+INK, GRAY, PALE = "#1F2328", "#6B7280", "#D5D9DF"
+SPLIT_COLORS = {"train": SKY, "val": ORANGE, "test": BLUE, "not used": PALE}
 # Vermillion text on white is too light to read; this one has a contrast of 5.6.
 MALIGNANT_NAME = "#A84300"
 
-GENERATED = "Generated images: this says nothing about real skin"
+SYNTHETIC_NOTICE = "Generated images: this says nothing about real skin"
 
 BODY, SMALL, TITLE = 10.0, 9.0, 13.0
 _LONGEST_NAME = 40
@@ -55,8 +55,8 @@ _FAMILIES = (
 
 
 @contextmanager
-def sheet(
-    size: tuple[float, float], title: str, *, note: str = "", generated: bool
+def titled_figure(
+    size: tuple[float, float], title: str, *, note: str = "", synthetic: bool
 ) -> Iterator[Figure]:
     """Give an empty figure in the house style, with a title, a note below it and room for the rest.
 
@@ -64,10 +64,10 @@ def sheet(
         size: Width and height of the part below the header, inches.
         title: The finding, one sentence; wrapped to the width.
         note: How to read the figure; smaller and grey.
-        generated: Say at the top that the images were generated.
+        synthetic: Say at the top that the images were generated.
     """
     with rc_context(cast(Any, _style())):
-        lines = _header_lines(size[0], title, note, generated)
+        lines = _header_lines(size[0], title, note, synthetic)
         header = sum(height for _, height, _ in lines) + 2 * _PAD
         height = size[1] + header / 72
         figure = Figure(figsize=(size[0], height))
@@ -81,12 +81,12 @@ def sheet(
 
 def _style() -> dict[str, Any]:
     return {
-        "font.family": families(),
+        "font.family": installed_fonts(),
         "font.size": BODY,
         "text.parse_math": False,  # class names may hold dollar signs
         "text.color": INK,
         "axes.labelcolor": INK,
-        "axes.edgecolor": GREY,
+        "axes.edgecolor": GRAY,
         "axes.linewidth": 0.8,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -97,8 +97,8 @@ def _style() -> dict[str, Any]:
         "axes.unicode_minus": False,
         "grid.color": "#E7E9ED",
         "grid.linewidth": 0.8,
-        "xtick.color": GREY,
-        "ytick.color": GREY,
+        "xtick.color": GRAY,
+        "ytick.color": GRAY,
         "xtick.labelcolor": INK,
         "ytick.labelcolor": INK,
         "xtick.labelsize": SMALL,
@@ -111,7 +111,7 @@ def _style() -> dict[str, Any]:
 
 
 def _header_lines(
-    width: float, title: str, note: str, generated: bool
+    width: float, title: str, note: str, synthetic: bool
 ) -> list[tuple[str, float, dict[str, Any]]]:
     """Return text, height in points and style of each line."""
     points = width * 72 - 2 * _MARGIN
@@ -120,11 +120,11 @@ def _header_lines(
         "color": INK,
         "bbox": {"boxstyle": "round,pad=0.35", "facecolor": "#FFE9BF", "edgecolor": ORANGE},
     }
-    lines = [(GENERATED, 25.0, tag)] if generated else []
-    for line in wrapped(drawable(title), points, TITLE, "bold"):
+    lines = [(SYNTHETIC_NOTICE, 25.0, tag)] if synthetic else []
+    for line in wrap_text(escape_missing_glyphs(title), points, TITLE, "bold"):
         lines.append((line, TITLE * 1.35, {"fontsize": TITLE, "fontweight": "bold"}))
-    for line in wrapped(drawable(note), points, SMALL):
-        lines.append((line, SMALL * 1.5, {"fontsize": SMALL, "color": GREY}))
+    for line in wrap_text(escape_missing_glyphs(note), points, SMALL):
+        lines.append((line, SMALL * 1.5, {"fontsize": SMALL, "color": GRAY}))
     return lines
 
 
@@ -137,18 +137,18 @@ def _write(figure: Figure, lines: list[tuple[str, float, dict[str, Any]]]) -> No
         top -= tall
 
 
-def wrapped(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
+def wrap_text(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
     """Break a text into as few lines as fit a width in points, of about equal length."""
-    lines = _filled(text, width, size, weight)
+    lines = _greedy_lines(text, width, size, weight)
     while len(lines) > 1:
-        narrower = _filled(text, 0.97 * width, size, weight)
+        narrower = _greedy_lines(text, 0.97 * width, size, weight)
         if len(narrower) > len(lines) or width < size:
             break
         lines, width = narrower, 0.97 * width
     return lines
 
 
-def _filled(text: str, width: float, size: float, weight: str) -> list[str]:
+def _greedy_lines(text: str, width: float, size: float, weight: str) -> list[str]:
     lines: list[str] = []
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
@@ -171,7 +171,7 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 @cache
 def _word_width(word: str, weight: str) -> float:
     """Return the width at 100 points."""
-    font = font_manager.get_font([_face(family, weight) for family in families()])
+    font = font_manager.get_font([_face(family, weight) for family in installed_fonts()])
     font.set_size(100, 72)
     font.set_text(word)
     return font.get_width_height()[0] / 64
@@ -183,16 +183,16 @@ def _face(family: str, weight: str) -> str:
 
 
 @cache
-def families() -> list[str]:
+def installed_fonts() -> list[str]:
     """Return the font families that this machine has, in the order in which they are tried."""
     installed = set(font_manager.fontManager.get_font_names())
     return [family for family in _FAMILIES if family in installed]
 
 
 @cache
-def _drawable_characters() -> frozenset[int]:
+def _supported_characters() -> frozenset[int]:
     characters: set[int] = set()
-    for family in families():
+    for family in installed_fonts():
         faces = [
             set(font_manager.get_font(_face(family, weight)).get_charmap())
             for weight in ("normal", "bold")
@@ -201,12 +201,12 @@ def _drawable_characters() -> frozenset[int]:
     return frozenset(characters)
 
 
-def drawable(text: str) -> str:
+def escape_missing_glyphs(text: str) -> str:
     r"""Write characters that no font of this machine has by their number, as ``\u65e5``.
 
     Boxes in their place would make all names of a script look the same.
     """
-    known = _drawable_characters()
+    known = _supported_characters()
     return "".join(
         c
         if (c.isprintable() or c == NBSP) and ord(c) in known
@@ -217,15 +217,15 @@ def drawable(text: str) -> str:
 
 def class_name(label: str) -> str:
     """Return a class name as figures show it: drawable, and its middle left out if very long."""
-    name = drawable(label)
+    name = escape_missing_glyphs(label)
     if len(name) <= _LONGEST_NAME:
         return name
     return f"{name[: _LONGEST_NAME - 13]}…{name[-12:]}"
 
 
-def shortened(text: str, width: float, size: float, weight: str = "normal") -> str:
+def ellipsize(text: str, width: float, size: float, weight: str = "normal") -> str:
     """Return a text in drawable characters, its middle left out if it is wider than so many points."""
-    whole = drawable(text)
+    whole = escape_missing_glyphs(text)
     kept = len(whole)
     short = whole
     while text_width(short, size, weight) > width and kept > 1:

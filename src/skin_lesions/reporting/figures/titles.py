@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skin_lesions.audit.finding import counted
+from skin_lesions.audit.finding import pluralize
 from skin_lesions.data.groups import across_splits
 
 NBSP = "\u00a0"
@@ -139,9 +139,9 @@ def pairs(pairs: pd.DataFrame) -> str:
     """Count the links between files, and those across splits and under two labels."""
     if pairs.empty:
         return "No two files are linked by bytes, pixels, names or metadata"
-    what = f"{counted(len(pairs), 'link')} between files: "
+    what = f"{pluralize(len(pairs), 'link')} between files: "
     torn = f"{pairs['label_a'].ne(pairs['label_b']).sum():,} under two labels"
-    if pairs["shipped_split_a"].isna().all():
+    if pairs["original_split_a"].isna().all():
         return what + torn
     return f"{what}{across_splits(pairs).sum():,} across the shipped splits, {torn}"
 

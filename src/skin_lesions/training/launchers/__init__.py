@@ -9,27 +9,27 @@ from collections.abc import Callable
 
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.signals import restored
+from skin_lesions.core.signals import preserve_signal_handlers
 from skin_lesions.training import Trained
-from skin_lesions.training.distributed import World
-from skin_lesions.training.launchers.job import Job, error_file
+from skin_lesions.training.distributed import ProcessGroup
+from skin_lesions.training.launchers.job import TrainingJob, error_file
 from skin_lesions.training.launchers.local import launch_local, local_processes
 from skin_lesions.training.launchers.ray import launch_ray, require_ray
 
-__all__ = ["Job", "check_launcher", "launch"]
+__all__ = ["TrainingJob", "check_launcher", "launch_training"]
 
 
-def launch(job: Job) -> Trained:
+def launch_training(job: TrainingJob) -> Trained:
     """Train where ``recipe.launcher`` says; else like ``train``.
 
     Raises:
         InputError: As ``train``; or the launcher does not work here.
     """
     if job.recipe.launcher == "single":
-        return job.done_by(World())
+        return job.train_in(ProcessGroup())
     refused = error_file(job)
     refused.unlink(missing_ok=True)
-    with restored():
+    with preserve_signal_handlers():
         LAUNCHERS[job.recipe.launcher](job)
     if refused.exists():
         text = refused.read_text()
@@ -50,4 +50,4 @@ def check_launcher(recipe: TrainRecipe) -> None:
         local_processes(recipe)
 
 
-LAUNCHERS: dict[str, Callable[[Job], None]] = {"local": launch_local, "ray": launch_ray}
+LAUNCHERS: dict[str, Callable[[TrainingJob], None]] = {"local": launch_local, "ray": launch_ray}

@@ -10,12 +10,12 @@ from pathlib import Path
 from torch import nn
 
 from skin_lesions.config.train import TrainRecipe
-from skin_lesions.core.atomic_files import written_beside
-from skin_lesions.core.errors import InputError, full_disk
-from skin_lesions.data.loader import LabelledImages
+from skin_lesions.core.atomic_files import atomic_write
+from skin_lesions.core.errors import InputError, disk_full_message
+from skin_lesions.data.loader import ImageDataset
 from skin_lesions.training import Trained, result, train
 from skin_lesions.training.checkpoints import Checkpoint
-from skin_lesions.training.distributed import World
+from skin_lesions.training.distributed import ProcessGroup
 
 log = logging.getLogger(__name__)
 MAX_RESTARTS = 10  # of lost workers
@@ -24,19 +24,24 @@ _ERROR_FILE = "worker_error.txt"  # the error that a worker leaves for this proc
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What ``train`` takes; goes to the workers."""
 
-    train_images: LabelledImages
-    val_images: LabelledImages
+    train_images: ImageDataset
+    val_images: ImageDataset
     network: nn.Module
     recipe: TrainRecipe
     checkpoint: Checkpoint
 
-    def done_by(self, world: World) -> Trained:
+    def train_in(self, process_group: ProcessGroup) -> Trained:
         """Train, as one of these processes."""
         return train(
-            self.train_images, self.val_images, self.network, self.recipe, self.checkpoint, world
+            self.train_images,
+            self.val_images,
+            self.network,
+            self.recipe,
+            self.checkpoint,
+            process_group,
         )
 
     def result(self) -> Trained:
@@ -49,39 +54,39 @@ class Job:
         return result(self.network, self.recipe, state)
 
 
-def run_worker(job: Job, world: World) -> None:
+def run_worker(job: TrainingJob, process_group: ProcessGroup) -> None:
     """Be one of the workers; leave word of an error that starting again won't mend."""
     refused = error_file(job)
     if refused.exists():
         return
     try:
-        job.done_by(world)
+        job.train_in(process_group)
     except InputError as error:
         _write_error_file(refused, str(error))
         raise
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            _write_error_file(refused, full_disk(error))
+            _write_error_file(refused, disk_full_message(error))
         raise
 
 
-def error_file(job: Job) -> Path:
+def error_file(job: TrainingJob) -> Path:
     """Return the file in which a worker reports an error that a restart cannot fix."""
     return job.checkpoint.folder / _ERROR_FILE
 
 
 def _write_error_file(refused: Path, text: str) -> None:
-    with written_beside(refused) as partial:
+    with atomic_write(refused) as partial:
         partial.write_text(text)
 
 
 def number_of_processes(recipe: TrainRecipe, gpus: int) -> int:
     """Return how many to start: as asked, or one for each GPU, or two on CPUs."""
-    processes = recipe.processes or gpus or 2
+    processes = recipe.num_processes or gpus or 2
     if recipe.batch_size < 2 * processes:
         raise InputError(
             f"train.batch_size={recipe.batch_size} is too small for {processes} processes: each needs "
-            f"two images of a batch; take --params train.processes={recipe.batch_size // 2} or fewer, or "
+            f"two images of a batch; take --params train.num_processes={recipe.batch_size // 2} or fewer, or "
             f"a train.batch_size of {2 * processes} or more"
         )
     return processes

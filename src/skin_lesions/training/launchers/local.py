@@ -14,14 +14,14 @@ from torch import distributed
 
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.parallel import cores
-from skin_lesions.core.signals import ignored
+from skin_lesions.core.parallel import usable_cpus
+from skin_lesions.core.signals import ignore_signal
 from skin_lesions.models.devices import choose_device
-from skin_lesions.training.distributed import World
+from skin_lesions.training.distributed import ProcessGroup
 from skin_lesions.training.launchers.job import (
     COLLECTIVE_TIMEOUT,
     MAX_RESTARTS,
-    Job,
+    TrainingJob,
     configure_worker_logging,
     error_file,
     number_of_processes,
@@ -44,11 +44,11 @@ def local_processes(recipe: TrainRecipe) -> int:
     gpus = torch.cuda.device_count() if device.type == "cuda" else 0
     processes = number_of_processes(recipe, gpus)
     if gpus and processes > gpus:
-        raise InputError(f"train.processes={processes}, but this machine has {gpus} GPUs")
+        raise InputError(f"train.num_processes={processes}, but this machine has {gpus} GPUs")
     return processes
 
 
-def launch_local(job: Job) -> None:
+def launch_local(job: TrainingJob) -> None:
     """Start processes on this machine by torch's elastic launcher, and those that are lost again."""
     from torch.distributed.elastic.multiprocessing.api import SignalException  # noqa: PLC0415
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
@@ -74,7 +74,7 @@ def launch_local(job: Job) -> None:
 
 
 def _local_worker(pickled: bytes) -> None:
-    job: Job = pickle.loads(pickled)
+    job: TrainingJob = pickle.loads(pickled)
     if error_file(job).exists():
         return
     configure_worker_logging()
@@ -88,14 +88,14 @@ def _local_worker(pickled: bytes) -> None:
     if on_cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     else:
-        torch.set_num_threads(max(1, cores() // size))
+        torch.set_num_threads(max(1, usable_cpus() // size))
     backend = "nccl" if on_cuda else "gloo"
     store = _restart_store(f"start {restarts}")
-    with ignored(signal.SIGINT) if rank else nullcontext():  # the first one keeps the state
+    with ignore_signal(signal.SIGINT) if rank else nullcontext():  # the first one keeps the state
         distributed.init_process_group(
             backend, store=store, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT
         )
-        run_worker(job, World.joined())
+        run_worker(job, ProcessGroup.current())
         distributed.destroy_process_group()  # not after an error: NCCL would wait for the others
 
 

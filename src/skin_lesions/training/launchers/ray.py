@@ -5,10 +5,10 @@ import sys
 from typing import Any
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.training.distributed import World
+from skin_lesions.training.distributed import ProcessGroup
 from skin_lesions.training.launchers.job import (
     MAX_RESTARTS,
-    Job,
+    TrainingJob,
     configure_worker_logging,
     error_file,
     number_of_processes,
@@ -16,7 +16,7 @@ from skin_lesions.training.launchers.job import (
 )
 
 
-def launch_ray(job: Job) -> None:
+def launch_ray(job: TrainingJob) -> None:
     """Start workers by Ray Train, on this machine or on the cluster at ``recipe.ray.address``."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")  # the one that this is tested with
@@ -31,7 +31,7 @@ def launch_ray(job: Job) -> None:
         ray.shutdown()
 
 
-def _fit_by_ray(job: Job, gpus: int) -> None:
+def _fit_by_ray(job: TrainingJob, gpus: int) -> None:
     from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415
     from ray.train.torch import TorchTrainer  # noqa: PLC0415
 
@@ -57,7 +57,7 @@ def _fit_by_ray(job: Job, gpus: int) -> None:
 
 def _ray_worker(config: dict[str, Any]) -> None:
     configure_worker_logging()
-    run_worker(config["job"], World.joined())
+    run_worker(config["job"], ProcessGroup.current())
 
 
 def require_ray() -> Any:

@@ -9,24 +9,24 @@ from zlib import crc32
 
 import pandas as pd
 
-from skin_lesions.data.sources.synthetic.acquisition import take_picture
-from skin_lesions.data.sources.synthetic.cohort import Picture, pictures
+from skin_lesions.data.sources.synthetic.acquisition import render_image
+from skin_lesions.data.sources.synthetic.cohort import SyntheticImage, synthetic_images
 
-KEPT_OF_TRUNCATED = 0.6  # share of the bytes of a truncated file
+TRUNCATED_FRACTION = 0.6  # share of the bytes of a truncated file
 
 
-def demo_table(seed: int) -> pd.DataFrame:
+def synthetic_table(seed: int) -> pd.DataFrame:
     """List the demo files; nothing is drawn.
 
     Returns:
-        One row per file, sorted by file: file, label, shipped_split, lesion_id, patient_id, age
+        One row per file, sorted by file: file, label, original_split, lesion_id, patient_id, age
         (years), sex and site as in ISIC's metadata (photographs have none), planted (the fault
         put there on purpose: copy, other_label, truncated) and lesion (what it truly shows).
     """
-    return pd.DataFrame([_row(picture) for picture in pictures(seed)])
+    return pd.DataFrame([_row(picture) for picture in synthetic_images(seed)])
 
 
-def draw_demo_file(file: str, seed: int) -> bytes:
+def render_file(file: str, seed: int) -> bytes:
     """Draw one file of ``demo_table(seed)`` and encode it as JPEG.
 
     Raises:
@@ -35,18 +35,18 @@ def draw_demo_file(file: str, seed: int) -> bytes:
     picture = _by_file(seed).get(file)
     if picture is None:
         raise KeyError(f"{file} is not among the demo files of seed {seed}; see demo_table({seed})")
-    jpeg = take_picture(picture.lesion, picture.number, seed)
+    jpeg = render_image(picture.lesion, picture.number, seed)
     if picture.planted == "truncated":
-        return jpeg[: int(KEPT_OF_TRUNCATED * len(jpeg))]
+        return jpeg[: int(TRUNCATED_FRACTION * len(jpeg))]
     return jpeg
 
 
 @lru_cache(maxsize=4)
-def _by_file(seed: int) -> dict[str, Picture]:
-    return {picture.file: picture for picture in pictures(seed)}
+def _by_file(seed: int) -> dict[str, SyntheticImage]:
+    return {picture.file: picture for picture in synthetic_images(seed)}
 
 
-def _row(picture: Picture) -> dict[str, str | float | None]:
+def _row(picture: SyntheticImage) -> dict[str, str | float | None]:
     lesion = picture.lesion
     # Whoever copies a file loses its keys: only the bytes tell that copies belong together.
     has_keys = lesion.diagnosis.image_kind == "dermoscopy" and picture.planted in {
@@ -56,7 +56,7 @@ def _row(picture: Picture) -> dict[str, str | float | None]:
     return {
         "file": picture.file,
         "label": picture.label,
-        "shipped_split": picture.split,
+        "original_split": picture.split,
         "lesion_id": _anonymous("IL", lesion.key) if has_keys else None,
         "patient_id": _anonymous("IP", lesion.patient) if has_keys else None,
         "age": lesion.age,

@@ -22,14 +22,14 @@ FILES = {
     **{"NV": 150, "MEL": 80, "BCC": 64, "BKL": 56, "AK": 42, "SCC": 38, "VASC": 32, "DF": 30},
     **{"MKP": 44, "HFMD": 38, "HEALTHY": 36, "CHP": 34, "CWP": 32, "MSL": 32},
 }
-SECOND_LESION_SHARE = 1 / 8  # of the patients
-SHIPPED_SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
+SECOND_LESION_FRACTION = 1 / 8  # of the patients
+ORIGINAL_SPLIT_FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
 # How often one lesion after the other is shown, over and over.
-TIMES_SHOWN = {"dermoscopy": (1, 1, 2, 1, 1, 3, 1, 1, 4), "photograph": (1, 3, 1, 2, 1)}
+IMAGES_PER_LESION = {"dermoscopy": (1, 1, 2, 1, 1, 3, 1, 1, 4), "photograph": (1, 3, 1, 2, 1)}
 
-COPIES_ACROSS_SPLITS = 6
-COPIES_WITHIN_SPLIT = 6
-OTHER_LABELS = (
+DUPLICATES_ACROSS_SPLITS = 6
+DUPLICATES_WITHIN_SPLIT = 6
+WRONG_LABELS = (
     *(("MEL", "NV"), ("NV", "MEL")),
     *(("AK", "BKL"), ("BKL", "AK")),
     *(("MKP", "CHP"), ("CHP", "MKP")),
@@ -37,14 +37,14 @@ OTHER_LABELS = (
 TRUNCATED = 1
 
 # Share of people by Fitzpatrick type I to VI, whatever their diagnosis.
-FITZPATRICK_SHARES = (0.16, 0.29, 0.26, 0.11, 0.10, 0.08)
+FITZPATRICK_FRACTIONS = (0.16, 0.29, 0.26, 0.11, 0.10, 0.08)
 GOLDEN_RATIO = 0.618  # its multiples, modulo 1, fill the unit interval evenly
 
 MEAN_AGE = {"NV": 45, "DF": 45, "VASC": 50, "MEL": 60, "BKL": 62, "BCC": 66, "AK": 68, "SCC": 70}
 SITES = ("anterior torso", "posterior torso", "upper extremity", "lower extremity", "head/neck")
-SUNNY_SITE_SHARES = (0.12, 0.13, 0.2, 0.1, 0.45)
-OTHER_SITE_SHARES = (0.26, 0.26, 0.16, 0.24, 0.08)
-UNKNOWN_SHARE = 0.06
+SUNNY_SITE_FRACTIONS = (0.12, 0.13, 0.2, 0.1, 0.45)
+OTHER_SITE_FRACTIONS = (0.26, 0.26, 0.16, 0.24, 0.08)
+UNKNOWN_FRACTION = 0.06
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Lesion:
 
 
 @dataclass(frozen=True)
-class Picture:
+class SyntheticImage:
     """One file. ``number`` counts the pictures of the lesion: equal number, equal bytes."""
 
     name: str
@@ -77,39 +77,41 @@ class Picture:
         return f"{self.split}/{self.label}/{self.name}"
 
 
-def rng_of(*keys: int | str) -> np.random.Generator:
+def seeded_rng(*keys: int | str) -> np.random.Generator:
     """Give every set of keys a random generator of its own."""
     return np.random.default_rng([crc32(k.encode()) if isinstance(k, str) else k for k in keys])
 
 
 @lru_cache(maxsize=4)
-def pictures(seed: int) -> tuple[Picture, ...]:
+def synthetic_images(seed: int) -> tuple[SyntheticImage, ...]:
     """List all pictures of the demo, sorted by file; equal seeds give equal lists."""
-    rng = rng_of(seed, "cast")
-    cast = [picture for diagnosis in DIAGNOSES for picture in _of_diagnosis(diagnosis, rng)]
-    cast = _truncate(cast, rng)
-    cast += [*_copies(cast, rng), *_under_other_labels(cast, rng)]
-    return tuple(sorted(_numbered(cast, rng), key=lambda picture: picture.file))
+    rng = seeded_rng(seed, "cast")
+    cohort = [
+        picture for diagnosis in DIAGNOSES for picture in _images_of_diagnosis(diagnosis, rng)
+    ]
+    cohort = _truncate(cohort, rng)
+    cohort += [*_duplicates(cohort, rng), *_with_wrong_label(cohort, rng)]
+    return tuple(sorted(_numbered(cohort, rng), key=lambda picture: picture.file))
 
 
-def _of_diagnosis(diagnosis: Diagnosis, rng: np.random.Generator) -> list[Picture]:
+def _images_of_diagnosis(diagnosis: Diagnosis, rng: np.random.Generator) -> list[SyntheticImage]:
     n = FILES[diagnosis.code]
-    times = cycle(TIMES_SHOWN[diagnosis.image_kind])
+    times = cycle(IMAGES_PER_LESION[diagnosis.image_kind])
     lesions = _lesions(diagnosis, rng)
     shown = (
         (lesion, number + 1)
         for lesion, k in zip(lesions, times, strict=False)
         for number in range(k)
     )
-    splits = rng.permutation(_shipped_splits(n))
+    splits = rng.permutation(_original_splits(n))
     return [
-        Picture(f"{lesion.key}_{number}.jpg", diagnosis.name, str(split), lesion, number)
+        SyntheticImage(f"{lesion.key}_{number}.jpg", diagnosis.name, str(split), lesion, number)
         for (lesion, number), split in zip(islice(shown, n), splits, strict=True)
     ]
 
 
-def _shipped_splits(n: int) -> list[str]:
-    held_out = {split: round(share * n) for split, share in SHIPPED_SHARES.items()}
+def _original_splits(n: int) -> list[str]:
+    held_out = {split: round(share * n) for split, share in ORIGINAL_SPLIT_FRACTIONS.items()}
     held_out["train"] = n - held_out["val"] - held_out["test"]
     return [split for split, count in held_out.items() for _ in range(count)]
 
@@ -121,13 +123,13 @@ def _lesions(diagnosis: Diagnosis, rng: np.random.Generator) -> Iterator[Lesion]
         tone = _tone((start + number * GOLDEN_RATIO) % 1)
         first = _patient(diagnosis, number, tone, rng)
         yield first
-        if rng.random() < SECOND_LESION_SHARE:
+        if rng.random() < SECOND_LESION_FRACTION:
             yield replace(first, key=f"{first.patient}_02", site=_site(diagnosis, rng))
 
 
 def _tone(quantile: float) -> float:
     """Return the skin tone below which that share of all people lies."""
-    return float(np.interp(quantile, np.cumsum((0, *FITZPATRICK_SHARES)), np.linspace(0, 1, 7)))
+    return float(np.interp(quantile, np.cumsum((0, *FITZPATRICK_FRACTIONS)), np.linspace(0, 1, 7)))
 
 
 def _patient(diagnosis: Diagnosis, number: int, tone: float, rng: np.random.Generator) -> Lesion:
@@ -139,65 +141,72 @@ def _patient(diagnosis: Diagnosis, number: int, tone: float, rng: np.random.Gene
     sex = str(rng.choice(["female", "male"]))
     return replace(
         lesion,
-        age=None if rng.random() < UNKNOWN_SHARE else float(age),
-        sex=None if rng.random() < UNKNOWN_SHARE else sex,
+        age=None if rng.random() < UNKNOWN_FRACTION else float(age),
+        sex=None if rng.random() < UNKNOWN_FRACTION else sex,
         site=_site(diagnosis, rng),
     )
 
 
 def _site(diagnosis: Diagnosis, rng: np.random.Generator) -> str | None:
-    if diagnosis.image_kind == "photograph" or rng.random() < UNKNOWN_SHARE:
+    if diagnosis.image_kind == "photograph" or rng.random() < UNKNOWN_FRACTION:
         return None
     sunny = diagnosis.code in {"AK", "BCC", "SCC"}
-    return str(rng.choice(SITES, p=SUNNY_SITE_SHARES if sunny else OTHER_SITE_SHARES))
+    return str(rng.choice(SITES, p=SUNNY_SITE_FRACTIONS if sunny else OTHER_SITE_FRACTIONS))
 
 
-def _truncate(cast: list[Picture], rng: np.random.Generator) -> list[Picture]:
+def _truncate(cohort: list[SyntheticImage], rng: np.random.Generator) -> list[SyntheticImage]:
     """Let some files break off: nevi to train on, of which there are enough."""
-    nevi = [i for i, p in enumerate(cast) if p.lesion.diagnosis.code == "NV" and p.split == "train"]
+    nevi = [
+        i for i, p in enumerate(cohort) if p.lesion.diagnosis.code == "NV" and p.split == "train"
+    ]
     broken = set(rng.choice(nevi, TRUNCATED, replace=False))
-    return [replace(p, planted="truncated") if i in broken else p for i, p in enumerate(cast)]
+    return [replace(p, planted="truncated") if i in broken else p for i, p in enumerate(cohort)]
 
 
-def _copies(cast: list[Picture], rng: np.random.Generator) -> list[Picture]:
+def _duplicates(cohort: list[SyntheticImage], rng: np.random.Generator) -> list[SyntheticImage]:
     """Copy training files byte for byte: some into val or test, some beside themselves."""
     # First pictures only: no two copies of one lesion, which would get the same name.
-    whole = [p for p in cast if p.planted is None and p.split == "train" and p.number == 1]
-    n = COPIES_ACROSS_SPLITS + COPIES_WITHIN_SPLIT
-    splits = [("val", "test")[i % 2] for i in range(COPIES_ACROSS_SPLITS)]
-    splits += ["train"] * COPIES_WITHIN_SPLIT
+    whole = [p for p in cohort if p.planted is None and p.split == "train" and p.number == 1]
+    n = DUPLICATES_ACROSS_SPLITS + DUPLICATES_WITHIN_SPLIT
+    splits = [("val", "test")[i % 2] for i in range(DUPLICATES_ACROSS_SPLITS)]
+    splits += ["train"] * DUPLICATES_WITHIN_SPLIT
     return [
-        replace(whole[i], name=_name_of_copy(whole[i], cast), split=split, planted="copy")
+        replace(whole[i], name=_duplicate_name(whole[i], cohort), split=split, planted="copy")
         for i, split in zip(rng.choice(len(whole), n, replace=False), splits, strict=True)
     ]
 
 
-def _name_of_copy(original: Picture, cast: list[Picture]) -> str:
-    shown = sum(picture.lesion == original.lesion for picture in cast)
+def _duplicate_name(original: SyntheticImage, cohort: list[SyntheticImage]) -> str:
+    shown = sum(picture.lesion == original.lesion for picture in cohort)
     return f"{original.lesion.key}_{shown + 1}.jpg"
 
 
-def _under_other_labels(cast: list[Picture], rng: np.random.Generator) -> list[Picture]:
+def _with_wrong_label(
+    cohort: list[SyntheticImage], rng: np.random.Generator
+) -> list[SyntheticImage]:
     """Put copies into the folder of a diagnosis that looks alike."""
     name_of = {diagnosis.code: diagnosis.name for diagnosis in DIAGNOSES}
     torn = []
-    for true, given in OTHER_LABELS:
-        candidates = [p for p in cast if p.planted is None and p.label == name_of[true]]
+    for true, given in WRONG_LABELS:
+        candidates = [p for p in cohort if p.planted is None and p.label == name_of[true]]
         original = candidates[rng.integers(len(candidates))]
-        patient = 1 + len({p.lesion.patient for p in cast if p.label == name_of[given]})
-        name, split = f"{given}_{patient:02d}_01_1.jpg", str(rng.choice(list(SHIPPED_SHARES)))
+        patient = 1 + len({p.lesion.patient for p in cohort if p.label == name_of[given]})
+        name, split = (
+            f"{given}_{patient:02d}_01_1.jpg",
+            str(rng.choice(list(ORIGINAL_SPLIT_FRACTIONS))),
+        )
         torn.append(
             replace(original, name=name, label=name_of[given], split=split, planted="other_label")
         )
     return torn
 
 
-def _numbered(cast: list[Picture], rng: np.random.Generator) -> list[Picture]:
+def _numbered(cohort: list[SyntheticImage], rng: np.random.Generator) -> list[SyntheticImage]:
     """Name dermoscopic pictures by a bare number; photographs keep the key in their name."""
-    numbers = 1 + rng.choice(9_999, len(cast), replace=False)
+    numbers = 1 + rng.choice(9_999, len(cohort), replace=False)
     return [
         replace(picture, name=f"DEMO_{number:07d}.jpg")
         if picture.lesion.diagnosis.image_kind == "dermoscopy"
         else picture
-        for picture, number in zip(cast, numbers, strict=True)
+        for picture, number in zip(cohort, numbers, strict=True)
     ]

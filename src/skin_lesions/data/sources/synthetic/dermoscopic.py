@@ -9,20 +9,20 @@ from collections.abc import Callable
 import numpy as np
 
 from skin_lesions.data.sources.synthetic.drawing import (
-    Colour,
+    Color,
     Image,
     Rng,
     absorb,
-    band,
-    clouds,
+    blend,
+    fractal_noise,
     lattice,
-    noise,
     outline,
-    rise,
-    scattered,
+    poisson_disk_points,
     shade,
+    smooth_band,
+    smoothstep,
     spots,
-    tint,
+    value_noise,
 )
 from skin_lesions.data.sources.synthetic.skin import MELANIN, flush, on_skin
 from skin_lesions.data.sources.synthetic.structures import (
@@ -49,11 +49,11 @@ from skin_lesions.data.sources.synthetic.structures import (
 ATYPICAL_SHARE = 0.3  # of nevi, and of melanomas: those that look like each other
 MIMIC_SHARE = 0.15  # of each other diagnosis: lesions without what would tell them from another
 
-WAX: Colour = (0.68, 0.50, 0.31)
-MILIUM: Colour = (0.97, 0.93, 0.82)
-PEARL: Colour = (0.96, 0.86, 0.86)
-FOLLICLE: Colour = (0.95, 0.86, 0.66)
-LAGOONS: tuple[Colour, ...] = (
+WAX: Color = (0.68, 0.50, 0.31)
+MILIUM: Color = (0.97, 0.93, 0.82)
+PEARL: Color = (0.96, 0.86, 0.86)
+FOLLICLE: Color = (0.95, 0.86, 0.66)
+LAGOONS: tuple[Color, ...] = (
     (0.66, 0.13, 0.15),
     (0.50, 0.10, 0.20),
     (0.33, 0.12, 0.28),
@@ -69,22 +69,22 @@ def melanocytic_nevus(image: Image, tone: float, rng: Rng) -> None:
     atypical = rng.random() < ATYPICAL_SHARE
     radius = rng.uniform(32, 56)
     rough = rng.uniform(0.07, 0.12) if atypical else rng.uniform(0.01, 0.05)
-    depth = outline(rng, radius, rough=rough, aspect=rng.uniform(0.75, 1)) + noise(rng, 12)
-    body = rise(depth, -6, radius * rng.uniform(0.2, 0.5))
-    pigment = rng.uniform(0.5, 1.15) * body * (1 + 0.15 * clouds(rng, 20))
+    depth = outline(rng, radius, rough=rough, aspect=rng.uniform(0.75, 1)) + value_noise(rng, 12)
+    body = smoothstep(depth, -6, radius * rng.uniform(0.2, 0.5))
+    pigment = rng.uniform(0.5, 1.15) * body * (1 + 0.15 * fractal_noise(rng, 20))
     if atypical:
-        pigment *= 1 + 0.45 * clouds(rng, 45)
+        pigment *= 1 + 0.45 * fractal_noise(rng, 45)
     elif rng.random() < 0.4:
-        pigment += 0.5 * rise(depth, radius * 0.35, radius * 0.9)
+        pigment += 0.5 * smoothstep(depth, radius * 0.35, radius * 0.9)
     flush(image, tone, 0.2 * body)
     absorb(image, MELANIN, pigment)
     if atypical:
         blotch(image, rng, radius, body, amount=rng.uniform(0.1, 0.8))
     pattern = rng.choice(3, p=(0.5, 0.35, 0.15))
     if pattern == 0:
-        network(image, rng, rise(depth, -4, 10), period=rng.uniform(6, 8.5), warp=3)
+        network(image, rng, smoothstep(depth, -4, 10), period=rng.uniform(6, 8.5), warp=3)
     elif pattern == 1:
-        globules(image, rng, rise(depth, 0, 8), period=rng.uniform(7.5, 11))
+        globules(image, rng, smoothstep(depth, 0, 8), period=rng.uniform(7.5, 11))
 
 
 def melanoma(image: Image, tone: float, rng: Rng) -> None:
@@ -95,11 +95,19 @@ def melanoma(image: Image, tone: float, rng: Rng) -> None:
     early = rng.random() < ATYPICAL_SHARE
     radius = rng.uniform(32, 48) if early else rng.uniform(42, 60)
     rough = rng.uniform(0.07, 0.12) if early else rng.uniform(0.1, 0.17)
-    depth = outline(rng, radius, rough=rough, aspect=rng.uniform(0.6, 0.9)) + 2 * clouds(rng, 14)
-    body = rise(depth, -4, 8)
+    depth = outline(rng, radius, rough=rough, aspect=rng.uniform(0.6, 0.9)) + 2 * fractal_noise(
+        rng, 14
+    )
+    body = smoothstep(depth, -4, 8)
     flush(image, tone, 0.25 * body)
-    absorb(image, MELANIN, body * (0.75 + 0.5 * clouds(rng, 36)).clip(0.2, 1.7))
-    network(image, rng, body * rise(noise(rng, 40), -0.2, 0.5), period=rng.uniform(8, 12), warp=7)
+    absorb(image, MELANIN, body * (0.75 + 0.5 * fractal_noise(rng, 36)).clip(0.2, 1.7))
+    network(
+        image,
+        rng,
+        body * smoothstep(value_noise(rng, 40), -0.2, 0.5),
+        period=rng.uniform(8, 12),
+        warp=7,
+    )
     if not early:
         signs = (veil, regression, streaks, dots, redness)
         for i in rng.permutation(len(signs))[: rng.integers(2, 5)]:
@@ -114,10 +122,12 @@ def basal_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
     """
     superficial = rng.random() < MIMIC_SHARE
     radius = rng.uniform(36, 58)
-    depth = outline(rng, radius, rough=0.09, aspect=rng.uniform(0.65, 0.95)) + 2 * noise(rng, 14)
-    body = rise(depth, -6, 10)
+    depth = outline(rng, radius, rough=0.09, aspect=rng.uniform(0.65, 0.95)) + 2 * value_noise(
+        rng, 14
+    )
+    body = smoothstep(depth, -6, 10)
     flush(image, tone, body * rng.uniform(0.25, 0.6))
-    tint(image, on_skin(PEARL, tone), body * (0.25 + 0.25 * noise(rng, 18)).clip(0, 0.6))
+    blend(image, on_skin(PEARL, tone), body * (0.25 + 0.25 * value_noise(rng, 18)).clip(0, 0.6))
     if superficial:
         scale(image, tone, rng, body)
         tree_vessels(image, tone, rng, radius, n=2, width=(0.6, 1.0))
@@ -138,20 +148,22 @@ def benign_keratosis(image: Image, tone: float, rng: Rng) -> None:
     """
     flat = rng.random() < MIMIC_SHARE
     radius = rng.uniform(34, 60)
-    depth = outline(rng, radius, rough=0.07, aspect=rng.uniform(0.65, 0.95)) + 2 * clouds(rng, 9)
-    body = rise(depth, -8, 8) if flat else rise(depth, -1.5, 2)
+    depth = outline(rng, radius, rough=0.07, aspect=rng.uniform(0.65, 0.95)) + 2 * fractal_noise(
+        rng, 9
+    )
+    body = smoothstep(depth, -8, 8) if flat else smoothstep(depth, -1.5, 2)
     flush(image, tone, body * (0.4 if flat else 0.1))
-    tint(image, on_skin(WAX, tone), body * (0.25 if flat else rng.uniform(0.45, 0.8)))
-    absorb(image, MELANIN, body * (rng.uniform(0.0, 0.8) + 0.25 * clouds(rng, 22)).clip(0))
+    blend(image, on_skin(WAX, tone), body * (0.25 if flat else rng.uniform(0.45, 0.8)))
+    absorb(image, MELANIN, body * (rng.uniform(0.0, 0.8) + 0.25 * fractal_noise(rng, 22)).clip(0))
     if flat:
         scale(image, tone, rng, body)
     elif rng.random() < 0.6:
-        ridges = band(clouds(rng, rng.uniform(14, 19)), 0, 0.3)
+        ridges = smooth_band(fractal_noise(rng, rng.uniform(14, 19)), 0, 0.3)
         absorb(image, MELANIN, body * ridges * rng.uniform(0.2, 0.8))
     cysts, openings = rng.integers(0, 18 - 14 * flat), rng.integers(0, 14 - 10 * flat)
     bumps(image, rng, depth, on_skin(MILIUM, tone), n=int(cysts), size=(1.4, 3.2), strength=0.7)
     bumps(image, rng, depth, CRUST, n=int(openings), size=(1.5, 3.4), strength=0.7)
-    shade(image, 0.08 * body * (rise(depth, 10, 0) + noise(rng, 4)))
+    shade(image, 0.08 * body * (smoothstep(depth, 10, 0) + value_noise(rng, 4)))
 
 
 def actinic_keratosis(image: Image, tone: float, rng: Rng) -> None:
@@ -161,16 +173,18 @@ def actinic_keratosis(image: Image, tone: float, rng: Rng) -> None:
     """
     pigmented = rng.random() < MIMIC_SHARE
     radius = rng.uniform(36, 68)
-    depth = outline(rng, radius, rough=0.12, aspect=rng.uniform(0.6, 0.95)) + 8 * clouds(rng, 25)
-    area = rise(depth, -16, 22)
-    cells = lattice(rng, rng.uniform(10, 16), warp=5) + 0.15 * noise(rng, 7)
-    flush(image, tone, area * rng.uniform(0.4, 0.9) * (0.4 + rise(cells, 0.6, 0.1)))
+    depth = outline(rng, radius, rough=0.12, aspect=rng.uniform(0.6, 0.95)) + 8 * fractal_noise(
+        rng, 25
+    )
+    area = smoothstep(depth, -16, 22)
+    cells = lattice(rng, rng.uniform(10, 16), warp=5) + 0.15 * value_noise(rng, 7)
+    flush(image, tone, area * rng.uniform(0.4, 0.9) * (0.4 + smoothstep(cells, 0.6, 0.1)))
     if pigmented:
-        absorb(image, MELANIN, area * (0.4 + 0.2 * clouds(rng, 22)))
-    follicles = area * rise(clouds(rng, 35), -0.8, 0.8) * rng.uniform(0.4, 0.9)
+        absorb(image, MELANIN, area * (0.4 + 0.2 * fractal_noise(rng, 22)))
+    follicles = area * smoothstep(fractal_noise(rng, 35), -0.8, 0.8) * rng.uniform(0.4, 0.9)
     follicles *= 0.4 if pigmented else 1
-    tint(image, on_skin(SCAR, tone), follicles * 0.45 * rise(cells, 0.4, 0.65))
-    tint(image, on_skin(FOLLICLE, tone), follicles * 0.75 * rise(cells, 0.75, 0.95))
+    blend(image, on_skin(SCAR, tone), follicles * 0.45 * smoothstep(cells, 0.4, 0.65))
+    blend(image, on_skin(FOLLICLE, tone), follicles * 0.75 * smoothstep(cells, 0.75, 0.95))
     scale(image, tone, rng, area)
 
 
@@ -181,21 +195,23 @@ def squamous_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
     """
     in_situ = rng.random() < MIMIC_SHARE
     radius = rng.uniform(38, 60)
-    depth = outline(rng, radius, rough=0.08, aspect=rng.uniform(0.7, 1)) + 2 * noise(rng, 12)
-    body = rise(depth, -8, 8)
-    flush(image, tone, body * rng.uniform(0.4, 0.9) * (1 + 0.2 * clouds(rng, 25)))
-    shade(image, 0.12 * body * rise(depth, 14, 0))
+    depth = outline(rng, radius, rough=0.08, aspect=rng.uniform(0.7, 1)) + 2 * value_noise(rng, 12)
+    body = smoothstep(depth, -8, 8)
+    flush(image, tone, body * rng.uniform(0.4, 0.9) * (1 + 0.2 * fractal_noise(rng, 25)))
+    shade(image, 0.12 * body * smoothstep(depth, 14, 0))
     hairpins(image, tone, rng, radius)
     if in_situ:
         scale(image, tone, rng, body)
         return
-    size, centre = radius * rng.uniform(0.25, 0.62), rng.normal(0, radius * 0.14, 2)
-    mass = outline(rng, size, rough=0.14, aspect=0.8, centre=tuple(centre)) + 3 * clouds(rng, 9)
+    size, center = radius * rng.uniform(0.25, 0.62), rng.normal(0, radius * 0.14, 2)
+    mass = outline(rng, size, rough=0.14, aspect=0.8, center=tuple(center)) + 3 * fractal_noise(
+        rng, 9
+    )
     white_circles(image, rng, np.minimum(depth - 8, -mass - 2), tone)
-    crust = rise(mass, -2, 6)
-    thickness = (rng.uniform(0.6, 0.9) + 0.2 * noise(rng, 5)).clip(0, 1)
-    tint(image, on_skin(KERATIN, tone), crust * thickness)
-    absorb(image, MELANIN, crust * rng.uniform(0.2, 0.8) * rise(noise(rng, 10), 0, 0.9))
+    crust = smoothstep(mass, -2, 6)
+    thickness = (rng.uniform(0.6, 0.9) + 0.2 * value_noise(rng, 5)).clip(0, 1)
+    blend(image, on_skin(KERATIN, tone), crust * thickness)
+    absorb(image, MELANIN, crust * rng.uniform(0.2, 0.8) * smoothstep(value_noise(rng, 10), 0, 0.9))
     bumps(image, rng, mass, CRUST, n=int(rng.integers(0, 8)), size=(2, 5), strength=0.75)
 
 
@@ -205,16 +221,18 @@ def dermatofibroma(image: Image, tone: float, rng: Rng) -> None:
     In some the patch is faint, which leaves something like a nevus.
     """
     radius = rng.uniform(32, 54)
-    depth = outline(rng, radius, rough=0.05, aspect=rng.uniform(0.75, 1)) + 3 * noise(rng, 16)
-    body = rise(depth, -12, 14)
+    depth = outline(rng, radius, rough=0.05, aspect=rng.uniform(0.75, 1)) + 3 * value_noise(rng, 16)
+    body = smoothstep(depth, -12, 14)
     flush(image, tone, body * rng.uniform(0.1, 0.35))
-    absorb(image, MELANIN, body * (rng.uniform(0.25, 0.7) + 0.1 * clouds(rng, 20)))
+    absorb(image, MELANIN, body * (rng.uniform(0.25, 0.7) + 0.1 * fractal_noise(rng, 20)))
     network(image, rng, body * 0.6, period=rng.uniform(6, 8), warp=3)
-    size, centre = radius * rng.uniform(0.3, 0.56), rng.normal(0, 4, 2)
-    scar = outline(rng, size, rough=0.1, aspect=0.8, centre=tuple(centre)) + 3 * clouds(rng, 9)
-    patch = rise(scar, -8, 10) * (0.3 if rng.random() < MIMIC_SHARE else 1)
-    tint(image, on_skin(SCAR, tone), patch * rng.uniform(0.4, 0.8))
-    flush(image, tone, patch * 0.3 * rise(noise(rng, 6), 0.3, 0.9))
+    size, center = radius * rng.uniform(0.3, 0.56), rng.normal(0, 4, 2)
+    scar = outline(rng, size, rough=0.1, aspect=0.8, center=tuple(center)) + 3 * fractal_noise(
+        rng, 9
+    )
+    patch = smoothstep(scar, -8, 10) * (0.3 if rng.random() < MIMIC_SHARE else 1)
+    blend(image, on_skin(SCAR, tone), patch * rng.uniform(0.4, 0.8))
+    flush(image, tone, patch * 0.3 * smoothstep(value_noise(rng, 6), 0.3, 0.9))
 
 
 def vascular_lesion(image: Image, tone: float, rng: Rng) -> None:
@@ -225,17 +243,21 @@ def vascular_lesion(image: Image, tone: float, rng: Rng) -> None:
     merged = rng.random() < MIMIC_SHARE
     radius = rng.uniform(26, 54)
     depth = outline(rng, radius, rough=0.07, aspect=rng.uniform(0.7, 1))
-    flush(image, tone, rise(depth, -14, 4) * rng.uniform(0.2, 0.7))
-    tint(image, on_skin(PEARL, tone), rise(depth, -3, 5) * rng.uniform(0.1, 0.45))
+    flush(image, tone, smoothstep(depth, -14, 4) * rng.uniform(0.2, 0.7))
+    blend(image, on_skin(PEARL, tone), smoothstep(depth, -3, 5) * rng.uniform(0.1, 0.45))
     apart = rng.uniform(9, 20)
-    places = scattered(rng, 40, apart, within=depth - apart * 0.3)
+    places = poisson_disk_points(rng, 40, apart, within=depth - apart * 0.3)
     radii = apart * rng.uniform(0.5, 0.85, len(places)) * (1.5 if merged else 1)
-    rho, lit, owner = spots(places, radii, wobble=0.15 * noise(rng, 9))
+    rho, lit, owner = spots(places, radii, wobble=0.15 * value_noise(rng, 9))
     main = rng.integers(len(LAGOONS))
     each = np.clip(main + rng.choice((-1, 0, 0, 0, 1), len(places)), 0, len(LAGOONS) - 1)
     colours = np.array(LAGOONS, np.float32)[each] * rng.uniform(0.85, 1.15, (len(places), 1))
-    tint(image, colours.astype(np.float32)[owner], rng.uniform(0.6, 0.95) * rise(rho, 1.15, 0.8))
-    shade(image, 0.2 * (lit + clouds(rng, 14)) * rise(rho, 1, 0.7))
+    blend(
+        image,
+        colours.astype(np.float32)[owner],
+        rng.uniform(0.6, 0.95) * smoothstep(rho, 1.15, 0.8),
+    )
+    shade(image, 0.2 * (lit + fractal_noise(rng, 14)) * smoothstep(rho, 1, 0.7))
 
 
 DRAW: dict[str, Callable[[Image, float, Rng], None]] = {

@@ -20,7 +20,7 @@ SUPERSAMPLING = 3
 
 Field = NDArray[np.floating]
 Image = NDArray[np.float32]
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 Rng = np.random.Generator
 
 
@@ -33,27 +33,29 @@ def grid() -> tuple[Field, Field]:
     return x, y
 
 
-def noise(rng: Rng, scale: float, stretch: float = 1.0) -> Field:
+def value_noise(rng: Rng, scale: float, stretch: float = 1.0) -> Field:
     """Return smooth noise, standard deviation about 0.6, with grains of that many pixels."""
     rows, columns = (max(2, round(SIZE / s)) + 1 for s in (scale, scale * stretch))
     grains = rng.standard_normal((rows, columns), dtype=np.float32)
     return np.asarray(Pillow.fromarray(grains).resize((SIZE, SIZE), Pillow.Resampling.BICUBIC))
 
 
-def clouds(rng: Rng, scale: float) -> Field:
+def fractal_noise(rng: Rng, scale: float) -> Field:
     """Return noise of three scales, each half as coarse and half as strong as the one before."""
-    return noise(rng, scale) + noise(rng, scale / 2) / 2 + noise(rng, scale / 4) / 4
+    return (
+        value_noise(rng, scale) + value_noise(rng, scale / 2) / 2 + value_noise(rng, scale / 4) / 4
+    )
 
 
-def rise(field: Field, low: float, high: float) -> Field:
+def smoothstep(field: Field, low: float, high: float) -> Field:
     """Go smoothly from 0 where the field is ``low`` to 1 where it is ``high``; low > high falls."""
     t = np.clip((field - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def band(field: Field, centre: float, width: float) -> Field:
+def smooth_band(field: Field, center: float, width: float) -> Field:
     """Return 1 where the field is at the centre, falling to 0 at a width's distance."""
-    return rise(np.abs(field - centre), width, 0)
+    return smoothstep(np.abs(field - center), width, 0)
 
 
 def lattice(rng: Rng, period: float, warp: float) -> Field:
@@ -62,8 +64,8 @@ def lattice(rng: Rng, period: float, warp: float) -> Field:
     Three plane waves at 60 degrees; the warp is in pixels.
     """
     x, y = grid()
-    x = x + warp * (noise(rng, 4 * period) + noise(rng, 1.5 * period) / 3)
-    y = y + warp * (noise(rng, 4 * period) + noise(rng, 1.5 * period) / 3)
+    x = x + warp * (value_noise(rng, 4 * period) + value_noise(rng, 1.5 * period) / 3)
+    y = y + warp * (value_noise(rng, 4 * period) + value_noise(rng, 1.5 * period) / 3)
     turn, wave = rng.uniform(0, np.pi), 4 * math.pi / math.sqrt(3) / period
     angles = (turn, turn + 2 * math.pi / 3, turn + 4 * math.pi / 3)
     total = sum(np.cos(wave * (math.cos(a) * x + math.sin(a) * y)) for a in angles)
@@ -76,7 +78,7 @@ def outline(
     *,
     rough: float = 0.05,
     aspect: float = 0.85,
-    centre: tuple[float, float] = (0, 0),
+    center: tuple[float, float] = (0, 0),
 ) -> Field:
     """Return how deep a pixel lies within a closed wavy line: pixels, negative outside.
 
@@ -85,10 +87,10 @@ def outline(
         radius: Of the circle that the line deviates from.
         rough: Deviation as a share of the radius.
         aspect: Short over long diameter.
-        centre: Of the line.
+        center: Of the line.
     """
     x, y = grid()
-    x, y = x - centre[0], y - centre[1]
+    x, y = x - center[0], y - center[1]
     turn, stretch = rng.uniform(0, np.pi), math.sqrt(aspect)
     u = (math.cos(turn) * x + math.sin(turn) * y) * stretch
     v = (math.cos(turn) * y - math.sin(turn) * x) / stretch
@@ -112,7 +114,7 @@ def strokes(
     return np.asarray(large.reduce(SUPERSAMPLING), np.float32) / 255
 
 
-def pen(points: NDArray[np.floating]) -> list[tuple[float, float]]:
+def to_canvas(points: NDArray[np.floating]) -> list[tuple[float, float]]:
     """Turn (n, 2) canvas coordinates into those of ``strokes``."""
     return [(float(x), float(y)) for x, y in (points + MIDDLE + 0.5) * SUPERSAMPLING]
 
@@ -168,7 +170,9 @@ def spots(
     return Spots(rho, lit, owner)
 
 
-def scattered(rng: Rng, n: int, apart: float, within: Field | None = None) -> NDArray[np.float64]:
+def poisson_disk_points(
+    rng: Rng, n: int, apart: float, within: Field | None = None
+) -> NDArray[np.float64]:
     """Return up to n random places with a distance between them.
 
     Args:
@@ -188,12 +192,12 @@ def scattered(rng: Rng, n: int, apart: float, within: Field | None = None) -> ND
     return np.array(chosen).reshape(-1, 2)
 
 
-def tint(image: Image, colour: Sequence[float] | Image, amount: Field) -> None:
+def blend(image: Image, color: Sequence[float] | Image, amount: Field) -> None:
     """Mix a colour (or a picture) into the image, by 0 to 1 in each pixel."""
-    image += (np.asarray(colour, np.float32) - image) * amount[..., None]
+    image += (np.asarray(color, np.float32) - image) * amount[..., None]
 
 
-def absorb(image: Image, spectrum: Colour, amount: Field) -> None:
+def absorb(image: Image, spectrum: Color, amount: Field) -> None:
     """Let a pigment swallow light: amount 1 takes ``1 - exp(-spectrum)``, whatever lies below."""
     image *= np.exp(-amount[..., None] * np.asarray(spectrum, np.float32))
 

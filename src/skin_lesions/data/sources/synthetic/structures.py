@@ -8,30 +8,30 @@ from PIL import ImageDraw
 
 from skin_lesions.data.sources.synthetic.drawing import (
     SUPERSAMPLING,
-    Colour,
+    Color,
     Field,
     Image,
     Rng,
     absorb,
-    band,
-    clouds,
+    blend,
+    fractal_noise,
     grid,
     lattice,
-    noise,
     outline,
-    pen,
-    rise,
-    scattered,
+    poisson_disk_points,
+    smooth_band,
+    smoothstep,
     spots,
     strokes,
-    tint,
+    to_canvas,
+    value_noise,
 )
 from skin_lesions.data.sources.synthetic.skin import MELANIN, flush, on_skin
 
-BLUE_GREY: Colour = (0.40, 0.43, 0.54)
-SCAR: Colour = (0.93, 0.86, 0.83)
-KERATIN: Colour = (0.93, 0.85, 0.62)
-CRUST: Colour = (0.38, 0.14, 0.07)
+BLUE_GREY: Color = (0.40, 0.43, 0.54)
+SCAR: Color = (0.93, 0.86, 0.83)
+KERATIN: Color = (0.93, 0.85, 0.62)
+CRUST: Color = (0.38, 0.14, 0.07)
 
 Brush = ImageDraw.ImageDraw
 Points = NDArray[np.floating]
@@ -40,50 +40,54 @@ Points = NDArray[np.floating]
 def network(image: Image, rng: Rng, where: Field, *, period: float, warp: float) -> None:
     """Pigment network: brown lines of a honeycomb, lighter holes."""
     cells = lattice(rng, period, warp)
-    contrast = rng.uniform(0.35, 0.75) * (1 + 0.3 * noise(rng, 25))
-    absorb(image, MELANIN, where * contrast * (rise(cells, 0.5, 0.05) - 0.25))
+    contrast = rng.uniform(0.35, 0.75) * (1 + 0.3 * value_noise(rng, 25))
+    absorb(image, MELANIN, where * contrast * (smoothstep(cells, 0.5, 0.05) - 0.25))
 
 
 def globules(image: Image, rng: Rng, where: Field, *, period: float) -> None:
     """Brown globules, evenly spread."""
-    cells = lattice(rng, period, warp=3) + 0.15 * noise(rng, period / 2)
-    absorb(image, MELANIN, where * rng.uniform(0.5, 0.9) * rise(cells, 0.4, 0.85))
+    cells = lattice(rng, period, warp=3) + 0.15 * value_noise(rng, period / 2)
+    absorb(image, MELANIN, where * rng.uniform(0.5, 0.9) * smoothstep(cells, 0.4, 0.85))
 
 
 def blotch(image: Image, rng: Rng, radius: float, body: Field, *, amount: float) -> None:
     """A dark structureless blotch, off the centre."""
     angle = rng.uniform(0, 2 * np.pi)
-    centre = 0.5 * radius * np.cos(angle), 0.5 * radius * np.sin(angle)
-    spot = outline(rng, radius * rng.uniform(0.3, 0.5), rough=0.2, aspect=0.7, centre=centre)
-    absorb(image, MELANIN, amount * body * rise(spot + 2 * noise(rng, 9), -3, 5))
+    center = 0.5 * radius * np.cos(angle), 0.5 * radius * np.sin(angle)
+    spot = outline(rng, radius * rng.uniform(0.3, 0.5), rough=0.2, aspect=0.7, center=center)
+    absorb(image, MELANIN, amount * body * smoothstep(spot + 2 * value_noise(rng, 9), -3, 5))
 
 
 def veil(image: Image, tone: float, rng: Rng, depth: Field) -> None:
     """Blue-white veil: a hazy blue-grey area without structure."""
-    where = rise(clouds(rng, 50), 0, 0.9) * rise(depth, 0, 12)
-    tint(image, BLUE_GREY, rng.uniform(0.45, 0.7) * where * (1 + 0.25 * noise(rng, 7)))
+    where = smoothstep(fractal_noise(rng, 50), 0, 0.9) * smoothstep(depth, 0, 12)
+    blend(image, BLUE_GREY, rng.uniform(0.45, 0.7) * where * (1 + 0.25 * value_noise(rng, 7)))
 
 
 def regression(image: Image, tone: float, rng: Rng, depth: Field) -> None:
     """Regression: white like a scar, with grey-blue pepper."""
-    where = rise(clouds(rng, 40), 0.2, 1.0) * rise(depth, 0, 10)
-    tint(image, on_skin(SCAR, tone), rng.uniform(0.45, 0.75) * where)
-    tint(image, BLUE_GREY, 0.6 * where * rise(noise(rng, 3.5), 0.5, 1))
+    where = smoothstep(fractal_noise(rng, 40), 0.2, 1.0) * smoothstep(depth, 0, 10)
+    blend(image, on_skin(SCAR, tone), rng.uniform(0.45, 0.75) * where)
+    blend(image, BLUE_GREY, 0.6 * where * smoothstep(value_noise(rng, 3.5), 0.5, 1))
 
 
 def redness(image: Image, tone: float, rng: Rng, depth: Field) -> None:
     """Milky red areas."""
-    flush(image, tone, rng.uniform(0.6, 1.1) * rise(noise(rng, 40), 0, 0.9) * rise(depth, -2, 8))
+    flush(
+        image,
+        tone,
+        rng.uniform(0.6, 1.1) * smoothstep(value_noise(rng, 40), 0, 0.9) * smoothstep(depth, -2, 8),
+    )
 
 
 def streaks(image: Image, tone: float, rng: Rng, depth: Field) -> None:
     """Streaks and pseudopods: dark fingers that leave the border on one side."""
     x, y = grid()
-    angle = np.arctan2(y, x) + 0.06 * noise(rng, 12)
-    side = rise(np.cos(angle - rng.uniform(0, 2 * np.pi)), rng.uniform(-0.5, 0.5), 0.8)
-    fingers = np.cos(angle * int(rng.integers(22, 34))) * (1 + 0.5 * noise(rng, 14))
+    angle = np.arctan2(y, x) + 0.06 * value_noise(rng, 12)
+    side = smoothstep(np.cos(angle - rng.uniform(0, 2 * np.pi)), rng.uniform(-0.5, 0.5), 0.8)
+    fingers = np.cos(angle * int(rng.integers(22, 34))) * (1 + 0.5 * value_noise(rng, 14))
     reach = depth + side * (3 + 5 * fingers)
-    absorb(image, MELANIN, 1.1 * side * rise(reach, -1, 4) * rise(depth, 12, 2))
+    absorb(image, MELANIN, 1.1 * side * smoothstep(reach, -1, 4) * smoothstep(depth, 12, 2))
 
 
 def dots(image: Image, tone: float, rng: Rng, depth: Field) -> None:
@@ -91,38 +95,44 @@ def dots(image: Image, tone: float, rng: Rng, depth: Field) -> None:
     x, y = grid()
     angle = rng.uniform(0, 2 * np.pi)
     side = math.cos(angle) * x + math.sin(angle) * y
-    places = scattered(rng, int(rng.integers(8, 22)), 6, within=np.minimum(depth, side + 5))
-    rho, *_ = spots(places, rng.uniform(1.3, 3.5, len(places)), wobble=0.2 * noise(rng, 3))
-    absorb(image, MELANIN, 1.1 * rise(rho, 1.4, 0.6))
+    places = poisson_disk_points(
+        rng, int(rng.integers(8, 22)), 6, within=np.minimum(depth, side + 5)
+    )
+    rho, *_ = spots(places, rng.uniform(1.3, 3.5, len(places)), wobble=0.2 * value_noise(rng, 3))
+    absorb(image, MELANIN, 1.1 * smoothstep(rho, 1.4, 0.6))
 
 
 def scale(image: Image, tone: float, rng: Rng, where: Field) -> None:
     """Flakes of yellowish-white scale."""
-    flakes = rise(noise(rng, 20), 0.1, 0.9) * (0.5 + 0.6 * noise(rng, 3.5)).clip(0, 1)
-    tint(image, on_skin(KERATIN, tone), where * flakes * rng.uniform(0.2, 0.8))
+    flakes = smoothstep(value_noise(rng, 20), 0.1, 0.9) * (0.5 + 0.6 * value_noise(rng, 3.5)).clip(
+        0, 1
+    )
+    blend(image, on_skin(KERATIN, tone), where * flakes * rng.uniform(0.2, 0.8))
 
 
 def nests(image: Image, rng: Rng, depth: Field) -> None:
     """Blue-grey ovoid nests and leaf-like areas, rather towards the edge."""
-    places = scattered(rng, int(rng.integers(3, 12)), 12, within=np.minimum(depth - 3, 34 - depth))
+    places = poisson_disk_points(
+        rng, int(rng.integers(3, 12)), 12, within=np.minimum(depth - 3, 34 - depth)
+    )
     rho, *_ = spots(
         places,
         rng.uniform(3, 8, len(places)),
         stretch=rng.uniform(1.1, 1.7),
         turn=rng.uniform(0, np.pi),
-        wobble=0.3 * clouds(rng, 8),
+        wobble=0.3 * fractal_noise(rng, 8),
     )
-    tint(image, BLUE_GREY, 0.6 * rise(rho, 1.5, 0.6))
-    absorb(image, (0.7, 0.65, 0.45), rng.uniform(0.3, 0.9) * rise(rho, 1.2, 0.5))
+    blend(image, BLUE_GREY, 0.6 * smoothstep(rho, 1.5, 0.6))
+    absorb(image, (0.7, 0.65, 0.45), rng.uniform(0.3, 0.9) * smoothstep(rho, 1.2, 0.5))
 
 
 def ulcer(image: Image, rng: Rng, radius: float) -> None:
     """A raw, crusted spot."""
-    centre = tuple(rng.normal(0, radius * 0.2, 2))
-    edge = outline(rng, radius * rng.uniform(0.15, 0.3), rough=0.15, centre=centre)
-    where = rise(edge + 2 * noise(rng, 6), -2, 3)
-    tint(image, (0.66, 0.2, 0.15), 0.85 * where)
-    tint(image, CRUST, 0.8 * where * rise(noise(rng, 6), -0.1, 0.5))
+    center = tuple(rng.normal(0, radius * 0.2, 2))
+    edge = outline(rng, radius * rng.uniform(0.15, 0.3), rough=0.15, center=center)
+    where = smoothstep(edge + 2 * value_noise(rng, 6), -2, 3)
+    blend(image, (0.66, 0.2, 0.15), 0.85 * where)
+    blend(image, CRUST, 0.8 * where * smoothstep(value_noise(rng, 6), -0.1, 0.5))
 
 
 def tree_vessels(
@@ -134,7 +144,9 @@ def tree_vessels(
         angles = angle + np.cumsum(rng.normal(0, 0.3, 8))
         steps = length / 8 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
         way = start + np.cumsum(np.vstack([[0, 0], steps]), axis=0)
-        brush.line(pen(way), fill=255, width=max(1, round(thick * SUPERSAMPLING)), joint="curve")
+        brush.line(
+            to_canvas(way), fill=255, width=max(1, round(thick * SUPERSAMPLING)), joint="curve"
+        )
         if thick > 0.6:
             for i in rng.choice(np.arange(2, 8), 3, replace=False):
                 turn = angles[i - 1] + rng.choice((-1, 1)) * rng.uniform(0.4, 1.0)
@@ -153,24 +165,26 @@ def bumps(
     image: Image,
     rng: Rng,
     depth: Field,
-    colour: Colour,
+    color: Color,
     *,
     n: int,
     size: tuple[float, float],
     strength: float,
 ) -> None:
     """Small soft dots of one colour: milia-like cysts, comedo-like openings, spots of blood."""
-    places = scattered(rng, n, 2 * size[1], within=depth - size[0])
+    places = poisson_disk_points(rng, n, 2 * size[1], within=depth - size[0])
     rho, *_ = spots(places, rng.uniform(*size, len(places)))
-    tint(image, colour, strength * rise(rho, 1.3, 0.6))
+    blend(image, color, strength * smoothstep(rho, 1.3, 0.6))
 
 
 def white_circles(image: Image, rng: Rng, where: Field, tone: float) -> None:
     """White rings around keratin-filled follicles."""
-    places = scattered(rng, int(rng.integers(2, 9)), 12, within=where)
-    rho, *_ = spots(places, rng.uniform(3, 5, len(places)), reach=2, wobble=0.2 * noise(rng, 6))
-    tint(image, on_skin(SCAR, tone), 0.7 * band(rho, 1, 0.7))
-    tint(image, on_skin(KERATIN, tone), 0.5 * rise(rho, 0.6, 0.2))
+    places = poisson_disk_points(rng, int(rng.integers(2, 9)), 12, within=where)
+    rho, *_ = spots(
+        places, rng.uniform(3, 5, len(places)), reach=2, wobble=0.2 * value_noise(rng, 6)
+    )
+    blend(image, on_skin(SCAR, tone), 0.7 * smooth_band(rho, 1, 0.7))
+    blend(image, on_skin(KERATIN, tone), 0.5 * smoothstep(rho, 0.6, 0.2))
 
 
 def hairpins(image: Image, tone: float, rng: Rng, radius: float) -> None:
@@ -185,7 +199,7 @@ def hairpins(image: Image, tone: float, rng: Rng, radius: float) -> None:
                 math.cos(angle) * u - math.sin(angle) * v,
                 math.sin(angle) * u + math.cos(angle) * v,
             )
-            way = pen(np.stack([x, y], axis=1))
+            way = to_canvas(np.stack([x, y], axis=1))
             brush.line(way, fill=255, width=round(1.3 * SUPERSAMPLING), joint="curve")
 
     flush(image, tone, rng.uniform(1.0, 1.7) * strokes(loops))
