@@ -1,10 +1,15 @@
-"""Epochs as they are trained, against their bare steps: what loading, augmenting, logging and keeping add.
+"""Benchmark of complete training epochs compared with their bare steps.
 
-Bare: forward, backward, clipping, optimiser and averaging of weights on one batch that lies ready, as often
-as the epochs have steps.
-Trained: the training loop with the default recipe, from stored pixels, with a checkpoint after each epoch, written
-beside the next one as ``train`` does, the last one waited for; without validation. Both in turn, so that a machine
-that slows down slows both. The pixels are random unless a folder is given: what they show does not change the time.
+The difference is the time of loading, augmentation, logging and checkpoints.
+
+- Bare steps: forward, backward, gradient clipping, optimizer and EMA, on one batch that is already
+  on the device. The number of steps is the same as in the epochs.
+- Training: the training loop with the default recipe, from stored pixels, without validation. Each
+  epoch ends with a checkpoint, which is written during the next epoch as in ``train``. The time
+  includes writing the last checkpoint.
+
+Both run alternately, so that changes in the speed of the machine affect both. The pixels are random
+unless a folder is given. The content of the images does not change the time.
 """
 
 import argparse
@@ -18,7 +23,7 @@ from omegaconf import OmegaConf
 from torch.nn.functional import one_hot
 
 from images import CLASSES, stored_images
-from record import ROOT, keep
+from record import ROOT, save_results
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.progress import TrainingProgressBar
 from skin_lesions.models.networks import create_network
@@ -31,37 +36,37 @@ from skin_lesions.training.state import TrainingRun, create_state
 
 
 def bare_epochs(run: TrainingRun, epochs: int, inputs: torch.Tensor, labels: torch.Tensor) -> float:
-    """Take the steps of so many epochs on one batch; return seconds."""
+    """Run the steps of ``epochs`` epochs on one batch. Return the seconds."""
     targets = one_hot(labels, CLASSES).float()
     batch = steps.Batch(inputs, targets, labels, len(inputs))
     steps.set_trainable_layers(run)
     start = time.perf_counter()
     for _ in range(epochs * run.steps):
         steps.optimizer_step(run, batch)
-    run.epoch_totals.tolist()  # waits for a GPU
+    run.epoch_totals.tolist()  # waits for the GPU
     return time.perf_counter() - start
 
 
 def trained_epochs(run: TrainingRun, epochs: int, folder: Path) -> float:
-    """Learn so many epochs as ``train`` does; return seconds."""
+    """Train for ``epochs`` epochs in the same way as ``train``. Return the seconds."""
     start = time.perf_counter()
     checkpoint = Checkpoints(folder).for_training({})
-    steps_of_all = epochs * run.steps
+    total_steps = epochs * run.steps
     with (
-        checkpoint.async_writer() as saver,
-        TrainingProgressBar("training", steps_of_all) as progress,
+        checkpoint.async_writer() as writer,
+        TrainingProgressBar("training", total_steps) as progress,
     ):
-        watch = TrainingMonitor(run, saver, lambda: False, progress)
+        monitor = TrainingMonitor(run, writer, lambda: False, progress)
         for _ in range(epochs):
-            train_epoch(run, watch)
+            train_epoch(run, monitor)
             run.epoch, run.step = run.epoch + 1, 0
-            watch.after_epoch()
+            monitor.after_epoch()
     return time.perf_counter() - start
 
 
-def main(given: argparse.Namespace) -> None:
-    architecture, weights, image_size = given.architecture, given.weights, given.image_size
-    images, epochs, rounds = given.images, given.epochs, given.rounds
+def main(args: argparse.Namespace) -> None:
+    architecture, weights, image_size = args.architecture, args.weights, args.image_size
+    images, epochs, rounds = args.images, args.epochs, args.rounds
     values = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/base/parameters/train.yml"))
     changes = {"architecture": architecture, "weights": weights, "image_size": image_size}
     scales = {"progressive_resizing_start": 1.0, "eval_size_ratio": 1.0}
@@ -71,9 +76,9 @@ def main(given: argparse.Namespace) -> None:
     classes = [str(number) for number in range(CLASSES)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = stored_images(folder / "pixels", images, image_size, given.folder)
-        start = create_network(architecture, weights, None, classes, image_size, recipe.seed)
-        run = create_state(data, data, start.network, recipe, ProcessGroup())
+        data = stored_images(folder / "pixels", images, image_size, args.folder)
+        initial = create_network(architecture, weights, None, classes, image_size, recipe.seed)
+        run = create_state(data, data, initial.network, recipe, ProcessGroup())
         inputs = torch.randn(recipe.batch_size, 3, image_size, image_size, device=run.device)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         labels = torch.randint(CLASSES, (recipe.batch_size,), device=run.device)
@@ -81,8 +86,8 @@ def main(given: argparse.Namespace) -> None:
         for _ in range(rounds + 1):
             bare.append(bare_epochs(run, epochs, inputs, labels))
             trained.append(trained_epochs(run, epochs, folder / "checkpoints"))
-    pairs = list(zip(bare, trained, strict=True))[1:]  # the first is for warming up
-    keep(
+    pairs = list(zip(bare, trained, strict=True))[1:]  # the first round is a warm-up
+    save_results(
         "epoch",
         {
             "architecture": architecture,
@@ -91,11 +96,16 @@ def main(given: argparse.Namespace) -> None:
             "images": images,
             "epochs": epochs,
             "device": str(run.device),
-            "bare_images_per_second": epochs * images / statistics.median(one for one, _ in pairs),
+            "bare_images_per_second": epochs
+            * images
+            / statistics.median(bare_time for bare_time, _ in pairs),
             "trained_images_per_second": epochs
             * images
-            / statistics.median(two for _, two in pairs),
-            "added_share": statistics.median(two / one for one, two in pairs) - 1,
+            / statistics.median(training_time for _, training_time in pairs),
+            "added_share": statistics.median(
+                training_time / bare_time for bare_time, training_time in pairs
+            )
+            - 1,
             "rounds": rounds,
         },
     )
@@ -103,11 +113,13 @@ def main(given: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, help="take the images of a folder")
-    parser.add_argument("--architecture", default="resnet18", help="as train.architecture")
-    parser.add_argument("--weights", default="none", help="as train.weights")
+    parser.add_argument("--folder", type=Path, help="folder of images; default: random pixels")
+    parser.add_argument("--architecture", default="resnet18", help="network (train.architecture)")
+    parser.add_argument("--weights", default="none", help="initial weights (train.weights)")
     parser.add_argument("--image-size", type=int, default=160)
-    parser.add_argument("--images", type=int, default=1536, help="a multiple of the batch size, 32")
-    parser.add_argument("--epochs", type=int, default=2, help="of a training")
+    parser.add_argument(
+        "--images", type=int, default=1536, help="a multiple of the batch size (32)"
+    )
+    parser.add_argument("--epochs", type=int, default=2, help="epochs per measurement")
     parser.add_argument("--rounds", type=int, default=2)
     main(parser.parse_args())

@@ -1,4 +1,4 @@
-"""Images that benchmarks make: files as cameras write them, and stored pixels."""
+"""Test images of the benchmarks: JPEG files of noise, and pixel stores."""
 
 from pathlib import Path
 
@@ -11,53 +11,59 @@ from skin_lesions.data.loader import ImageDataset
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.preprocessing import Preprocessing
 
-CLASSES, STORED = 14, 256
+CLASSES, STORED_SIZE = 14, 256  # number of classes; width and height of stored images, pixels
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 def make_photographs(folder: Path, n: int, width: int, height: int) -> None:
-    """Write n JPEG files of smooth noise, about as large as dermoscopic pictures of that size."""
+    """Write n JPEG files of smooth noise, with about the file size of dermoscopic images."""
     rng = np.random.default_rng(0)
     for number in range(n):
         small = Image.fromarray(rng.integers(60, 220, (30, 40, 3)).astype(np.uint8))
-        picture = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.int16)
-        noisy = picture + rng.normal(0, 6, picture.shape).astype(np.int16)
+        smooth = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+        noisy = smooth + rng.normal(0, 6, smooth.shape).astype(np.int16)
         path = folder / f"class{number % 4}" / f"{number:05d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=85)
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the images below a folder, in order."""
+    """Return the image files in a folder and its subfolders, sorted."""
     files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
     if not files:
-        raise SystemExit(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
+        raise SystemExit(
+            f"No images in {folder}. Expected files with {', '.join(sorted(SUFFIXES))}."
+        )
     return files
 
 
 def stored_images(
     folder: Path, n: int, image_size: int, source: Path | None = None
 ) -> ImageDataset:
-    """Store n squares, to be fitted to an edge (pixels), with random labels.
+    """Store n square images with random labels.
 
-    Of random pixels, or of the images below ``source``, over and over until there are n.
+    Args:
+        folder: Folder of the pixel store.
+        n: Number of images.
+        image_size: Width and height of the network input, pixels.
+        source: Folder of image files, repeated until there are n. None: random pixels.
     """
     rng = np.random.default_rng(0)
     files = image_files(source) if source else []
-    stored = PixelArray(folder, STORED)
-    with stored.open_for_append() as appender:
+    stored = PixelArray(folder, STORED_SIZE)
+    with stored.open_for_append() as writer:
         for i in range(n):
             if files:
-                appender.add(str(i), decode(files[i % len(files)].read_bytes(), STORED))
+                writer.add(str(i), decode(files[i % len(files)].read_bytes(), STORED_SIZE))
                 continue
-            square = rng.integers(0, 256, (STORED, STORED, 3), dtype=np.uint8)
-            appender.add(str(i), DecodedImage(square, STORED, STORED, "PNG"))
+            square = rng.integers(0, 256, (STORED_SIZE, STORED_SIZE, 3), dtype=np.uint8)
+            writer.add(str(i), DecodedImage(square, STORED_SIZE, STORED_SIZE, "PNG"))
     labels = torch.from_numpy(rng.integers(CLASSES, size=n))
     return ImageDataset(
         images=stored,
         rows=stored.rows([str(i) for i in range(n)]),
         labels=labels,
-        classes=CLASSES,
+        num_classes=CLASSES,
         aspects=np.ones(n),
-        preprocessing=Preprocessing("stretch", STORED, image_size),
+        preprocessing=Preprocessing("stretch", STORED_SIZE, image_size),
     )

@@ -1,7 +1,8 @@
-"""Ingest against bare decoding and resizing, on the same cores, in one run; then ingest once more.
+"""Benchmark of ingest compared with bare decoding and resizing, and of a second ingest.
 
-The bare rate is the decoder of torchvision and the antialiased resize, over bytes already in memory, in
-as many threads as there are cores. Ingest also reads, hashes, copies and checks every file.
+Bare decoding is the decoder of torchvision and an antialiased resize, applied to bytes in memory in
+as many threads as there are cores. Ingest also reads, hashes, copies and checks every file. Both
+run on the same cores in one process.
 """
 
 import argparse
@@ -19,24 +20,24 @@ from torch.nn.functional import interpolate
 from torchvision.io import ImageReadMode, decode_image
 
 from images import make_photographs
-from record import keep
+from record import save_results
 from skin_lesions.config.source import Demo, Kaggle, Source
 from skin_lesions.core.parallel import usable_cpus
 from skin_lesions.data.pixel_store import DecodeRequest, IngestRequest
 from skin_lesions.data.sources import open_source
 from skin_lesions.datasets import PixelStoreDataset, RawImagesDataset
 
-SIZE = 256
+SIZE = 256  # width and height of stored images, pixels
 
 
 def bare_seconds(folder: Path) -> float:
     encoded = [path.read_bytes() for path in sorted(folder.rglob("*.jpg"))]
 
     def decode(data: bytes) -> torch.Tensor:
-        picture = decode_image(
+        image = decode_image(
             torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB
         )
-        return interpolate(picture[None], (SIZE, SIZE), mode="bilinear", antialias=True)
+        return interpolate(image[None], (SIZE, SIZE), mode="bilinear", antialias=True)
 
     start = time.perf_counter()
     with ThreadPoolExecutor(usable_cpus()) as pool:
@@ -52,13 +53,14 @@ def ingest_seconds(folder: Path, root: Path) -> float:
         metadata=None,
         metadata_key=None,
         label_column=None,
+        filename_pattern=None,
         demo=Demo(seed=0),
         kaggle=Kaggle(dataset="", version=None),
     )
     raw = RawImagesDataset(
         filepath=str(root / "manifest.parquet"),
         objects=str(root / "objects"),
-        pixels=str(root / "pixels"),
+        pixel_store=str(root / "pixels"),
         version=Version(None, None),
     )
     start = time.perf_counter()
@@ -73,14 +75,14 @@ def main(images: int, rounds: int, width: int, height: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source"
         make_photographs(source, images, width, height)
-        bare_seconds(source)  # warms up threads and the page cache
+        bare_seconds(source)  # warm-up of the threads and the page cache
         for round_ in range(rounds):
             root = Path(folder) / f"root{round_}"
             bare.append(bare_seconds(source))
             first.append(ingest_seconds(source, root))
             second.append(ingest_seconds(source, root))
-            shutil.rmtree(root)  # before the system gets to writing it to the disk
-    keep(
+            shutil.rmtree(root)  # before the operating system writes the files to the disk
+    save_results(
         "ingest",
         {
             "images": images,

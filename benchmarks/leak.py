@@ -1,8 +1,10 @@
-"""What a leak is worth: the same recipe, judged as shipped and with groups kept apart.
+"""Effect of data leakage: the same recipe, evaluated with the original and with the grouped split.
 
-Every seed draws other weights and (where the policy cuts) another split. As shipped, leaked and clean test
-images are judged apart too. Without arguments: the demo.
-Of other images, from other weights: ``--folder /data/mine --architecture resnet50 --weights imagenet``.
+Every seed determines the initial weights and, where the policy creates a split, the split. With the
+original split, leaked and clean test images are also evaluated separately. Without options, the
+synthetic images of the demo are used. To use other images and weights:
+
+    python benchmarks/leak.py --folder /data/mine --architecture resnet50 --weights imagenet
 """
 
 import argparse
@@ -15,16 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from options import add_study_options, study_params, without_folders
-from record import ROOT, keep
+from record import ROOT, save_results
 
-PARTS = ("test", "test_clean", "test_leaked")  # of metrics.json; the last two as shipped only
+# Keys of metrics.json. The last two exist only with the original split.
+SUBSETS = ("test", "test_clean", "test_leaked")
 
 
 def kedro(*args: str) -> None:
     subprocess.run([sys.executable, "-m", "kedro", "run", *args], cwd=ROOT, check=True)
 
 
-def judged(root: Path, policy: str, seed: int, params: str) -> dict[str, Any]:
+def evaluate(root: Path, policy: str, seed: int, params: str) -> dict[str, Any]:
     kedro(
         "--pipelines",
         "preprocess,train,evaluate",
@@ -33,20 +36,20 @@ def judged(root: Path, policy: str, seed: int, params: str) -> dict[str, Any]:
     )
     newest = sorted(root.glob("08_reporting/metrics.json/*/metrics.json"))[-1]
     metrics = json.loads(newest.read_text())
-    return {part: metrics[part] for part in PARTS if part in metrics}
+    return {subset: metrics[subset] for subset in SUBSETS if subset in metrics}
 
 
-def told(scores: list[dict[str, Any]]) -> dict[str, Any]:
+def summarize(scores: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "images": [score["n"] for score in scores],
-        "balanced_accuracy": told_number(scores, "balanced_accuracy"),
-        "accuracy": told_number(scores, "accuracy"),
+        "balanced_accuracy": summarize_metric(scores, "balanced_accuracy"),
+        "accuracy": summarize_metric(scores, "accuracy"),
     }
 
 
-def told_number(scores: list[dict[str, Any]], name: str) -> dict[str, Any]:
+def summarize_metric(scores: list[dict[str, Any]], name: str) -> dict[str, Any]:
     values = [score[name]["value"] for score in scores]
-    intervals = [f"{s[name]['low']:.3f} to {s[name]['high']:.3f}" for s in scores]
+    intervals = [f"{score[name]['low']:.3f} to {score[name]['high']:.3f}" for score in scores]
     return {"mean": round(statistics.mean(values), 4), "each": values, "intervals": intervals}
 
 
@@ -56,9 +59,13 @@ def main(policies: list[str], seeds: int, params: str, name: str) -> None:
         kedro("--pipelines", "ingest,audit", "--params", f"data_root={root}{params}")
         results = {}
         for policy in policies:
-            scores = [judged(root, policy, seed, params) for seed in range(1, seeds + 1)]
-            results[policy] = {part: told([s[part] for s in scores]) for part in scores[0]}
-    keep(name, {"seeds": seeds, "params": without_folders(params).removeprefix(",")} | results)
+            scores = [evaluate(root, policy, seed, params) for seed in range(1, seeds + 1)]
+            results[policy] = {
+                subset: summarize([score[subset] for score in scores]) for subset in scores[0]
+            }
+    save_results(
+        name, {"seeds": seeds, "params": without_folders(params).removeprefix(",")} | results
+    )
 
 
 if __name__ == "__main__":
@@ -67,5 +74,5 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--name", default="leak_demo")
     add_study_options(parser)
-    given = parser.parse_args()
-    main(given.policies, given.seeds, study_params(given), given.name)
+    args = parser.parse_args()
+    main(args.policies, args.seeds, study_params(args), args.name)

@@ -1,10 +1,12 @@
-"""Batches of images: the stored pixels against the notebook's loader, in one run, on files made here.
+"""Benchmark of image loading: the pixel store compared with the loader of the notebook.
 
-The notebook's loader is ImageFolder with Resize, ToTensor and Normalize, batches of 32, with 0 and with 2
-workers: the better of the two counts. Ours are uint8 batches, as they go to the device, and finished
-training batches on the CPU (float32, normalised) with the augmentation of the default recipe, and with
-flips only. Then an epoch over many stored images, in which anonymous memory is watched. Making the files
-and storing their pixels is not counted: ``ingest.py`` does that.
+The loader of the notebook is ImageFolder with Resize, ToTensor and Normalize, batches of 32, with 0
+and with 2 workers. The faster of the two counts. Two kinds of batches of this project are measured:
+uint8 batches, as they are sent to the device, and finished training batches on the CPU (float32,
+normalized). The latter use the augmentation of the default recipe, or flips only.
+
+Then the anonymous memory is measured during an epoch over many stored images. The files are created
+by this script. Creating them and storing their pixels is not measured here; see ``ingest.py``.
 """
 
 import argparse
@@ -22,7 +24,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from images import make_photographs, stored_images
-from record import ROOT, keep
+from record import ROOT, save_results
 from skin_lesions.config.train import Augmentation, TrainRecipe
 from skin_lesions.data.loader import ImageDataset, shuffled_batches
 from skin_lesions.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
@@ -43,7 +45,7 @@ def flips_only() -> Augmentation:
     return Augmentation.model_validate(values["train"]["augmentation"] | {"flips": True})
 
 
-def notebooks_batches(folder: Path, workers: int) -> Iterator[torch.Tensor]:
+def notebook_batches(folder: Path, workers: int) -> Iterator[torch.Tensor]:
     steps = [
         transforms.Resize((SIZE, SIZE)),
         transforms.ToTensor(),
@@ -55,76 +57,79 @@ def notebooks_batches(folder: Path, workers: int) -> Iterator[torch.Tensor]:
 
 
 def uint8_batches(images: ImageDataset) -> Iterator[torch.Tensor]:
-    chosen = shuffled_batches(len(images), BATCH, SEED, epoch=1)
-    for batch, _ in images.iter_batches(chosen, CPU):
+    batches = shuffled_batches(len(images), BATCH, SEED, epoch=1)
+    for batch, _ in images.iter_batches(batches, CPU):
         yield batch
 
 
 def training_batches(images: ImageDataset, augmentation: Augmentation) -> Iterator[torch.Tensor]:
-    drawn, place = sample_augmentations(len(images), SEED, 1, augmentation, images.preprocessing), 0
+    augmentations, start = (
+        sample_augmentations(len(images), SEED, 1, augmentation, images.preprocessing),
+        0,
+    )
     for batch, labels in images.iter_batches(
         shuffled_batches(len(images), BATCH, SEED, epoch=1), CPU
     ):
-        targets = one_hot(labels, images.classes).float()
-        yield apply_augmentations(batch, targets, drawn[place : place + len(batch)])[0]
-        place += len(batch)
+        targets = one_hot(labels, images.num_classes).float()
+        yield apply_augmentations(batch, targets, augmentations[start : start + len(batch)])[0]
+        start += len(batch)
 
 
 def rate(batches: Callable[[], Iterator[torch.Tensor]]) -> float:
-    """Go through an epoch; return images/s, the start of workers included."""
+    """Iterate over one epoch. Return images/s, including the start of the workers."""
     start = time.perf_counter()
     images = sum(len(batch) for batch in batches())
     return images / (time.perf_counter() - start)
 
 
 def anonymous_megabytes() -> float:
-    """Return the memory of this process that is no file, as Linux counts it."""
+    """Return the anonymous memory (not backed by files) of this process, on Linux."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
 
 
 def memory_over_an_epoch(folder: Path, n: int) -> dict[str, float]:
-    """Read all images of a large store once; tell how far anonymous memory rose and what came."""
+    """Read all images of a large store once. Return speed and increase of anonymous memory."""
     images = stored_images(folder, n, SIZE)
-    read, before = 0, anonymous_megabytes()
+    num_read, before = 0, anonymous_megabytes()
     highest = before
     start = time.perf_counter()
     for batch in uint8_batches(images):
-        read += len(batch)
+        num_read += len(batch)
         highest = max(highest, anonymous_megabytes())
     return {
-        "epoch_images": read,
-        "epoch_images_per_second": read / (time.perf_counter() - start),
+        "epoch_images": num_read,
+        "epoch_images_per_second": num_read / (time.perf_counter() - start),
         "anonymous_memory_rise_mb": highest - before,
     }
 
 
 def main(images: int, rounds: int, epoch_images: int) -> None:
-    configure_backend(CPU)  # as a training begins
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    configure_backend(CPU)  # as at the start of a training
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         make_photographs(folder / "source", images, 600, 450)
-        ours = stored_images(folder / "pixels", images, SIZE)
-        ways = {
-            "notebook_0_workers": lambda: notebooks_batches(folder / "source", 0),
-            "notebook_2_workers": lambda: notebooks_batches(folder / "source", 2),
-            "uint8": lambda: uint8_batches(ours),
-            "finished_default": lambda: training_batches(ours, default_augmentation()),
-            "finished_flips_only": lambda: training_batches(ours, flips_only()),
+        stored = stored_images(folder / "pixels", images, SIZE)
+        loaders = {
+            "notebook_0_workers": lambda: notebook_batches(folder / "source", 0),
+            "notebook_2_workers": lambda: notebook_batches(folder / "source", 2),
+            "uint8": lambda: uint8_batches(stored),
+            "finished_default": lambda: training_batches(stored, default_augmentation()),
+            "finished_flips_only": lambda: training_batches(stored, flips_only()),
         }
-        rates: dict[str, list[float]] = {way: [] for way in ways}
+        rates: dict[str, list[float]] = {name: [] for name in loaders}
         for round_ in range(rounds + 1):
-            for way, batches in ways.items():
+            for name, batches in loaders.items():
                 measured = rate(batches)
-                if round_:  # the first is for warming up
-                    rates[way].append(measured)
-        middle = {way: statistics.median(values) for way, values in rates.items()}
-        notebook = max(middle["notebook_0_workers"], middle["notebook_2_workers"])
+                if round_:  # the first round is a warm-up
+                    rates[name].append(measured)
+        medians = {name: statistics.median(values) for name, values in rates.items()}
+        notebook = max(medians["notebook_0_workers"], medians["notebook_2_workers"])
         memory = memory_over_an_epoch(folder / "many", epoch_images)
-    keep(
+    save_results(
         "loading",
-        {f"{way}_images_per_second": value for way, value in middle.items()}
-        | {f"{way}_times_the_notebook": middle[way] / notebook for way in list(ways)[2:]}
+        {f"{name}_images_per_second": value for name, value in medians.items()}
+        | {f"{name}_times_the_notebook": medians[name] / notebook for name in list(loaders)[2:]}
         | memory
         | {"images": images, "image_size": SIZE, "rounds": rounds},
     )

@@ -1,17 +1,19 @@
-"""Changed copies of real images: how many are found, and how many pairs are wrong.
+"""Benchmark of near-duplicate detection on transformed real images: recall and precision of pairs.
 
     python benchmarks/near_duplicates.py --folder ../shared/data/isic8_grouped --images 150
-    python benchmarks/near_duplicates.py --folder ../shared/data/isic8_grouped --images 2144 --alone
+    python benchmarks/near_duplicates.py --folder ../shared/data/isic8_grouped --images 2144 \
+        --single
     python benchmarks/near_duplicates.py --folder ../shared/data/localisation/images --crops 4
 
-All images of the folder are searched; ``--images`` of them are changed, once in each way, so that
-copies may also be joined by their siblings; with ``--alone`` each has one copy only. With
-``--crops`` the originals are left out: each stands as several crops of 60 to 95 % of its area.
+The search uses all images of the folder. ``--images`` of them are transformed, once with each
+transformation. Near-duplicates of one image may therefore also be merged through each other. With
+``--single``, each image has only one near-duplicate. With ``--crops``, the originals are left out:
+each is replaced by several crops of 60 to 95 % of its area.
 
 A pair of different originals counts as true if ``metadata.csv`` gives both the same group_id,
-lesion_id or patient_id. The metadata don't know all: so the pairs that count as wrong are named, to
-be looked at. Two bad detectors are judged beside ours: one that calls everything a copy, and one that finds
-nothing. ``near_duplicates_scale.py`` tells how long it takes.
+lesion_id or patient_id. The metadata are not complete. The pairs that count as wrong are therefore
+listed for inspection. Two trivial detectors are evaluated for comparison: one puts all images into
+one group, and one finds nothing. ``near_duplicates_scale.py`` measures the time.
 """
 
 import argparse
@@ -26,147 +28,170 @@ import numpy as np
 import pandas as pd
 
 from images import image_files
-from record import keep
+from record import save_results
 from skin_lesions.core.parallel import ordered_map
 from skin_lesions.data.decoding import UnreadableImageError, decode
 from skin_lesions.data.near_duplicates import find_near_duplicates, merge_pairs
 
-Picture = np.ndarray
+Image = np.ndarray
 Rng = np.random.Generator
-Change = Callable[[Picture, Rng], Picture]
+Transform = Callable[[Image, Rng], Image]
 
-SIZE = 256
+SIZE = 256  # width and height of the searched images, pixels
 KEYS = ("group_id", "lesion_id", "patient_id")
 BORDERS = (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)
 
 
-def jpeg(picture: Picture, quality: int) -> Picture:
-    encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+def jpeg(image: Image, quality: int) -> Image:
+    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
 
 
-def either(rng: Rng, low: float, high: float) -> float:
-    """Draw from low to high, or from -high to -low."""
+def signed_uniform(rng: Rng, low: float, high: float) -> float:
+    """Draw uniformly from low to high, with a random sign."""
     return float(rng.uniform(low, high) * rng.choice([-1, 1]))
 
 
-def warped(
-    picture: Picture,
+def warp(
+    image: Image,
     rng: Rng,
     *,
     angle: float = 0,
     scale: float = 1,
     shear: float = 0,
     shift: tuple[float, float] = (0, 0),
-) -> Picture:
-    """Turn (degrees), zoom, shear and shift (shares of the size) about the middle."""
-    size = np.array(picture.shape[1::-1])
+) -> Image:
+    """Rotate (degrees), scale, shear and shift (fractions of the size) about the center."""
+    size = np.array(image.shape[1::-1])
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    # Affine map x -> linear @ x + offset, which maps the center to the shifted center.
     linear = scale * np.array([[cos, -sin], [sin, cos]]) @ np.array([[1, shear], [0, 1]])
     offset = size / 2 + np.array(shift) * size - linear @ (size / 2)
     border = BORDERS[rng.integers(len(BORDERS))]
     affine = np.column_stack([linear, offset])
-    return cv2.warpAffine(picture, affine, tuple(size.tolist()), borderMode=border)
+    return cv2.warpAffine(image, affine, tuple(size.tolist()), borderMode=border)
 
 
-def cropped(picture: Picture, rng: Rng, area: float) -> Picture:
-    height, width = picture.shape[:2]
-    share_y = min(1, np.sqrt(area * rng.uniform(0.8, 1.25)))
-    share_x = min(1, area / share_y)
-    y, x = int(rng.uniform(0, 1 - share_y) * height), int(rng.uniform(0, 1 - share_x) * width)
-    return picture[y : y + int(share_y * height), x : x + int(share_x * width)]
+def crop(image: Image, rng: Rng, area: float) -> Image:
+    height, width = image.shape[:2]
+    fraction_y = min(1, np.sqrt(area * rng.uniform(0.8, 1.25)))
+    fraction_x = min(1, area / fraction_y)
+    y, x = int(rng.uniform(0, 1 - fraction_y) * height), int(rng.uniform(0, 1 - fraction_x) * width)
+    return image[y : y + int(fraction_y * height), x : x + int(fraction_x * width)]
 
 
-def toned(picture: Picture, contrast: float, bias: float) -> Picture:
-    return ((picture - 128.0) * contrast + 128 + bias).clip(0, 255).astype(np.uint8)
+def adjust_tone(image: Image, contrast: float, bias: float) -> Image:
+    return ((image - 128.0) * contrast + 128 + bias).clip(0, 255).astype(np.uint8)
 
 
-def coloured(picture: Picture, hue: float, saturation: float) -> Picture:
-    hsv = cv2.cvtColor(picture, cv2.COLOR_BGR2HSV).astype(float)
+def adjust_color(image: Image, hue: float, saturation: float) -> Image:
+    hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV).astype(float)
     hsv[..., 0] = (hsv[..., 0] + hue) % 180
     hsv[..., 1] = (hsv[..., 1] * saturation).clip(0, 255)
     return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR)
 
 
-def noisy(picture: Picture, rng: Rng, sigma: float) -> Picture:
-    return (picture + rng.normal(0, sigma, picture.shape)).clip(0, 255).astype(np.uint8)
+def add_noise(image: Image, rng: Rng, sigma: float) -> Image:
+    return (image + rng.normal(0, sigma, image.shape)).clip(0, 255).astype(np.uint8)
 
 
-def blurred(picture: Picture, sigma: float) -> Picture:
-    """Blur; sigma in pixels of a 256-pixel image."""
-    return cv2.GaussianBlur(picture, (0, 0), sigma * picture.shape[1] / SIZE)
+def blur(image: Image, sigma: float) -> Image:
+    """Blur the image. ``sigma`` is in pixels of an image of 256 pixels width."""
+    return cv2.GaussianBlur(image, (0, 0), sigma * image.shape[1] / SIZE)
 
 
-def resized(picture: Picture, factor: float) -> Picture:
-    return cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+def resize(image: Image, factor: float) -> Image:
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
 
 
-def mirrored_or_not(picture: Picture, rng: Rng) -> Picture:
-    return np.ascontiguousarray(picture[:, :: rng.choice([-1, 1])])
+def random_hflip(image: Image, rng: Rng) -> Image:
+    return np.ascontiguousarray(image[:, :: rng.choice([-1, 1])])
 
 
-def all_but_crop_and_blur(picture: Picture, r: Rng) -> Picture:
-    moved = warped(
-        mirrored_or_not(picture, r),
-        r,
-        angle=r.uniform(-180, 180),
-        scale=r.uniform(0.85, 1.25),
-        shear=either(r, 0, 0.2),
-        shift=(either(r, 0, 0.1), either(r, 0, 0.1)),
+def all_except_crop_and_blur(image: Image, rng: Rng) -> Image:
+    warped = warp(
+        random_hflip(image, rng),
+        rng,
+        angle=rng.uniform(-180, 180),
+        scale=rng.uniform(0.85, 1.25),
+        shear=signed_uniform(rng, 0, 0.2),
+        shift=(signed_uniform(rng, 0, 0.1), signed_uniform(rng, 0, 0.1)),
     )
-    lit = toned(moved, r.uniform(0.75, 1.3), either(r, 0, 25))
-    return noisy(coloured(lit, either(r, 0, 12), r.uniform(0.7, 1.3)), r, r.uniform(0, 8))
-
-
-def all_with_crop_and_blur(picture: Picture, r: Rng) -> Picture:
-    moved = warped(
-        mirrored_or_not(picture, r), r, angle=r.uniform(-45, 45), shear=either(r, 0, 0.15)
+    toned = adjust_tone(warped, rng.uniform(0.75, 1.3), signed_uniform(rng, 0, 25))
+    return add_noise(
+        adjust_color(toned, signed_uniform(rng, 0, 12), rng.uniform(0.7, 1.3)),
+        rng,
+        rng.uniform(0, 8),
     )
-    part = cropped(moved, r, r.uniform(0.6, 0.9))
-    lit = toned(part, r.uniform(0.75, 1.3), either(r, 0, 25))
-    return blurred(coloured(lit, either(r, 0, 12), r.uniform(0.7, 1.3)), r.uniform(0.4, 1))
 
 
-SIMPLE: dict[str, Change] = {
-    "reencoded": lambda p, r: jpeg(p, int(r.integers(40, 90))),
-    "resized": lambda p, r: resized(p, r.uniform(0.5, 1.5)),
-    "flipped": lambda p, r: np.flip(p, axis=r.integers(2)),
-    "turned": lambda p, r: np.rot90(p, r.integers(1, 4)),
-    "brightened": lambda p, r: toned(p, 1, either(r, 15, 45)),
+def all_with_crop_and_blur(image: Image, rng: Rng) -> Image:
+    warped = warp(
+        random_hflip(image, rng),
+        rng,
+        angle=rng.uniform(-45, 45),
+        shear=signed_uniform(rng, 0, 0.15),
+    )
+    cropped = crop(warped, rng, rng.uniform(0.6, 0.9))
+    toned = adjust_tone(cropped, rng.uniform(0.75, 1.3), signed_uniform(rng, 0, 25))
+    return blur(
+        adjust_color(toned, signed_uniform(rng, 0, 12), rng.uniform(0.7, 1.3)), rng.uniform(0.4, 1)
+    )
+
+
+# The keys are part of the recorded results, and their order is part of the random seeds.
+SIMPLE: dict[str, Transform] = {
+    "reencoded": lambda image, rng: jpeg(image, int(rng.integers(40, 90))),
+    "resized": lambda image, rng: resize(image, rng.uniform(0.5, 1.5)),
+    "flipped": lambda image, rng: np.flip(image, axis=rng.integers(2)),
+    "turned": lambda image, rng: np.rot90(image, rng.integers(1, 4)),
+    "brightened": lambda image, rng: adjust_tone(image, 1, signed_uniform(rng, 15, 45)),
 }
-HARD: dict[str, Change] = {
-    "rotated": lambda p, r: warped(p, r, angle=r.uniform(-180, 180)),
-    "sheared": lambda p, r: warped(p, r, shear=either(r, 0.1, 0.3)),
-    "shifted": lambda p, r: warped(p, r, shift=(either(r, 0.05, 0.2), either(r, 0.05, 0.2))),
-    "smaller": lambda p, r: warped(p, r, scale=r.uniform(0.65, 0.9)),
-    "larger": lambda p, r: warped(p, r, scale=r.uniform(1.1, 1.4)),
-    "cropped": lambda p, r: cropped(p, r, r.uniform(0.6, 0.9)),
-    "coloured": lambda p, r: coloured(p, either(r, 5, 20), r.uniform(0.5, 1.5)),
-    "contrast": lambda p, r: toned(p, r.choice([0.6, 0.75, 1.3, 1.5]), either(r, 0, 25)),
-    "noisy": lambda p, r: noisy(p, r, r.uniform(5, 15)),
-    "blurred": lambda p, r: blurred(p, r.uniform(0.8, 1.8)),
-    "several_all_angles": all_but_crop_and_blur,
+HARD: dict[str, Transform] = {
+    "rotated": lambda image, rng: warp(image, rng, angle=rng.uniform(-180, 180)),
+    "sheared": lambda image, rng: warp(image, rng, shear=signed_uniform(rng, 0.1, 0.3)),
+    "shifted": lambda image, rng: warp(
+        image, rng, shift=(signed_uniform(rng, 0.05, 0.2), signed_uniform(rng, 0.05, 0.2))
+    ),
+    "smaller": lambda image, rng: warp(image, rng, scale=rng.uniform(0.65, 0.9)),
+    "larger": lambda image, rng: warp(image, rng, scale=rng.uniform(1.1, 1.4)),
+    "cropped": lambda image, rng: crop(image, rng, rng.uniform(0.6, 0.9)),
+    "coloured": lambda image, rng: adjust_color(
+        image, signed_uniform(rng, 5, 20), rng.uniform(0.5, 1.5)
+    ),
+    "contrast": lambda image, rng: adjust_tone(
+        image, rng.choice([0.6, 0.75, 1.3, 1.5]), signed_uniform(rng, 0, 25)
+    ),
+    "noisy": lambda image, rng: add_noise(image, rng, rng.uniform(5, 15)),
+    "blurred": lambda image, rng: blur(image, rng.uniform(0.8, 1.8)),
+    "several_all_angles": all_except_crop_and_blur,
     "several_cropped": all_with_crop_and_blur,
 }
 
 
-def squashed(picture: Picture) -> Picture:
-    shrinks = picture.shape[0] > SIZE
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(picture), (SIZE, SIZE), interpolation=how)[..., ::-1]
+def stretch(image: Image) -> Image:
+    is_shrunk = image.shape[0] > SIZE
+    interpolation = cv2.INTER_AREA if is_shrunk else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(image), (SIZE, SIZE), interpolation=interpolation)[
+        ..., ::-1
+    ]
 
 
-def read(folder: Path) -> tuple[list[str], np.ndarray]:
-    """Decode all images below a folder, as the ingest pipeline does: names, (n, 256, 256, 3)."""
+def read_images(folder: Path) -> tuple[list[str], np.ndarray]:
+    """Decode all images of a folder as the ingest pipeline does.
 
-    def decoded(path: Path) -> Picture | None:
+    Returns:
+        File names (n) and RGB pixels, (n, 256, 256, 3).
+    """
+
+    def decode_file(path: Path) -> Image | None:
         try:
             return decode(path.read_bytes(), SIZE).pixels
         except UnreadableImageError:
             return None
 
     paths = image_files(folder)
-    squares = list(ordered_map(decoded, paths))
+    squares = list(ordered_map(decode_file, paths))
     names = [
         p.relative_to(folder).as_posix()
         for p, s in zip(paths, squares, strict=True)
@@ -176,7 +201,7 @@ def read(folder: Path) -> tuple[list[str], np.ndarray]:
 
 
 def known_groups(folder: Path, names: list[str]) -> np.ndarray:
-    """Number the groups that the metadata tell of; an image that they don't know is alone."""
+    """Return the group of each image by the metadata. Unlisted images have their own group."""
     path = folder / "metadata.csv"
     table = pd.DataFrame({"file": names})
     if path.exists():
@@ -188,39 +213,56 @@ def known_groups(folder: Path, names: list[str]) -> np.ndarray:
         for _, rows in table.index.to_series().groupby(table[key])
     ]
     pairs = [(rows[0], row) for rows in links for row in rows[1:]]
-    sure = pd.DataFrame(pairs, columns=["a", "b"], dtype=int).assign(kind="pixels", strength=1.0)
-    return merge_pairs(len(names), sure)
+    known_pairs = pd.DataFrame(pairs, columns=["a", "b"], dtype=int).assign(
+        kind="pixels", strength=1.0
+    )
+    return merge_pairs(len(names), known_pairs)
 
 
 def pair_precision(groups: np.ndarray, truth: np.ndarray) -> float:
-    """Return the share of true pairs among all pairs of images of one group."""
-    both = pd.DataFrame({"group": groups, "truth": truth})
-    pairs = sum(comb(n, 2) for n in both.groupby("group").size())
-    true = sum(comb(n, 2) for n in both.groupby(["group", "truth"]).size())
+    """Return the fraction of true pairs among all pairs of images in the same group."""
+    table = pd.DataFrame({"group": groups, "truth": truth})
+    # n images of one group are n * (n - 1) / 2 pairs.
+    pairs = sum(comb(n, 2) for n in table.groupby("group").size())
+    true = sum(comb(n, 2) for n in table.groupby(["group", "truth"]).size())
     return true / pairs if pairs else float("nan")
 
 
-def changed_copies(
-    folder: Path, names: list[str], chosen: np.ndarray, alone: bool, seed: int
+def transform_images(
+    folder: Path, names: list[str], chosen: np.ndarray, single: bool, seed: int
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Change each chosen image in all ways, or each in the next one: (origin, change), pixels."""
-    changes = list(enumerate((SIMPLE | HARD).items()))
+    """Transform the chosen images: each with all transformations, or each only with the next one.
+
+    Returns:
+        Table with ``origin`` (row of the original) and ``change`` (name), and pixels,
+        (rows, 256, 256, 3).
+    """
+    transforms = list(enumerate((SIMPLE | HARD).items()))
     rows, squares = [], []
-    for turn, origin in enumerate(chosen):
-        picture = cv2.imread(str(folder / names[origin]))
-        for number, (name, change) in changes[turn % len(changes) :][:1] if alone else changes:
+    for position, origin in enumerate(chosen):
+        image = cv2.imread(str(folder / names[origin]))
+        for number, (name, transform) in (
+            transforms[position % len(transforms) :][:1] if single else transforms
+        ):
             rng = np.random.default_rng([seed, int(origin), number])
             rows.append((origin, name))
-            squares.append(squashed(jpeg(np.ascontiguousarray(change(picture, rng)), 90)))
+            squares.append(stretch(jpeg(np.ascontiguousarray(transform(image, rng)), 90)))
     return pd.DataFrame(rows, columns=["origin", "change"]), np.stack(squares)
 
 
-def judged(
-    groups: np.ndarray, truth: np.ndarray, copies: pd.DataFrame, originals: int
+def score_groups(
+    groups: np.ndarray, truth: np.ndarray, duplicates: pd.DataFrame, originals: int
 ) -> dict[str, Any]:
-    """Score groups of originals, followed by their copies."""
-    found = groups[copies["origin"]] == groups[originals:]
-    simple = copies["change"].isin(SIMPLE)
+    """Compute recall and precision of groups.
+
+    Args:
+        groups: Group of each image: the originals, followed by their near-duplicates.
+        truth: True group of each image, in the same order.
+        duplicates: Origin and change of each near-duplicate.
+        originals: Number of originals.
+    """
+    found = groups[duplicates["origin"]] == groups[originals:]
+    simple = duplicates["change"].isin(SIMPLE)
     return {
         "recall_simple": float(found[simple].mean()),
         "recall_hard": float(found[~simple].mean()),
@@ -232,78 +274,81 @@ def judged(
 def wrong_pairs(
     pairs: pd.DataFrame, truth: np.ndarray, origin: np.ndarray, names: list[str]
 ) -> list[str]:
-    """Name the wrong pairs, once for each two originals, the strongest first."""
+    """List the wrong pairs, once for each pair of originals, in descending order of strength."""
     wrong = pairs[truth[pairs["a"]] != truth[pairs["b"]]].sort_values("strength", ascending=False)
-    ends = np.sort(origin[wrong[["a", "b"]].to_numpy()], axis=1)
+    originals = np.sort(origin[wrong[["a", "b"]].to_numpy()], axis=1)
     lines = [
         f"{names[a]} {names[b]} {strength:.2f}"
-        for (a, b), strength in zip(ends, wrong["strength"], strict=True)
+        for (a, b), strength in zip(originals, wrong["strength"], strict=True)
     ]
     return list({line.rsplit(" ", 1)[0]: line for line in reversed(lines)}.values())[::-1]
 
 
-def on_folder(folder: Path, images: int, alone: bool, seed: int, name: str) -> None:
-    names, originals = read(folder)
+def evaluate_transforms(folder: Path, images: int, single: bool, seed: int, name: str) -> None:
+    names, originals = read_images(folder)
     known = known_groups(folder, names)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(names), min(images, len(names)), replace=False))
-    copies, changed = changed_copies(folder, names, chosen, alone, seed)
-    squares = np.concatenate([originals, changed])
-    origin = np.concatenate([np.arange(len(names)), copies["origin"]])
+    duplicates, transformed = transform_images(folder, names, chosen, single, seed)
+    squares = np.concatenate([originals, transformed])
+    origin = np.concatenate([np.arange(len(names)), duplicates["origin"]])
     truth = known[origin]
     start = time.perf_counter()
     pairs = find_near_duplicates(squares)
-    took = time.perf_counter() - start
+    seconds = time.perf_counter() - start
     groups = merge_pairs(len(squares), pairs)
-    direct = set(zip(pairs["a"], pairs["b"], strict=True))
-    copies["grouped"] = groups[copies["origin"]] == groups[len(names) :]
-    copies["direct"] = [(o, len(names) + i) in direct for i, o in enumerate(copies["origin"])]
-    by_change = copies.groupby("change", sort=False)[["grouped", "direct"]].mean().round(4)
-    everything, nothing = np.zeros(len(squares), int), np.arange(len(squares))
+    linked_pairs = set(zip(pairs["a"], pairs["b"], strict=True))
+    # grouped: same group as its origin; direct: linked to its origin by a pair.
+    duplicates["grouped"] = groups[duplicates["origin"]] == groups[len(names) :]
+    duplicates["direct"] = [
+        (o, len(names) + i) in linked_pairs for i, o in enumerate(duplicates["origin"])
+    ]
+    by_change = duplicates.groupby("change", sort=False)[["grouped", "direct"]].mean().round(4)
+    one_group, no_groups = np.zeros(len(squares), int), np.arange(len(squares))
     wrong = wrong_pairs(pairs, truth, origin, names)
-    keep(
+    save_results(
         name,
         {
             "originals": len(names),
-            "changed_copies": len(copies),
-            **judged(groups, truth, copies, len(names)),
-            "if_all_were_called_copies": judged(everything, truth, copies, len(names)),
-            "if_none_were": judged(nothing, truth, copies, len(names)),
+            "changed_copies": len(duplicates),
+            **score_groups(groups, truth, duplicates, len(names)),
+            "if_all_were_called_copies": score_groups(one_group, truth, duplicates, len(names)),
+            "if_none_were": score_groups(no_groups, truth, duplicates, len(names)),
             "recall_by_change": by_change.to_dict("index"),
             "pairs_by_kind": pairs["kind"].value_counts().to_dict(),
             "wrong_pairs_by_metadata": len(wrong),
-            "largest_groups": largest(groups),
-            "largest_groups_of_originals": largest(groups[: len(names)]),
+            "largest_groups": largest_groups(groups),
+            "largest_groups_of_originals": largest_groups(groups[: len(names)]),
             "pairs_proposed_per_image": pairs.attrs["proposed"] / len(squares),
-            "seconds": took,
+            "seconds": seconds,
         },
     )
-    print("wrong by metadata:", *wrong, sep="\n  ")
+    print("Wrong pairs by metadata:", *wrong, sep="\n  ")
 
 
-def largest(groups: np.ndarray) -> list[int]:
+def largest_groups(groups: np.ndarray) -> list[int]:
     return np.sort(np.bincount(groups))[::-1][:8].tolist()
 
 
-def on_crops(folder: Path, crops: int, seed: int) -> None:
-    """Join crops of the same photograph, which itself is not there."""
-    names, _ = read(folder)
+def evaluate_crops(folder: Path, crops: int, seed: int) -> None:
+    """Merge crops of the same photograph. The photograph itself is not among the images."""
+    names, _ = read_images(folder)
     rng = np.random.default_rng(seed)
     origin = np.repeat(np.arange(len(names)), crops)
-    pictures = (cv2.imread(str(folder / names[row])) for row in origin)
-    squares = [squashed(jpeg(cropped(p, rng, rng.uniform(0.6, 0.95)), 90)) for p in pictures]
+    images = (cv2.imread(str(folder / names[row])) for row in origin)
+    squares = [stretch(jpeg(crop(image, rng, rng.uniform(0.6, 0.95)), 90)) for image in images]
     pairs = find_near_duplicates(np.stack(squares))
     groups = merge_pairs(len(squares), pairs)
-    same_photograph = len(names) * comb(crops, 2)
-    both = pd.DataFrame({"group": groups, "origin": origin}).groupby(["group", "origin"]).size()
-    keep(
+    true_pairs = len(names) * comb(crops, 2)
+    sizes = pd.DataFrame({"group": groups, "origin": origin}).groupby(["group", "origin"]).size()
+    save_results(
         "near_duplicates_crops",
         {
             "photographs": len(names),
             "crops_of_each": crops,
-            "recall_of_pairs": sum(comb(n, 2) for n in both) / same_photograph,
+            "recall_of_pairs": sum(comb(n, 2) for n in sizes) / true_pairs,
             "pair_precision": pair_precision(groups, known_groups(folder, names)[origin]),
-            "largest_groups": largest(groups),
+            "largest_groups": largest_groups(groups),
         },
     )
 
@@ -313,13 +358,13 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--images", type=int, default=150, help="how many of them are changed")
-    parser.add_argument("--alone", action="store_true", help="one change of each, no siblings")
-    parser.add_argument("--crops", type=int, help="judge this many crops of each image instead")
+    parser.add_argument("--images", type=int, default=150, help="number of images to transform")
+    parser.add_argument("--single", action="store_true", help="transform each image only once")
+    parser.add_argument("--crops", type=int, help="evaluate this number of crops per image instead")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="near_duplicates")
-    given = parser.parse_args()
-    if given.crops:
-        on_crops(given.folder, given.crops, given.seed)
+    args = parser.parse_args()
+    if args.crops:
+        evaluate_crops(args.folder, args.crops, args.seed)
     else:
-        on_folder(given.folder, given.images, given.alone, given.seed, given.name)
+        evaluate_transforms(args.folder, args.images, args.single, args.seed, args.name)

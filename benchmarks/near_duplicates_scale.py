@@ -1,12 +1,16 @@
-"""How long the search for changed copies takes, and how much memory, as the images grow in number.
+"""Benchmark of the time and memory of near-duplicate search for large numbers of images.
 
     python benchmarks/near_duplicates_scale.py --folder ../shared/data/isic8_grouped
-    python benchmarks/near_duplicates_scale.py --folder ../shared/data/isic8_grouped ../shared/data/isic2017 --real 6000
+    python benchmarks/near_duplicates_scale.py --folder ../shared/data/isic8_grouped \
+        ../shared/data/isic2017 --real 6000
 
-The first searches 25, 50 and 100 thousand made-up images: each draws its keypoints from all real
-ones of the folders, descriptors with noise, so that they lie as densely as real ones. The second
-takes the whole way, decoded pixels to groups, with that many real images, one in six a changed
-copy, and searches 30,000 made-up ones, to reckon what the whole way takes for these. On Linux.
+The first command searches 25,000, 50,000 and 100,000 simulated images. The keypoints of each are
+drawn from those of up to 2,000 real images of the first folder, with noise on the descriptors. They
+are therefore as dense as real keypoints.
+
+The second command runs the search end to end, from decoded pixels to groups, with 6,000 real
+images. One in six is a near-duplicate. It also searches 30,000 simulated images and estimates the
+end-to-end time for this number. The script requires Linux.
 """
 
 import argparse
@@ -22,82 +26,91 @@ from typing import Any
 
 import cv2
 import numpy as np
-from copies import changed_copies, read
 
-from record import keep
-from skin_lesions.data.near_duplicates import details, find_near_duplicates, merge_pairs, whole
+from near_duplicates import read_images, transform_images
+from record import save_results
+from skin_lesions.data.near_duplicates import find_near_duplicates, merge_pairs
 from skin_lesions.data.near_duplicates.features import THUMBNAIL, Features, FileArray, describe
+from skin_lesions.data.near_duplicates.global_descriptors import match_global_descriptors
+from skin_lesions.data.near_duplicates.local_matching import (
+    FEATURES_PER_IMAGE,
+    match_local_features,
+)
 from skin_lesions.data.near_duplicates.search import single_threaded_backends
 
-MANY = 30_000  # images, as many as the whole way is reckoned for
-NOISE = 15.0  # of a descriptor; with it, words are as crowded, and votes as many, as with real ones
-SAMPLE = 2000  # real images whose keypoints are drawn
+EXTRAPOLATED_IMAGES = 30_000  # number of images for which the end-to-end time is estimated
+# Standard deviation of the descriptor noise. With it, visual words are as crowded and votes as many
+# as with real descriptors.
+NOISE = 15.0
+SAMPLE = 2000  # number of real images from which keypoints are drawn
 MEMORY = {"RssAnon": "anonymous", "VmRSS": "resident"}
 
 
-def keypoints_of(squares: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the voters of real images: keypoints (m, 4) and descriptors (m, 128)."""
+def real_keypoints(squares: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the voting keypoints of real images, (m, 4), and their descriptors, (m, 128)."""
     with single_threaded_backends():
         features = describe(squares, np.arange(len(squares)), folder)
-    _, keypoints, descriptors = features.local_features(0, len(features), details.VOTERS)
+    _, keypoints, descriptors = features.local_features(0, len(features), FEATURES_PER_IMAGE)
     return keypoints, descriptors
 
 
-def made_up(n: int, real: tuple[np.ndarray, np.ndarray], folder: Path) -> Features:
-    """Make features of n images from keypoints drawn from these, and of smooth thumbnails."""
+def simulate_features(n: int, real: tuple[np.ndarray, np.ndarray], folder: Path) -> Features:
+    """Simulate the features of n images: keypoints drawn from ``real``, and smooth thumbnails."""
     rng = np.random.default_rng(0)
-    voters = details.VOTERS
+    num_keypoints = FEATURES_PER_IMAGE
     columns = (
-        FileArray(folder / "keypoints", np.float32, (voters, 4)),
-        FileArray(folder / "descriptors", np.uint8, (voters, 128)),
+        FileArray(folder / "keypoints", np.float32, (num_keypoints, 4)),
+        FileArray(folder / "descriptors", np.uint8, (num_keypoints, 128)),
         FileArray(folder / "thumbnails", np.uint8, (THUMBNAIL, THUMBNAIL)),
     )
     with ExitStack() as stack:
         files = [stack.enter_context(column.path.open("wb")) for column in columns]
         for start in range(0, n, 1000):
-            drawn = rng.integers(0, len(real[0]), (min(1000, n - start), voters))
+            # 1,000 images at a time: rows of real, (images, keypoints).
+            drawn = rng.integers(0, len(real[0]), (min(1000, n - start), num_keypoints))
             noisy = real[1][drawn] + rng.normal(0, NOISE, (*drawn.shape, 128)).astype(np.float32)
             noisy = noisy.clip(0, None)
+            # Descriptors have the L2 norm 512, like real ones.
             noisy *= 512 / np.linalg.norm(noisy, axis=2, keepdims=True)
             coarse = rng.integers(0, 255, (len(drawn), 6, 6)).astype(np.uint8)
-            smooth = np.stack([cv2.resize(grey, (THUMBNAIL, THUMBNAIL)) for grey in coarse])
-            parts = (real[0][drawn], noisy.clip(0, 255).astype(np.uint8), smooth)
-            for file, part in zip(files, parts, strict=True):
-                file.write(part.data)
-    return Features(np.full(n, voters), *columns)
+            smooth = np.stack([cv2.resize(gray, (THUMBNAIL, THUMBNAIL)) for gray in coarse])
+            arrays = (real[0][drawn], noisy.clip(0, 255).astype(np.uint8), smooth)
+            for file, array in zip(files, arrays, strict=True):
+                file.write(array.data)
+    return Features(np.full(n, num_keypoints), *columns)
 
 
 def memory() -> dict[str, float]:
-    """Return what this process holds now, GB: anonymous, and with the files and code it maps."""
+    """Return the memory of this process in GB: anonymous, and resident (with mapped files)."""
     lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
     return {MEMORY[key[:-1]]: int(kb[0]) / 2**20 for key, *kb in lines if key[:-1] in MEMORY}
 
 
 @contextmanager
-def peak() -> Iterator[dict[str, float]]:
-    """Yield a table of the largest memory seen meanwhile, looked at ten times a second."""
-    most, over = memory(), threading.Event()
+def peak_memory() -> Iterator[dict[str, float]]:
+    """Yield a dictionary with the peak memory, which is measured ten times per second."""
+    peak, stop = memory(), threading.Event()
 
-    def watch() -> None:
-        while not over.wait(0.1):
-            most.update({kind: max(most[kind], now) for kind, now in memory().items()})
+    def measure() -> None:
+        while not stop.wait(0.1):
+            peak.update({kind: max(peak[kind], current) for kind, current in memory().items()})
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
+    thread = threading.Thread(target=measure)
+    thread.start()
     try:
-        yield most
+        yield peak
     finally:
-        over.set()
-        watcher.join()
+        stop.set()
+        thread.join()
 
 
-def searched(n: int, real: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
-    searches: tuple[Callable, ...] = (whole.alike_as_a_whole, details.alike_in_details)
+def measure_search(n: int, real: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
+    searches: tuple[Callable, ...] = (match_global_descriptors, match_local_features)
     with tempfile.TemporaryDirectory() as folder:
-        features = made_up(n, real, Path(folder))
+        features = simulate_features(n, real, Path(folder))
         before, cpu_start = memory(), time.process_time()
         seconds, proposed = {}, 0
-        with single_threaded_backends(), peak() as most:
+        with single_threaded_backends(), peak_memory() as peak:
             for search in searches:
                 start = time.perf_counter()
                 proposed += len(search(features))
@@ -110,58 +123,65 @@ def searched(n: int, real: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
         "milliseconds_per_image": 1000 * sum(seconds.values()) / n,
         "pairs_proposed_per_image": proposed / n,
         "GB_before": before,
-        "GB_at_most": most,
+        "GB_at_most": peak,
     }
 
 
-def searched_alone(n: int, real: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
-    """Search in a process of its own: what this one holds would count as the search's memory."""
+def measure_in_new_process(n: int, real: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
+    """Measure the search in a new process, so that the memory of this process does not count."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(searched, n, real).result()
+        return pool.submit(measure_search, n, real).result()
 
 
-def whole_way(folders: list[Path], total: int, real: tuple[np.ndarray, np.ndarray]) -> None:
-    squares = of_real_images(folders, total)
+def measure_end_to_end(
+    folders: list[Path], total: int, real: tuple[np.ndarray, np.ndarray]
+) -> None:
+    squares = real_images(folders, total)
     start = time.perf_counter()
-    with peak() as most:
+    with peak_memory() as peak:
         pairs = find_near_duplicates(squares)
         merge_pairs(len(squares), pairs)
-    took = time.perf_counter() - start
+    total_seconds = time.perf_counter() - start
     seconds, proposed = pairs.attrs["seconds"], pairs.attrs["proposed"]
-    search = searched_alone(MANY, real)
-    per_pair = seconds["confirming"] / proposed
-    more = max(search["pairs_proposed_per_image"], proposed / len(squares)) * MANY
+    search = measure_in_new_process(EXTRAPOLATED_IMAGES, real)
+    seconds_per_pair = seconds["confirming"] / proposed
+    # The larger of the two measured rates of candidate pairs.
+    expected_pairs = (
+        max(search["pairs_proposed_per_image"], proposed / len(squares)) * EXTRAPOLATED_IMAGES
+    )
     expected = {
-        "describing": seconds["describing"] / len(squares) * MANY,
+        "describing": seconds["describing"] / len(squares) * EXTRAPOLATED_IMAGES,
         "searching": search["seconds"],
-        "confirming": per_pair * more,
+        "confirming": seconds_per_pair * expected_pairs,
     }
     results = {
         "images": len(squares),
-        "seconds": took,
+        "seconds": total_seconds,
         "seconds_of_each": seconds,
         "pairs_proposed_per_image": proposed / len(squares),
-        "milliseconds_to_confirm_a_pair": 1000 * per_pair,
-        "GB_at_most": most,
-        f"search_of_{MANY}": search,
-        f"expected_seconds_for_{MANY}": {**expected, "all": sum(expected.values())},
+        "milliseconds_to_confirm_a_pair": 1000 * seconds_per_pair,
+        "GB_at_most": peak,
+        f"search_of_{EXTRAPOLATED_IMAGES}": search,
+        f"expected_seconds_for_{EXTRAPOLATED_IMAGES}": {**expected, "all": sum(expected.values())},
     }
-    keep("near_duplicates_end_to_end", results)
+    save_results("near_duplicates_end_to_end", results)
 
 
-def of_real_images(folders: list[Path], total: int) -> np.ndarray:
-    """Read real images and change some of them, one in six of the total, each in one way."""
+def real_images(folders: list[Path], total: int) -> np.ndarray:
+    """Read real images and add near-duplicates: one in six images, each transformed once."""
     rng = np.random.default_rng(0)
-    parts, copies = [], total // 6
+    parts, num_duplicates = [], total // 6
     for folder in folders:
-        names, originals = read(folder)
+        names, originals = read_images(folder)
         parts.append(originals)
-        chosen = rng.choice(len(names), min(copies // len(folders), len(names)), replace=False)
-        parts.append(changed_copies(folder, names, chosen, alone=True, seed=0)[1])
+        chosen = rng.choice(
+            len(names), min(num_duplicates // len(folders), len(names)), replace=False
+        )
+        parts.append(transform_images(folder, names, chosen, single=True, seed=0)[1])
     originals = np.concatenate(parts[::2])
-    changed = np.concatenate(parts[1::2])
-    kept = rng.permutation(len(originals))[: total - len(changed)]
-    return np.concatenate([originals[kept], changed])
+    transformed = np.concatenate(parts[1::2])
+    selected = rng.permutation(len(originals))[: total - len(transformed)]
+    return np.concatenate([originals[selected], transformed])
 
 
 if __name__ == "__main__":
@@ -170,11 +190,14 @@ if __name__ == "__main__":
     )
     parser.add_argument("--folder", type=Path, nargs="+", required=True)
     parser.add_argument("--search", type=int, nargs="+", default=[25_000, 50_000, 100_000])
-    parser.add_argument("--real", type=int, help="take the whole way with this many real images")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as kept:
-        keypoints = keypoints_of(read(given.folder[0])[1][:SAMPLE], Path(kept))
-    if given.real:
-        whole_way(given.folder, given.real, keypoints)
+    parser.add_argument("--real", type=int, help="run end to end with this number of real images")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        keypoints = real_keypoints(read_images(args.folder[0])[1][:SAMPLE], Path(temporary))
+    if args.real:
+        measure_end_to_end(args.folder, args.real, keypoints)
     else:
-        keep("near_duplicates_scale", {str(n): searched_alone(n, keypoints) for n in given.search})
+        save_results(
+            "near_duplicates_scale",
+            {str(n): measure_in_new_process(n, keypoints) for n in args.search},
+        )

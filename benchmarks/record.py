@@ -1,4 +1,4 @@
-"""What a benchmark found, with the machine, the versions and the commit: printed and kept."""
+"""Records of benchmark results, with the machine, the versions and the commit."""
 
 import json
 import os
@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 
 
-def keep(name: str, results: dict[str, Any]) -> None:
-    """Print results and write them to ``results/<name>.json``."""
+def save_results(name: str, results: dict[str, Any]) -> None:
+    """Print the results and write them to ``results/<name>.json``."""
     record = {"results": results, "machine": _machine(), "versions": _versions(), **_when()}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
@@ -43,7 +43,10 @@ def _versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Name the commit that runs, and whether files differ from it; results that are written don't count."""
+    """Return the short hash of the commit, with ``-dirty`` if tracked files differ from it.
+
+    Changes in ``benchmarks/results`` are ignored, because the benchmarks write there.
+    """
     return _git("rev-parse", "--short=12", "HEAD") + ("-dirty" if _changed() else "")
 
 
@@ -51,9 +54,11 @@ def _changed() -> bool:
     return bool(_git("status", "--porcelain", "-uno", "--", ".", ":!benchmarks/results"))
 
 
-def _git(*words: str) -> str:
-    told = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    return told.stdout.strip()
+def _git(*args: str) -> str:
+    completed = subprocess.run(
+        ["git", *args], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return completed.stdout.strip()
 
 
 def _when() -> dict[str, str]:

@@ -1,8 +1,10 @@
-"""Training steps at 224, batch 32: the notebook's (default layout, float32) against ours.
+"""Benchmark of training steps at 224 pixels, batch 32: this project compared with the notebook.
 
-Ours twice: channels-last in float32, and so in the precision that ``train.precision: auto`` takes on this
-machine. All in one process, in turn, so that a machine that slows down slows all. ResNet-18 from random weights
-on random pixels, unless others are named: what they hold does not change the time.
+The notebook uses the default memory layout in float32. This project is measured twice:
+channels-last in float32, and channels-last with the precision of ``train.precision: auto`` on this
+machine. All variants run alternately in one process, so that changes in the speed of the machine
+affect all of them. By default, ResNet-18 starts from random weights and the pixels are random. The
+content of the images and the values of the weights do not change the time.
 """
 
 import argparse
@@ -17,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from images import image_files
-from record import keep
+from record import save_results
 from skin_lesions.data.decoding import decode
 from skin_lesions.models.devices import configure_backend
 from skin_lesions.models.networks import create_network
@@ -31,20 +33,20 @@ def trainer(
     architecture: str, weights: str, memory_format: torch.memory_format
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
     classes = [str(number) for number in range(CLASSES)]
-    start = create_network(architecture, weights, None, classes, SIZE, seed=0)
-    network = start.network.to(memory_format=memory_format)
+    initial = create_network(architecture, weights, None, classes, SIZE, seed=0)
+    network = initial.network.to(memory_format=memory_format)
     return network, torch.optim.AdamW(network.parameters(), lr=1e-4)
 
 
 def gflop_per_image(network: nn.Module, image: torch.Tensor) -> float:
-    """Forward, and twice as much backward."""
+    """Return the GFLOP of a training step per image: forward, and twice as many backward."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network.eval()(image)
     network.train()
     return 3 * counter.get_total_flops() / 1e9
 
 
-def seconds_of_a_step(
+def step_seconds(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     images: torch.Tensor,
@@ -61,64 +63,73 @@ def seconds_of_a_step(
     return time.perf_counter() - start
 
 
-def matrix_gflops(edge: int = 2048, rounds: int = 8) -> float:
-    """What these threads reach in a product of two square matrices: the ceiling of any step."""
-    a, b = torch.randn(edge, edge), torch.randn(edge, edge)
+def matrix_gflops(size: int = 2048, rounds: int = 8) -> float:
+    """Return the GFLOP/s of a product of two square matrices, the upper limit of any step."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
     torch.mm(a, b)
     start = time.perf_counter()
     for _ in range(rounds):
         torch.mm(a, b)
-    return 2 * edge**3 * rounds / (time.perf_counter() - start) / 1e9
+    # A product of two (size, size) matrices needs 2 * size**3 operations.
+    return 2 * size**3 * rounds / (time.perf_counter() - start) / 1e9
 
 
-def some_images(folder: Path | None) -> torch.Tensor:
-    """Read the first batch of images below a folder; random pixels without one."""
+def load_batch(folder: Path | None) -> torch.Tensor:
+    """Return the first batch of images of a folder, or random pixels without a folder."""
     if folder is None:
         return torch.randn(BATCH, 3, SIZE, SIZE)
     files = image_files(folder)
     pixels = np.stack([decode(file.read_bytes(), SIZE).pixels for file in files[:BATCH]])
     if len(pixels) < BATCH:
-        raise SystemExit(f"{folder} holds {len(pixels)} images; a batch takes {BATCH}")
+        raise SystemExit(
+            f"Too few images in {folder} ({len(pixels)}). Expected at least one batch ({BATCH})."
+        )
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).div(127.5).sub(1)
 
 
 def main(rounds: int, folder: Path | None, architecture: str, weights: str, name: str) -> None:
-    configure_backend(CPU)  # as a training begins
+    configure_backend(CPU)  # as at the start of a training
     labels = torch.randint(CLASSES, (BATCH,))
-    images = some_images(folder)
-    chosen = choose_precision(CPU, "auto")
-    steps = {
+    images = load_batch(folder)
+    precision_of_recipe = choose_precision(CPU, "auto")
+    # Memory format and precision of each variant.
+    variants = {
         "notebook": (torch.contiguous_format, torch.float32),
         "channels_last": (torch.channels_last, torch.float32),
-        "default_recipe": (torch.channels_last, chosen),
+        "default_recipe": (torch.channels_last, precision_of_recipe),
     }
-    trainers = {name: trainer(architecture, weights, way[0]) for name, way in steps.items()}
-    inputs = {name: images.contiguous(memory_format=way[0]) for name, way in steps.items()}
+    trainers = {
+        variant: trainer(architecture, weights, options[0]) for variant, options in variants.items()
+    }
+    inputs = {
+        variant: images.contiguous(memory_format=options[0])
+        for variant, options in variants.items()
+    }
     gflop = gflop_per_image(trainers["notebook"][0], images[:1])
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    seconds: dict[str, list[float]] = {variant: [] for variant in variants}
     for round_ in range(rounds + 1):
-        for way, (_, precision) in steps.items():
-            spent = seconds_of_a_step(*trainers[way], inputs[way], labels, precision)
-            if round_:  # the first is for warming up
-                seconds[way].append(spent)
-    rates = {way: BATCH / statistics.median(spent) for way, spent in seconds.items()}
-    ceiling = matrix_gflops()
+        for variant, (_, precision) in variants.items():
+            elapsed = step_seconds(*trainers[variant], inputs[variant], labels, precision)
+            if round_:  # the first round is a warm-up
+                seconds[variant].append(elapsed)
+    rates = {variant: BATCH / statistics.median(times) for variant, times in seconds.items()}
+    matrix_rate = matrix_gflops()
 
-    def ratio(way: str) -> float:
-        pairs = zip(seconds["notebook"], seconds[way], strict=True)
-        return statistics.median(theirs / ours for theirs, ours in pairs)
+    def ratio(variant: str) -> float:
+        pairs = zip(seconds["notebook"], seconds[variant], strict=True)
+        return statistics.median(notebook / ours for notebook, ours in pairs)
 
-    keep(
+    save_results(
         name,
         {"architecture": architecture, "weights": weights}
-        | {"precision_of_default_recipe": str(chosen).removeprefix("torch.")}
-        | {f"{way}_images_per_second": rate for way, rate in rates.items()}
-        | {f"ratio_{way}": ratio(way) for way in list(steps)[1:]}
-        | {f"{way}_gflops": rate * gflop for way, rate in rates.items()}
+        | {"precision_of_default_recipe": str(precision_of_recipe).removeprefix("torch.")}
+        | {f"{variant}_images_per_second": rate for variant, rate in rates.items()}
+        | {f"ratio_{variant}": ratio(variant) for variant in list(variants)[1:]}
+        | {f"{variant}_gflops": rate * gflop for variant, rate in rates.items()}
         | {
-            "matrix_product_gflops": ceiling,
-            "default_recipe_share_of_matrix_product": rates["default_recipe"] * gflop / ceiling,
-            "highest_ratio_possible_in_float32": ceiling / (rates["notebook"] * gflop),
+            "matrix_product_gflops": matrix_rate,
+            "default_recipe_share_of_matrix_product": rates["default_recipe"] * gflop / matrix_rate,
+            "highest_ratio_possible_in_float32": matrix_rate / (rates["notebook"] * gflop),
         }
         | {"rounds": rounds, "threads": torch.get_num_threads()},
     )
@@ -127,8 +138,8 @@ def main(rounds: int, folder: Path | None, architecture: str, weights: str, name
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--folder", type=Path, help="take the images of a folder")
-    parser.add_argument("--architecture", default="resnet18", help="as train.architecture")
-    parser.add_argument("--weights", default="none", help="as train.weights")
+    parser.add_argument("--folder", type=Path, help="folder of images; default: random pixels")
+    parser.add_argument("--architecture", default="resnet18", help="network (train.architecture)")
+    parser.add_argument("--weights", default="none", help="initial weights (train.weights)")
     parser.add_argument("--name", default="step")
     main(**vars(parser.parse_args()))

@@ -1,4 +1,4 @@
-"""Trainings on one study, each kept as a line of a file: a benchmark that was broken off goes on."""
+"""Trainings of a study, each saved as a line of a file, so that a benchmark can be resumed."""
 
 import argparse
 import hashlib
@@ -29,67 +29,68 @@ REPLICATES = 2000
 
 @dataclass(frozen=True)
 class Study:
-    """Images, their split, and the trainings done on them.
+    """Images, their split and the trainings on them.
 
-    ``env``: the environment of the default recipe; ``params``: in the form of ``--params``, each with
-    a comma in front; ``root``: the data root; ``kept``: a line for each training.
+    Attributes:
+        env: Environment of the default recipe.
+        params: Parameters in the format of ``--params``, each after a comma.
+        root: Data root.
+        records: File with one line per training (JSON lines).
     """
 
     env: str
     params: str
     root: Path
-    mixup_lambda: Path
+    records: Path
 
     @property
-    def told_params(self) -> str:
-        """The parameters as results tell them: of the folder, its name alone."""
+    def reported_params(self) -> str:
+        """Return the parameters for a record: the folder name replaces the path of the folder."""
         return without_folders(self.params)
 
     def prepare(self) -> None:
-        """Ingest and split the images, unless that is done."""
+        """Ingest and split the images, unless this is done already."""
         if not list(self.root.glob("03_primary/split_table.parquet/*/*.parquet")):
             self._run(self.env, "ingest,audit,preprocess", "")
 
     def training(self, name: str, seed: int, params: str = "", env: str | None = None) -> Training:
-        """Train, predict, keep; or return what was kept of the same."""
+        """Train, predict and save the training, or return the saved training of an earlier run."""
         env = env or self.env
-        asked = {"name": name, "seed": seed, "params": f"{self.told_params}{params}"}
-        asked |= {"recipe": self._recipe(env, f"{params},train.seed={seed}")}
-        asked |= {"images": self._images()}
-        for line in (
-            self.mixup_lambda.read_text().splitlines() if self.mixup_lambda.exists() else []
-        ):
-            done: Training = json.loads(line)
-            if asked.items() <= {key: done.get(key) for key in asked}.items():
-                return done
+        request = {"name": name, "seed": seed, "params": f"{self.reported_params}{params}"}
+        request |= {"recipe": self._recipe(env, f"{params},train.seed={seed}")}
+        request |= {"images": self._images()}
+        for line in self.records.read_text().splitlines() if self.records.exists() else []:
+            training: Training = json.loads(line)
+            if request.items() <= {key: training.get(key) for key in request}.items():
+                return training
         self._run(env, "train,evaluate", f"{params},train.seed={seed}")
-        done = asked | self._newest() | {"commit": commit()}
-        self.mixup_lambda.parent.mkdir(parents=True, exist_ok=True)
-        with self.mixup_lambda.open("a") as file:
-            file.write(json.dumps(done) + "\n")
-        return done
+        training = request | self._newest() | {"commit": commit()}
+        self.records.parent.mkdir(parents=True, exist_ok=True)
+        with self.records.open("a") as file:
+            file.write(json.dumps(training) + "\n")
+        return training
 
     def _recipe(self, env: str, params: str) -> dict[str, Any]:
-        """Return the recipe that these parameters give: with other defaults it is another one."""
-        given = OmegaConf.to_container(
+        """Return the recipe of these parameters. It also depends on the defaults in conf/."""
+        runtime_params = OmegaConf.to_container(
             OmegaConf.from_dotlist(f"{self.params}{params}".split(",")[1:])
         )
         conf = OmegaConfigLoader(
-            str(ROOT / "conf"), env=env, runtime_params=given, **CONFIG_LOADER_ARGS
+            str(ROOT / "conf"), env=env, runtime_params=runtime_params, **CONFIG_LOADER_ARGS
         )
         return TrainRecipe.model_validate(conf["parameters"]["train"]).model_dump()
 
     def _images(self) -> str:
-        """Name the images and their split by their content."""
+        """Return a fingerprint of the images and their split."""
         return split_fingerprint(pd.read_parquet(self._file("03_primary", "split_table.parquet")))
 
     def _run(self, env: str, pipelines: str, params: str) -> None:
         params = f"data_root={self.root}{self.params}{params}"
-        kedro = [sys.executable, "-m", "kedro", "run", "--env", env, "--pipelines", pipelines]
-        subprocess.run([*kedro, "--params", params], cwd=ROOT, check=True)
+        command = [sys.executable, "-m", "kedro", "run", "--env", env, "--pipelines", pipelines]
+        subprocess.run([*command, "--params", params], cwd=ROOT, check=True)
 
     def _newest(self) -> Training:
-        """Read what the last run left: the course of its training and its predictions."""
+        """Read the training history, the recipe and the predictions of the last run."""
         history = pd.read_csv(self._file("06_models", "training_history.csv"))
         predictions = pd.read_parquet(self._file("07_model_output", "predictions.parquet"))
         model = torch.load(self._file("06_models", "model.pth"), weights_only=True)
@@ -104,18 +105,18 @@ class Study:
         return sorted((self.root / layer / name).glob(f"*/{name}"))[-1]
 
 
-def study_of(given: argparse.Namespace, name: str) -> Study:
-    """Return the study that the options name; its own split is kept where it ships one."""
-    policy = "original" if given.folder else "grouped"
-    params = f",split.policy={policy}{study_params(given)}"
-    if not given.folder:
+def study_of(args: argparse.Namespace, name: str) -> Study:
+    """Return the study of these options. A folder is evaluated with its original split."""
+    policy = "original" if args.folder else "grouped"
+    params = f",split.policy={policy}{study_params(args)}"
+    if not args.folder:
         params += ",source.kind=demo,train.weights=none"
     digest = hashlib.sha256(params.encode()).hexdigest()[:8]
     return Study(
-        env="folder" if given.folder else "demo",
+        env="folder" if args.folder else "demo",
         params=params,
         root=ROOT / "data" / "benchmarks" / digest,
-        mixup_lambda=RESULTS / f"{name}.jsonl",
+        records=RESULTS / f"{name}.jsonl",
     )
 
 
@@ -126,29 +127,34 @@ def balanced_accuracy(training: Training, split: str) -> float:
 def paired_difference(
     ours: Sequence[Training], theirs: Sequence[Training], split: str
 ) -> dict[str, Any]:
-    """Compare the balanced accuracies of two recipes, trained under the same seeds.
+    """Compare the balanced accuracies of two recipes that were trained with the same seeds.
 
-    Their mean difference, with the 95 % interval of a bootstrap in which all trainings see the same
-    images drawn, groups kept whole.
+    Returns:
+        ``difference``, the mean over the seeds, and ``low`` and ``high``, its 95 % bootstrap
+        interval. Each replicate uses the same resampled images for all trainings, and resamples
+        complete groups.
     """
     table = ours[0][split]
     hits = [_hits(trainings, split) for trainings in (ours, theirs)]
 
     def difference(weights: np.ndarray | None = None) -> np.ndarray:
+        # Balanced accuracies: (trainings,) or (trainings, replicates).
         ours_, theirs_ = (_balanced(hit, table["label"], weights) for hit in hits)
         return np.mean(ours_ - theirs_, axis=0)
 
-    drawn = resampled_weights(table["label"], table["group_id"], REPLICATES, seed=0)
-    replicates = np.concatenate([difference(weights) for weights in drawn])
+    weight_blocks = resampled_weights(table["label"], table["group_id"], REPLICATES, seed=0)
+    replicates = np.concatenate([difference(weights) for weights in weight_blocks])
     estimate = percentile_estimate(float(difference()), replicates, len(table["label"]))
     return {"difference": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def _hits(trainings: Sequence[Training], split: str) -> np.ndarray:
-    """Return (trainings, n): which images each predicted right."""
+    """Return which images each training predicted correctly, (trainings, n)."""
     tables = [training[split] for training in trainings]
     if any(table["label"] != tables[0]["label"] for table in tables):
-        raise SystemExit("these trainings were judged on different images; delete the .jsonl file")
+        raise SystemExit(
+            "These trainings were evaluated on different images. Fix: delete the .jsonl file."
+        )
     return np.array([np.equal(table["label"], table["predicted"]) for table in tables])
 
 
@@ -157,6 +163,7 @@ def _balanced(
 ) -> np.ndarray:
     """Return the balanced accuracy of each training, (trainings,) or (trainings, replicates)."""
     weights = np.ones(len(labels)) if weights is None else weights
-    of_class = [np.asarray(labels) == label for label in sorted(set(labels))]
-    recalls = [hits[:, own] @ weights[own] / weights[own].sum(axis=0) for own in of_class]
+    class_masks = [np.asarray(labels) == label for label in sorted(set(labels))]
+    # hits: (trainings, n); weights: (n,) or (n, replicates).
+    recalls = [hits[:, mask] @ weights[mask] / weights[mask].sum(axis=0) for mask in class_masks]
     return np.asarray(np.mean(recalls, axis=0))

@@ -37,8 +37,8 @@ class Logits(ClassifierMixin, BaseEstimator):
         return features.argmax(axis=1)
 
 
-def simulated(n, temperature, seed=0, k=4):
-    """Draw labels from the softmax of logits, and return these times the temperature."""
+def simulate_logits(n, temperature, seed=0, k=4):
+    """Return logits times the temperature, and labels drawn from the softmax of the logits."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(scale=2.0, size=(n, k))
     labels = (logits + rng.gumbel(size=(n, k))).argmax(axis=1)
@@ -46,23 +46,23 @@ def simulated(n, temperature, seed=0, k=4):
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
-def test_the_temperature_is_that_of_scikit_learn(temperature):
-    logits, labels = simulated(500, temperature)
-    judge = CalibratedClassifierCV(FrozenEstimator(Logits()), method="temperature", cv=2)
-    judge.fit(logits, labels)
+def test_temperature_agrees_with_scikit_learn(temperature):
+    logits, labels = simulate_logits(500, temperature)
+    reference = CalibratedClassifierCV(FrozenEstimator(Logits()), method="temperature", cv=2)
+    reference.fit(logits, labels)
     ours = softmax_with_temperature(logits, fit_temperature(logits, labels).temperature)
-    assert ours == pytest.approx(judge.predict_proba(logits), abs=2e-5)
+    assert ours == pytest.approx(reference.predict_proba(logits), abs=2e-5)
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 3.0])
-def test_a_known_temperature_is_found_again(temperature):
-    fit = fit_temperature(*simulated(20_000, temperature))
+def test_known_temperature_is_recovered(temperature):
+    fit = fit_temperature(*simulate_logits(20_000, temperature))
     assert fit.temperature == pytest.approx(temperature, rel=0.03)
     assert fit.n == 20_000
 
 
 def test_no_temperature_on_a_fine_grid_is_better():
-    logits, labels = simulated(200, 1.7)
+    logits, labels = simulate_logits(200, 1.7)
     grid = np.geomspace(*TEMPERATURE_BOUNDS, 3000)
     nll = [-log_softmax(logits / t, axis=1)[np.arange(200), labels].mean() for t in grid]
     fit = fit_temperature(logits, labels)
@@ -74,40 +74,40 @@ def test_no_temperature_on_a_fine_grid_is_better():
     logits=arrays(np.float64, (6, 3), elements=finite),
     labels=arrays(np.int64, 6, elements=st.integers(0, 2)),
 )
-def test_the_fit_never_worsens_the_likelihood(logits, labels):
+def test_fit_never_increases_the_nll(logits, labels):
     fit = fit_temperature(logits, labels)
     assert fit.nll_after <= fit.nll_before
     assert TEMPERATURE_BOUNDS[0] <= fit.temperature <= TEMPERATURE_BOUNDS[1]
-    one = -log_softmax(logits, axis=1)[np.arange(6), labels].mean()
-    assert fit.nll_before == pytest.approx(one)
+    expected = -log_softmax(logits, axis=1)[np.arange(6), labels].mean()
+    assert fit.nll_before == pytest.approx(expected)
 
 
-def test_where_every_temperature_is_as_good_it_stays_1():
+def test_temperature_stays_1_if_all_temperatures_are_equally_good():
     fit = fit_temperature(np.zeros((5, 3)), [0, 1, 2, 0, 1])
     assert fit.temperature == 1.0
     assert fit.nll_after == fit.nll_before == pytest.approx(np.log(3))
 
 
 @pytest.mark.parametrize("scale", [0.5, 3.0])
-def test_scaled_logits_have_the_scaled_temperature_and_the_same_probabilities(scale):
-    logits, labels = simulated(400, 1.5)
+def test_scaled_logits_have_the_scaled_temperature_and_the_same_likelihood(scale):
+    logits, labels = simulate_logits(400, 1.5)
     plain, scaled = fit_temperature(logits, labels), fit_temperature(scale * logits, labels)
     assert scaled.temperature == pytest.approx(scale * plain.temperature, rel=1e-5)
     assert scaled.nll_after == pytest.approx(plain.nll_after)
 
 
-def test_logits_of_32_bits_are_taken_at_64():
-    logits, labels = simulated(100, 2.0)
+def test_32_bit_logits_are_converted_to_64_bits():
+    logits, labels = simulate_logits(100, 2.0)
     logits = logits.astype(np.float32)
     assert fit_temperature(logits, labels) == fit_temperature(logits.astype(np.float64), labels)
 
 
-def test_of_images_that_are_all_right_nothing_is_learned_and_that_is_told(caplog):
+def test_temperature_stays_1_with_a_warning_if_all_images_are_right(caplog):
     with caplog.at_level(logging.WARNING):
         fit = fit_temperature([[2.0, 0.0], [0.0, 1.0]], [0, 1])
     assert fit.temperature == 1
     assert fit.nll_after == fit.nll_before
-    assert "nothing to calibrate by, so the temperature stays 1" in caplog.text
+    assert "nothing to calibrate, so the temperature stays 1" in caplog.text
     assert "2 validation images" in caplog.text
 
 
@@ -125,7 +125,7 @@ def test_of_images_that_are_all_right_nothing_is_learned_and_that_is_told(caplog
         (np.zeros((2, 3)), [-1, 0], "between 0 and 2"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused_with_a_reason(logits, labels, message):
+def test_invalid_logits_or_labels_are_rejected(logits, labels, message):
     with pytest.raises(ValueError, match=message):
         fit_temperature(logits, labels)
 
@@ -134,21 +134,21 @@ def test_what_cannot_be_fitted_is_refused_with_a_reason(logits, labels, message)
 
 
 @given(arrays(np.float64, (4, 3), elements=finite), st.floats(0.05, 20))
-def test_probabilities_sum_to_one_and_keep_the_order_of_the_logits(logits, temperature):
+def test_probabilities_sum_to_one_and_have_the_order_of_the_logits(logits, temperature):
     p = softmax_with_temperature(logits, temperature)
     assert p.sum(axis=1) == pytest.approx(np.ones(4))
-    along = np.take_along_axis(p, logits.argsort(axis=1), axis=1)
-    assert (np.diff(along, axis=1) >= 0).all()
+    sorted_by_logit = np.take_along_axis(p, logits.argsort(axis=1), axis=1)
+    assert (np.diff(sorted_by_logit, axis=1) >= 0).all()
 
 
-def test_huge_logits_neither_overflow_nor_lose_their_type():
+def test_huge_logits_do_not_overflow_and_give_64_bit_probabilities():
     p = softmax_with_temperature(np.array([[1e4, -1e4, 9.999e3]], dtype=np.float32), 1.0)
     assert p.dtype == np.float64
     assert p[0] == pytest.approx([1 / (1 + np.exp(-1.0)), 0.0, 1 / (1 + np.exp(1.0))])
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_temperature_must_be_finite_and_above_zero(temperature):
+def test_temperature_must_be_finite_and_above_zero(temperature):
     with pytest.raises(ValueError, match="above 0"):
         softmax_with_temperature([[0.0, 1.0]], temperature)
 
@@ -156,13 +156,13 @@ def test_a_temperature_must_be_finite_and_above_zero(temperature):
 # Calibration error
 
 
-def test_bins_hold_about_equally_many_images():
+def test_bins_have_the_same_number_of_images():
     bins = confidence_bins(np.random.default_rng(0).beta(8, 1, size=1500))
     assert np.bincount(bins).tolist() == [100] * BINS
 
 
 @given(st.lists(st.sampled_from([0.2, 0.5, 0.9, 1.0]), min_size=1, max_size=300))
-def test_equal_confidences_share_a_bin_and_bins_follow_confidence(confidence):
+def test_equal_confidences_have_one_bin_and_bins_increase_with_confidence(confidence):
     values = np.array(confidence)
     bins = confidence_bins(values)
     assert 0 <= bins.min() <= bins.max() < BINS
@@ -175,11 +175,11 @@ def test_few_images_have_few_bins():
     assert confidence_bins([0.7]).tolist() == [0]
 
 
-@pytest.mark.parametrize("claimed", [0.5, 0.75, 1.0])
-def test_the_error_of_one_confidence_is_its_distance_from_the_share_correct(claimed):
+@pytest.mark.parametrize("confidence", [0.5, 0.75, 1.0])
+def test_error_of_one_confidence_is_its_distance_from_the_accuracy(confidence):
     correct = np.arange(200) < 150
-    error = expected_calibration_error(np.full(200, claimed), correct)
-    assert error == pytest.approx(abs(claimed - 0.75))
+    error = expected_calibration_error(np.full(200, confidence), correct)
+    assert error == pytest.approx(abs(confidence - 0.75))
 
 
 def test_errors_of_bins_do_not_cancel():
@@ -188,7 +188,7 @@ def test_errors_of_bins_do_not_cancel():
     assert expected_calibration_error(confidence, correct) == pytest.approx(0.2)
 
 
-def test_probabilities_that_are_true_have_an_error_near_zero():
+def test_calibrated_probabilities_have_an_error_near_zero():
     rng = np.random.default_rng(1)
     confidence = rng.uniform(0.3, 1.0, size=50_000)
     assert expected_calibration_error(confidence, rng.random(50_000) < confidence) < 0.01
@@ -196,6 +196,6 @@ def test_probabilities_that_are_true_have_an_error_near_zero():
 
 
 @pytest.mark.parametrize(("confidence", "correct"), [([], []), ([0.5], [True, False])])
-def test_an_error_needs_one_entry_for_each_image(confidence, correct):
+def test_calibration_error_requires_one_entry_per_image(confidence, correct):
     with pytest.raises(ValueError, match="one entry per image"):
         expected_calibration_error(confidence, correct)

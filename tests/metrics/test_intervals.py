@@ -32,14 +32,14 @@ from skin_lesions.metrics.intervals import (
 outcomes = st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40)
 
 
-def clustered(rng, groups, share, correlation):
-    """Draw right and wrong for groups of 1 to 5 images that agree to this degree."""
-    a, b = (p * (1 - correlation) / correlation for p in (share, 1 - share))
+def simulate_clusters(rng, groups, accuracy, correlation):
+    """Draw right and wrong for groups of 1 to 5 images with this intraclass correlation."""
+    a, b = (p * (1 - correlation) / correlation for p in (accuracy, 1 - accuracy))
     group = np.repeat(np.arange(groups), rng.integers(1, 6, groups))
     return rng.random(group.size) < rng.beta(a, b, groups)[group], group
 
 
-def held(intervals, truth):
+def coverage(intervals, truth):
     return np.mean([low <= truth <= high for low, high in intervals])
 
 
@@ -47,20 +47,22 @@ def held(intervals, truth):
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 100, 4000])
-@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.99, 1.0])
-def test_wilson_agrees_with_statsmodels(share, n):
-    expected = proportion_confint(share * n, n, method="wilson")
-    assert wilson_interval(share, n) == pytest.approx(expected, abs=1e-12)
+@pytest.mark.parametrize("observed", [0.0, 0.25, 0.5, 0.99, 1.0])
+def test_wilson_agrees_with_statsmodels(observed, n):
+    expected = proportion_confint(observed * n, n, method="wilson")
+    assert wilson_interval(observed, n) == pytest.approx(expected, abs=1e-12)
 
 
-def test_wilson_takes_a_number_of_trials_between_two_whole_ones():
+def test_wilson_accepts_a_fractional_number_of_trials():
     assert wilson_interval(0.8, 11)[0] > wilson_interval(0.8, 10.5)[0] > wilson_interval(0.8, 10)[0]
 
 
-@pytest.mark.parametrize(("share", "n"), [(-0.1, 5), (1.1, 5), (0.5, 0), (float("nan"), 5)])
-def test_wilson_refuses_what_is_no_proportion(share, n):
-    with pytest.raises(ValueError, match="a proportion"):
-        wilson_interval(share, n)
+@pytest.mark.parametrize(("observed", "n"), [(-0.1, 5), (1.1, 5), (0.5, 0), (float("nan"), 5)])
+def test_wilson_rejects_invalid_proportions_and_trials(observed, n):
+    with pytest.raises(
+        ValueError, match="Invalid proportion|Invalid number of trials for a proportion"
+    ):
+        wilson_interval(observed, n)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=50))
@@ -70,26 +72,28 @@ def test_one_image_per_group_gives_exactly_the_plain_wilson_interval(success):
     assert (grouped.low, grouped.high) == wilson_interval(np.mean(success), len(success))
 
 
-def test_every_image_doubled_tells_no_more_than_before():
+def test_doubled_images_add_no_information():
     success = np.random.default_rng(0).random(2000) < 0.7
     doubled = effective_n(np.repeat(success, 2), np.repeat(np.arange(2000), 2))
     assert doubled == pytest.approx(2000, rel=0.01)
 
 
-def test_the_design_effect_is_the_cluster_variance_over_the_binomial_one():
+def test_design_effect_is_the_cluster_variance_over_the_binomial_variance():
     rng = np.random.default_rng(1)
-    success, group = clustered(rng, 400, share=0.7, correlation=0.5)
+    success, group = simulate_clusters(rng, 400, accuracy=0.7, correlation=0.5)
     _, sizes = np.unique(group, return_counts=True)
     hits = np.bincount(group, weights=success)
-    drawn = rng.integers(400, size=(4000, 400))  # a bootstrap of groups as the judge
+    drawn = rng.integers(400, size=(4000, 400))  # a bootstrap of groups as reference
     spread = np.var(hits[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
     expected = success.mean() * (1 - success.mean()) / spread
     assert effective_n(success, group) == pytest.approx(expected, rel=0.06)
 
 
 @pytest.mark.parametrize("groups", [12, 30, 80])
-def test_the_design_effect_is_that_of_the_cluster_robust_variance_of_statsmodels(groups):
-    success, group = clustered(np.random.default_rng(8), groups, share=0.6, correlation=0.3)
+def test_design_effect_agrees_with_the_cluster_robust_variance_of_statsmodels(groups):
+    success, group = simulate_clusters(
+        np.random.default_rng(8), groups, accuracy=0.6, correlation=0.3
+    )
     model = OLS(success.astype(float), np.ones(success.size))
     robust = model.fit(cov_type="cluster", cov_kwds={"groups": group}).bse[0]
     design_effect = (robust / model.fit().bse[0]) ** 2
@@ -99,13 +103,13 @@ def test_the_design_effect_is_that_of_the_cluster_robust_variance_of_statsmodels
     assert effective_n(success, group) == pytest.approx(expected)
 
 
-def test_images_that_disagree_within_groups_do_not_count_for_more_than_they_are():
-    success = np.tile([True, False], 50)  # each group half right: no variance between groups
+def test_disagreement_within_groups_does_not_raise_the_effective_number():
+    success = np.tile([True, False], 50)  # half of each group is right: no variance between groups
     assert 95 < effective_n(success, np.repeat(np.arange(50), 2)) <= 100
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_all_right_or_all_wrong_counts_groups_as_kish_does(right):
+def test_effective_number_is_that_of_kish_if_all_are_right_or_all_are_wrong(right):
     group = [0, 0, 0, 1, 1, 2]
     assert effective_n([right] * 6, group) == pytest.approx(36 / (9 + 4 + 1))
 
@@ -115,7 +119,7 @@ def test_one_group_counts_as_one_image():
 
 
 @given(outcomes)
-def test_the_interval_holds_the_share_and_is_never_narrower_than_without_groups(rows):
+def test_interval_contains_the_proportion_and_is_never_narrower_than_without_groups(rows):
     success, group = map(np.array, zip(*rows, strict=True))
     plain, grouped = proportion(success), proportion(success, group)
     sizes = np.bincount(group)
@@ -124,22 +128,22 @@ def test_the_interval_holds_the_share_and_is_never_narrower_than_without_groups(
 
 
 @pytest.mark.parametrize("groups", [10, 40])
-def test_clustered_outcomes_are_covered_with_the_design_effect_and_not_without(groups):
+def test_coverage_of_clustered_outcomes_requires_the_design_effect(groups):
     rng = np.random.default_rng(2)
-    drawn = [clustered(rng, groups, share=0.8, correlation=0.6) for _ in range(300)]
+    drawn = [simulate_clusters(rng, groups, accuracy=0.8, correlation=0.6) for _ in range(300)]
     grouped = [proportion(success, group) for success, group in drawn]
     plain = [wilson_interval(success.mean(), success.size) for success, _ in drawn]
-    assert held([(e.low, e.high) for e in grouped], 0.8) >= 0.92
-    assert held(plain, 0.8) <= 0.85
+    assert coverage([(e.low, e.high) for e in grouped], 0.8) >= 0.92
+    assert coverage(plain, 0.8) <= 0.85
 
 
-def test_of_no_images_there_is_no_share_but_a_reason():
+def test_proportion_of_no_images_is_none_with_a_reason():
     estimate = proportion([], [])
     assert estimate.value is estimate.low is estimate.high is None
-    assert "no images" in estimate.reason
+    assert "no images to compute a proportion" in estimate.reason
 
 
-def test_groups_of_another_length_are_refused():
+def test_groups_of_another_length_are_rejected():
     with pytest.raises(ValueError, match="one entry for each of 3 rows"):
         proportion([True, False, True], [1, 2])
 
@@ -148,35 +152,35 @@ def test_groups_of_another_length_are_refused():
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 3)), min_size=1))
-def test_f1_agrees_with_scikit_learn_and_lies_in_its_interval(rows):
-    true, called, group = map(np.array, zip(*rows, strict=True))
-    estimate = f1_estimate(true, called, group)
+def test_f1_agrees_with_scikit_learn_and_is_inside_its_interval(rows):
+    true, predicted, group = map(np.array, zip(*rows, strict=True))
+    estimate = f1_estimate(true, predicted, group)
     if not true.any():
         assert estimate == unavailable("no images of this class")
         return
-    assert estimate.value == pytest.approx(f1_score(true, called))
+    assert estimate.value == pytest.approx(f1_score(true, predicted))
     assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
     assert estimate.low < estimate.high
 
 
-def test_the_interval_of_f1_holds_the_truth():
+def test_interval_of_f1_has_the_nominal_coverage():
     rng = np.random.default_rng(3)
-    recall, false_alarms, common = 0.8, 0.05, 0.2
-    hits = recall * common
-    truth = 2 * hits / (hits + common + false_alarms * (1 - common))
+    recall, false_alarms, prevalence = 0.8, 0.05, 0.2
+    hits = recall * prevalence
+    truth = 2 * hits / (hits + prevalence + false_alarms * (1 - prevalence))
     intervals = []
     for _ in range(300):
-        true = rng.random(300) < common
+        true = rng.random(300) < prevalence
         estimate = f1_estimate(true, rng.random(300) < np.where(true, recall, false_alarms))
         intervals.append((estimate.low, estimate.high))
-    assert 0.92 <= held(intervals, truth) <= 0.98
+    assert 0.92 <= coverage(intervals, truth) <= 0.98
 
 
 # The bootstrap
 
 
 @given(outcomes, st.integers(0, 2**32 - 1))
-def test_each_class_keeps_its_number_of_groups_and_groups_stay_whole(rows, seed):
+def test_replicates_have_complete_groups_and_the_number_of_groups_per_class(rows, seed):
     label, group = map(np.array, zip(*rows, strict=True))
     (weights,) = resampled_weights(label, group, 7, seed)
     assert weights.shape == (len(rows), 7)
@@ -188,13 +192,13 @@ def test_each_class_keeps_its_number_of_groups_and_groups_stay_whole(rows, seed)
         assert (sum(cell[0] for cell in cells) == len(cells)).all()
 
 
-def test_groups_are_drawn_as_often_as_chance_has_it():
+def test_groups_are_drawn_with_multinomial_frequencies():
     (weights,) = resampled_weights(np.zeros(4), np.arange(4), 20_000, seed=0)
     assert weights.mean(axis=1) == pytest.approx(np.ones(4), abs=0.03)
     assert weights.var(axis=1) == pytest.approx(np.full(4, 0.75), abs=0.05)  # multinomial
 
 
-def test_equal_seeds_give_equal_replicates_whatever_the_groups_are_called():
+def test_equal_seeds_give_equal_replicates_for_any_group_names():
     label, group = np.arange(60) % 3, np.arange(60) // 2
     names = np.array([f"lesion {g:03d}" for g in group])
     first, again, other = (
@@ -205,12 +209,12 @@ def test_equal_seeds_give_equal_replicates_whatever_the_groups_are_called():
     assert (first != other).any()
 
 
-def test_many_rows_come_in_chunks_that_sum_to_the_replicates():
-    parts = [w.shape for w in resampled_weights(np.zeros(400_000), np.arange(400_000), 5, 0)]
-    assert parts == [(400_000, 2), (400_000, 2), (400_000, 1)]
+def test_many_rows_are_drawn_in_chunks_that_sum_to_the_replicates():
+    shapes = [w.shape for w in resampled_weights(np.zeros(400_000), np.arange(400_000), 5, 0)]
+    assert shapes == [(400_000, 2), (400_000, 2), (400_000, 1)]
 
 
-def test_the_interval_of_a_mean_agrees_with_scipy():
+def test_interval_of_a_mean_agrees_with_scipy():
     values = np.random.default_rng(4).exponential(size=300)
     total = row_sums(np.zeros(300, dtype=int), 1, values)
     drawn = bootstrap(
@@ -246,35 +250,35 @@ def test_images_of_one_group_widen_the_bootstrap_interval():
     assert grouped / single == pytest.approx(2.0, rel=0.1)
 
 
-def test_replicates_that_are_all_one_number_give_no_interval_but_a_reason():
+def test_equal_replicates_give_no_interval_but_a_reason():
     for estimate in (percentile_estimate, reflected_estimate):
         entry = estimate(0.3, np.full(10, 0.3), 5).as_dict()
         assert (entry["value"], entry["low"], entry["high"]) == (0.3, None, None)
         assert "too few groups" in entry["reason"]
 
 
-def test_a_value_of_zero_is_not_certain_because_all_of_its_interval_is_reflected_away():
+def test_value_of_zero_has_no_interval_if_it_is_reflected_below_zero():
     entry = reflected_estimate(0.0, np.linspace(0, 0.1, 101), 4).as_dict()
     assert (entry["value"], entry["low"], entry["high"]) == (0.0, None, None)
     assert "too few groups" in entry["reason"]
 
 
-def test_the_reflected_interval_takes_off_the_bias_and_stays_above_zero():
-    replicates = 0.02 + np.linspace(0.01, 0.03, 1001)  # all above the value, as chance has it
+def test_reflected_interval_removes_the_bias_and_is_not_negative():
+    replicates = 0.02 + np.linspace(0.01, 0.03, 1001)  # all above the value: bias by chance
     estimate = reflected_estimate(0.02, replicates, 100)
     assert estimate.low == 0.0
     assert estimate.high == 0.02
 
 
-# What knows small numbers
+# Intervals for small numbers
 
 
 @pytest.mark.parametrize("auroc", [0.0, 0.3, 0.5, 0.9, 1.0])
-def test_the_auroc_of_one_pair_is_a_proportion(auroc):
+def test_interval_of_the_auroc_of_one_pair_is_that_of_a_proportion(auroc):
     assert hanley_mcneil(auroc, 1, 1) == pytest.approx(wilson_interval(auroc, 1), abs=1e-6)
 
 
-def test_the_interval_of_an_auroc_ends_where_the_standard_error_of_1982_says():
+def test_bounds_of_an_auroc_agree_with_the_standard_error_of_hanley_and_mcneil():
     low, high = hanley_mcneil(0.85, 20, 80)
     for bound in (low, high):
         q1, q2 = bound / (2 - bound), 2 * bound**2 / (1 + bound)
@@ -284,14 +288,14 @@ def test_the_interval_of_an_auroc_ends_where_the_standard_error_of_1982_says():
 
 
 @given(st.floats(0, 1), st.floats(1, 1e5), st.floats(1, 1e5))
-def test_the_interval_of_an_auroc_holds_it_and_stays_within_0_and_1(auroc, m, n):
+def test_interval_of_an_auroc_contains_it_and_stays_within_0_and_1(auroc, m, n):
     low, high = hanley_mcneil(auroc, m, n)
     assert 0 <= low <= auroc <= high <= 1
     assert low < high
 
 
 @pytest.mark.parametrize("positives", [3, 10, 40])
-def test_the_auroc_of_a_rare_class_is_covered(positives):
+def test_interval_of_the_auroc_of_a_rare_class_has_coverage(positives):
     rng = np.random.default_rng(6)
     positive = np.arange(200 + positives) < positives
     truth = stats.norm.cdf(2 / np.sqrt(2))
@@ -300,10 +304,10 @@ def test_the_auroc_of_a_rare_class_is_covered(positives):
         ranked = RankedScores(rng.normal(2.0 * positive), positive)
         auroc = ranked.auroc(np.ones((positive.size, 1), dtype=np.int32))[0]
         intervals.append(hanley_mcneil(auroc, positives, 200))
-    assert held(intervals, truth) >= 0.94
+    assert coverage(intervals, truth) >= 0.94
 
 
-def test_the_mean_recall_of_small_classes_is_covered_by_mover_and_not_by_the_bootstrap():
+def test_mover_covers_the_mean_recall_of_small_classes_and_the_bootstrap_does_not():
     rng = np.random.default_rng(7)
     label = np.repeat(np.arange(4), [3, 3, 100, 100])
     sizes = np.bincount(label)[:, None]
@@ -320,8 +324,8 @@ def test_the_mean_recall_of_small_classes_is_covered_by_mover_and_not_by_the_boo
             seed=seed,
         )["mean"]
         by_bootstrap.append(np.quantile(means, [0.025, 0.975]))
-    assert held(by_mover, 0.9) >= 0.88
-    assert held(by_bootstrap, 0.9) <= 0.6
+    assert coverage(by_mover, 0.9) >= 0.88
+    assert coverage(by_bootstrap, 0.9) <= 0.6
 
 
 def test_mover_of_one_estimate_is_its_interval():
@@ -329,12 +333,12 @@ def test_mover_of_one_estimate_is_its_interval():
     assert mover_interval([estimate]) == pytest.approx((estimate.low, estimate.high))
 
 
-def test_mover_adds_distances_as_standard_errors_add():
+def test_mover_adds_distances_like_standard_errors():
     one = Estimate(value=0.5, low=0.3, high=0.9, n=5)
     assert mover_interval([one] * 4) == pytest.approx((0.5 - 0.2 / 2, 0.5 + 0.4 / 2))
 
 
-def test_mover_refuses_estimates_without_an_interval():
+def test_mover_rejects_estimates_without_an_interval():
     with pytest.raises(ValueError, match="all have value and interval"):
         mover_interval([unavailable("no images")])
 
@@ -354,14 +358,14 @@ def test_widening_never_narrows():
 )
 def test_weighted_auroc_agrees_with_scikit_learn_with_ties(rows):
     scores, positive, weights = map(np.array, zip(*rows, strict=True))
-    weighted = [(weights * side).sum() for side in (positive, ~positive)]
+    weighted = [(weights * rows_of_kind).sum() for rows_of_kind in (positive, ~positive)]
     if min(weighted) == 0:
         return
     ours = RankedScores(scores.astype(float), positive).auroc(weights[:, None].astype(np.int32))
     assert ours[0] == pytest.approx(roc_auc_score(positive, scores, sample_weight=weights))
 
 
-def test_auroc_of_one_kind_only_is_refused():
+def test_auroc_without_positives_or_negatives_is_rejected():
     for positive in ([True, True], [False, False]):
         with pytest.raises(ValueError, match="positive and negative rows"):
             RankedScores(np.array([0.1, 0.2]), np.array(positive))
@@ -370,14 +374,14 @@ def test_auroc_of_one_kind_only_is_refused():
 # Estimates
 
 
-def test_an_estimate_holds_no_nan_and_no_gap_without_a_reason():
-    with pytest.raises(ValueError, match="finite"):
+def test_estimate_rejects_nan_and_missing_values_without_a_reason():
+    with pytest.raises(ValueError, match="not finite"):
         Estimate(value=float("nan"), low=0.0, high=1.0, n=3)
-    with pytest.raises(ValueError, match="reason"):
+    with pytest.raises(ValueError, match="Expected a reason"):
         Estimate(value=None, low=None, high=None, n=3)
 
 
-def test_estimates_become_json_with_only_the_keys_that_apply():
+def test_estimates_in_json_have_only_the_keys_that_apply():
     full = Estimate(value=0.5, low=0.1, high=0.9, n=4, n_effective=2.0).as_dict()
     assert json.loads(json.dumps(full, allow_nan=False)) == {
         "value": 0.5,

@@ -11,7 +11,7 @@ from support.imagesets import blobs, square_images
 
 
 class Corner(nn.Module):
-    """Says the red, green and blue of the top left corner."""
+    """Returns the red, green and blue values of the top left corner as logits."""
 
     def forward(self, images):
         return images[:, :, 0, 0]
@@ -24,38 +24,41 @@ def images(tmp_path):
     return build_dataset(table, ["green", "red"], square_images(tmp_path, pixels), plain)
 
 
-def predicted(images, views, network=None):
-    return predict_logits(network or Corner(), images, 2, torch.device("cpu"), tta=views)
+def predict(images, tta, network=None):
+    return predict_logits(network or Corner(), images, 2, torch.device("cpu"), tta=tta)
 
 
-def test_one_view_is_the_image_as_it_is(images):
-    np.testing.assert_allclose(predicted(images, "none"), images.images.array[:, 0, 0], atol=0.01)
+def test_without_augmentation_the_image_is_not_changed(images):
+    np.testing.assert_allclose(predict(images, "none"), images.images.array[:, 0, 0], atol=0.01)
 
 
 def test_flips_average_four_corners(images):
     corners = images.images.array[:, [0, 0, -1, -1], [0, -1, 0, -1]].mean(axis=1)
-    np.testing.assert_allclose(predicted(images, "flips"), corners, atol=0.01)
+    np.testing.assert_allclose(predict(images, "flips"), corners, atol=0.01)
 
 
-def test_flips_and_turns_show_each_of_the_eight_poses_once(images):
-    seen = []
+def test_flips_and_rotations_use_each_of_the_eight_poses_once(images):
+    inputs = []
 
     class Recorder(Corner):
         def forward(self, batch):
-            seen.append(batch[0].contiguous().numpy().tobytes())
+            inputs.append(batch[0].contiguous().numpy().tobytes())
             return super().forward(batch)
 
-    predicted(images, "flips_and_rotations", Recorder())
-    assert len(set(seen[:8])) == 8  # of the first batch
+    predict(images, "flips_and_rotations", Recorder())
+    assert len(set(inputs[:8])) == 8  # the first batch only
     corners = images.images.array[:, [0, 0, -1, -1], [0, -1, 0, -1]].mean(axis=1)
-    np.testing.assert_allclose(predicted(images, "flips_and_rotations"), corners, atol=0.01)
+    np.testing.assert_allclose(predict(images, "flips_and_rotations"), corners, atol=0.01)
 
 
-def test_memory_that_is_too_small_names_the_batch_sizes(images):
-    def too_small(_):
+def test_out_of_memory_error_lists_the_batch_sizes(images):
+    def run_out_of_memory(_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     network = nn.Module()
-    network.forward = too_small
-    with pytest.raises(InputError, match=r"2 images of 8 pixels at once: lower train\.batch_size"):
-        predicted(images, "none", network)
+    network.forward = run_out_of_memory
+    with pytest.raises(
+        InputError,
+        match=r"2 images of 8 pixels at once\. Lower evaluate\.batch_size, or train\.batch_size",
+    ):
+        predict(images, "none", network)

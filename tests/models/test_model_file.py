@@ -33,13 +33,13 @@ def saved(content, path):
     return path
 
 
-def test_a_model_file_comes_back_as_it_was(model, tmp_path):
+def test_loaded_model_equals_the_saved_model(model, tmp_path):
     loaded = load_model(saved(model, tmp_path / "m.pth"))
     torch.testing.assert_close(loaded["state_dict"], model["state_dict"], rtol=0, atol=0)
     assert loaded["classes"] == ["nv", "mel"]
 
 
-def test_a_malicious_pickle_is_refused_and_not_run(tmp_path):
+def test_malicious_pickle_is_rejected_and_not_executed(tmp_path):
     class Malicious:
         def __reduce__(self):
             return (open, (str(tmp_path / "was_run"), "w"))
@@ -50,31 +50,33 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path):
         lambda: path.write_bytes(pickle.dumps(Malicious())),
     ):
         write()
-        with pytest.raises(InputError, match="can't be read.*would run code.*train anew"):
+        with pytest.raises(
+            InputError, match="is not a readable PyTorch file.*would run code.*Train a model again"
+        ):
             load_model(path)
     assert not (tmp_path / "was_run").exists()
 
 
-@pytest.mark.parametrize("cut", [0, 10, 5000])
-def test_a_truncated_file_is_named(model, tmp_path, cut):
+@pytest.mark.parametrize("length", [0, 10, 5000])
+def test_error_of_a_truncated_file_has_its_path(model, tmp_path, length):
     path = saved(model, tmp_path / "m.pth")
-    path.write_bytes(path.read_bytes()[:cut])
+    path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(InputError, match=r"m\.pth"):
         load_model(path)
 
 
 @pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], {"format": 99}])
-def test_another_kind_of_file_is_no_model(content, tmp_path):
+def test_file_that_is_not_a_model_is_rejected(content, tmp_path):
     with pytest.raises(InputError, match="is not a model file of this project"):
         load_model(saved(content, tmp_path / "m.pth"))
 
 
-def test_weights_of_another_shape_are_refused(model):
-    with pytest.raises(InputError, match=r"don't fit resnet18.*fc\.weight"):
+def test_weights_of_another_shape_are_rejected(model):
+    with pytest.raises(InputError, match=r"do not match resnet18.*fc\.weight"):
         load_network({**model, "classes": ["a", "b", "c"]})
 
 
-def test_its_description_is_everything_but_the_weights(model):
+def test_description_contains_everything_except_the_weights(model):
     assert "state_dict" not in describe_model(model)
     assert '"classes": ["nv", "mel"]' in describe_model(model)
 
@@ -89,7 +91,7 @@ def study_tables():
     return tables
 
 
-def made_from(tables):
+def model_from(tables):
     return {
         "provenance": {
             "version": "V9",
@@ -102,27 +104,27 @@ def made_from(tables):
     }
 
 
-def test_equal_content_belongs_together_whatever_its_version(study_tables):
-    check_model_matches_data(made_from(study_tables), **study_tables)
+def test_equal_content_matches_regardless_of_its_version(study_tables):
+    check_model_matches_data(model_from(study_tables), **study_tables)
 
 
 @pytest.mark.parametrize(
-    ("name", "column", "told"),
+    ("name", "column", "message"),
     [
         ("split_table", "split", "split_table V1, not on that of V2"),
         ("image_table", "label", "image_table V1, not on those of V2"),
-        ("raw_table", "image_id", "not in raw_images V2; they came from V1"),
+        ("raw_table", "image_id", "not in raw_images V2. They come from version V1"),
     ],
 )
-def test_other_content_is_refused_with_both_versions_and_the_remedy(
-    study_tables, name, column, told
+def test_other_content_is_rejected_with_both_versions_and_the_fix(
+    study_tables, name, column, message
 ):
-    model = made_from(study_tables)
+    model = model_from(study_tables)
     changed = study_tables[name].assign(**{column: ["x", "y"]})
     changed.attrs = {"version": "V2"}
     with pytest.raises(InputError) as error:
         check_model_matches_data(model, **(study_tables | {name: changed}))
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "--load-versions model:V9,split_table:V1,image_table:V1,raw_images:V1" in str(
         error.value
     )

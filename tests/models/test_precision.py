@@ -20,68 +20,69 @@ CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
         pytest.param((9, 0), torch.bfloat16, id="H100"),
     ],
 )
-def test_a_gpu_gets_the_precision_it_is_made_for(monkeypatch, capability, expected):
+def test_auto_selects_the_precision_of_the_tensor_cores_of_a_gpu(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     assert choose_precision(CUDA, "auto") == expected
 
 
 @pytest.mark.parametrize(
-    ("abilities", "expected"),
+    ("capabilities", "expected"),
     [
         pytest.param({"amx_bf16": True}, torch.bfloat16, id="AMX"),
-        pytest.param({"avx512_bf16": True, "amx_bf16": False}, torch.float32, id="AVX-512 alone"),
+        pytest.param({"avx512_bf16": True, "amx_bf16": False}, torch.float32, id="AVX-512 only"),
         pytest.param({}, torch.float32, id="unknown"),
     ],
 )
-def test_a_cpu_gets_bfloat16_only_where_it_has_units_for_it(monkeypatch, abilities, expected):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities, raising=False)
+def test_auto_selects_bfloat16_on_a_cpu_only_with_amx(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert choose_precision(CPU, "auto") == expected
 
 
 @pytest.mark.parametrize("device", [CPU, MPS])
-def test_without_such_units_half_precision_is_refused(monkeypatch, device):
+def test_half_precision_without_matrix_units_is_rejected(monkeypatch, device):
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
     assert choose_precision(device, "auto") == torch.float32
     with pytest.raises(
-        InputError, match=f"bfloat16 would be slower .* this {device.type}.* take auto"
+        InputError,
+        match=f"bfloat16 would be slower .* this {device.type}.* Set train.precision to auto",
     ):
         choose_precision(device, "bfloat16")
 
 
 @pytest.mark.parametrize(
-    ("capability", "asked"), [((6, 1), "bfloat16"), ((6, 1), "float16"), ((7, 5), "bfloat16")]
+    ("capability", "requested"), [((6, 1), "bfloat16"), ((6, 1), "float16"), ((7, 5), "bfloat16")]
 )
-def test_a_gpu_without_such_units_refuses_what_it_would_only_emulate(
-    monkeypatch, capability, asked
-):
+def test_precision_that_a_gpu_only_emulates_is_rejected(monkeypatch, capability, requested):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    with pytest.raises(InputError, match=f"{asked} would be slower .* this cuda.* take auto"):
-        choose_precision(CUDA, asked)
+    with pytest.raises(
+        InputError, match=f"{requested} would be slower .* this cuda.* Set train.precision to auto"
+    ):
+        choose_precision(CUDA, requested)
 
 
-def test_what_is_asked_for_is_taken(monkeypatch):
+def test_requested_precision_is_returned(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     assert choose_precision(CUDA, "float32") == torch.float32
     assert choose_precision(CUDA, "float16") == torch.float16
 
 
-def test_on_a_cpu_dense_layers_compute_in_bfloat16_and_depthwise_ones_in_float32():
+def test_cpu_computes_dense_layers_in_bfloat16_and_depthwise_layers_in_float32():
     network = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 2, 1))
     weights = [layer.weight for layer in network]
-    inside = []
+    records = []
     for layer in network:
-        layer.register_forward_hook(lambda _, args, out: inside.append((args[0], out)))
+        layer.register_forward_hook(lambda _, args, out: records.append((args[0], out)))
     images = torch.randn(2, 4, 8, 8)
     with autocast(CPU, torch.bfloat16):
         network(images)
-    (_, first), (_, second), (_, third) = inside
+    (_, first), (_, second), (_, third) = records
     assert [out.dtype for out in (first, second, third)] == [torch.bfloat16] * 3
     exact = conv2d(first.float(), weights[1], network[1].bias, groups=4)
     assert torch.equal(second, exact.to(torch.bfloat16))
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v3_small"])
-def test_bfloat16_on_a_cpu_gives_the_gradients_of_float32_but_for_its_rounding(architecture):
+def test_bfloat16_gradients_on_a_cpu_equal_float32_except_for_rounding(architecture):
     torch.manual_seed(0)
     network = get_model(architecture, weights=None, num_classes=3).eval()
     images = torch.randn(4, 3, 64, 64)

@@ -14,16 +14,27 @@ PROBE = {
 }
 
 
-def test_a_probe_is_written_with_interval_chance_and_limit():
+def test_row_has_interval_chance_and_ceiling():
     (row,) = shortcut_rows([PROBE])
-    assert (row.what, row.scope, row.classes) == ("column sex", "within a", 8)
+    assert (row.probe_input, row.scope, row.classes) == ("column sex", "within a", 8)
     assert (row.accuracy.value, row.accuracy.interval) == ("0.250", "0.200 to 0.300")
     assert (row.chance, row.ceiling, row.excluded_classes) == ("0.125", "0.375", "df, vasc")
 
 
-def test_what_could_not_be_probed_keeps_its_reason():
-    nothing = {"value": None, "low": None, "high": None, "n": 0, "reason": "it is empty"}
-    probe = PROBE | {"scope": "all", "balanced_accuracy": nothing, "chance": None, "ceiling": None}
+def test_row_without_a_result_has_a_reason():
+    no_estimate = {
+        "value": None,
+        "low": None,
+        "high": None,
+        "n": 0,
+        "reason": "the column is empty",
+    }
+    probe = PROBE | {
+        "scope": "all",
+        "balanced_accuracy": no_estimate,
+        "chance": None,
+        "ceiling": None,
+    }
     (row,) = shortcut_rows([probe])
     assert (row.scope, row.accuracy.value, row.chance, row.ceiling) == ("all images", "–", "–", "–")
-    assert row.accuracy.reason == "it is empty"
+    assert row.accuracy.reason == "the column is empty"

@@ -1,4 +1,4 @@
-"""What figures, report and card are made from, made up: as a run leaves it, for any class names."""
+"""Made-up inputs of figures, report and model card, as a run saves them, for any class names."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,8 +15,15 @@ from skin_lesions.data.groups import group_images
 from skin_lesions.evaluation.scorecard import compute_metrics
 from support.factories import AUDIT, SPLIT
 
-FOURTEEN = [diagnosis.name for diagnosis in DIAGNOSES]
-WEIRD = ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", "日本語", "a_b$c%", "x$^2$", "a|b *c*"]
+DIAGNOSIS_NAMES = [diagnosis.name for diagnosis in DIAGNOSES]
+UNUSUAL_NAMES = [
+    "<script>alert(1)</script>",
+    "=cmd|' /C calc'!A0",
+    "日本語",
+    "a_b$c%",
+    "x$^2$",
+    "a|b *c*",
+]
 VERSION = "2026-11-23T06.00.00.000Z"
 
 
@@ -38,11 +45,14 @@ def _probe(
 
 
 @dataclass
-class Inputs:
-    """``numbers``: images of each class. ``untested`` classes have no test images."""
+class ReportInputs:
+    """Inputs for made-up classes.
+
+    ``images_per_class`` has the order of ``labels``. ``untested`` classes have no test images.
+    """
 
     labels: list[str]
-    numbers: list[int]
+    images_per_class: list[int]
     synthetic: bool = False
     policy: str = "grouped"
     epochs: int = 8
@@ -56,11 +66,11 @@ class Inputs:
 
     @cached_property
     def split_table(self) -> pd.DataFrame:
-        label = np.repeat(self.labels, self.numbers)
-        place = np.concatenate([np.arange(n) for n in self.numbers])
-        split = np.array(["train"] * 7 + ["val", "test", "test"])[place % 10]
+        label = np.repeat(self.labels, self.images_per_class)
+        index = np.concatenate([np.arange(n) for n in self.images_per_class])
+        split = np.array(["train"] * 7 + ["val", "test", "test"])[index % 10]
         split = np.where(np.isin(label, self.untested) & (split == "test"), "train", split)
-        file = [f"{s}/{c}/{c[:4]}_{i:04d}.jpg" for s, c, i in zip(split, label, place, strict=True)]
+        file = [f"{s}/{c}/{c[:4]}_{i:04d}.jpg" for s, c, i in zip(split, label, index, strict=True)]
         table = pd.DataFrame({"file": file, "label": label, "split": split})
         table["image_id"] = [sha256(name.encode()).hexdigest() for name in file]
         table["original_split"] = table["split"]
@@ -76,8 +86,8 @@ class Inputs:
     @cached_property
     def image_table(self) -> pd.DataFrame:
         rows = self.split_table.drop(columns=["split", "group_id", "is_leaked"])
-        copies = rows.iloc[::11].assign(file=lambda t: "copies/" + t["file"])
-        table = pd.concat([rows, copies], ignore_index=True)
+        duplicates = rows.iloc[::11].assign(file=lambda t: "copies/" + t["file"])
+        table = pd.concat([rows, duplicates], ignore_index=True)
         n = len(table)
         table = table.assign(
             source="demo" if self.synthetic else "clinic",
@@ -101,35 +111,45 @@ class Inputs:
 
     @cached_property
     def groups_and_links(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Links of every kind: by table and by pixels, the latter across splits and labels."""
+        """Links of all types: from the table and by pixels, the latter across splits and labels."""
         n = self.image_table["image_id"].nunique()
         a = np.arange(n - 1)
         kind = np.array(["pixels", "simple", "changed"])[a % 3]
         strength = np.where(kind == "pixels", 1.0, 0.4 + 0.5 * a / n)
-        copies = pd.DataFrame({"a": a, "b": a + 1, "kind": kind, "strength": strength})[::4]
+        near_duplicates = pd.DataFrame({"a": a, "b": a + 1, "kind": kind, "strength": strength})[
+            ::4
+        ]
         i = np.arange(len(self.image_table))
         keys = {"lesion_id": i // 2, "patient_id": i // 3, "filename_key": i // 5}
-        return group_images(self.image_table.assign(**keys), copies)
+        return group_images(self.image_table.assign(**keys), near_duplicates)
 
     @cached_property
     def audit_findings(self) -> dict[str, Any]:
         groups, links = group_images(self.image_table[["file", "image_id"]])
         found = run_audit(self.image_table, groups, links, self.quarantine, SPLIT, AUDIT)
-        return found | {"shortcut_probes": list(self.shortcuts())}
+        return found | {"shortcut_probes": list(self.probes())}
 
-    def shortcuts(self) -> Iterator[dict[str, Any]]:
-        """Make up probes: on all images, across two sources, and one that could not be done."""
+    def probes(self) -> Iterator[dict[str, Any]]:
+        """Make up probes: on all images, across two sources, and one probe without a result."""
         k = len(self.labels)
-        things = [("8x8 thumbnail", "thumbnail", 1.0), ("outer 4 % of each edge", "border", 1.0)]
-        things += [(name, "column", min(1.0, 3 / k)) for name in ["sex", *WEIRD[:4], "x" * 60]]
-        for scope in ("all", f"from {WEIRD[0]} {'clinic ' * 9}to {WEIRD[2]}"):
-            for place, (name, kind, best) in enumerate(things):
-                value = 1 / k + (best - 1 / k) * (1 - place / len(things))
+        inputs = [("8x8 thumbnail", "thumbnail", 1.0), ("outer 4 % of each edge", "border", 1.0)]
+        inputs += [
+            (name, "column", min(1.0, 3 / k)) for name in ["sex", *UNUSUAL_NAMES[:4], "x" * 60]
+        ]
+        for scope in ("all", f"from {UNUSUAL_NAMES[0]} {'clinic ' * 9}to {UNUSUAL_NAMES[2]}"):
+            for i, (name, kind, ceiling) in enumerate(inputs):
+                value = 1 / k + (ceiling - 1 / k) * (1 - i / len(inputs))
                 bounds = {"low": max(0.0, value - 0.06), "high": min(1.0, value + 0.05)}
                 accuracy = {"value": value, "n": 700, **bounds}
-                yield _probe(name, kind, scope, k, accuracy) | {"ceiling": best}
-        nothing = {"value": None, "low": None, "high": None, "n": 0, "reason": "it is empty"}
-        yield _probe("site", "column", "all", k, nothing)
+                yield _probe(name, kind, scope, k, accuracy) | {"ceiling": ceiling}
+        no_estimate = {
+            "value": None,
+            "low": None,
+            "high": None,
+            "n": 0,
+            "reason": "the column is empty",
+        }
+        yield _probe("site", "column", "all", k, no_estimate)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -139,15 +159,15 @@ class Inputs:
         logits = self.rng.normal(size=(len(table), k))
         logits[np.arange(len(table)), truth] += skill
         exponential = np.exp(1.4 * logits)
-        shares = exponential / exponential.sum(axis=1, keepdims=True)
-        predicted = np.array(self.labels)[shares.argmax(axis=1)]
-        columns = pd.DataFrame(shares, columns=[f"p_{label}" for label in self.labels])
+        probabilities = exponential / exponential.sum(axis=1, keepdims=True)
+        predicted = np.array(self.labels)[probabilities.argmax(axis=1)]
+        columns = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in self.labels])
         keys = table[["file", "image_id", "group_id", "split", "label", "is_leaked"]]
         return pd.concat([keys.assign(predicted=predicted), columns], axis=1)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        parts = {
+        subsets = {
             s: compute_metrics(t, self.labels, 100, 0) for s, t in self.predictions.groupby("split")
         }
         return {
@@ -162,8 +182,8 @@ class Inputs:
                 "package_version": "0.1.0",
                 "synthetic_images": self.synthetic,
             },
-            "validation": parts["val"],
-            "test": parts["test"],
+            "validation": subsets["val"],
+            "test": subsets["test"],
         }
 
     @cached_property
@@ -236,40 +256,44 @@ class Inputs:
         }
 
     @property
-    def pixels(self) -> "Noise":
-        return Noise()
+    def pixels(self) -> "FakePixels":
+        return FakePixels()
 
-    def for_card(self) -> dict[str, Any]:
+    def card_arguments(self) -> dict[str, Any]:
         names = ("metrics", "model", "audit_findings", "split_table", "image_table")
         return {name: getattr(self, name) for name in names}
 
-    def for_page(self) -> dict[str, Any]:
-        return self.for_card() | {
+    def report_arguments(self) -> dict[str, Any]:
+        return self.card_arguments() | {
             "quarantine": self.quarantine,
             "training_history": self.training_history,
         }
 
 
-class Noise:
-    """A disc on a skin-coloured ground for every image_id."""
+class FakePixels:
+    """Pixels of any image_id: a disc on a skin-colored background."""
 
     def __getitem__(self, image_id: str) -> np.ndarray:
-        colour = np.array([int(image_id[i : i + 2], 16) for i in (0, 2, 4)])
+        color = np.array([int(image_id[i : i + 2], 16) for i in (0, 2, 4)])
         y, x = np.mgrid[-1:1:64j, -1:1:64j]
         disc = (x**2 + y**2 < 0.35)[..., None]
-        return np.where(disc, colour // 2, 255 - colour // 4).astype(np.uint8)
+        return np.where(disc, color // 2, 255 - color // 4).astype(np.uint8)
 
 
-def fourteen(**changes: Any) -> Inputs:
-    numbers = [90, 330, 260, 40, 30, 20, 50, 40, 30, 450, 340, 80, 60, 30]
-    return Inputs(FOURTEEN, numbers, **changes)
+def fourteen_classes(**changes: Any) -> ReportInputs:
+    images_per_class = [90, 330, 260, 40, 30, 20, 50, 40, 30, 450, 340, 80, 60, 30]
+    return ReportInputs(DIAGNOSIS_NAMES, images_per_class, **changes)
 
 
-def two(**changes: Any) -> Inputs:
-    return Inputs(["Benign", "Melanoma"], [120, 60], **changes)
+def two_classes(**changes: Any) -> ReportInputs:
+    return ReportInputs(["Benign", "Melanoma"], [120, 60], **changes)
 
 
-def twenty_three(**changes: Any) -> Inputs:
-    labels = WEIRD + FOURTEEN + ["Seborrhoeic keratosis", "Lichen planus", "Erythema multiforme"]
-    numbers = [10 + 7 * i for i in range(len(labels))]
-    return Inputs(labels, numbers, untested=(WEIRD[0],), **changes)
+def twenty_three_classes(**changes: Any) -> ReportInputs:
+    labels = (
+        UNUSUAL_NAMES
+        + DIAGNOSIS_NAMES
+        + ["Seborrhoeic keratosis", "Lichen planus", "Erythema multiforme"]
+    )
+    images_per_class = [10 + 7 * i for i in range(len(labels))]
+    return ReportInputs(labels, images_per_class, untested=(UNUSUAL_NAMES[0],), **changes)

@@ -1,4 +1,4 @@
-"""Problems in a set of images."""
+"""Data audit: duplicates, label conflicts, leakage, class counts and unreadable files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -12,8 +12,7 @@ from skin_lesions.audit.class_counts import (
     repeated_class_counts,
     small_classes,
 )
-from skin_lesions.audit.finding import SEVERITIES, Finding
-from skin_lesions.audit.finding import pluralize as _count
+from skin_lesions.audit.finding import SEVERITIES, Finding, pluralize
 from skin_lesions.audit.label_conflicts import (
     _exact_duplicate_label_conflicts,
     _groups_with_multiple_labels,
@@ -45,25 +44,25 @@ def run_audit(
     audit: Audit,
     extra_findings: Sequence[Finding] = (),
 ) -> dict[str, Any]:
-    """Look for copies, contradictions and leaks.
+    """Check a dataset for duplicates, label conflicts and leakage.
 
     Args:
         image_table: One row per readable file.
         image_groups: group_id and pixel_id of every such file.
-        image_links: What links which files, as ``group_images`` gives it.
-        quarantine: file and reason of what could not be read.
-        split: The split to come; says how many test images a class will have.
-        audit: How many examples each finding shows, and which classes count as small.
-        extra_findings: Findings from elsewhere, such as of the pixels.
+        image_links: The links between files, as returned by ``group_images``.
+        quarantine: Unreadable files: file and reason.
+        split: The planned split. It determines how many test images each class will have.
+        audit: Number of examples per finding, and the interval width of a small class.
+        extra_findings: Findings of other checks, for example of the pixels.
 
     Returns:
         ``summary`` (counts of files, images, groups, classes, quarantined; the largest groups) and
-        ``findings``, the gravest first; a finding that counts nothing is left out.
+        ``findings``, the most severe first. Findings with a count of 0 are left out.
     """
     table = add_groups(image_table, image_groups).reset_index(drop=True)
     pairs = _duplicate_pairs(table)
     links = attach_file_columns(image_links, table[["file", "label", "original_split"]])
-    by_pixels = links[links["kind"].isin(NEAR_DUPLICATE_KINDS.values())]
+    near_duplicates = links[links["kind"].isin(NEAR_DUPLICATE_KINDS.values())]
     candidates = [
         _exact_duplicates_across_splits(pairs),
         _groups_across_splits(table),
@@ -71,11 +70,11 @@ def run_audit(
         _leakage_by_link_type(links),
         _exact_duplicate_label_conflicts(pairs),
         _pixel_identical_label_conflicts(table),
-        _near_duplicate_label_conflicts(by_pixels),
+        _near_duplicate_label_conflicts(near_duplicates),
         _groups_with_multiple_labels(table),
         _exact_duplicates(table, pairs),
-        _near_duplicates(by_pixels),
-        _quarantined(quarantine),
+        _near_duplicates(near_duplicates),
+        _unreadable_files(quarantine),
         classes_missing_from_test(table),
         repeated_class_counts(image_table),
         equal_class_counts(image_table),
@@ -102,48 +101,51 @@ def enforce_fail_on(
     image_table_version: str,
     fail_on: Literal["never", "high", "medium", "low"],
 ) -> None:
-    """Stop if a finding is as grave as ``audit.fail_on`` says, or graver.
+    """Stop if a finding has the severity ``audit.fail_on`` or a higher one.
 
     Raises:
-        InputError: There is one; the text tells the gravest. Or the findings are about other images.
+        InputError: There is such a finding; the message contains the most severe one. Or the
+            findings belong to other images.
     """
     if fail_on == "never":
         return
     if audit_findings["image_table_version"] != image_table_version:
         raise InputError(
-            f"audit.fail_on={fail_on}, but the findings are about image_table version "
-            f"{audit_findings['image_table_version']}, and this is {image_table_version}; audit it with: "
-            "kedro run --pipelines audit,preprocess (same --env and --params)"
+            f"The audit findings (audit.fail_on={fail_on}) belong to image_table version "
+            f"{audit_findings['image_table_version']}. Expected version {image_table_version}. "
+            "Fix: kedro run --pipelines audit,preprocess (same --env and --params)"
         )
-    grave = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
-    found = [f for f in audit_findings["findings"] if f["severity"] in grave]
+    severe = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+    found = [f for f in audit_findings["findings"] if f["severity"] in severe]
     if found:
         raise InputError(
-            f"audit.fail_on={fail_on}, and the audit found {_count(len(found), 'such thing')}. First: "
-            f"{printable(found[0]['message'])} What to do: {printable(found[0]['recommendation'])} All of them stand in "
-            "audit_findings.json; to go on nevertheless: --params audit.fail_on=never"
+            f"The audit found {pluralize(len(found), 'finding')} of severity {fail_on} or above "
+            f"(parameter audit.fail_on). First: {printable(found[0]['message'])} "
+            f"Recommendation: {printable(found[0]['recommendation'])} See audit_findings.json for "
+            "all of them. To continue anyway: --params audit.fail_on=never"
         )
 
 
-def _quarantined(quarantine: pd.DataFrame) -> Finding:
+def _unreadable_files(quarantine: pd.DataFrame) -> Finding:
     rows = quarantine[["file", "reason"]].to_numpy().tolist()
     return Finding(
         "unreadable_files",
         "medium",
-        f"Left out, since they can't be used: {_count(len(quarantine), 'file')}.",
+        f"Unreadable files were left out: {pluralize(len(quarantine), 'file')}.",
         len(quarantine),
         {"files": len(quarantine)},
         rows,
-        "quarantine.csv names each file and the reason.",
+        "See quarantine.csv for each file and the reason.",
     )
 
 
 def summary_messages(findings: dict[str, Any]) -> Iterable[str]:
-    """Tell an audit in a few lines: what there is, then the grave findings."""
+    """Yield the counts of the dataset, then the messages of the findings of severity high."""
     counts = findings["summary"]
     yield (
-        f"{counts['files']:,} files, {counts['images']:,} different pictures in {counts['groups']:,} "
-        f"groups, {counts['classes']} classes; {counts['quarantined']} quarantined"
+        f"{counts['files']:,} files, {counts['images']:,} distinct images in "
+        f"{counts['groups']:,} groups, {counts['classes']} classes; "
+        f"{counts['quarantined']} quarantined"
     )
     for finding in findings["findings"]:
         if finding["severity"] == "high":

@@ -1,15 +1,15 @@
-"""One thing that was found in a set of images: how grave it is, in words and in numbers."""
+"""Audit findings: a severity, a message, the numbers and a recommendation."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 Severity = Literal["high", "medium", "low", "info"]
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the gravest first
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the most severe first
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One plain sentence about the data, the numbers behind it, and what to do."""
+    """A message about the data, the numbers behind it, and a recommendation."""
 
     id: str
     severity: Severity
@@ -21,9 +21,9 @@ class Finding:
 
 
 def pluralize(n: int, one: str, many: str | None = None) -> str:
-    """Write a number with its noun.
+    """Format a number with its noun.
 
-    >>> counted(1, "file"), counted(2000, "class", "classes")
+    >>> pluralize(1, "file"), pluralize(2000, "class", "classes")
     ('1 file', '2,000 classes')
     """
     return f"{n:,} {one if n == 1 else many or one + 's'}"

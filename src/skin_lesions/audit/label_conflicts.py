@@ -2,59 +2,65 @@
 
 import pandas as pd
 
-from skin_lesions.audit.finding import Finding
-from skin_lesions.audit.finding import pluralize as _count
+from skin_lesions.audit.finding import Finding, pluralize
 from skin_lesions.audit.leakage import files_by, pair_examples
 from skin_lesions.data.groups import NEAR_DUPLICATE_KINDS
 from skin_lesions.data.splits import has_label_conflict
 
-_RECOMMENDATION = "split.policy=grouped and cleaned leave these pictures out; ask the source which label is right."
+_RECOMMENDATION = (
+    "split.policy=grouped and split.policy=cleaned leave these images out. "
+    "Ask the source which label is correct."
+)
 
 
 def _pixel_identical_label_conflicts(table: pd.DataFrame) -> Finding:
-    torn = table[has_label_conflict(table)]
-    torn = torn[torn.groupby("pixel_id")["image_id"].transform("nunique") > 1]
-    labels = torn.groupby("pixel_id")["label"].agg(lambda names: " / ".join(sorted(set(names))))
+    conflicting = table[has_label_conflict(table)]
+    # Only one image_id per pixel_id: these files are exact duplicates, a finding of their own.
+    conflicting = conflicting[conflicting.groupby("pixel_id")["image_id"].transform("nunique") > 1]
+    labels = conflicting.groupby("pixel_id")["label"].agg(
+        lambda names: " / ".join(sorted(set(names)))
+    )
     by_labels: dict[str, int | float] = {str(k): int(n) for k, n in labels.value_counts().items()}
     return Finding(
         "pixel_identical_label_conflicts",
         "high",
-        f"Under two labels at once, in files whose bytes differ but not their pixels: "
-        f"{_count(len(labels), 'picture')} ({_count(len(torn), 'file')}); one of the labels must be wrong.",
+        "Images with identical pixels but different bytes have conflicting labels: "
+        f"{pluralize(len(labels), 'image')} ({pluralize(len(conflicting), 'file')}). "
+        "One of the labels must be wrong.",
         len(labels),
-        {"pictures": len(labels), "files": len(torn)} | by_labels,
-        files_by("pixel_id", torn),
+        {"pictures": len(labels), "files": len(conflicting)} | by_labels,
+        files_by("pixel_id", conflicting),
         _RECOMMENDATION,
     )
 
 
 def _near_duplicate_label_conflicts(pairs: pd.DataFrame) -> Finding:
     changed = pairs["kind"].ne(NEAR_DUPLICATE_KINDS["pixels"])
-    torn = pairs[changed & pairs["label_a"].ne(pairs["label_b"])]
+    conflicting = pairs[changed & pairs["label_a"].ne(pairs["label_b"])]
     return Finding(
         "near_duplicate_label_conflicts",
         "medium",
-        f"Under two labels although one photograph by what their pixels show: {_count(len(torn), 'pair')} "
-        "of pictures that are not equal.",
-        len(torn),
-        {"pairs": len(torn)} | _by_labels(torn),
-        pair_examples(torn),
-        "Nothing is left out for this. Look at them: one of the labels is wrong, or they are two "
-        "photographs that look alike.",
+        "Near-duplicates whose pixels are not identical have conflicting labels: "
+        f"{pluralize(len(conflicting), 'pair')} of images.",
+        len(conflicting),
+        {"pairs": len(conflicting)} | _by_labels(conflicting),
+        pair_examples(conflicting),
+        "No images are left out because of this. Check the pairs: one of the labels is wrong, "
+        "or the two images only look alike.",
     )
 
 
 def _exact_duplicate_label_conflicts(pairs: pd.DataFrame) -> Finding:
-    torn = pairs[pairs["label_a"].ne(pairs["label_b"])]
-    images = int(torn["image_id_a"].nunique())
+    conflicting = pairs[pairs["label_a"].ne(pairs["label_b"])]
+    images = int(conflicting["image_id_a"].nunique())
     return Finding(
         "exact_duplicate_label_conflicts",
         "high",
-        f"Under two labels at once: {_count(images, 'picture')} ({_count(len(torn), 'pair')} of exact "
-        "copies); one of the labels must be wrong.",
-        len(torn),
-        {"pairs": len(torn), "images": images} | _by_labels(torn),
-        pair_examples(torn),
+        f"Exact duplicates have conflicting labels: {pluralize(images, 'image')} "
+        f"({pluralize(len(conflicting), 'pair')} of files). One of the labels must be wrong.",
+        len(conflicting),
+        {"pairs": len(conflicting), "images": images} | _by_labels(conflicting),
+        pair_examples(conflicting),
         _RECOMMENDATION,
     )
 
@@ -65,16 +71,16 @@ def _by_labels(pairs: pd.DataFrame) -> dict[str, int | float]:
 
 
 def _groups_with_multiple_labels(table: pd.DataFrame) -> Finding:
-    alone = table[~has_label_conflict(table)]
-    torn = alone[alone.groupby("group_id")["label"].transform("nunique") > 1]
-    groups = int(torn["group_id"].nunique())
+    consistent = table[~has_label_conflict(table)]
+    conflicting = consistent[consistent.groupby("group_id")["label"].transform("nunique") > 1]
+    groups = int(conflicting["group_id"].nunique())
     return Finding(
         "groups_with_multiple_labels",
         "low",
-        f"Besides pictures under two labels, {_count(groups, 'group')} of pictures that belong together "
-        "have several labels: one patient with two diseases, or a mistake.",
+        f"Images of {pluralize(groups, 'group')} have different labels, not counting images with "
+        "conflicting labels. The cause is a patient with two diseases, or a labeling error.",
         groups,
-        {"groups": groups, "files": len(torn)},
-        files_by("group_id", torn),
-        "Nothing is left out for this; each such group stays in one split.",
+        {"groups": groups, "files": len(conflicting)},
+        files_by("group_id", conflicting),
+        "No images are left out because of this. Each of these groups stays in one split.",
     )

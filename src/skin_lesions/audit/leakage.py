@@ -1,60 +1,62 @@
-"""What is wrong with a set of images: findings, counted, with examples and a remedy."""
+"""Leakage: duplicates, near-duplicates and groups across the original splits."""
 
 from itertools import combinations
 
 import pandas as pd
 
-from skin_lesions.audit.finding import Finding
-from skin_lesions.audit.finding import pluralize as _count
+from skin_lesions.audit.finding import Finding, pluralize
 from skin_lesions.data.groups import across_splits
 from skin_lesions.data.splits import leaked_test_mask
 
 
 def _near_duplicates(pairs: pd.DataFrame) -> Finding:
     kinds = {str(kind): int(n) for kind, n in pairs["kind"].value_counts().items()}
-    apart = int((~pairs["same_group"]).sum())
+    not_grouped = int((~pairs["same_group"]).sum())
     return Finding(
         "near_duplicates",
         "medium",
-        f"Other bytes, but one photograph: {_count(len(pairs), 'pair')} of pictures (re-encoded, turned, "
-        "cropped, recoloured, or taken once more of one lesion).",
+        f"Near-duplicates with different bytes: {pluralize(len(pairs), 'pair')} of images "
+        "(re-encoded, rotated, cropped, recolored, or another image of the same lesion).",
         len(pairs),
-        {"pairs": len(pairs), **kinds, "pairs not joined for want of a second": apart},
+        {"pairs": len(pairs), **kinds, "pairs not joined for want of a second": not_grouped},
         pair_examples(pairs.sort_values("strength", ascending=False, kind="stable")),
-        "split.policy=grouped keeps them in one split; look at the examples, and at image_links.parquet.",
+        "split.policy=grouped keeps them in one split. Check the examples and image_links.parquet.",
     )
 
 
 def _leakage_by_class(table: pd.DataFrame) -> Finding:
     tests = table[table["original_split"].eq("test")]
+    # One row per class: sum is the number of leaked test files, size the number of test files.
     leaked = leaked_test_mask(table)[tests.index].groupby(tests["label"]).agg(["sum", "size"])
-    leaked = leaked.assign(share=leaked["sum"] / leaked["size"]).sort_values(
-        ["share", "sum"], ascending=False
+    leaked = leaked.assign(fraction=leaked["sum"] / leaked["size"]).sort_values(
+        ["fraction", "sum"], ascending=False
     )
-    torn = leaked[leaked["sum"] > 0]
-    told = "; ".join(
+    affected = leaked[leaked["sum"] > 0]
+    worst_classes = "; ".join(
         f"{label} {int(row['sum']):,} of {int(row['size']):,}"
-        for label, row in torn.head(3).iterrows()
+        for label, row in affected.head(3).iterrows()
     )
     return Finding(
         "test_leakage_by_class",
         "medium",
-        f"Test files with a mate in the shipped train or val, by class: {told}.",
-        len(torn),
-        {str(label): float(share) for label, share in leaked["share"].items()},
-        [[str(label), f"{row['share']:.1%}"] for label, row in torn.iterrows()],
-        "Compare classes only on a split without leaks: split.policy=grouped or cleaned.",
+        "Test files that share a group with an original training or validation file, by class: "
+        f"{worst_classes}.",
+        len(affected),
+        {str(label): float(fraction) for label, fraction in leaked["fraction"].items()},
+        [[str(label), f"{row['fraction']:.1%}"] for label, row in affected.iterrows()],
+        "Compare classes only on a split without leakage: split.policy=grouped or "
+        "split.policy=cleaned.",
     )
 
 
 def _leakage_by_link_type(links: pd.DataFrame) -> Finding:
     across = links[links["same_group"] & across_splits(links)]
     kinds = {str(kind): int(n) for kind, n in across["kind"].value_counts().items()}
-    told = ", ".join(f"{kind} {n:,}" for kind, n in kinds.items())
+    by_type = ", ".join(f"{kind} {n:,}" for kind, n in kinds.items())
     return Finding(
         "leakage_by_link_type",
         "info",
-        f"What links files across the shipped splits (links, by evidence): {told}.",
+        f"Links between files of different original splits, by type: {by_type}.",
         len(across),
         dict(kinds),
         pair_examples(across),
@@ -83,12 +85,12 @@ def _exact_duplicates(table: pd.DataFrame, pairs: pd.DataFrame) -> Finding:
     return Finding(
         "exact_duplicates",
         "medium",
-        f"{files:,} of {len(table):,} files stand more than once, byte for byte "
-        f"({_count(len(pairs), 'pair')}).",
+        f"{files:,} of {len(table):,} files are exact duplicates of another file "
+        f"({pluralize(len(pairs), 'pair')}).",
         len(pairs),
         {"pairs": len(pairs), "files": files},
         pair_examples(pairs),
-        "split.policy=grouped keeps each picture once.",
+        "split.policy=grouped uses each image once.",
     )
 
 
@@ -97,36 +99,39 @@ def _exact_duplicates_across_splits(pairs: pd.DataFrame) -> Finding:
     return Finding(
         "exact_duplicates_across_splits",
         "high",
-        f"Across the shipped splits, {_count(len(across), 'pair')} of files are exact copies.",
+        "Exact duplicates are in different original splits: "
+        f"{pluralize(len(across), 'pair')} of files.",
         len(across),
         {"pairs": len(across)},
         pair_examples(across),
-        "split.policy=grouped; numbers from split.policy=original are too good.",
+        "Use split.policy=grouped. Scores with split.policy=original are too high.",
     )
 
 
 def _groups_across_splits(table: pd.DataFrame) -> Finding:
-    shipped = table[table["original_split"].notna()]
-    torn = shipped[shipped.groupby("group_id")["original_split"].transform("nunique") > 1]
+    original = table[table["original_split"].notna()]
+    split_groups = original[original.groupby("group_id")["original_split"].transform("nunique") > 1]
     tests, leaked = (
-        int(shipped["original_split"].eq("test").sum()),
-        int(leaked_test_mask(torn).sum()),
+        int(original["original_split"].eq("test").sum()),
+        int(leaked_test_mask(split_groups).sum()),
     )
-    share = leaked / tests if tests else 0.0
-    groups = int(torn["group_id"].nunique())
-    told = (
-        f"Across the shipped splits lie {_count(groups, 'group')} of pictures that belong together"
-    )
+    fraction = leaked / tests if tests else 0.0
+    groups = int(split_groups["group_id"].nunique())
+    message = f"Images of {pluralize(groups, 'group')} are in several original splits"
     if tests:
-        told += f"; {leaked:,} of {tests:,} test files ({share:.1%}) have a mate in train or val"
+        message += (
+            f"; {leaked:,} of {tests:,} test files ({fraction:.1%}) share a group with "
+            "a training or validation file"
+        )
     return Finding(
         "groups_across_splits",
         "high",
-        told + ".",
+        message + ".",
         groups,
-        {"groups": groups, "leaked_test_files": leaked, "test_files": tests, "share": share},
-        files_by("group_id", torn),
-        "split.policy=grouped keeps every group in one split; scores as shipped are too good.",
+        {"groups": groups, "leaked_test_files": leaked, "test_files": tests, "share": fraction},
+        files_by("group_id", split_groups),
+        "split.policy=grouped keeps every group in one split. Scores on the original split are "
+        "too high.",
     )
 
 

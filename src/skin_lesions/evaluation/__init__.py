@@ -1,1 +1,1 @@
-"""From predictions to scores."""
+"""Evaluation: predictions of a model and their metrics."""

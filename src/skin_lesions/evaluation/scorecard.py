@@ -1,4 +1,4 @@
-"""Predictions of one split -> the numbers of ``metrics.json``, each with its 95 % interval."""
+"""Scorecard: the metrics of one split for ``metrics.json``, each with its 95 % interval."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from skin_lesions.metrics.calibration import confidence_bins
 from skin_lesions.metrics.classification import Floats, Numbers, Weights, macro_metrics
 from skin_lesions.metrics.intervals import Estimate, proportion, unavailable
 
-# Log loss takes a smaller probability for this one, as scikit-learn does.
+# Log loss clips smaller probabilities to this value, as scikit-learn does.
 SMALLEST = float(np.finfo(np.float64).eps)
-# Probabilities stored as 32-bit floats sum to 1 only about.
+# Probabilities stored as 32-bit floats sum to 1 only approximately.
 _SUM_TOLERANCE = 1e-3
 Bools = NDArray[np.bool_]
 
@@ -26,46 +26,47 @@ Bools = NDArray[np.bool_]
 def compute_metrics(
     predictions: pd.DataFrame, classes: Sequence[str], replicates: int, seed: int
 ) -> dict[str, Any]:
-    """Judge the predictions of one split.
+    """Compute the metrics of the predictions of one split.
 
-    Accuracy, recall, precision and F1 of a class, sensitivity and specificity have Wilson
-    intervals at the effective number of images; the others come from one bootstrap of groups
-    within class, for the means over classes and AUROC widened where classes are small (see
-    intervals.py). What can't be computed is None with a reason.
+    Accuracy, sensitivity, specificity, and the recall, precision and F1 of a class have Wilson
+    intervals at the effective number of images. The other metrics have intervals from one
+    bootstrap of groups within class. For means over classes and for AUROC these intervals are
+    widened if classes are small (see intervals.py). Values that cannot be computed are None with
+    a reason.
 
     - ``balanced_accuracy``: mean recall of the classes that have images here, as
       scikit-learn's ``balanced_accuracy_score``.
-    - ``macro_f1``: mean F1 of the same classes: scikit-learn's ``f1_score`` with
-      ``average="macro"`` and ``labels`` set to them. Without ``labels`` it would also count
-      each class that was only predicted, as 0.
+    - ``macro_f1``: mean F1 of the same classes, as scikit-learn's ``f1_score`` with
+      ``average="macro"`` and ``labels`` set to them. Without ``labels``, scikit-learn would also
+      count each class that was only predicted, with an F1 of 0.
     - ``auroc_macro``: mean of the one-vs-rest AUROC of the same classes.
     - ``log_loss``: nats per image. ``brier``: squared distance to the true class, summed over
       the classes, 0 to 2. ``expected_calibration_error``: of the predicted class, 0 to 1.
-    - ``malignant``: malignant diagnoses against the other known ones, premalignant ones being
-      benign; AUROC by the summed probability of the malignant classes, the rates by whether
-      the predicted class is malignant. Images of the classes that labels.py doesn't know are
-      left out, and ``excluded_classes`` names these classes.
+    - ``malignant``: malignant diagnoses against the other known ones; premalignant ones count as
+      benign. The AUROC uses the summed probability of the malignant classes. Sensitivity and
+      specificity use whether the predicted class is malignant. Images of classes that are not in
+      diagnoses.py are left out, and ``excluded_classes`` lists these classes.
     - ``confusion``: rows are labels, columns are predictions, both in the order of ``classes``.
 
     Args:
-        predictions: One row per image; needs ``group_id``, ``label``, ``predicted`` and
+        predictions: One row per image; requires ``group_id``, ``label``, ``predicted`` and
             ``p_<class>`` for each class.
-        classes: The class names in the order of the model.
-        replicates: Number of bootstrap replicates; 1000 settle an interval.
+        classes: The class names, in the order of the model.
+        replicates: Number of bootstrap replicates; 1000 give a stable interval.
         seed: Equal seeds and equal rows give equal intervals.
 
     Returns:
-        One part of ``metrics.json``: plain numbers, strings, lists, dicts and None only.
+        One entry of ``metrics.json``: plain numbers, strings, lists, dicts and None only.
 
     Raises:
         ValueError: No rows, rows of several splits, a missing column, a label or prediction
-            that is not in ``classes``, or probabilities that are none.
+            that is not in ``classes``, or invalid probabilities.
     """
     rows = _prediction_arrays(predictions, classes)
     malignancy = _malignancy(rows)
     resampled = _bootstrap_statistics(rows, malignancy, replicates, seed)
     per_class = [_class_estimates(rows, c, resampled) for c in range(len(classes))]
-    estimates = _overall(rows, resampled, per_class)
+    estimates = _overall_estimates(rows, resampled, per_class)
     return {
         "n": rows.n,
         "groups": int(np.unique(rows.group).size),
@@ -79,13 +80,16 @@ def compute_metrics(
             for c, name in enumerate(rows.classes)
         },
         "confusion": {"classes": list(rows.classes), "counts": _confusion(rows).tolist()},
-        "malignant": _malignant_part(rows, malignancy, resampled),
+        "malignant": _malignant_estimates(rows, malignancy, resampled),
     }
 
 
 @dataclass(frozen=True)
 class _PredictionArrays:
-    """The predictions as arrays: n rows, k classes, classes as numbers."""
+    """Predictions as arrays: n rows, k classes; classes are integers from 0 to k - 1.
+
+    ``label``, ``predicted`` and ``group`` have shape (n,), ``probability`` has shape (n, k).
+    """
 
     classes: tuple[str, ...]
     label: Numbers
@@ -107,7 +111,7 @@ class _PredictionArrays:
 
     @cached_property
     def present(self) -> Numbers:
-        """The classes that have images here."""
+        """The classes that have images in these rows."""
         return np.flatnonzero(self.support)
 
     @property
@@ -119,18 +123,26 @@ class _PredictionArrays:
 
 
 def _prediction_arrays(predictions: pd.DataFrame, classes: Sequence[str]) -> _PredictionArrays:
-    """Check the table and turn it into arrays."""
+    """Check the table and convert it to arrays."""
     columns = [f"p_{name}" for name in classes]
-    lacking = {"group_id", "label", "predicted", *columns} - set(predictions.columns)
-    if lacking:
-        raise ValueError(f"predictions lack the columns {sorted(lacking)}; run evaluate again")
+    missing = {"group_id", "label", "predicted", *columns} - set(predictions.columns)
+    if missing:
+        raise ValueError(
+            f"Missing columns in predictions ({sorted(missing)}). "
+            "Fix: kedro run --pipelines evaluate"
+        )
     if predictions.empty:
-        raise ValueError("there are no predictions to judge: the split has no images")
+        raise ValueError("No predictions to evaluate: the split has no images.")
     if "split" in predictions and predictions["split"].nunique() > 1:
         splits = sorted(predictions["split"].unique())
-        raise ValueError(f"predictions of one split can be judged at a time, got {splits}")
+        raise ValueError(
+            f"Predictions of several splits ({splits}). Expected the predictions of one split."
+        )
     if predictions["group_id"].isna().any():
-        raise ValueError(f"{predictions['group_id'].isna().sum()} predictions have no group_id")
+        raise ValueError(
+            f"Missing group_id ({predictions['group_id'].isna().sum()} predictions). "
+            "Expected a group_id for each prediction."
+        )
     return _PredictionArrays(
         classes=tuple(classes),
         label=_class_numbers(predictions["label"], classes),
@@ -144,23 +156,32 @@ def _class_numbers(names: pd.Series, classes: Sequence[str]) -> Numbers:
     numbers = pd.Index(classes).get_indexer(pd.Index(names))
     if (numbers < 0).any():
         unknown = sorted(set(names[numbers < 0].astype(str)))
-        raise ValueError(f"column {names.name!r} holds {unknown}, which the model doesn't know")
+        raise ValueError(
+            f"Unknown classes in column {names.name!r} ({unknown}). Expected classes of the model."
+        )
     return numbers
 
 
 def _check_probability(probability: Floats) -> Floats:
-    bad = ~((probability >= 0).all(axis=1) & (abs(probability.sum(axis=1) - 1) <= _SUM_TOLERANCE))
-    if bad.any():
+    invalid = ~(
+        (probability >= 0).all(axis=1) & (abs(probability.sum(axis=1) - 1) <= _SUM_TOLERANCE)
+    )
+    if invalid.any():
         raise ValueError(
-            f"{bad.sum()} rows hold no probabilities that sum to 1, the first is row "
-            f"{np.flatnonzero(bad)[0]}: {probability[bad][0].tolist()}"
+            f"Invalid probabilities in {invalid.sum()} rows (first: row "
+            f"{np.flatnonzero(invalid)[0]}, {probability[invalid][0].tolist()}). "
+            "Expected values of at least 0 that sum to 1."
         )
     return probability
 
 
 @dataclass(frozen=True)
 class _Malignancy:
-    """Which classes and rows are malignant; ``known`` are the rows it is known of."""
+    """Malignancy of classes and rows.
+
+    ``known`` marks the rows with a known diagnosis, shape (n,). ``label``, ``predicted`` and
+    ``score`` have one entry for each known row.
+    """
 
     classes: list[str]
     excluded_classes: list[str]
@@ -175,12 +196,14 @@ class _Malignancy:
 
 
 def _malignancy(rows: _PredictionArrays) -> _Malignancy:
-    """Say of each row whether label and prediction are malignant; rows of known labels only."""
+    """Return whether label and prediction of each row with a known diagnosis are malignant."""
     diagnoses = [diagnosis_of(name) for name in rows.classes]
     malignant = np.array([d is not None and d.malignant for d in diagnoses])
     known = np.array([d is not None for d in diagnoses])[rows.label]
     return _Malignancy(
-        classes=[name for name, yes in zip(rows.classes, malignant, strict=True) if yes],
+        classes=[
+            name for name, is_malignant in zip(rows.classes, malignant, strict=True) if is_malignant
+        ],
         excluded_classes=[
             name for name, d in zip(rows.classes, diagnoses, strict=True) if d is None
         ],
@@ -193,7 +216,7 @@ def _malignancy(rows: _PredictionArrays) -> _Malignancy:
 
 @dataclass(frozen=True)
 class _BootstrapResult:
-    """Statistics of the rows themselves and of their replicates, the last axis."""
+    """Statistics of the original rows, and of their replicates (last axis)."""
 
     values: Mapping[str, Floats]
     replicates: Mapping[str, Floats]
@@ -214,14 +237,16 @@ def _bootstrap_statistics(
         if rows.present.size > 1
     }
     losses, k = _losses(rows), len(rows.classes)
-    separation = RankedScores(malignancy.score, malignancy.label) if malignancy.separable else None
+    malignant_ranks = (
+        RankedScores(malignancy.score, malignancy.label) if malignancy.separable else None
+    )
 
     def statistics(weights: Weights) -> dict[str, Floats]:
         aurocs = {name: ranked.auroc(weights) for name, ranked in ranks.items()}
         if aurocs:
             aurocs["auroc_macro"] = np.mean(list(aurocs.values()), axis=0)
-        if separation is not None:
-            aurocs["malignant"] = separation.auroc(weights[malignancy.known])
+        if malignant_ranks is not None:
+            aurocs["malignant"] = malignant_ranks.auroc(weights[malignancy.known])
         return aurocs | macro_metrics(rows.label, rows.predicted, k, weights) | losses(weights)
 
     return _BootstrapResult(
@@ -239,22 +264,23 @@ def _confusion(rows: _PredictionArrays) -> Numbers:
 
 
 def _losses(rows: _PredictionArrays) -> Callable[[Weights], dict[str, Floats]]:
-    """Prepare log loss, Brier score and calibration error for any weights."""
-    of_label = rows.probability[np.arange(rows.n), rows.label]
-    truth = np.eye(len(rows.classes))[rows.label]
-    everything = np.zeros(rows.n, dtype=np.intp)
+    """Return a function that computes log loss, Brier score and calibration error for weights."""
+    # Probability of the true class, (n,), and one-hot labels, (n, k).
+    label_probability = rows.probability[np.arange(rows.n), rows.label]
+    one_hot = np.eye(len(rows.classes))[rows.label]
+    one_row = np.zeros(rows.n, dtype=np.intp)
     bins = confidence_bins(rows.confidence)
-    log_loss = row_sums(everything, 1, -np.log(np.clip(of_label, SMALLEST, 1.0)))
-    brier = row_sums(everything, 1, ((rows.probability - truth) ** 2).sum(axis=1))
-    # The bins stay as they are: to draw their edges anew would cost a sort per replicate.
-    gaps = row_sums(bins, int(bins.max()) + 1, rows.correct - rows.confidence)
+    log_loss = row_sums(one_row, 1, -np.log(np.clip(label_probability, SMALLEST, 1.0)))
+    brier = row_sums(one_row, 1, ((rows.probability - one_hot) ** 2).sum(axis=1))
+    # The bins are the same for all replicates: new edges would require a sort per replicate.
+    gap_sums = row_sums(bins, int(bins.max()) + 1, rows.correct - rows.confidence)
 
     def statistics(weights: Weights) -> dict[str, Floats]:
         total = weights.sum(axis=0, dtype=np.int64)
         return {
             "log_loss": (log_loss @ weights)[0] / total,
             "brier": (brier @ weights)[0] / total,
-            "expected_calibration_error": abs(gaps @ weights).sum(axis=0) / total,
+            "expected_calibration_error": abs(gap_sums @ weights).sum(axis=0) / total,
         }
 
     return statistics
@@ -263,49 +289,49 @@ def _losses(rows: _PredictionArrays) -> Callable[[Weights], dict[str, Floats]]:
 def _class_estimates(
     rows: _PredictionArrays, c: int, resampled: _BootstrapResult
 ) -> dict[str, Estimate]:
-    true, called = rows.is_class(c), rows.predicted == c
+    labeled, predicted = rows.is_class(c), rows.predicted == c
     auroc = unavailable("all images are of this class", rows.n)
-    if not true.any():
+    if not labeled.any():
         recall = auroc = unavailable("no images of this class")
     else:
-        recall = proportion(called[true], rows.group[true])
-        if not true.all():
-            auroc = _auroc(resampled, f"auroc of {c}", true, called, rows.group)
+        recall = proportion(predicted[labeled], rows.group[labeled])
+        if not labeled.all():
+            auroc = _auroc(resampled, f"auroc of {c}", labeled, predicted, rows.group)
     precision = unavailable("no image was predicted as this class")
-    if called.any():
-        precision = proportion(true[called], rows.group[called])
+    if predicted.any():
+        precision = proportion(labeled[predicted], rows.group[predicted])
     return {
         "recall": recall,
         "precision": precision,
-        "f1": intervals.f1_estimate(true, called, rows.group),
+        "f1": intervals.f1_estimate(labeled, predicted, rows.group),
         "auroc": auroc,
     }
 
 
 def _auroc(
-    resampled: _BootstrapResult, name: str, positive: Bools, called: Bools, group: Numbers
+    resampled: _BootstrapResult, name: str, positive: Bools, predicted: Bools, group: Numbers
 ) -> Estimate:
-    """Return an AUROC whose interval has a width even where the classes separate.
+    """Return an AUROC whose interval has a width above 0 even if the classes separate perfectly.
 
-    How much images of one group agree is taken from the predictions: positives and negatives
-    count as many as they do for the recall of either.
+    The effective numbers of positives and negatives account for the agreement of images of one
+    group. They are computed from the predictions, as for the recall of each.
     """
     estimate = resampled.estimate(name, positive.size)
-    positives = intervals.effective_n(called[positive], group[positive])
-    negatives = intervals.effective_n(called[~positive], group[~positive])
+    positives = intervals.effective_n(predicted[positive], group[positive])
+    negatives = intervals.effective_n(predicted[~positive], group[~positive])
     value = float(resampled.values[name][0])
     return intervals.widen(estimate, *intervals.hanley_mcneil(value, positives, negatives))
 
 
-def _overall(
+def _overall_estimates(
     rows: _PredictionArrays,
     resampled: _BootstrapResult,
     per_class: Sequence[Mapping[str, Estimate]],
 ) -> dict[str, Estimate]:
     def macro(name: str, metric: str) -> Estimate:
-        of_classes = [per_class[c][metric] for c in rows.present]
+        class_estimates = [per_class[c][metric] for c in rows.present]
         return intervals.widen(
-            resampled.estimate(name, rows.n), *intervals.mover_interval(of_classes)
+            resampled.estimate(name, rows.n), *intervals.mover_interval(class_estimates)
         )
 
     auroc = unavailable("all images are of one class", rows.n)
@@ -321,19 +347,19 @@ def _overall(
     }
 
 
-def _malignant_part(
+def _malignant_estimates(
     rows: _PredictionArrays, malignancy: _Malignancy, resampled: _BootstrapResult
 ) -> dict[str, Any]:
-    label, called, group = malignancy.label, malignancy.predicted, rows.group[malignancy.known]
+    label, predicted, group = malignancy.label, malignancy.predicted, rows.group[malignancy.known]
     sensitivity = unavailable("no images of a malignant diagnosis")
     specificity = unavailable("no images of a benign diagnosis")
-    auroc = unavailable("needs images of malignant and of benign diagnoses", label.size)
+    auroc = unavailable("requires images of malignant and of benign diagnoses", label.size)
     if label.any():
-        sensitivity = proportion(called[label], group[label])
+        sensitivity = proportion(predicted[label], group[label])
     if not label.all():
-        specificity = proportion(~called[~label], group[~label])
+        specificity = proportion(~predicted[~label], group[~label])
     if malignancy.separable:
-        auroc = _auroc(resampled, "malignant", label, called, group)
+        auroc = _auroc(resampled, "malignant", label, predicted, group)
     return {
         "auroc": auroc.as_dict(),
         "sensitivity": sensitivity.as_dict(),

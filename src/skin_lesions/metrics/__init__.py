@@ -1,1 +1,1 @@
-"""Estimates with confidence intervals: arrays in, numbers out."""
+"""Metrics with confidence intervals, computed from arrays."""

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and the temperature that makes them do so."""
+"""Calibration: confidence bins and the expected calibration error."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,11 +8,11 @@ ROWS_PER_BIN = 10
 
 
 def confidence_bins(confidence: ArrayLike) -> NDArray[np.intp]:
-    """Sort confidences into bins of about equally many images.
+    """Assign confidences to bins with about the same number of images.
 
-    Equal numbers rather than equal widths: most confidences of a good network lie near 1, and
-    bins of equal width would leave a few images alone in the others. Up to ``BINS`` bins, fewer
-    where they would hold less than ``ROWS_PER_BIN``; equal confidences share a bin.
+    Most confidences of a good network are near 1, so most bins of equal width would hold only a
+    few images. There are up to ``BINS`` bins, and fewer if a bin would hold less than
+    ``ROWS_PER_BIN`` images. Equal confidences are in the same bin.
 
     Args:
         confidence: Probabilities, shape (n,), n at least 1.
@@ -30,14 +30,15 @@ def confidence_bins(confidence: ArrayLike) -> NDArray[np.intp]:
 
 
 def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike) -> float:
-    """Return how far confidence and accuracy lie apart, averaged over the images (0 to 1).
+    """Return the expected calibration error: mean distance of confidence and accuracy (0 to 1).
 
-    In each bin of ``confidence_bins``: the distance of mean confidence and share correct. Of
-    few images it is too high on average, as chance alone sets the two apart.
+    The distance is the absolute difference of mean confidence and accuracy in each bin of
+    ``confidence_bins``, averaged over the images. For few images it is too high on average,
+    because the two differ by chance.
 
     Args:
-        confidence: The probability given to the predicted class, shape (n,), n at least 1.
-        correct: Whether that class was right, shape (n,).
+        confidence: The probability of the predicted class, shape (n,), n at least 1.
+        correct: Whether the prediction is correct, shape (n,).
 
     Raises:
         ValueError: No image, or the shapes differ.
@@ -45,10 +46,12 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike) -> flo
     Source:
         Naeini et al. (2015), doi:10.1609/aaai.v29i1.9602.
     """
-    values, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
-    if values.ndim != 1 or values.size == 0 or values.shape != right.shape:
+    values, is_correct = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
+    if values.ndim != 1 or values.size == 0 or values.shape != is_correct.shape:
         raise ValueError(
-            f"confidence and correct need one entry per image, got {values.shape}, {right.shape}"
+            f"Invalid confidence or correct (shapes {values.shape} and {is_correct.shape}). "
+            "Expected one entry per image."
         )
-    gaps = np.bincount(confidence_bins(values), weights=right - values)
+    # Per bin: images times (accuracy - mean confidence).
+    gaps = np.bincount(confidence_bins(values), weights=is_correct - values)
     return float(np.abs(gaps).sum() / values.size)

@@ -1,4 +1,4 @@
-"""Classification metrics with bootstrap weights."""
+"""Classification metrics with bootstrap weights: balanced accuracy and macro-F1."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +15,26 @@ def macro_metrics(
 ) -> dict[str, Floats]:
     """Return balanced accuracy and macro-F1 for each column of the weights.
 
-    Both are means over the classes that have images, as ``score`` says.
+    Both are means over the classes that have images (see ``scorecard.compute_metrics``).
 
     Args:
         label: The class number of each row, shape (n,).
         predicted: The predicted class number of each row, shape (n,).
         classes: The number of classes, k.
-        weights: How often each row counts, shape (n, b); every class in ``label`` keeps a
-            weight above 0.
+        weights: How often each row counts, shape (n, b). Every class in ``label`` must have a
+            total weight above 0.
 
     Returns:
         ``balanced_accuracy`` and ``macro_f1``, each of shape (b,).
     """
+    # One confusion matrix per replicate: (classes, classes, b), rows are labels.
     cells = row_sums(label * classes + predicted, classes**2) @ weights
     counts = cells.reshape(classes, classes, -1)
     present = np.unique(label)
     hits = counts[present, present]
-    true, called = counts.sum(axis=1)[present], counts.sum(axis=0)[present]
+    # (present, b): images with the label, and images predicted as the class.
+    labeled, predicted_as = counts.sum(axis=1)[present], counts.sum(axis=0)[present]
     return {
-        "balanced_accuracy": (hits / true).mean(axis=0),
-        "macro_f1": (2 * hits / (true + called)).mean(axis=0),
+        "balanced_accuracy": (hits / labeled).mean(axis=0),
+        "macro_f1": (2 * hits / (labeled + predicted_as)).mean(axis=0),
     }

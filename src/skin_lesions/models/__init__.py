@@ -1,1 +1,1 @@
-"""Networks, weights, the model file and inference."""
+"""Models: networks, initial weights, the model file and inference."""

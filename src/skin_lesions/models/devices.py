@@ -1,4 +1,4 @@
-"""Which device computes, with how many threads, and what memory."""
+"""Compute device: choice of the device, number of threads, and memory settings."""
 
 import ctypes
 import platform
@@ -8,36 +8,37 @@ import torch
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.parallel import usable_cpus
 
-# What mallopt of the GNU C library is told: malloc.h has the names, `man mallopt` the meanings.
+# Options of mallopt in the GNU C library: names in malloc.h, meanings in `man mallopt`.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def choose_device(requested: str) -> torch.device:
-    """Return the device asked for; ``auto`` takes cuda, else mps, else cpu.
+    """Return the requested device; ``auto`` selects cuda, else mps, else cpu.
 
     Raises:
-        InputError: A device is asked for that this machine does not have.
+        InputError: The requested device is not available on this machine.
     """
-    present = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if requested == "auto":
-        return torch.device(next(name for name, there in present.items() if there))
-    if not present[requested]:
-        there = ", ".join(name for name, is_there in present.items() if is_there)
+        return torch.device(next(name for name, is_available in available.items() if is_available))
+    if not available[requested]:
+        names = ", ".join(name for name, is_available in available.items() if is_available)
         raise InputError(
-            f"train.device={requested} was asked for, but this machine (with this build of PyTorch "
-            f"{torch.__version__}) has only: {there}"
+            f"train.device={requested} is not available on this machine with PyTorch "
+            f"{torch.__version__}. Set train.device to auto, or to an available device: {names}"
         )
     return torch.device(requested)
 
 
 def configure_backend(device: torch.device) -> None:
-    """Compute with no more threads than this process may use cores, and as its device does best.
+    """Configure PyTorch for a device: cuDNN benchmark mode, memory and number of threads.
 
-    Batches of one size come again and again: on CUDA, cuDNN may try its ways; on CPUs, memory is kept.
+    Batch sizes repeat, so on CUDA cuDNN benchmarks its algorithms, and on a CPU freed memory is
+    reused. The number of threads is at most the number of CPUs that this process may use.
     """
     torch.backends.cudnn.benchmark = device.type == "cuda"
     if device.type == "cpu":
@@ -47,21 +48,22 @@ def configure_backend(device: torch.device) -> None:
 
 
 def _disable_malloc_trim() -> None:
-    """Let what one step frees be taken by the next, rather than go back to the system.
+    """Keep freed memory in the process, so that the next step reuses it.
 
-    The GNU C library returns large blocks at once, and for the next step the system clears each page
-    anew: a quarter of the time of a step of EfficientNet-Lite0. Other C libraries are left alone.
+    By default, the GNU C library returns large blocks to the system at once. The system then
+    clears each page again for the next step, which takes a quarter of the time of a step of
+    EfficientNet-Lite0. Other C libraries are not changed.
     """
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
-    libc.mallopt(_M_MMAP_MAX, 0)
-    libc.mallopt(_M_TRIM_THRESHOLD, -1)
-    libc.mallopt(_M_TOP_PAD, 64 * 1024**2)
+    libc.mallopt(_M_MMAP_MAX, 0)  # 0 disables separate mappings for large blocks
+    libc.mallopt(_M_TRIM_THRESHOLD, -1)  # -1 disables trimming of the heap
+    libc.mallopt(_M_TOP_PAD, 64 * 1024**2)  # bytes added to each extension of the heap
 
 
 def device_label(device: torch.device) -> str:
-    """Name a device for people."""
+    """Return a readable name of a device, for logs and reports."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":

@@ -1,4 +1,4 @@
-"""Network and images -> logits."""
+"""Inference: logits of a network for images, with optional test-time augmentation."""
 
 from typing import Any, Literal
 
@@ -28,18 +28,18 @@ def predict_logits(
     precision: torch.dtype = torch.float32,
     tta: TestTimeAugmentation = "none",
 ) -> npt.NDArray[np.float64]:
-    """Run the network over all images, in their order.
+    """Run the network on all images, in the order of the dataset.
 
     Args:
-        network: On the device.
-        images: What is predicted.
-        batch_size: Images at a time.
-        device: Where it computes.
-        precision: Of most of the computing.
-        tta: Which mirrored and turned views of an image are averaged.
+        network: Network on ``device``.
+        images: Images to predict.
+        batch_size: Number of images per batch.
+        device: Device of the computation.
+        precision: Data type of most computations.
+        tta: Test-time augmentation: the flips and rotations of an image whose logits are averaged.
 
     Returns:
-        (n, classes) float64 logits; of several views, the mean.
+        (n, classes) float64 logits; with test-time augmentation, their mean.
 
     Raises:
         InputError: The memory of the GPU is too small.
@@ -50,31 +50,32 @@ def predict_logits(
         for batch, _ in images.iter_batches(sequential_batches(len(images), batch_size), device):
             inputs = normalize_batch(batch, images.preprocessing)
             with autocast(device, precision):
-                seen = [network(view).float() for view in _augmented_inputs(inputs, tta)]
-            logits.append(torch.stack(seen).mean(dim=0))
+                augmented = [network(x).float() for x in _augmented_inputs(inputs, tta)]
+            # (augmentations, batch, classes) -> (batch, classes)
+            logits.append(torch.stack(augmented).mean(dim=0))
     except torch.cuda.OutOfMemoryError:
         raise InputError(
-            f"the memory of {device_label(device)} is too small to predict {batch_size} images of "
-            f"{images.preprocessing.image_size} pixels at once: lower train.batch_size, of which "
-            "training predicts twice as many, or evaluate.batch_size"
+            f"Out of memory on {device_label(device)}: {batch_size} images of "
+            f"{images.preprocessing.image_size} pixels at once. Lower evaluate.batch_size, or "
+            "train.batch_size (validation during training uses twice its value)"
         ) from None
     return torch.cat(logits).cpu().numpy().astype(np.float64)
 
 
 def _augmented_inputs(inputs: torch.Tensor, tta: TestTimeAugmentation) -> list[torch.Tensor]:
+    """Return the inputs (b, 3, h, w) in 1, 4 (flips) or 8 (flips and rotations) poses."""
     if tta == "none":
         return [inputs]
-    turns = (
-        range(4) if tta == "flips_and_rotations" else (0, 2)
-    )  # half a turn is both flips at once
-    turned = [torch.rot90(inputs, turn, dims=(2, 3)) for turn in turns]
-    return [*turned, *(view.flip(3) for view in turned)]
+    # Quarter turns. A rotation by 180 degrees equals a horizontal and a vertical flip.
+    turns = range(4) if tta == "flips_and_rotations" else (0, 2)
+    rotated = [torch.rot90(inputs, turn, dims=(2, 3)) for turn in turns]
+    return [*rotated, *(x.flip(3) for x in rotated)]
 
 
 def model_logits(
     model: dict[str, Any], pixels: PixelStore, rows: pd.DataFrame, batch_size: int, device: str
 ) -> Any:
-    """Return the logits of the rows of a table, shape (rows, classes), before calibration."""
+    """Return the logits of the rows of a table, (rows, classes), before calibration."""
     preprocessing = Preprocessing.from_model(model["preprocessing"])
     images = build_dataset(
         rows, model["classes"], pixels.at(preprocessing.stored_image_size), preprocessing

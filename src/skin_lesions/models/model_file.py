@@ -1,4 +1,4 @@
-"""The model dict: what it holds, how it is read, and whether it belongs to these data."""
+"""Model file: its keys, how it is loaded, and the check that it matches the data."""
 
 import json
 from pathlib import Path
@@ -20,31 +20,31 @@ _KEYS = {
 
 
 def load_model(path: Path) -> dict[str, Any]:
-    """Read a model file, without executing anything in it.
+    """Load a model file without executing code in it.
 
     Raises:
-        InputError: It is damaged, holds code, or is no model of this project.
+        InputError: The file is damaged, contains code, or is not a model of this project.
     """
-    model = load_tensors(path, "train anew with: kedro run --pipelines train")
+    model = load_tensors(path, "Train a model again: kedro run --pipelines train")
     if not isinstance(model, dict) or not model.keys() >= _KEYS or model["format"] != FORMAT:
         raise InputError(
-            f"{path} is not a model file of this project (format {FORMAT}, with "
-            f"{', '.join(sorted(_KEYS))}); train one with: kedro run --pipelines train"
+            f"{path} is not a model file of this project. Expected format {FORMAT} with "
+            f"{', '.join(sorted(_KEYS))}. Train a model: kedro run --pipelines train"
         )
     return model
 
 
 def describe_model(model: dict[str, Any]) -> str:
-    """Return everything but the weights, as JSON."""
-    known = {key: value for key, value in model.items() if key != "state_dict"}
-    return json.dumps(known, default=str)
+    """Return all entries of a model except the weights, as JSON."""
+    metadata = {key: value for key, value in model.items() if key != "state_dict"}
+    return json.dumps(metadata, default=str)
 
 
 def load_network(model: dict[str, Any]) -> nn.Module:
-    """Build the network that a model file describes, with its weights.
+    """Build the network of a model and load its weights.
 
     Raises:
-        InputError: The weights don't fit the architecture.
+        InputError: The weights do not match the architecture.
     """
     network = build_network(model["architecture"], len(model["classes"]))
     try:
@@ -52,7 +52,7 @@ def load_network(model: dict[str, Any]) -> nn.Module:
     except RuntimeError as error:
         detail = str(error).splitlines()[1].strip()
         raise InputError(
-            f"the model's weights don't fit {model['architecture']}: {detail}"
+            f"The weights of the model do not match {model['architecture']}: {detail}"
         ) from None
     return network
 
@@ -63,25 +63,25 @@ def check_model_matches_data(
     image_table: pd.DataFrame,
     raw_table: pd.DataFrame,
 ) -> None:
-    """Refuse to judge a model on a split or on images that it was not made from.
+    """Check that a model was made from this split and from these images, before it is evaluated.
 
-    "Latest" is looked up for each data set by itself, so after a crash, or with one version
-    pinned, they may not belong together.
+    Kedro looks up the latest version of each dataset separately. After a crash, or with one pinned
+    version, the datasets may not match.
 
     Raises:
-        InputError: Names both versions and the commands that mend it.
+        InputError: They do not match. The message has both versions and the commands that fix it.
     """
     provenance = model["provenance"]
     model_version = provenance["version"]
     if split_fingerprint(split_table) != provenance["split_fingerprint"]:
         raise InputError(
-            f"model {model_version} was trained on the split of split_table "
-            f"{provenance['split_table_version']}, not on that of {_version(split_table)}: its test "
-            f"images may have been its training images. {_remedy(provenance)}"
+            f"Model {model_version} was trained on the split of split_table "
+            f"{provenance['split_table_version']}, not on that of {_version(split_table)}: the "
+            f"test images may have been training images. {_remedy(provenance)}"
         )
     if data_fingerprint(image_table) != provenance["data_fingerprint"]:
         raise InputError(
-            f"model {model_version} was trained on the images of image_table "
+            f"Model {model_version} was trained on the images of image_table "
             f"{provenance['image_table_version']}, not on those of {_version(image_table)}. "
             f"{_remedy(provenance)}"
         )
@@ -92,13 +92,13 @@ def _check_raw_images(
     image_table: pd.DataFrame, raw_table: pd.DataFrame, provenance: dict[str, Any]
 ) -> None:
     keys = ["file", "image_id"]
-    known = pd.MultiIndex.from_frame(raw_table[keys])
-    unknown_images = ~pd.MultiIndex.from_frame(image_table[keys]).isin(known)
+    available = pd.MultiIndex.from_frame(raw_table[keys])
+    unknown_images = ~pd.MultiIndex.from_frame(image_table[keys]).isin(available)
     if unknown_images.any():
         raise InputError(
             f"{int(unknown_images.sum())} images of image_table {_version(image_table)} (e.g. "
             f"{image_table.loc[unknown_images, 'file'].iloc[0]}) are not in raw_images "
-            f"{_version(raw_table)}; they came from {provenance['raw_images_version']}. "
+            f"{_version(raw_table)}. They come from version {provenance['raw_images_version']}. "
             f"{_remedy(provenance)}"
         )
 
@@ -109,13 +109,13 @@ def _version(table: pd.DataFrame) -> str:
 
 def _remedy(provenance: dict[str, Any]) -> str:
     return (
-        "Judge it on what it was trained on: kedro run --pipelines evaluate,report --load-versions "
-        f"model:{provenance['version']},{load_versions(provenance)} -- or train on the data of today: "
-        "kedro run --pipelines train,evaluate,report (same --env and --params)"
+        "Evaluate the model on its own data: kedro run --pipelines evaluate,report --load-versions "
+        f"model:{provenance['version']},{load_versions(provenance)} -- or train on the current "
+        "data: kedro run --pipelines train,evaluate,report (same --env and --params)"
     )
 
 
 def load_versions(provenance: dict[str, Any]) -> str:
-    """Return the tables that a model was made from, in the form of ``--load-versions``."""
+    """Return the tables from which a model was made, in the format of ``--load-versions``."""
     names = ("split_table", "image_table", "raw_images")
     return ",".join(f"{name}:{provenance[name + '_version']}" for name in names)

@@ -1,4 +1,4 @@
-"""Name and starting weights -> network with a head for our classes."""
+"""Networks: architectures of torchvision and timm, initial weights, and the classifier head."""
 
 import re
 from collections.abc import Sequence
@@ -22,27 +22,27 @@ from skin_lesions.models.state_dicts import (
 from skin_lesions.models.weights import PACKAGE, WeightsFile, resolve_weights, sha256_in_filename
 
 _TIMM = "timm/"
-# Their second outputs only help to train from nothing, and are left out. Their ImageNet weights want
-# inputs from -1 to 1, which transform_input makes of inputs that are normalised as usual.
+# The auxiliary heads help only when training from random weights, and are not built. The ImageNet
+# weights expect inputs from -1 to 1. transform_input converts inputs with the usual normalization.
 _INCEPTION = {"aux_logits": False, "transform_input": True, "init_weights": True}
 _OPTIONS = {"googlenet": _INCEPTION, "inception_v3": _INCEPTION}
-_SECOND_OUTPUTS = ("aux1.", "aux2.", "AuxLogits.")
-# The network is built for 224 pixels, and torchvision's default weights are for 518.
+_AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")
+# The network is built for 224 pixels, but the default weights of torchvision are for 518.
 _IMAGENET_WEIGHTS = {"vit_h_14": "IMAGENET1K_SWAG_LINEAR_V1"}
-# Names within DenseNets when torchvision's weights were saved: norm.1, now norm1.
-_OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
-_MIN_LAYER_GROUPS = 5
-_HEAD_DEVIATION = 0.01  # of the weights of a new head on learned features
+# The published DenseNet weights of torchvision have old names: norm.1, now norm1.
+_OLD_DENSENET_NAME = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
+_MIN_LAYER_GROUPS = 5  # minimum number of groups for layer-wise learning rates
+_HEAD_STD = 0.01  # standard deviation of the weights of a new head on pretrained features
 
 
 @dataclass(frozen=True)
 class InitialNetwork:
-    """What training starts from.
+    """A network with the initial weights of a training.
 
     Attributes:
-        network: Its head gives one logit per class.
-        mean, std: What its inputs are normalised with, per channel (RGB), of values from 0 to 1.
-        origin: Where its weights came from, in plain values for the model file.
+        network: Network whose head returns one logit per class.
+        mean, std: Normalization of its inputs, per channel (RGB), for values from 0 to 1.
+        origin: Source of its weights, as plain values for the model file.
     """
 
     network: nn.Module
@@ -55,11 +55,11 @@ def build_network(architecture: str, classes: int) -> nn.Module:
     """Build a network with random weights and a head of ``classes`` outputs (logits).
 
     Args:
-        architecture: Any classifier of torchvision by its name there, or ``timm/<name>``.
+        architecture: Name of any torchvision classifier, or ``timm/<name>``.
         classes: Number of outputs.
 
     Raises:
-        InputError: No such architecture, or it is timm's and timm is not installed.
+        InputError: The architecture is unknown, or timm is required but not installed.
     """
     check_architecture(architecture)
     network: nn.Module
@@ -75,22 +75,23 @@ def build_network(architecture: str, classes: int) -> nn.Module:
 
 
 def check_architecture(architecture: str) -> None:
-    """Refuse a name that is no architecture.
+    """Check that an architecture exists.
 
     Raises:
-        InputError: Says which names are like it, or that timm is not installed.
+        InputError: The architecture is unknown (the message suggests similar names), or timm is
+            required but not installed.
     """
     if architecture.startswith(_TIMM):
         timm = _timm()
         models = [*timm.list_models(), *timm.list_models(pretrained=True)]
-        known, listing = [_TIMM + name for name in models], "timm.list_models() has all"
+        known, listing = [_TIMM + name for name in models], "timm.list_models() lists all of them"
     else:
         known = torchvision.models.list_models(module=torchvision.models)
-        listing = f"there are timm/<name> and {', '.join(known)}"
+        listing = f"expected timm/<name> or one of {', '.join(known)}"
     if architecture in known:
         return
     raise InputError(
-        f"train.architecture {printable(architecture)!r} is not known; "
+        f"Unknown train.architecture {printable(architecture)!r}: "
         f"{suggest(architecture, known, 3, listing)}"
     )
 
@@ -100,7 +101,7 @@ def _timm() -> Any:
         import timm  # noqa: PLC0415
     except ModuleNotFoundError:
         raise InputError(
-            "the architectures timm/<name> need timm, which is not installed; install it with: "
+            "Architectures timm/<name> require timm, which is not installed. Install it with: "
             "pip install -c requirements.lock -e '.[timm]'"
         ) from None
     return timm
@@ -114,21 +115,21 @@ def create_network(
     image_size: int,
     seed: int,
 ) -> InitialNetwork:
-    """Build the network that training starts from.
+    """Build a network with the initial weights of a training.
 
     Args:
         architecture: As for ``build_network``.
         weights: ``imagenet``, ``package:<distribution>``, a URL or a path, or ``none`` (random).
-            What a file holds besides the head must fit in full. The head comes along if it is for
-            as many classes and, where the file is a model of ours, for the same ones.
-        weights_sha256: What the file of weights must have.
+            All tensors of a file except those of the head must match. The head is loaded if it has
+            the same number of classes and, for a model of this project, the same class names.
+        weights_sha256: Expected sha256 of the weights file, 64 hex digits, or None.
         classes: The outputs, in order.
-        image_size: Edge of the images to come, pixels.
-        seed: For the random weights; a head that does not come along is always random.
+        image_size: Width and height of the training images, pixels.
+        seed: Seed of the random weights. A head that is not loaded always has random weights.
 
     Raises:
-        InputError: No such architecture, it can't take in such images, or the weights can't be
-            had or don't fit. Random ones never take their place.
+        InputError: The architecture is unknown or does not accept this image size, or the weights
+            are not available or do not match. They are never replaced by random weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -146,10 +147,11 @@ def create_network(
 def resolve_initial_weights(
     architecture: str, weights: str, weights_sha256: str | None
 ) -> WeightsFile:
-    """Find the file that ``train.weights`` names for an architecture, or download it.
+    """Return the weights file of ``train.weights`` for an architecture; download it if necessary.
 
     Raises:
-        InputError: No such architecture or file, it can't be had, or it is another one.
+        InputError: The architecture is unknown, or the file does not exist, cannot be downloaded,
+            or has another sha256.
     """
     check_architecture(architecture)
     if weights != "imagenet":
@@ -164,75 +166,80 @@ def _imagenet_url(architecture: str) -> str:
     published = _timm().get_pretrained_cfg(architecture.removeprefix(_TIMM))
     if published and sha256_in_filename(published.url or ""):
         return str(published.url)
-    hub = f"https://huggingface.co/{published.hf_hub_id}" if published else "its authors' pages"
+    hub = (
+        f"https://huggingface.co/{published.hf_hub_id}" if published else "the pages of its authors"
+    )
     raise InputError(
-        f"train.weights=imagenet: no weights of {architecture} are published with a checksum that "
-        f"could be held against them. Download a .pth, .pt or .bin file (see {hub}) and give its "
-        "place: --params train.weights=/path/to/the/file"
+        f"train.weights=imagenet: no weights of {architecture} are published with a checksum to "
+        f"verify them. Download a .pth, .pt or .bin file (see {hub}) and set its path: "
+        "--params train.weights=/path/to/the/file"
     )
 
 
 def _load_weights(
     start: InitialNetwork, architecture: str, file: WeightsFile, classes: Sequence[str]
 ) -> InitialNetwork:
-    """Put a file of weights into the network."""
-    content = load_tensors(file.path, "give another file of weights in train.weights")
-    state = _adapted(extract_state_dict(content, file.path), architecture)
+    """Load a weights file into the network."""
+    content = load_tensors(file.path, "Set train.weights to another weights file")
+    state = _convert_published_state(extract_state_dict(content, file.path), architecture)
     head_names = _head_names(start.network)
     if start.origin["weights"].startswith(PACKAGE):
         state = rename_by_position(state, start.network, head_names)
-    if {"format", "architecture", "classes", "preprocessing"} <= content.keys():  # a model of ours
+    # A model of this project.
+    if {"format", "architecture", "classes", "preprocessing"} <= content.keys():
         if content["architecture"] != architecture:
             raise InputError(
-                f"{file.path} is a model of another architecture, {printable(content['architecture'])}, "
-                f"not {architecture}; set train.architecture to it"
+                f"{file.path} is a model of another architecture "
+                f"({printable(content['architecture'])}, not {architecture}). Set "
+                "train.architecture to the architecture of the model"
             )
         mean, std = (tuple(content["preprocessing"][key]) for key in ("mean", "std"))
         start = replace(start, mean=mean, std=std)
         if list(content["classes"]) != list(classes):
             for name in head_names:
                 state.pop(name, None)
-    misfit = (
-        f"{file.path} holds no weights of {architecture}, or of another version of it "
-        "(train.architecture and train.weights must belong together)"
+    error_prefix = (
+        f"{file.path} contains no weights of {architecture}, or those of another version of it "
+        "(train.architecture and train.weights must match)"
     )
-    has_head = load_compatible_state_dict(start.network, state, head_names, misfit)
+    has_head = load_compatible_state_dict(start.network, state, head_names, error_prefix)
     if not has_head:
         _init_head_near_zero(classifier_head(start.network))
-    told = {"file": file.path.name, "sha256": file.sha256, "head": "kept" if has_head else "new"}
-    return replace(start, origin=start.origin | told)
+    details = {"file": file.path.name, "sha256": file.sha256, "head": "kept" if has_head else "new"}
+    return replace(start, origin=start.origin | details)
 
 
 @torch.no_grad()
 def _init_head_near_zero(head: nn.Module) -> None:
-    """Draw small weights for a new head, so that at first all classes seem alike.
+    """Set small weights and zero biases in a new head, so that all classes are equally likely.
 
-    As they come, they are right for random features; on learned ones they cost the first epochs
-    (timm's EfficientNet begins with twice the loss of a guess). Some come as zeros, and some have
-    norms of their own.
+    The default weights are suitable for random features. With pretrained features they cost the
+    first epochs: EfficientNet of timm begins with twice the loss of uniform predictions. The heads
+    of some architectures have zero weights, which are not scaled, or contain normalization layers,
+    which do not change.
     """
     for layer in head.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             if layer.weight.any():
-                layer.weight.mul_(_HEAD_DEVIATION / layer.weight.std())
+                layer.weight.mul_(_HEAD_STD / layer.weight.std())
             if layer.bias is not None:
                 layer.bias.zero_()
 
 
-def _adapted(state: State, architecture: str) -> State:
-    """Bring what torchvision published into the shape that its networks have today."""
+def _convert_published_state(state: State, architecture: str) -> State:
+    """Convert the published tensors of torchvision to the names of its current networks."""
     if architecture in _OPTIONS:
-        for name in [name for name in state if name.startswith(_SECOND_OUTPUTS)]:
+        for name in [name for name in state if name.startswith(_AUXILIARY_HEADS)]:
             del state[name]
     if architecture.startswith("densenet"):
-        return rename_keys(state, lambda name: _OLD_DENSENET.sub(r"\1\2", name))
+        return rename_keys(state, lambda name: _OLD_DENSENET_NAME.sub(r"\1\2", name))
     return state
 
 
 def _input_normalization(
     network: nn.Module, architecture: str
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and deviation that the published weights were trained with."""
+    """Return the mean and standard deviation with which the published weights were trained."""
     if architecture.startswith(_TIMM):
         published: Any = network.pretrained_cfg
         return tuple(published["mean"]), tuple(published["std"])
@@ -241,22 +248,22 @@ def _input_normalization(
 
 
 def check_image_size(network: nn.Module, architecture: str, image_size: int) -> None:
-    """Try one image: some networks take one size alone, others have a smallest one.
+    """Run the network on one image: some networks have a fixed or a minimum image size.
 
     Raises:
-        InputError: The network fails; names the size that it is made for.
+        InputError: The network fails. The message has its default image size.
     """
     network.eval()
     try:
         with torch.no_grad():
             network(torch.zeros(1, 3, image_size, image_size))
     except (RuntimeError, ValueError, AssertionError) as error:
-        usual = _default_image_size(network, architecture)
+        default_size = _default_image_size(network, architecture)
         first_line = str(error).partition("\n")[0]
         raise InputError(
-            f"train.image_size: {architecture} can't take in images of {image_size} x {image_size} "
-            f"pixels ({printable(first_line)}); it is made for {usual}: --params "
-            f"train.image_size={usual},ingest.stored_image_size={max(usual, 256)}"
+            f"{architecture} does not accept images of {image_size} x {image_size} pixels "
+            f"({printable(first_line)}). Set its default size of {default_size}: --params "
+            f"train.image_size={default_size},ingest.stored_image_size={max(default_size, 256)}"
         ) from None
     network.train()
 
@@ -269,7 +276,7 @@ def _default_image_size(network: Any, architecture: str) -> int:
 
 
 def classifier_head(network: nn.Module) -> nn.Module:
-    """Return the layer that gives the logits: the last one that is linear (or a convolution)."""
+    """Return the layer that computes the logits: the last linear or convolutional layer."""
     if hasattr(network, "get_classifier"):  # timm
         found: Any = network.get_classifier()  # type: ignore[operator]
         return nn.ModuleList(found) if isinstance(found, tuple) else found
@@ -277,14 +284,15 @@ def classifier_head(network: nn.Module) -> nn.Module:
 
 
 def _head_names(network: nn.Module) -> set[str]:
-    of_head = {id(parameter) for parameter in classifier_head(network).parameters()}
-    return {name for name, parameter in network.named_parameters() if id(parameter) in of_head}
+    head_ids = {id(parameter) for parameter in classifier_head(network).parameters()}
+    return {name for name, parameter in network.named_parameters() if id(parameter) in head_ids}
 
 
 def to_sync_batchnorm(network: nn.Module) -> nn.Module:
-    """Make batch norms take their statistics over all processes; weights and outputs stay.
+    """Convert batch norms so that they compute their statistics over all processes.
 
-    timm's batch norms hold the activation that follows them, which torch's own conversion loses.
+    Weights and outputs do not change. The batch norm layers of timm contain the following
+    activation, which the conversion of torch would drop.
     """
     if any(type(module).__module__.startswith("timm.") for module in network.modules()):
         from timm.layers import convert_sync_batchnorm  # type: ignore[attr-defined] # noqa: PLC0415
@@ -295,30 +303,31 @@ def to_sync_batchnorm(network: nn.Module) -> nn.Module:
 
 
 def layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:
-    """Divide all parameters into groups of layers, the stem first, the head last.
+    """Divide all parameters into groups of layers for layer-wise learning rates.
 
-    For learning rates by depth. The groups are the network's own parts; the largest are opened into
-    theirs until there are enough. Norms and embeddings join the layer before them.
+    The groups are the submodules of the network, the stem first and the head last. The largest
+    submodules are divided into their own submodules until there are at least five groups.
+    Normalization layers and embeddings belong to the group of the preceding layer.
 
     Returns:
-        Every parameter once, in order of the layers; at least five groups where the network
-        has so many parts.
+        Each parameter once, in the order of the layers. There are at least five groups if the
+        network has enough submodules.
     """
     last = list(classifier_head(network).parameters())
-    of_head = {id(parameter) for parameter in last}
-    parts = _expand(network)
+    head_ids = {id(parameter) for parameter in last}
+    parts = _direct_parts(network)
     while True:
-        groups = _parameter_groups(parts, of_head)
-        closed = [p for p in parts if isinstance(p, nn.Module) and any(p.children())]
-        if len(groups) + 1 >= _MIN_LAYER_GROUPS or not closed:
+        groups = _parameter_groups(parts, head_ids)
+        divisible = [p for p in parts if isinstance(p, nn.Module) and any(p.children())]
+        if len(groups) + 1 >= _MIN_LAYER_GROUPS or not divisible:
             return [*groups, last]
-        # By tensors, not by their size: the wide layers of VGG's classifier are few.
-        largest = max(closed, key=lambda part: len(list(part.parameters())))
+        # By the number of tensors, not by their size: the classifier of VGG has few, wide layers.
+        largest = max(divisible, key=lambda part: len(list(part.parameters())))
         at = next(i for i, part in enumerate(parts) if part is largest)
-        parts[at : at + 1] = _expand(largest)
+        parts[at : at + 1] = _direct_parts(largest)
 
 
-def _expand(module: nn.Module) -> list[nn.Module | nn.Parameter]:
+def _direct_parts(module: nn.Module) -> list[nn.Module | nn.Parameter]:
     return [*module.parameters(recurse=False), *module.children()]
 
 
@@ -326,7 +335,7 @@ def _parameter_groups(
     parts: list[nn.Module | nn.Parameter], excluded: set[int]
 ) -> list[list[nn.Parameter]]:
     groups: list[list[nn.Parameter]] = []
-    embeddings: list[nn.Parameter] = []  # class token, positions: they stand before any layer
+    embeddings: list[nn.Parameter] = []  # class token and positions before the first layer
     for part in parts:
         is_embedding = isinstance(part, nn.Parameter)
         found = [part] if isinstance(part, nn.Parameter) else list(part.parameters())

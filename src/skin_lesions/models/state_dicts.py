@@ -1,4 +1,4 @@
-"""Named tensors: read from a file without running anything in it, and put into a network that they fit."""
+"""State dicts: safe loading from files, renaming of keys, and loading into a matching network."""
 
 import pickle
 import struct
@@ -15,75 +15,84 @@ from skin_lesions.core.text import printable
 
 State = OrderedDict[str, torch.Tensor]
 
-# What torch.load was seen to raise, without running anything, for files with random bytes changed.
+# Exceptions that torch.load raised, without executing code, for files with random bytes changed.
 _UNREADABLE = (
     *(pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError),
     *(AssertionError, AttributeError, TypeError, OverflowError, MemoryError, struct.error),
 )
-_COUNTS = "num_batches_tracked"  # not every version of torch saved them, and nothing reads them
+_COUNTS = "num_batches_tracked"  # optional: not saved by every version of torch, and not used
 
 
 def load_tensors(path: Path, remedy: str, called: str | None = None) -> Any:
-    """Read a file that torch saved, without executing anything in it.
+    """Load a file that was saved by torch, without executing code in it.
+
+    Args:
+        path: File to load.
+        remedy: Last sentence of the error message.
+        called: Name of the file in the error message; by default, the path.
 
     Raises:
-        InputError: It is damaged or holds code; says what it is ``called``, and the remedy.
+        InputError: The file is damaged or contains code.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
     except _UNREADABLE as error:
-        # Of a KeyError and its like, the text is the key alone.
-        is_told = str(error) and not isinstance(error, LookupError)
-        why = str(error).splitlines()[0] if is_told else f"it ends in a {type(error).__name__}"
+        # The message of a LookupError is only the missing key.
+        has_message = str(error) and not isinstance(error, LookupError)
+        reason = (
+            str(error).splitlines()[0]
+            if has_message
+            else f"torch.load raised {type(error).__name__}"
+        )
         raise InputError(
-            f"{called or path} can't be read as a file that torch saved: {printable(why)} (files that would "
-            f"run code on loading are refused); {remedy}"
+            f"{called or path} is not a readable PyTorch file: {printable(reason)} (files that "
+            f"would run code on loading are rejected). {remedy}"
         ) from None
 
 
 def extract_state_dict(content: Any, path: Path) -> State:
-    """Take the tensors out of what a file holds: as they are, or below ``state_dict`` or ``model``.
+    """Return the tensors of a loaded file: its top level, or its ``state_dict`` or ``model``.
 
-    Names that all begin with ``module.``, as training in several processes leaves them, lose it.
+    If all names begin with ``module.``, as after distributed training, this prefix is removed.
 
     Raises:
-        InputError: There are no named tensors, or other things among them.
+        InputError: There are no named tensors, or there are other objects among them.
     """
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    remedy = "save it with: torch.save(network.state_dict(), path)"
+    remedy = "Save it with: torch.save(network.state_dict(), path)"
     if not isinstance(content, dict) or not content:
         raise InputError(
-            f"{path} holds no weights: expected named tensors, or a dict with these below "
-            f"state_dict or model, got {type(content).__name__}; {remedy}"
+            f"{path} contains no weights. Expected named tensors, or a dict with these under "
+            f"state_dict or model, got {type(content).__name__}. {remedy}"
         )
-    strangers = [name for name, value in content.items() if not isinstance(value, torch.Tensor)]
-    if strangers:
+    not_tensors = [name for name, value in content.items() if not isinstance(value, torch.Tensor)]
+    if not_tensors:
         raise InputError(
-            f"{path} holds more than weights: {len(strangers)} of {len(content)} entries are no "
-            f"tensors (e.g. {printable(strangers[0])}); {remedy}"
+            f"{path} contains more than weights: {len(not_tensors)} of {len(content)} entries are "
+            f"not tensors (e.g. {printable(not_tensors[0])}). {remedy}"
         )
-    wrapped = all(str(name).startswith("module.") for name in content)
-    return rename_keys(content, lambda name: name.removeprefix("module.") if wrapped else name)
+    has_prefix = all(str(name).startswith("module.") for name in content)
+    return rename_keys(content, lambda name: name.removeprefix("module.") if has_prefix else name)
 
 
 def rename_keys(state: dict[str, torch.Tensor], new_name: Callable[[str], str]) -> State:
-    """Give each tensor another name."""
-    copied = State((new_name(str(name)), tensor) for name, tensor in state.items())
-    # The versions of the modules, by which torch converts what older ones saved.
-    copied._metadata = getattr(state, "_metadata", None)  # type: ignore[attr-defined]
-    return copied
+    """Return the same tensors with other names."""
+    renamed = State((new_name(str(name)), tensor) for name, tensor in state.items())
+    # The versions of the modules: torch uses them to convert state dicts of older versions.
+    renamed._metadata = getattr(state, "_metadata", None)  # type: ignore[attr-defined]
+    return renamed
 
 
 def rename_by_position(state: State, network: nn.Module, head: Collection[str]) -> State:
-    """Give the tensors the names of a network that has the same ones, in the same order.
+    """Rename tensors to the names of a network that has the same tensors in the same order.
 
-    For one architecture written twice, with other names. Counts of batches are left out; the head may
-    be for another number of classes. Where number or shapes differ, or the names are ours already,
-    nothing is renamed.
+    This is for two implementations of one architecture with different names. Batch counts are
+    removed. The head may have another number of classes. Nothing is renamed if the number of
+    tensors or a shape differs, or if the names already match.
     """
     theirs = [tensor for name, tensor in state.items() if not name.endswith(_COUNTS)]
     ours = {name: v for name, v in network.state_dict().items() if not name.endswith(_COUNTS)}
@@ -98,48 +107,52 @@ def rename_by_position(state: State, network: nn.Module, head: Collection[str]) 
 def load_compatible_state_dict(
     network: nn.Module, state: State, head: Collection[str], error_prefix: str
 ) -> bool:
-    """Put tensors into a network: each must fit, and only those of the head may be absent.
+    """Load tensors into a network. All must match; only those of the head may be missing.
 
     Args:
         network: Changed in place.
-        state: What goes in.
-        head: Names of the tensors of the head; where these are for another number of classes, or
-            absent, the network keeps its own.
-        error_prefix: How the error begins.
+        state: Tensors to load.
+        head: Names of the tensors of the head. If the head in ``state`` is missing or has another
+            number of classes, the network keeps its own head.
+        error_prefix: Beginning of the error message.
 
     Returns:
-        Whether the head went in too.
+        Whether the head was loaded.
 
     Raises:
-        InputError: Counts what lacks, what is too much and what has another shape, with examples.
+        InputError: Tensors are missing, unexpected, or of a different shape. The message has their
+            numbers and examples.
     """
     own = network.state_dict()
-    whole = all(name in state and state[name].shape == own[name].shape for name in head)
-    kept = {n for n in head if not whole and _same_inputs(state.get(n, own[n]), own[n])}
-    misshapen = [n for n in state if n in own and n not in kept and state[n].shape != own[n].shape]
-    fitting = State((n, v) for n, v in state.items() if n not in {*kept, *misshapen})
-    # What a file without versions holds is taken for what torch saves today.
+    has_head = all(name in state and state[name].shape == own[name].shape for name in head)
+    # Tensors of the head that stay as they are in the network.
+    skipped = {n for n in head if not has_head and _same_inputs(state.get(n, own[n]), own[n])}
+    mismatched = [
+        n for n in state if n in own and n not in skipped and state[n].shape != own[n].shape
+    ]
+    matching = State((n, v) for n, v in state.items() if n not in {*skipped, *mismatched})
+    # A file without module versions is treated as saved by the current version of torch.
     versions = getattr(state, "_metadata", None) or own._metadata  # type: ignore[attr-defined]
-    fitting._metadata = versions  # type: ignore[attr-defined]
+    matching._metadata = versions  # type: ignore[attr-defined]
     try:
-        missing, unexpected = network.load_state_dict(fitting, strict=False)
+        missing, unexpected = network.load_state_dict(matching, strict=False)
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{error_prefix}: {printable(error)}") from None
-    missing = [n for n in missing if n not in {*kept, *misshapen} and not n.endswith(_COUNTS)]
+    missing = [n for n in missing if n not in {*skipped, *mismatched} and not n.endswith(_COUNTS)]
     problems = [
         f"{len(names)} tensors {what} (e.g. {printable(names[0])})"
         for what, names in {
             f"of {len(own)} are missing": missing,
-            f"of {len(state)} are unknown to it": unexpected,
-            "have another shape": misshapen,
+            f"of {len(state)} are unexpected": unexpected,
+            "have a different shape": mismatched,
         }.items()
         if names
     ]
     if problems:
         raise InputError(f"{error_prefix}: {', '.join(problems)}")
-    return whole
+    return has_head
 
 
 def _same_inputs(theirs: torch.Tensor, ours: torch.Tensor) -> bool:
-    """Tell whether two tensors of heads differ in nothing but the number of classes."""
+    """Return whether two tensors of heads differ only in the number of classes (axis 0)."""
     return theirs.ndim == ours.ndim and theirs.shape[1:] == ours.shape[1:]

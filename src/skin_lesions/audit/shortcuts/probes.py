@@ -1,4 +1,4 @@
-"""Train on each clue alone, judge on lesions and patients not seen."""
+"""Shortcut probes: train a classifier on one input, and evaluate it on unseen groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,22 +27,22 @@ Numbers = NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """How well one clue alone tells the class.
+    """The score of one probe input: how well it predicts the class on its own.
 
     Attributes:
-        name: What was looked at; for metadata the name of the column, or of several.
-        columns: The metadata columns, if it is these.
-        kind: Which kind of clue it is.
+        name: Name of the input; for metadata the name of the column, or of several columns.
+        columns: The metadata columns, if the input consists of metadata.
+        kind: The kind of input.
         scope: ``all``, ``within <source>`` or ``from <source> to <source>``.
-        accuracy: Balanced accuracy on groups not trained on, with its 95 % interval.
-        chance: One over the number of classes. It is exact: whoever guesses without regard to
-            the label has recalls that sum to 1 in expectation, whatever the class sizes.
-        best: The most that so many different values can reach; a yes or no among 14 classes
-            can name two of them, so 2/14.
-        classes: The classes told apart here.
+        accuracy: Balanced accuracy on unseen groups, with its 95 % interval.
+        chance: One over the number of classes. It is exact: the recalls of any guess that ignores
+            the label sum to 1 in expectation, for all class sizes.
+        ceiling: The maximum for this number of different values. A yes-or-no value can name two
+            of 14 classes, so its ceiling is 2/14.
+        classes: The classes that are distinguished.
         excluded_classes: Classes with too few groups.
-        recalls: Share of each class that was named right.
-        parts: Balanced accuracy of parts of the clue, such as the bytes of a file.
+        recalls: Recall of each class.
+        parts: Balanced accuracy of parts of the input, such as the bytes of a file.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Probe:
     parts: Mapping[str, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``audit_findings.json`` holds of it."""
+        """Return the entry of ``audit_findings.json``."""
         return {
             "name": self.name,
             "columns": list(self.columns),
@@ -83,29 +83,31 @@ def probe_shortcuts(
     seed: int,
     replicates: int,
 ) -> list[Probe]:
-    """Probe what tells the class without the lesion: on all images, in each source, across them.
+    """Probe how well each input predicts the class: on all images, within and across sources.
 
-    A column that is spread over the classes exactly evenly, as a stratified split is, comes out below
-    chance: what the other folds have more of, this one has less of. It tells nothing.
+    Probes are cross-validated in five folds that split no group, so that near-duplicates and
+    other images of a lesion give no advantage. Images with conflicting labels are left out, and
+    exact duplicates count once. If there is only one source but several kinds of image
+    (diagnoses.py: dermoscopy, photograph), each kind is probed on its own.
 
-    Cross-validated in five folds that tear no group, so that copies and further pictures of a
-    lesion give nothing away. Images under two labels are left out, exact copies count once.
-    Where there is one source but several kinds of image (labels.py: dermoscopy, photograph), each kind
-    is probed by itself.
+    A column that is distributed exactly evenly over the classes, such as a stratified split,
+    scores below chance: a value that is more frequent in the training folds is less frequent in
+    the test fold. Such a column carries no information.
 
     Args:
         image_table: One row per readable file, with its metadata columns.
         image_groups: group_id and pixel_id of every such file.
         images: The decoded images.
         store: The raw images, for their headers.
-        sample: At most so many images are looked at: as even over the classes as these allow,
-            and of each class as many groups as possible.
-        seed: Equal seeds and equal tables give equal probes, whatever the order of rows.
+        sample: Maximum number of images. The sample is as balanced over the classes as possible,
+            and has as many groups of each class as possible.
+        seed: Equal seeds and equal tables give equal probes, for any order of the rows.
         replicates: Number of bootstrap replicates of each interval.
 
     Returns:
-        The probes on all images, then those within each source, then across. Without two classes
-        of five groups each, the former say so and the latter are left out.
+        The probes on all images, then those within each source, then those across sources.
+        Without two classes of five groups each, the probes on all images state this as their
+        reason, and the others are left out.
     """
     table = add_groups(image_table, image_groups)
     table = table[~has_label_conflict(table)].sort_values("file").drop_duplicates("image_id")
@@ -120,38 +122,40 @@ def probe_shortcuts(
 
 
 def sampled(table: pd.DataFrame, sample: int, seed: int) -> pd.DataFrame:
-    """Take the first image of each group, then the second, and so on, until a class has its share."""
+    """Draw a balanced sample: the first image of each group, then the second, up to the quota."""
     order = np.random.default_rng(seed).permutation(len(table))
     shuffled = table.iloc[order]
-    turn = shuffled.groupby(["label", "group_id"]).cumcount()
-    shuffled = shuffled.iloc[np.argsort(turn.to_numpy(), kind="stable")]
-    place = shuffled.groupby("label").cumcount()
+    rank_in_group = shuffled.groupby(["label", "group_id"]).cumcount()
+    shuffled = shuffled.iloc[np.argsort(rank_in_group.to_numpy(), kind="stable")]
+    rank_in_class = shuffled.groupby("label").cumcount()
     quota = _balanced_counts(table["label"].value_counts(), sample)
-    return shuffled[place < shuffled["label"].map(quota)].sort_values("file", ignore_index=True)
+    return shuffled[rank_in_class < shuffled["label"].map(quota)].sort_values(
+        "file", ignore_index=True
+    )
 
 
 def _balanced_counts(counts: pd.Series, total: int) -> dict[str, int]:
-    """Share a total evenly; what small classes can't use goes to the larger ones."""
-    shares: dict[str, int] = {}
+    """Divide a total evenly; what small classes cannot use goes to the larger ones."""
+    quotas: dict[str, int] = {}
     ascending = counts.sort_index().sort_values(kind="stable")
     for at, (label, n) in enumerate(ascending.items()):
-        shares[str(label)] = min(int(n), total // (len(counts) - at))
-        total -= shares[str(label)]
-    return shares
+        quotas[str(label)] = min(int(n), total // (len(counts) - at))
+        total -= quotas[str(label)]
+    return quotas
 
 
 @dataclass(frozen=True)
 class _Scope:
-    """Which rows are told apart: ``rounds`` of rows to train on and rows to judge."""
+    """The rows and classes of a probe; ``folds`` are pairs of training rows and test rows."""
 
     name: str
-    rounds: list[tuple[Numbers, Numbers]]
+    folds: list[tuple[Numbers, Numbers]]
     classes: list[str]
     excluded_classes: list[str]
 
     @property
     def evaluated_rows(self) -> Numbers:
-        return np.sort(np.concatenate([judged for _, judged in self.rounds]))
+        return np.sort(np.concatenate([test for _, test in self.folds]))
 
 
 def _scopes(table: pd.DataFrame, seed: int) -> Iterator[_Scope]:
@@ -162,16 +166,16 @@ def _scopes(table: pd.DataFrame, seed: int) -> Iterator[_Scope]:
         return
     for name in names:
         scope = _within(f"within {name}", table, np.flatnonzero(source == name), seed)
-        if scope.rounds:
+        if scope.folds:
             yield scope
-    for one in names:
-        for other in names:
-            if one != other:
-                yield from _across(table, source, one, other)
+    for train_source in names:
+        for test_source in names:
+            if train_source != test_source:
+                yield from _across(table, source, train_source, test_source)
 
 
 def _sources(table: pd.DataFrame) -> pd.Series:
-    """Return the source of each row; where there is one only, the kind of image its label has."""
+    """Return the source of each row, or the image kind of its label if there is only one source."""
     if table["source"].nunique() > 1:
         return table["source"]
     diagnoses = {label: diagnosis_of(label) for label in table["label"].unique()}
@@ -182,29 +186,34 @@ def _within(name: str, table: pd.DataFrame, rows: Numbers, seed: int) -> _Scope:
     classes, excluded_classes = _large_enough(table.iloc[rows])
     if len(classes) < 2:
         return _Scope(name, [], classes, excluded_classes)
-    kept = rows[table["label"].iloc[rows].isin(classes)]
-    shares = {str(fold): 1 / FOLDS for fold in range(FOLDS)}
-    fold = stratified_group_split(table.iloc[kept], shares, seed).to_numpy()
-    rounds = [(kept[fold != one], kept[fold == one]) for one in np.unique(fold)]
-    return _Scope(name, rounds, classes, excluded_classes)
+    selected = rows[table["label"].iloc[rows].isin(classes)]
+    fractions = {str(fold): 1 / FOLDS for fold in range(FOLDS)}
+    fold = stratified_group_split(table.iloc[selected], fractions, seed).to_numpy()
+    folds = [(selected[fold != test], selected[fold == test]) for test in np.unique(fold)]
+    return _Scope(name, folds, classes, excluded_classes)
 
 
-def _across(table: pd.DataFrame, source: pd.Series, one: str, other: str) -> Iterator[_Scope]:
-    """Train on one source, judge on the groups of another that the first doesn't show."""
-    learned = table[source == one]
-    judged = table[(source == other) & ~table["group_id"].isin(learned["group_id"])]
-    shared = set(_large_enough(learned)[0]) & set(_large_enough(judged)[0])
+def _across(
+    table: pd.DataFrame, source: pd.Series, train_source: str, test_source: str
+) -> Iterator[_Scope]:
+    """Train on one source, evaluate on the groups of another that the first does not contain."""
+    train = table[source == train_source]
+    test = table[(source == test_source) & ~table["group_id"].isin(train["group_id"])]
+    shared = set(_large_enough(train)[0]) & set(_large_enough(test)[0])
     if len(shared) < 2:
         return
-    rows = [np.asarray(t.index[t["label"].isin(shared)], np.intp) for t in (learned, judged)]
-    excluded_classes = (set(learned["label"]) | set(judged["label"])) - shared
+    rows = [np.asarray(t.index[t["label"].isin(shared)], np.intp) for t in (train, test)]
+    excluded_classes = (set(train["label"]) | set(test["label"])) - shared
     yield _Scope(
-        f"from {one} to {other}", [(rows[0], rows[1])], sorted(shared), sorted(excluded_classes)
+        f"from {train_source} to {test_source}",
+        [(rows[0], rows[1])],
+        sorted(shared),
+        sorted(excluded_classes),
     )
 
 
 def _large_enough(table: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Return the classes with enough groups to learn from and to judge, and the others."""
+    """Return the classes with enough groups to train and evaluate on, and the others."""
     groups = table.groupby("label")["group_id"].nunique()
     enough = groups >= MIN_GROUPS
     return groups.index[enough].tolist(), groups.index[~enough].tolist()
@@ -216,7 +225,7 @@ def _run_probe(
     label = pd.Index(scope.classes).get_indexer(pd.Index(table["label"]))
     predicted = {}
     for number, probe_input in enumerate(inputs):
-        reason = _why_not(scope, probe_input)
+        reason = _skip_reason(scope, probe_input)
         if reason is None:
             predicted[number] = _predictions(scope, probe_input.values, label)
         elif scope.name == ALL:
@@ -228,13 +237,13 @@ def _run_probe(
             yield _probe(scope, inputs[number], label, predicted[number], estimate)
 
 
-def _why_not(scope: _Scope, probe_input: ProbeInput) -> str | None:
+def _skip_reason(scope: _Scope, probe_input: ProbeInput) -> str | None:
     if probe_input.reason is not None:
         return probe_input.reason
-    if not scope.rounds:
-        return f"not enough images: it takes two classes with {MIN_GROUPS} groups each"
+    if not scope.folds:
+        return f"not enough images: two classes with {MIN_GROUPS} groups each are required"
     values = probe_input.values[scope.evaluated_rows]
-    return "all images are alike in this" if (values == values[0]).all() else None
+    return "all images have the same value" if (values == values[0]).all() else None
 
 
 def _skipped_probe(scope: _Scope, probe_input: ProbeInput, reason: str) -> Probe:
@@ -244,7 +253,7 @@ def _skipped_probe(scope: _Scope, probe_input: ProbeInput, reason: str) -> Probe
         kind=probe_input.kind,
         scope=scope.name,
         accuracy=unavailable(reason),
-        chance=1 / len(scope.classes) if scope.rounds else None,
+        chance=1 / len(scope.classes) if scope.folds else None,
         ceiling=None,
         classes=tuple(scope.classes),
         excluded_classes=tuple(scope.excluded_classes),
@@ -254,11 +263,11 @@ def _skipped_probe(scope: _Scope, probe_input: ProbeInput, reason: str) -> Probe
 
 
 def _predictions(scope: _Scope, values: NDArray[Any], label: Numbers) -> Numbers:
-    """Predict each judged row from rows of other groups; -1 where a row isn't judged."""
+    """Predict each test row from rows of other groups; -1 for rows that are in no test fold."""
     classify = naive_bayes_predict if values.dtype == np.intp else lda_predict
     predicted = np.full(len(label), -1, np.intp)
-    for learned, judged in scope.rounds:
-        predicted[judged] = classify(values[learned], label[learned], values[judged])
+    for train, test in scope.folds:
+        predicted[test] = classify(values[train], label[train], values[test])
     return predicted
 
 
@@ -270,38 +279,41 @@ def _accuracies(
     replicates: int,
     seed: int,
 ) -> dict[int, Estimate]:
-    """Return balanced accuracies, their intervals made as those of ``metrics.score``.
+    """Return balanced accuracies, with intervals as in ``evaluation.scorecard.compute_metrics``.
 
-    One set of bootstrap weights serves all clues.
+    All inputs use the same bootstrap weights.
     """
     rows, k = scope.evaluated_rows, len(scope.classes)
     true = label[rows]
 
     def statistics(weights: NDArray[np.int32]) -> dict[str, NDArray[np.float64]]:
         return {
-            str(number): macro_metrics(true, called[rows], k, weights)["balanced_accuracy"]
-            for number, called in predicted.items()
+            str(number): macro_metrics(true, prediction[rows], k, weights)["balanced_accuracy"]
+            for number, prediction in predicted.items()
         }
 
     values = statistics(np.ones((rows.size, 1), np.int32))
-    drawn = bootstrap.bootstrap(statistics, true, groups, replicates=replicates, seed=seed)
+    resampled = bootstrap.bootstrap(statistics, true, groups, replicates=replicates, seed=seed)
     estimates = {}
-    for number, called in predicted.items():
-        right = called[rows] == true
-        recalls = [intervals.proportion(right[true == c], groups[true == c]) for c in range(k)]
+    for number, prediction in predicted.items():
+        correct = prediction[rows] == true
+        recalls = [intervals.proportion(correct[true == c], groups[true == c]) for c in range(k)]
         name = str(number)
-        estimate = bootstrap.percentile_estimate(float(values[name][0]), drawn[name], rows.size)
+        estimate = bootstrap.percentile_estimate(float(values[name][0]), resampled[name], rows.size)
         estimate = intervals.widen(estimate, *intervals.mover_interval(recalls))
-        estimates[number] = _corrected(estimate) if len(scope.rounds) > 1 else estimate
+        estimates[number] = (
+            _widened_for_cross_validation(estimate) if len(scope.folds) > 1 else estimate
+        )
     return estimates
 
 
-def _corrected(estimate: Estimate) -> Estimate:
-    """Widen the interval of a cross-validated number by half.
+def _widened_for_cross_validation(estimate: Estimate) -> Estimate:
+    """Widen the interval of a cross-validated score by half.
 
-    Folds train on each other's images, so their errors are not independent, and an interval that
-    takes them for it lay above chance in 4 to 13 of 100 probes of pure noise (2.5 should); widened,
-    it does in 0 to 3. The factor is the square root of 1 + J n_test / n_train, J being 5 folds.
+    Folds train on each other's images, so their errors are not independent. An interval that
+    assumes independence was above chance in 4 to 13 of 100 probes of pure noise (expected: 2.5).
+    The widened interval is above chance in 0 to 3. The factor is the square root of
+    1 + J n_test / n_train, with J = 5 folds.
 
     Source:
         Nadeau and Bengio (2003), doi:10.1023/A:1024068626366.
@@ -318,11 +330,12 @@ def _probe(
     scope: _Scope, probe_input: ProbeInput, label: Numbers, predicted: Numbers, estimate: Estimate
 ) -> Probe:
     rows, k = scope.evaluated_rows, len(scope.classes)
-    best = min(1.0, len(np.unique(probe_input.values[rows], axis=0)) / k)
-    # An interval knows nothing of this limit; folds that name different classes may pass it a little.
-    ceiling = max(best, estimate.value or 0.0)
+    ceiling = min(1.0, len(np.unique(probe_input.values[rows], axis=0)) / k)
+    # The interval does not respect the ceiling. Folds that predict different classes may exceed it
+    # slightly.
+    limit = max(ceiling, estimate.value or 0.0)
     if estimate.high is not None:
-        estimate = replace(estimate, high=min(estimate.high, ceiling))
+        estimate = replace(estimate, high=min(estimate.high, limit))
     parts = {
         name: float(
             _recalls(label, _predictions(scope, probe_input.values[:, columns], label), k).mean()
@@ -337,7 +350,7 @@ def _probe(
         scope=scope.name,
         accuracy=estimate,
         chance=1 / k,
-        ceiling=best,
+        ceiling=ceiling,
         classes=tuple(scope.classes),
         excluded_classes=tuple(scope.excluded_classes),
         recalls=dict(zip(scope.classes, recalls.tolist(), strict=True)),
@@ -346,6 +359,6 @@ def _probe(
 
 
 def _recalls(label: Numbers, predicted: Numbers, classes: int) -> NDArray[np.float64]:
-    judged = predicted >= 0
-    right = np.bincount(label[judged & (label == predicted)], minlength=classes)
-    return np.asarray(right / np.bincount(label[judged], minlength=classes), dtype=np.float64)
+    evaluated = predicted >= 0
+    correct = np.bincount(label[evaluated & (label == predicted)], minlength=classes)
+    return np.asarray(correct / np.bincount(label[evaluated], minlength=classes), dtype=np.float64)

@@ -1,8 +1,9 @@
-"""Finds images that are copies of one another although their bytes differ, and joins them.
+"""Near-duplicate detection: pairs of images with one origin but different bytes, and their groups.
 
-Three steps, each stricter and dearer than the one before: ``features`` describes each image by
-itself, ``whole`` and ``details`` propose a few pairs for each image, ``confirming`` lays one image
-of a pair on the other and looks. ``joining`` makes groups of the confirmed pairs.
+The search has three steps, each stricter and more expensive than the one before. ``features``
+computes the local features and a thumbnail of each image. ``global_descriptors`` and
+``local_matching`` propose a few candidate pairs per image. ``verification`` aligns the two images
+of each candidate pair and compares them. ``clustering`` merges the verified pairs into groups.
 """
 
 from skin_lesions.data.near_duplicates.clustering import merge_pairs

@@ -1,4 +1,4 @@
-"""From confirmed pairs to groups, so that one wrong pair can't chain thousands of images."""
+"""Constrained clustering of verified pairs: one false match cannot merge thousands of images."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,63 +6,69 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-STRONG = 0.75  # a pair that joins two small groups by itself
-SMALL = 4  # images; what one pair can move at most
-MIN_FRACTION = 0.1  # of the images of the smaller of two large groups that pairs must reach
+STRONG_PAIR = 0.75  # strength (0 to 1) from which one pair merges two small groups
+SMALL_GROUP = 4  # images; one pair adds at most this many images to a group
+MIN_FRACTION = 0.1  # fraction of the images of the smaller large group that pairs must link
 
 
 def merge_pairs(
     n: int, pairs: pd.DataFrame, initial_groups: Sequence[object] | npt.NDArray | None = None
 ) -> npt.NDArray[np.int64]:
-    """Put copies into groups, the surest pairs first.
+    """Merge near-duplicates into groups, the pairs of highest strength first.
 
-    One wrong pair moves ``SMALL`` images at most, so no chain of thousands can grow from few errors:
+    One false match moves at most ``SMALL_GROUP`` images, so a few errors cannot chain thousands:
 
-    - Equal pixels always join, and any pair joins an image that is still alone.
-    - Two groups, the smaller of up to four images, need two pairs between them or one strong pair.
-    - Larger groups need pairs that meet different images on both sides: two, and a tenth of the
-      smaller group. A ruler that looks like another ruler gives one image many pairs, not this.
+    - Identical pixels always merge two groups. Any pair adds an image that has no group yet.
+    - If the smaller group has two to four images, two pairs or one strong pair merge the groups.
+    - Larger groups require pairs with different images on both sides: at least two, and at least a
+      tenth of the smaller group. An image with a ruler may match many other images with a ruler.
+      Its many pairs do not merge two groups, because they share this image.
 
-    Of 3,000 images in true groups of ten, 300 random wrong strong pairs make no group larger than
-    50, where plain joining would put 2,460 together; against 1,000 of them these rules fail too,
-    and against what many pictures truly have in common (a watermark all over, panels of collages).
+    Example: 3,000 images in true groups of ten. With 300 random false strong pairs, no group has
+    more than 50 images; connected components would put 2,460 images into one group. The rules fail
+    with 1,000 such pairs. They also fail if many images really share content (a watermark over the
+    full image, panels of collages).
 
-    What these rules keep apart stays in ``pairs``, for a report to show.
+    Pairs that do not merge their groups remain in ``pairs``, so that a report can list them.
 
     Args:
         n: Number of images.
-        pairs: Of ``find_near_duplicates``: columns a, b, kind, strength; the order of rows does not matter.
-        initial_groups: A label for each image, equal for images that are together already (same lesion or
-            patient), None where nothing is known; such groups count as groups from the start, and are never taken apart.
+        pairs: Result of ``find_near_duplicates``: columns a, b, kind, strength. The order of the
+            rows has no effect.
+        initial_groups: One label per image, equal for images that are already known to be related
+            (same lesion or patient), None where nothing is known. These groups are the initial
+            clusters and are never split.
 
     Returns:
-        (n,) the group of each image: the row number of the group's first image.
+        (n,) the group of each image: the row number of the first image of the group.
     """
     labels = (
         np.arange(n)
         if initial_groups is None
         else pd.factorize(np.asarray(initial_groups, object))[0]
     )
+    # factorize returns -1 for None: each of these images becomes a group of its own.
     labels = np.where(labels < 0, n + np.arange(n), labels)
     groups = _Groups(labels)
-    equal = pairs["kind"].eq("pixels")
-    for a, b in pairs.loc[equal, ["a", "b"]].itertuples(index=False):
+    is_identical = pairs["kind"].eq("pixels")
+    for a, b in pairs.loc[is_identical, ["a", "b"]].itertuples(index=False):
         groups.merge(groups.of[a], groups.of[b])
-    others = pairs[~equal].sort_values(["strength", "a", "b"], ascending=[False, True, True])
+    # Sorted by a and b as well, so that the result does not depend on the order of the rows.
+    others = pairs[~is_identical].sort_values(["strength", "a", "b"], ascending=[False, True, True])
     for a, b, strength in others[["a", "b", "strength"]].itertuples(index=False):
         groups.link(int(a), int(b), float(strength))
     first = {group: min(rows) for group, rows in groups.rows.items()}
     return np.array([first[group] for group in groups.of], np.int64)
 
 
-_Link = tuple[int, int, float]  # an image of each of two groups, and the strength
+_Link = tuple[int, int, float]  # one image of each of two groups, and the strength of the pair
 
 
 class _Groups:
-    """Groups of images and the pairs that so far did not suffice to merge them.
+    """Groups of images, and the pairs that are not yet sufficient to merge two groups.
 
-    ``of[row]`` is the group of an image, ``rows[group]`` its images, ``links[group][other]`` the
-    pairs between two groups, from both sides.
+    ``of[row]`` is the group of an image. ``rows[group]`` are its images. ``links[group][other]``
+    are the pairs between two groups. Each pair is stored for both groups.
     """
 
     def __init__(self, labels: Iterable[int]):
@@ -73,40 +79,43 @@ class _Groups:
         self.links: dict[int, dict[int, list[_Link]]] = {group: {} for group in self.rows}
 
     def link(self, a: int, b: int, strength: float) -> None:
-        """Note a pair of images; merge their groups, and others after them, once that suffices."""
-        one, other = self.of[a], self.of[b]
-        if one == other:
+        """Add a pair of images. Merge their groups, and then others, as soon as links suffice."""
+        group, other = self.of[a], self.of[b]
+        if group == other:
             return
-        self.links[one].setdefault(other, []).append((a, b, strength))
-        self.links[other].setdefault(one, []).append((b, a, strength))
-        waiting = [other] if self._should_merge(one, other) else []
-        while waiting:
-            one = self.merge(one, waiting[0])
-            waiting = [other for other in self.links[one] if self._should_merge(one, other)]
+        self.links[group].setdefault(other, []).append((a, b, strength))
+        self.links[other].setdefault(group, []).append((b, a, strength))
+        pending = [other] if self._should_merge(group, other) else []
+        while pending:
+            # The merged group has the links of both groups, which may suffice for a third group.
+            group = self.merge(group, pending[0])
+            pending = [other for other in self.links[group] if self._should_merge(group, other)]
 
-    def _should_merge(self, one: int, other: int) -> bool:
-        links = self.links[one][other]
-        smaller = min(len(self.rows[one]), len(self.rows[other]))
+    def _should_merge(self, group: int, other: int) -> bool:
+        links = self.links[group][other]
+        smaller = min(len(self.rows[group]), len(self.rows[other]))
         if smaller == 1:
             return True
-        if smaller <= SMALL:
-            return len(links) > 1 or links[0][2] >= STRONG
-        reached = min(len({link[0] for link in links}), len({link[1] for link in links}))
-        return reached >= max(2, MIN_FRACTION * smaller)
+        if smaller <= SMALL_GROUP:
+            return len(links) > 1 or links[0][2] >= STRONG_PAIR
+        # The smaller number of different images that have a link, of the two groups.
+        linked = min(len({link[0] for link in links}), len({link[1] for link in links}))
+        return linked >= max(2, MIN_FRACTION * smaller)
 
-    def merge(self, one: int, other: int) -> int:
-        """Merge two groups into the larger; return its number."""
-        if one == other:
-            return one
-        if len(self.rows[one]) < len(self.rows[other]):
-            one, other = other, one
+    def merge(self, group: int, other: int) -> int:
+        """Merge two groups into the larger one and return its number."""
+        if group == other:
+            return group
+        if len(self.rows[group]) < len(self.rows[other]):
+            group, other = other, group
         for row in self.rows[other]:
-            self.of[row] = one
-        self.rows[one] += self.rows.pop(other)
-        self.links[one].pop(other, None)
+            self.of[row] = group
+        self.rows[group] += self.rows.pop(other)
+        self.links[group].pop(other, None)
+        # The links of the smaller group to third groups become links of the merged group.
         for third, links in self.links.pop(other).items():
-            if third != one:
-                self.links[one].setdefault(third, []).extend(links)
-                back = self.links[third].pop(other)
-                self.links[third].setdefault(one, []).extend(back)
-        return one
+            if third != group:
+                self.links[group].setdefault(third, []).extend(links)
+                reverse_links = self.links[third].pop(other)
+                self.links[third].setdefault(group, []).extend(reverse_links)
+        return group

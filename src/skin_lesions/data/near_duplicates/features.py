@@ -1,4 +1,7 @@
-"""What is kept of each image: its keypoints with their descriptors, and a small grey picture."""
+"""Image features: the SIFT keypoints with RootSIFT descriptors and a gray thumbnail of each image.
+
+The features are stored in files, so that memory use hardly grows with the number of images.
+"""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,20 +15,20 @@ import numpy.typing as npt
 
 from skin_lesions.core.parallel import ordered_map
 
-KEYPOINTS = 300  # kept of each image, those with the strongest contrast
-THUMBNAIL = 128  # pixels
-Pairs = npt.NDArray[np.int64]  # (m, 2) row numbers, the smaller first
+KEYPOINTS = 300  # maximum number of keypoints per image: those with the strongest response
+THUMBNAIL = 128  # width and height of a thumbnail, pixels
+Pairs = npt.NDArray[np.int64]  # (m, 2) row numbers of two images, the smaller number first
 
-REFERENCE_SIZE = 256.0  # keypoints are in pixels of an image this large
-DESCRIPTOR_NORM = 512.0  # length of a descriptor in its uint8 steps
+REFERENCE_SIZE = 256.0  # pixels; keypoint coordinates refer to an image of this size
+DESCRIPTOR_NORM = 512.0  # L2 norm of a descriptor in uint8 units
 
-# A mirrored SIFT descriptor is a permutation: 4 rows of cells change places, and in each cell the 8
-# directions turn the other way round.
+# The SIFT descriptor of a mirrored image is a permutation of the 128 values: the order of the 4
+# rows of cells is reversed, and in each cell the 8 orientation bins are in reverse direction.
 MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
 
 
 class ImageSequence(Protocol):
-    """An array, (n, size, size, 3), or anything else that gives one image at a time."""
+    """An array (n, size, size, 3), or any other sequence that returns one image per index."""
 
     def __len__(self) -> int: ...
 
@@ -34,9 +37,9 @@ class ImageSequence(Protocol):
 
 @dataclass(frozen=True)
 class FileArray:
-    """Arrays of one shape and type in a file, each read when asked for.
+    """Arrays of one shape and data type in a file. Each read returns a copy of the requested rows.
 
-    A memory map would do too, but what is read of it counts as this process's memory.
+    A memory map is not used, because the pages it reads count as memory of this process.
     """
 
     path: Path
@@ -53,11 +56,11 @@ class FileArray:
 
 @dataclass(frozen=True)
 class Features:
-    """Features of n images, in files, the keypoints with the largest surroundings first.
+    """Features of n images, stored in files. Keypoints are sorted by size, the largest first.
 
-    ``counts``: (n,) how many keypoints are there. ``keypoints``: (n, KEYPOINTS, 4) x, y, size in
-    pixels of a 256-pixel image, angle in degrees. ``descriptors``: (n, KEYPOINTS, 128) RootSIFT.
-    ``thumbnails``: (n, 128, 128) grey.
+    ``counts``: (n,) number of keypoints of each image. ``keypoints``: (n, KEYPOINTS, 4) x, y and
+    size in pixels of a 256-pixel image, and angle in degrees. ``descriptors``: (n, KEYPOINTS, 128)
+    RootSIFT. ``thumbnails``: (n, 128, 128) gray. Rows beyond ``counts`` are zero.
     """
 
     counts: npt.NDArray[np.int64]
@@ -67,7 +70,7 @@ class Features:
 
     @classmethod
     def of(cls, counts: npt.NDArray[np.int64], folder: Path) -> "Features":
-        """Return the features of images with these counts of keypoints, in files of that folder."""
+        """Return the features of images with these keypoint counts, in files of this folder."""
         return cls(
             counts,
             FileArray(folder / "keypoints", np.float32, (KEYPOINTS, 4)),
@@ -79,22 +82,28 @@ class Features:
         return len(self.counts)
 
     def local_features(
-        self, first: int, last: int, most: int = KEYPOINTS
+        self, first: int, last: int, max_keypoints: int = KEYPOINTS
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        """Return image, keypoint and descriptor of the first few keypoints of images first to last - 1."""
-        there = np.arange(most) < self.counts[first:last, None]
+        """Return the local features of the images ``first`` to ``last - 1``.
+
+        Returns:
+            Image number (m,), keypoint (m, 4) and descriptor (m, 128) of at most ``max_keypoints``
+            keypoints per image, the largest keypoints first.
+        """
+        is_present = np.arange(max_keypoints) < self.counts[first:last, None]  # (images, keypoints)
         keypoints, descriptors = (
-            column[first:last][:, :most][there] for column in (self.keypoints, self.descriptors)
+            column[first:last][:, :max_keypoints][is_present]
+            for column in (self.keypoints, self.descriptors)
         )
-        return np.nonzero(there)[0] + first, keypoints, descriptors
+        return np.nonzero(is_present)[0] + first, keypoints, descriptors
 
     def thumbnail(self, image: int) -> npt.NDArray[np.uint8]:
-        """Return (128, 128), grey."""
+        """Return the gray thumbnail of one image, (128, 128)."""
         return np.asarray(self.thumbnails[image : image + 1][0])
 
 
 def describe(images: ImageSequence, rows: npt.NDArray[np.int64], folder: Path) -> Features:
-    """Compute the features of these rows of ``images`` into files of that folder."""
+    """Compute the features of these rows of ``images`` and write them to files in ``folder``."""
     features = Features.of(np.zeros(len(rows), np.int64), folder)
     columns = (features.keypoints, features.descriptors, features.thumbnails)
     with ExitStack() as stack:
@@ -102,9 +111,12 @@ def describe(images: ImageSequence, rows: npt.NDArray[np.int64], folder: Path) -
         described = ordered_map(lambda row: _describe_image(images[row]), rows)
         for number, (keypoints, descriptors, thumbnail) in enumerate(described):
             features.counts[number] = len(keypoints)
-            room = ((0, KEYPOINTS - len(keypoints)), (0, 0))
+            # Zero padding to KEYPOINTS rows, so that all images have the same size in the file.
+            padding = ((0, KEYPOINTS - len(keypoints)), (0, 0))
             for file, array in zip(
-                files, (np.pad(keypoints, room), np.pad(descriptors, room), thumbnail), strict=True
+                files,
+                (np.pad(keypoints, padding), np.pad(descriptors, padding), thumbnail),
+                strict=True,
             ):
                 file.write(np.ascontiguousarray(array).data)
     return features
@@ -113,36 +125,42 @@ def describe(images: ImageSequence, rows: npt.NDArray[np.int64], folder: Path) -
 def _describe_image(
     image: npt.NDArray[np.uint8],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    side = (THUMBNAIL, THUMBNAIL)
-    thumbnail = cv2.resize(grey, side, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    # Skin has little contrast: without equalising it, most keypoints lie on hairs and the rim.
-    even = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(grey)
-    finder = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=0.01)
-    found, sift = finder.detectAndCompute(even, None)
-    if not found:
+    """Return keypoints (m, 4), descriptors (m, 128) and thumbnail (128, 128) of an RGB image."""
+    gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    size = (THUMBNAIL, THUMBNAIL)
+    thumbnail = cv2.resize(gray, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    # Skin has low contrast. Without histogram equalization (CLAHE), most keypoints are on hairs
+    # and on the rim of the dermatoscope.
+    equalized = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(gray)
+    detector = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=0.01)
+    detected, sift = detector.detectAndCompute(equalized, None)
+    if not detected:
         return np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8), thumbnail
-    scale = REFERENCE_SIZE / len(grey)
+    scale = REFERENCE_SIZE / len(gray)
     keypoints = np.array(
-        [(k.pt[0] * scale, k.pt[1] * scale, k.size * scale, k.angle) for k in found], np.float32
+        [(k.pt[0] * scale, k.pt[1] * scale, k.size * scale, k.angle) for k in detected], np.float32
     )
-    # Keypoints with the same response come in no fixed order, and at times more than asked for.
-    strength = np.array([k.response for k in found], np.float32)
-    strongest = np.lexsort((*keypoints.T, -strength))[:KEYPOINTS]
+    # OpenCV returns keypoints of equal response in no fixed order, and sometimes more than
+    # nfeatures. Ties are therefore sorted by x, y, size and angle.
+    response = np.array([k.response for k in detected], np.float32)
+    strongest = np.lexsort((*keypoints.T, -response))[:KEYPOINTS]
     order = strongest[np.argsort(-keypoints[strongest, 2], kind="stable")]
     return keypoints[order], _root_sift(sift[order]), thumbnail
 
 
 def _root_sift(sift: npt.NDArray) -> npt.NDArray[np.uint8]:
-    """Return RootSIFT: the root of each share, so that few strong gradients don't rule a distance.
+    """Return RootSIFT: L1-normalize each descriptor, then take the square root of each value.
+
+    A few strong gradients then do not dominate the distance between two descriptors. The L2 norm
+    of a RootSIFT descriptor is 1; it is scaled by ``DESCRIPTOR_NORM`` to fit into uint8.
 
     Source:
         Arandjelović and Zisserman (2012), doi:10.1109/CVPR.2012.6248018.
     """
-    shares = sift / np.maximum(sift.sum(axis=1, keepdims=True), 1.0)
-    return np.clip(np.sqrt(shares) * DESCRIPTOR_NORM + 0.5, 0, 255).astype(np.uint8)
+    l1_normalized = sift / np.maximum(sift.sum(axis=1, keepdims=True), 1.0)  # (m, 128)
+    return np.clip(np.sqrt(l1_normalized) * DESCRIPTOR_NORM + 0.5, 0, 255).astype(np.uint8)
 
 
 def sort_pairs(pairs: Pairs) -> Pairs:
-    """Return each pair once, the smaller number first, sorted."""
+    """Return each pair once, the smaller number first, in ascending order."""
     return np.unique(np.sort(pairs, axis=1), axis=0)

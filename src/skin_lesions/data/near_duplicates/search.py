@@ -1,4 +1,4 @@
-"""From decoded images to the pairs of them that show the same photograph."""
+"""Near-duplicate search: from decoded images to verified pairs that show the same photograph."""
 
 import logging
 import tempfile
@@ -32,22 +32,31 @@ COLUMNS = ["a", "b", "kind", "strength"]
 
 
 def find_near_duplicates(images: ImageSequence) -> pd.DataFrame:
-    """Find the pairs of images that were made from one photograph.
+    """Find the pairs of images that were made from the same photograph.
 
-    Equal images give equal pairs, whatever the number of threads. The features lie in a temporary
-    folder (about 60 kB an image, ``TMPDIR`` says where), so memory hardly grows with their number.
+    The result is deterministic and does not depend on the number of threads. The features are
+    stored in a temporary folder (about 60 kB per image; set ``TMPDIR`` to choose its location).
+    Memory use therefore hardly grows with the number of images.
+
+    There are three kinds of pairs:
+
+    - ``pixels``: all pixels of the two square images are equal. The files differ at most in what
+      decoding and resizing discard. The strength is 1.
+    - ``simple``: re-encoded, resized, flipped, rotated by quarter turns, or brightened. The
+      strength is the structural correlation.
+    - ``changed``: any stronger transformation. The strength is m / (m + 10), where one affine map
+      has m inlier keypoints (10 inliers: 0.5; 30 inliers: 0.75).
+
+    Of m images with equal pixels, the first represents all of them. There are m - 1 pairs with the
+    first one, and only the first one is compared with other images.
 
     Args:
-        images: n times (size, size, 3), RGB, squashed to a square; may be memory-mapped.
+        images: n images (size, size, 3), RGB, stretched to a square; may be memory-mapped.
 
     Returns:
-        One row per confirmed pair, in order: ``a`` and ``b`` (row numbers, a < b), ``kind`` and
-        ``strength`` (0 to 1). Kind ``pixels``: every pixel of the two squares is equal, so the files
-        differ at most in what decoding and squashing lose; strength 1. ``simple``: encoded anew, resized, flipped, turned by quarters, brightened; strength is the correlation of
-        their structure. ``changed``: anything stronger; strength is m / (m + 10), where m keypoints
-        lie where one affine map takes them (10 agree: 0.5; 30 agree: 0.75). Of m pictures with
-        equal pixels the first stands for all: m - 1 pairs with it, and only it is compared further.
-        ``attrs`` tell how many pairs were proposed and the seconds each stage took.
+        One row per verified pair, sorted: ``a`` and ``b`` (row numbers, a < b), ``kind`` and
+        ``strength`` (0 to 1). ``attrs`` has the number of candidate pairs (``proposed``) and the
+        seconds of each stage (``seconds``).
     """
     start = time.perf_counter()
     first = _first_with_equal_pixels(images)
@@ -55,38 +64,41 @@ def find_near_duplicates(images: ImageSequence) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder, single_threaded_backends():
         features = describe(images, distinct, Path(folder))
         described = time.perf_counter()
-        pairs = find_candidates(features)
+        candidates = find_candidates(features)
         searched = time.perf_counter()
-        found = _verify_all(features, pairs)
+        verified = _verify_all(features, candidates)
     seconds = {
         "describing": described - start,
         "searching": searched - described,
         "confirming": time.perf_counter() - searched,
     }
     log.info(
-        "%d images, %d pairs proposed, %d confirmed (%s)",
+        "Near-duplicate search completed: %d images, %d candidate pairs, %d verified (%s)",
         len(images),
-        len(pairs),
-        len(found),
-        ", ".join(f"{stage} {took:.0f} s" for stage, took in seconds.items()),
+        len(candidates),
+        len(verified),
+        ", ".join(f"{stage} {duration:.0f} s" for stage, duration in seconds.items()),
     )
-    found[["a", "b"]] = distinct[found[["a", "b"]].to_numpy(np.int64)].reshape(-1, 2)
+    # Features exist for distinct images only: translate their numbers into rows of ``images``.
+    verified[["a", "b"]] = distinct[verified[["a", "b"]].to_numpy(np.int64)].reshape(-1, 2)
     repeated = np.flatnonzero(first != np.arange(len(images)))
-    equal = pd.DataFrame({"a": first[repeated], "b": repeated, "kind": "pixels", "strength": 1.0})
-    copies = pd.concat([equal, found]).sort_values(["a", "b"], ignore_index=True)[COLUMNS]
-    copies.attrs = {"proposed": len(pairs), "seconds": seconds}
-    return copies
+    identical = pd.DataFrame(
+        {"a": first[repeated], "b": repeated, "kind": "pixels", "strength": 1.0}
+    )
+    pairs = pd.concat([identical, verified]).sort_values(["a", "b"], ignore_index=True)[COLUMNS]
+    pairs.attrs = {"proposed": len(candidates), "seconds": seconds}
+    return pairs
 
 
 def find_candidates(features: Features) -> Pairs:
-    """Return the pairs that are worth a closer look, a few for each image."""
+    """Return candidate pairs for verification, at most a few per image: (m, 2), sorted."""
     return sort_pairs(
         np.vstack([match_global_descriptors(features), match_local_features(features)])
     )
 
 
 def _first_with_equal_pixels(images: ImageSequence) -> npt.NDArray[np.int64]:
-    """Return, for each image, the first row that has its pixels."""
+    """Return, for each image, the first row with identical pixels: (n,)."""
     digests = ordered_map(
         lambda row: blake2b(np.ascontiguousarray(images[row]).data, digest_size=16).digest(),
         range(len(images)),
@@ -96,20 +108,20 @@ def _first_with_equal_pixels(images: ImageSequence) -> npt.NDArray[np.int64]:
     return np.array(rows, np.int64)
 
 
-def _verify_all(features: Features, pairs: Pairs) -> pd.DataFrame:
-    verdicts = ordered_map(lambda pair: verify_pair(features, *pair), pairs.tolist())
-    kept = [
+def _verify_all(features: Features, candidates: Pairs) -> pd.DataFrame:
+    verdicts = ordered_map(lambda pair: verify_pair(features, *pair), candidates.tolist())
+    verified = [
         (a, b, *verdict)
-        for (a, b), verdict in zip(pairs.tolist(), verdicts, strict=True)
+        for (a, b), verdict in zip(candidates.tolist(), verdicts, strict=True)
         if verdict
     ]
     types = {"a": np.int64, "b": np.int64, "kind": object, "strength": float}
-    return pd.DataFrame(kept, columns=COLUMNS).astype(types)
+    return pd.DataFrame(verified, columns=COLUMNS).astype(types)
 
 
 @contextmanager
 def single_threaded_backends() -> Iterator[None]:
-    """Keep OpenCV and BLAS from starting threads of their own: blocks are spread over the cores already."""
+    """Limit OpenCV and BLAS to one thread each, because blocks already run on all cores."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

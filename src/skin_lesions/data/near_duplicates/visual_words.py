@@ -1,12 +1,14 @@
-"""Visual words: descriptors that are alike fall on one word, and a signature tells them apart there.
+"""Visual vocabulary: product quantization of descriptors with Hamming embedding signatures.
 
-A descriptor is the sum of an even part, which a mirror leaves as it is, and an odd part, whose sign
-a mirror changes. A word is a pair of words, one for each part, and the odd ones come in pairs of
-opposite sign: so it is known without reckoning how a mirrored image would be spelt.
+Similar descriptors get the same visual word. A binary signature distinguishes the descriptors of
+one word. A descriptor is the sum of an even part, which mirroring the image does not change, and
+an odd part, whose sign it flips. Each visual word is a pair (even word, odd word), and the odd
+words come in pairs of opposite sign. The word of the mirrored image is therefore known without
+recomputing descriptors.
 
 Source:
     Jégou, Douze and Schmid (2008), doi:10.1007/978-3-540-88682-2_24, for the signatures; Babenko
-    and Lempitsky (2012), doi:10.1109/CVPR.2012.6248038, for words that are pairs of shorter ones.
+    and Lempitsky (2012), doi:10.1109/CVPR.2012.6248038, for the product of two vocabularies.
 """
 
 from dataclasses import dataclass
@@ -16,48 +18,56 @@ import numpy.typing as npt
 
 from skin_lesions.data.near_duplicates.features import DESCRIPTOR_NORM, MIRRORED
 
-AXES = 32  # principal ones of each part; each gives a bit of the signature
-WORD_AXES = 16  # the first of them, which tell the words apart
-DESCRIPTORS_PER_WORD = (
-    16  # descriptors on average, whatever the number of images: so the cost stays linear
-)
-MAX_WORDS = 2048  # of each part
-CACHED = 256  # descriptors whose distances to all centres fit into the cache of a core
+AXES = 32  # principal axes of each part; each axis gives one bit of the signature
+WORD_AXES = 16  # number of leading principal axes that are used for quantization
+# Mean number of descriptors per word, for any number of images: the cost of the search is linear.
+DESCRIPTORS_PER_WORD = 16
+MAX_WORDS = 2048  # maximum number of words of each part
+TILE = 256  # descriptors per matrix product; distances to all centroids fit into one core's cache
 
 Float = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class VisualVocabulary:
-    """Turns descriptors into words and signatures; of each pair, the first is of the even part.
+    """Maps descriptors to visual words and signatures. Pairs are (even part, odd part).
 
-    ``mean``: (128,), even. ``axes``: (128, AXES) the principal ones. ``centres``: (k, WORD_AXES);
-    the second half of the odd ones is opposite to the first. ``mixing``: (AXES, AXES), a rotation,
-    so that all bits tell as much.
+    ``mean``: (128,), of the even part; the odd part is not centered. ``axes``: (128, AXES)
+    principal axes. ``centroids``: (k, WORD_AXES); the second half of the odd centroids is the
+    negative of the first half. ``rotation``: (AXES, AXES), a random rotation, so that all bits of
+    a signature carry about the same information.
     """
 
     mean: Float
     axes: tuple[Float, Float]
     centroids: tuple[Float, Float]
-    mixing: tuple[Float, Float]
+    rotation: tuple[Float, Float]
 
     def quantize(
         self, descriptors: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32]]:
-        """Return the two nearest words of each part, and the signatures there: (m, 2, 2) both.
+        """Return the two nearest words of each part and the signature of the descriptor for each.
 
-        A signature tells on which side of its centre a descriptor lies, in 32 directions.
+        Each of the 32 bits of a signature is the side of the centroid on which the descriptor is,
+        along one rotated axis.
+
+        Returns:
+            Words and signatures, both (m, 2, 2): descriptor, part, nearest and second nearest.
         """
         words = np.empty((len(descriptors), 2, 2), np.uint16)
         signatures = np.empty((len(descriptors), 2, 2), np.uint32)
-        centred = unit(descriptors) - self.mean
+        # Subtracting the even mean does not affect the odd part: the axes of the parts are
+        # orthogonal.
+        centered = normalize_descriptors(descriptors) - self.mean
         for part in (0, 1):
-            projected = np.asarray(centred @ self.axes[part], np.float32)
-            nearest = _nearest(projected[:, :WORD_AXES], self.centroids[part], 2)
-            there = self.centroids[part] @ self.mixing[part][:WORD_AXES]
-            sides = (projected @ self.mixing[part])[:, None] > there[nearest]
+            projected = np.asarray(centered @ self.axes[part], np.float32)  # (m, AXES)
+            nearest = _nearest(projected[:, :WORD_AXES], self.centroids[part], 2)  # (m, 2)
+            # Centroids have WORD_AXES coordinates. The remaining ones are taken as zero.
+            rotated_centroids = self.centroids[part] @ self.rotation[part][:WORD_AXES]  # (k, AXES)
+            # (m, 1, AXES) > (m, 2, AXES) -> (m, 2, AXES), then 32 bits in one integer.
+            bits = (projected @ self.rotation[part])[:, None] > rotated_centroids[nearest]
             words[:, part] = nearest
-            signatures[:, part] = np.packbits(sides, axis=2).view(np.uint32)[..., 0]
+            signatures[:, part] = np.packbits(bits, axis=2).view(np.uint32)[..., 0]
         return words, signatures
 
     def combine_parts(
@@ -66,67 +76,93 @@ class VisualVocabulary:
         signatures: npt.NDArray[np.uint32],
         mirrored: bool = False,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint64]]:
-        """Join the parts, (m, 2, w) both, to the w² whole words of each descriptor: (m, w²) both."""
-        (even, odd), (sides, odd_sides) = words.swapaxes(0, 1), signatures.swapaxes(0, 1)
+        """Combine even and odd parts into words and 64-bit signatures.
+
+        Args:
+            words: (m, 2, w) words of each part, as returned by ``quantize``.
+            signatures: (m, 2, w) signatures of each part.
+            mirrored: Return the words and signatures of the mirrored image.
+
+        Returns:
+            All combinations of an even and an odd word: words and signatures, both (m, w²).
+        """
+        (even, odd), (even_bits, odd_bits) = words.swapaxes(0, 1), signatures.swapaxes(0, 1)
         if mirrored:
-            odd, odd_sides = (odd + self.per_part // 2) % self.per_part, ~odd_sides
-        word = even[:, :, None].astype(np.int32) * self.per_part + odd[:, None, :]
-        signature = sides[:, :, None].astype(np.uint64) << np.uint64(AXES) | odd_sides[:, None, :]
+            # The centroid of opposite sign is half a vocabulary away, and every side is the other.
+            odd, odd_bits = (odd + self.words_per_part // 2) % self.words_per_part, ~odd_bits
+        # word = even * words_per_part + odd; signature = 32 even bits, then 32 odd bits.
+        word = even[:, :, None].astype(np.int32) * self.words_per_part + odd[:, None, :]
+        signature = (
+            even_bits[:, :, None].astype(np.uint64) << np.uint64(AXES) | odd_bits[:, None, :]
+        )
         return word.reshape(len(words), -1), signature.reshape(len(words), -1)
 
     @property
-    def per_part(self) -> int:
-        """Count the words of one part."""
+    def words_per_part(self) -> int:
+        """Return the number of words of one part."""
         return len(self.centroids[0])
 
 
 def train_vocabulary(
     sample: npt.NDArray[np.uint8], total: int, rng: np.random.Generator
 ) -> VisualVocabulary:
-    """Learn words for this many descriptors from a sample of them, (m, 128)."""
-    described = unit(sample)
-    mirrored = described[:, MIRRORED]
-    even, odd = (described + mirrored) / 2, (described - mirrored) / 2
+    """Fit a visual vocabulary for ``total`` descriptors on a sample of them, (m, 128)."""
+    descriptors = normalize_descriptors(sample)
+    mirrored = descriptors[:, MIRRORED]
+    even, odd = (descriptors + mirrored) / 2, (descriptors - mirrored) / 2
     mean = even.mean(axis=0)
     parts = even - mean, odd
+    # PCA: eigh sorts eigenvalues in ascending order, so the last AXES columns come first here.
     axes = [np.linalg.eigh(part.T @ part)[1][:, : -AXES - 1 : -1] for part in parts]
-    first = [part @ axis[:, :WORD_AXES] for part, axis in zip(parts, axes, strict=True)]
+    projected = [part @ axis[:, :WORD_AXES] for part, axis in zip(parts, axes, strict=True)]
+    # k² words in total, so k is about sqrt(total / DESCRIPTORS_PER_WORD). k is even: 2 * half.
     half = min(int(np.sqrt(total / DESCRIPTORS_PER_WORD)), len(sample) // 8, MAX_WORDS - 2) // 2 + 1
-    # Flipped so that the first odd coordinate is positive: the other half of the words mirrors them.
-    upright = _kmeans(first[1] * np.where(first[1][:, :1] < 0, -1, 1).astype(np.float32), half, rng)
-    centroids = _kmeans(first[0], 2 * half, rng), np.vstack([upright, -upright])
-    mixing = [np.linalg.qr(rng.normal(size=(AXES, AXES)))[0].astype(np.float32) for _ in parts]
-    return VisualVocabulary(mean, (axes[0], axes[1]), centroids, (mixing[0], mixing[1]))
+    # Odd parts are flipped so that their first coordinate is positive. The other half of the
+    # centroids is the negative of this half.
+    positive_half = _kmeans(
+        projected[1] * np.where(projected[1][:, :1] < 0, -1, 1).astype(np.float32), half, rng
+    )
+    centroids = (
+        _kmeans(projected[0], 2 * half, rng),
+        np.vstack([positive_half, -positive_half]),
+    )
+    rotation = [np.linalg.qr(rng.normal(size=(AXES, AXES)))[0].astype(np.float32) for _ in parts]
+    return VisualVocabulary(mean, (axes[0], axes[1]), centroids, (rotation[0], rotation[1]))
 
 
-def _kmeans(points: Float, k: int, rng: np.random.Generator, rounds: int = 5) -> Float:
-    """Return k means by Lloyd's rounds; scikit-learn's sums differ with the number of threads."""
+def _kmeans(points: Float, k: int, rng: np.random.Generator, iterations: int = 5) -> Float:
+    """Return k centroids (k, d) of points (m, d) by Lloyd's algorithm.
+
+    The sums of scikit-learn's k-means depend on the number of threads, so it is not used here.
+    """
     centroids = points[rng.choice(len(points), k, replace=False)]
-    for _ in range(rounds):
+    for _ in range(iterations):
         nearest = _nearest(points, centroids, 1)[:, 0]
-        size = np.bincount(nearest, minlength=k)
-        sums = [np.bincount(nearest, column, minlength=k) for column in points.T]
-        means = np.stack(sums, axis=1) / np.maximum(size, 1)[:, None]
-        centroids = np.where(size[:, None] > 0, means, centroids).astype(np.float32)
+        cluster_sizes = np.bincount(nearest, minlength=k)
+        sums = [np.bincount(nearest, column, minlength=k) for column in points.T]  # d times (k,)
+        means = np.stack(sums, axis=1) / np.maximum(cluster_sizes, 1)[:, None]
+        # An empty cluster does not move.
+        centroids = np.where(cluster_sizes[:, None] > 0, means, centroids).astype(np.float32)
     return centroids
 
 
-def _nearest(points: Float, centroids: Float, which: int) -> npt.NDArray[np.int64]:
-    """Return the numbers of the nearest centres of each point: (m, which), the nearest first."""
-    # The nearest centre c has the largest x·c - |c|²/2: the last factor makes this one product.
-    lengths = np.float32(0.5) * (centroids**2).sum(axis=1)
-    factors = np.vstack([centroids.T, -lengths])
-    found = np.empty((len(points), which), np.int64)
-    for start in range(0, len(points), CACHED):
-        block = points[start : start + CACHED]
-        close = np.hstack([block, np.ones((len(block), 1), np.float32)]) @ factors
-        for place in range(which):
-            best = close.argmax(axis=1)
-            found[start : start + CACHED, place] = best
-            close[np.arange(len(block)), best] = -np.inf
-    return found
+def _nearest(points: Float, centroids: Float, count: int) -> npt.NDArray[np.int64]:
+    """Return the numbers of the ``count`` nearest centroids of each point: (m, count), sorted."""
+    # The nearest centroid c maximizes x·c - |c|²/2. With 1 appended to x and -|c|²/2 appended to c,
+    # this is one matrix product.
+    half_squared_norms = np.float32(0.5) * (centroids**2).sum(axis=1)
+    extended_centroids = np.vstack([centroids.T, -half_squared_norms])  # (d + 1, k)
+    nearest = np.empty((len(points), count), np.int64)
+    for start in range(0, len(points), TILE):
+        block = points[start : start + TILE]
+        similarity = np.hstack([block, np.ones((len(block), 1), np.float32)]) @ extended_centroids
+        for rank in range(count):
+            best = similarity.argmax(axis=1)
+            nearest[start : start + TILE, rank] = best
+            similarity[np.arange(len(block)), best] = -np.inf
+    return nearest
 
 
-def unit(descriptors: npt.NDArray[np.uint8]) -> Float:
-    """Return descriptors of length 1."""
+def normalize_descriptors(descriptors: npt.NDArray[np.uint8]) -> Float:
+    """Return descriptors as float32 with L2 norm 1."""
     return np.asarray(descriptors, np.float32) / np.float32(DESCRIPTOR_NORM)

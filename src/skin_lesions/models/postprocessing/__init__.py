@@ -1,1 +1,1 @@
-"""Postprocessing that is fitted on validation data and saved in the model file."""
+"""Postprocessing: steps that are fitted on validation data and saved in the model file."""

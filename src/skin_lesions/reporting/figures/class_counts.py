@@ -1,4 +1,4 @@
-"""One row per class: how often it is found, and how many images it has."""
+"""Number of files of each class in each split."""
 
 import numpy as np
 import pandas as pd
@@ -16,20 +16,21 @@ from skin_lesions.reporting.figures.style import (
     write_beside_rows,
 )
 
-# Beyond this, bars of the small classes can't be seen, and dots on a logarithmic axis say more.
-_STEEP = 50
+# Ratio of the largest to the smallest class. Above it, bars of small classes are invisible, so
+# dots on a logarithmic axis are drawn instead.
+_MAX_LINEAR_RATIO = 50
 
 
-def class_counts(image_table: pd.DataFrame, split_table: pd.DataFrame) -> Figure:
-    """Draw how many files of each class are in each split, and how many are not used.
+def draw_class_counts(image_table: pd.DataFrame, split_table: pd.DataFrame) -> Figure:
+    """Draw the number of files of each class in each split, and of unused files.
 
-    Bars from zero; where the largest class is more than 50 times the smallest, dots on a
-    logarithmic axis.
+    The figure has bars from zero. If the largest class is more than 50 times the smallest, it has
+    dots on a logarithmic axis.
     """
-    counts = counts_by_split(image_table, split_table)
+    counts = file_counts_by_split(image_table, split_table)
     totals = counts.sum(axis=1)
-    steep = bool(totals.max() > _STEEP * totals.min())
-    note = "Not used: copies, and images under two labels, that the split left out."
+    logarithmic = bool(totals.max() > _MAX_LINEAR_RATIO * totals.min())
+    note = "Not used: duplicates and images with a label conflict, which the split excludes."
     with titled_figure(
         (10.0, ROW_HEIGHT * len(counts) + 0.85),
         titles.class_counts(image_table),
@@ -37,19 +38,21 @@ def class_counts(image_table: pd.DataFrame, split_table: pd.DataFrame) -> Figure
         synthetic=is_synthetic(image_table),
     ) as figure:
         axes = figure.subplots()
-        (_draw_dots if steep else _draw_bars)(axes, counts)
+        (_draw_dots if logarithmic else _draw_bars)(axes, counts)
         rows_axis(axes, counts.index.tolist())
-        axes.set_xlabel("files, logarithmic axis" if steep else "files")
+        axes.set_xlabel("files, logarithmic axis" if logarithmic else "files")
         axes.grid(axis="x")
         write_beside_rows(axes, [f"n {total:,}" for total in totals])
         figure.legend(loc="outside lower left", ncols=len(counts.columns))
     return figure
 
 
-def counts_by_split(image_table: pd.DataFrame, split_table: pd.DataFrame) -> pd.DataFrame:
-    """Count files: a row per class, the largest first; columns train, val, test, not used.
+def file_counts_by_split(image_table: pd.DataFrame, split_table: pd.DataFrame) -> pd.DataFrame:
+    """Count files by class and split.
 
-    A column that counts nothing at all is left out.
+    Returns:
+        One row per class, the largest first; columns train, val, test, not used. Columns without
+        files are left out.
     """
     split = image_table["file"].map(split_table.set_index("file")["split"]).fillna("not used")
     counts = pd.crosstab(image_table["label"], split)
@@ -59,20 +62,20 @@ def counts_by_split(image_table: pd.DataFrame, split_table: pd.DataFrame) -> pd.
 
 
 def _draw_bars(axes: Axes, counts: pd.DataFrame) -> None:
-    places, start = np.arange(len(counts)), np.zeros(len(counts))
+    rows, left = np.arange(len(counts)), np.zeros(len(counts))
     for split in counts:
         values = counts[split].to_numpy()
-        axes.barh(places, values, 0.68, left=start, color=SPLIT_COLORS[str(split)], label=split)
-        start += values
+        axes.barh(rows, values, 0.68, left=left, color=SPLIT_COLORS[str(split)], label=split)
+        left += values
 
 
 def _draw_dots(axes: Axes, counts: pd.DataFrame) -> None:
-    places = np.arange(len(counts))
+    rows = np.arange(len(counts))
     for i, split in enumerate(counts):
-        there = counts[split].to_numpy() > 0
+        present = counts[split].to_numpy() > 0
         axes.plot(
-            counts[split].to_numpy()[there],
-            places[there] + 0.15 * (i - (len(counts.columns) - 1) / 2),
+            counts[split].to_numpy()[present],
+            rows[present] + 0.15 * (i - (len(counts.columns) - 1) / 2),
             "osD^"[i],
             color=SPLIT_COLORS[str(split)],
             markeredgecolor=INK,

@@ -1,4 +1,4 @@
-"""The confusion matrix: what is taken for what."""
+"""Confusion matrix of the test images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,113 +22,118 @@ from skin_lesions.reporting.figures.style import (
     titled_figure,
 )
 
-_RIGHT = LinearSegmentedColormap.from_list("right", ["#FFFFFF", "#56A0CE", "#00507D"])
-_WRONG = LinearSegmentedColormap.from_list("wrong", ["#FFFFFF", "#F3B54A", "#C65A00"])
+_CORRECT = LinearSegmentedColormap.from_list("correct", ["#FFFFFF", "#56A0CE", "#00507D"])
+_ERROR = LinearSegmentedColormap.from_list("error", ["#FFFFFF", "#F3B54A", "#C65A00"])
 
-_AROUND = 0.95  # inches, for what stands left of the names and right of the matrix
+_SIDE_MARGINS = 0.95  # inches, left of the class names and right of the matrix
 
 
-def confusion_matrix(metrics: dict[str, Any]) -> Figure:
-    """Draw counts and row shares of the test images; rows are labels, columns predictions.
+def draw_confusion_matrix(metrics: dict[str, Any]) -> Figure:
+    """Draw counts and row fractions of the test images; rows are labels, columns predictions.
 
-    Right ones are blue, wrong ones orange, the deeper the larger their share of the row. Cells
-    without images are empty.
+    Correct predictions are blue and errors orange. A darker color means a larger fraction of the
+    row. Cells without images are empty.
     """
-    part = metrics["test"]["confusion"]
-    counts, classes = np.array(part["counts"]), list(part["classes"])
+    confusion = metrics["test"]["confusion"]
+    # counts and fractions: (classes, classes); totals: (classes, 1), images of each label.
+    counts, classes = np.array(confusion["counts"]), list(confusion["classes"])
     totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    fractions = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     names = name_width([class_name(label) for label in classes])
-    cell = float(np.clip((10.0 - _AROUND - names) / len(classes), 0.4, 1.6))
-    note = "Each cell: images, and their share of the row. Blue: right. Orange: wrong."
+    # Width of a cell in inches, so that the figure is about 10 inches wide.
+    cell = float(np.clip((10.0 - _SIDE_MARGINS - names) / len(classes), 0.4, 1.6))
+    note = "Each cell: images and percentage of the row. Blue: correct. Orange: errors."
     if any(map(is_malignant, classes)):
-        note += " Names in red-brown: malignant."
+        note += " Red-brown names: malignant classes."
     with titled_figure(
-        _size(len(classes), cell, names),
+        _figure_size(len(classes), cell, names),
         titles.confusion(metrics),
         note=note,
         synthetic=metrics["provenance"]["synthetic_images"],
     ) as figure:
         axes = figure.subplots()
-        _color_cells(axes, shares)
-        _write_cells(axes, counts, shares, cell)
-        _name_axes(axes, classes, totals[:, 0], cell)
+        _color_cells(axes, fractions)
+        _write_cells(axes, counts, fractions, cell)
+        _label_axes(axes, classes, totals[:, 0], cell)
     return figure
 
 
-def _size(classes: int, cell: float, names: float) -> tuple[float, float]:
+def _figure_size(classes: int, cell: float, names: float) -> tuple[float, float]:
+    # The names below the matrix are horizontal if they fit, and otherwise at 45 degrees (0.72).
     below = 0.7 + (0.1 if names < 0.95 * cell else 0.72 * names)
-    return max(6.5, names + cell * classes + _AROUND), min(cell, 0.8) * classes + below
+    return max(6.5, names + cell * classes + _SIDE_MARGINS), min(cell, 0.8) * classes + below
 
 
-def _color_cells(axes: Axes, shares: npt.NDArray[np.float64]) -> None:
-    diagonal = np.eye(len(shares), dtype=bool)
-    colours = np.where(diagonal[..., None], _RIGHT(shares), _WRONG(shares))
-    axes.imshow(colours, aspect="auto", interpolation="nearest")
-    edges = np.arange(len(shares) + 1) - 0.5
-    axes.vlines(edges, -0.5, len(shares) - 0.5, color="#E1E4E8", linewidth=0.6)
-    axes.hlines(edges, -0.5, len(shares) - 0.5, color="#E1E4E8", linewidth=0.6)
+def _color_cells(axes: Axes, fractions: npt.NDArray[np.float64]) -> None:
+    diagonal = np.eye(len(fractions), dtype=bool)
+    colors = np.where(diagonal[..., None], _CORRECT(fractions), _ERROR(fractions))
+    axes.imshow(colors, aspect="auto", interpolation="nearest")
+    edges = np.arange(len(fractions) + 1) - 0.5
+    axes.vlines(edges, -0.5, len(fractions) - 0.5, color="#E1E4E8", linewidth=0.6)
+    axes.hlines(edges, -0.5, len(fractions) - 0.5, color="#E1E4E8", linewidth=0.6)
     axes.spines[:].set_visible(False)
 
 
 def _write_cells(
-    axes: Axes, counts: npt.NDArray[Any], shares: npt.NDArray[np.float64], cell: float
+    axes: Axes, counts: npt.NDArray[Any], fractions: npt.NDArray[np.float64], cell: float
 ) -> None:
-    large, small = _font_sizes(cell, int(counts.max()))
+    count_size, fraction_size = _font_sizes(cell, int(counts.max()))
     for row, column in np.argwhere(counts):
-        colours = _RIGHT if row == column else _WRONG
-        share = float(shares[row, column])
-        ink = _readable_on(colours(share)[:3])
-        for text, rise, va, size in (
-            (f"{counts[row, column]:,}", -1, "bottom", large),
-            (titles.percent(share), -2, "top", small),
+        colors = _CORRECT if row == column else _ERROR
+        fraction = float(fractions[row, column])
+        ink = _readable_on(colors(fraction)[:3])
+        for text, offset, va, size in (
+            (f"{counts[row, column]:,}", -1, "bottom", count_size),
+            (titles.whole_percent(fraction), -2, "top", fraction_size),
         ):
             axes.annotate(
                 text,
                 (column, row),
-                xytext=(0, rise),
+                xytext=(0, offset),
                 textcoords="offset points",
                 ha="center",
                 va=va,
                 fontsize=size,
                 color=ink,
-                in_layout=False,  # it lies within its cell, and looking at each takes seconds
+                in_layout=False,  # the text fits its cell; a layout check takes seconds
             )
 
 
 def _font_sizes(cell: float, largest: int) -> tuple[float, float]:
-    """Return the sizes of counts and shares, so that both fit a cell of this width."""
-    points = 72 * cell * 0.92
+    """Return the font sizes of counts and fractions that fit a cell of this width (inches)."""
+    points = 72 * cell * 0.92  # usable width of the cell
+    # A digit is about 0.64 times as wide as its font size.
     digits = max(2, len(f"{largest:,}"))
     large = min(BODY + 2, points / 2.6, points / (0.64 * digits))
     return large, min(large, SMALL, points / 3.3)
 
 
 def _readable_on(background: Sequence[float]) -> str:
-    """Return white or ink, whichever has the higher contrast (WCAG relative luminance)."""
+    """Return white if its WCAG contrast ratio is above 4.5, otherwise INK."""
     return "white" if 1.05 / (_luminance(background) + 0.05) > 4.5 else INK
 
 
-def _luminance(colour: Sequence[float]) -> float:
-    channels = np.array(colour, dtype=np.float64)
+def _luminance(color: Sequence[float]) -> float:
+    """Return the WCAG relative luminance of an sRGB color."""
+    channels = np.array(color, dtype=np.float64)  # (3,): red, green, blue between 0 and 1
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def _name_axes(axes: Axes, classes: list[str], totals: npt.NDArray[Any], cell: float) -> None:
+def _label_axes(axes: Axes, classes: list[str], totals: npt.NDArray[Any], cell: float) -> None:
     names = [class_name(label) for label in classes]
-    places = range(len(names))
-    axes.set_yticks(places, names)
+    ticks = range(len(names))
+    axes.set_yticks(ticks, names)
     if name_width(names) < 0.95 * cell:
-        axes.set_xticks(places, names)
+        axes.set_xticks(ticks, names)
     else:
-        axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_ylabel("label", color=GRAY)
     axes.set_xlabel("predicted", color=GRAY)
     axes.tick_params(length=0)
     mark_malignant(axes, classes)
     mark_malignant(axes, classes, axis="x")
     right = axes.secondary_yaxis("right")
-    right.set_yticks(places, [f"n {total:,}" for total in totals])
+    right.set_yticks(ticks, [f"n {total:,}" for total in totals])
     right.tick_params(length=0, labelcolor=GRAY)
     right.spines[:].set_visible(False)

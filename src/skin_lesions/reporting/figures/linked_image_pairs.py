@@ -1,4 +1,4 @@
-"""A sheet of linked pictures, side by side: a look says whether a link is right."""
+"""Examples of linked images side by side, to check the links by eye."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from skin_lesions.reporting.figures.style import (
     titled_figure,
 )
 
-# Exact copies aren't shown: there is nothing to judge.
+# Link types in display order. Exact duplicates are not displayed: there is nothing to compare.
 _KINDS = [
     *NEAR_DUPLICATE_KINDS.values(),
     *(column for column in LINK_COLUMNS if column != "image_id"),
@@ -41,19 +41,19 @@ _KIND_NAMES = {
     "near_duplicate_simple": "Near-duplicates (same framing)",
     "near_duplicate_transformed": "Near-duplicates (transformed)",
 }
-_WIDTH, _USED = 10.0, 9.88  # inches: of the sheet; without its margins
-_ACROSS, _GAP = 3, 0.34  # pairs in a row; inches between them
-_PAIR = (_USED - (_ACROSS - 1) * _GAP) / _ACROSS  # inches
-_BETWEEN = 0.06  # inches, between the two pictures of a pair
-_EDGE = (_PAIR - _BETWEEN) / 2  # inches, of a picture
-_ROOM = 0.95 * 72 * _EDGE  # points, for a name below it: widths of texts are estimates
-_HEADING, _LINE = 0.34, 0.17  # inches
-_TEXT = 4 * _LINE + 0.24  # inches: four lines below the pictures, and space
+_WIDTH, _USABLE_WIDTH = 10.0, 9.88  # inches: width of the figure, with and without margins
+_PAIRS_PER_ROW, _PAIR_GAP = 3, 0.34  # number of pairs; space between pairs, inches
+_PAIR_WIDTH = (_USABLE_WIDTH - (_PAIRS_PER_ROW - 1) * _PAIR_GAP) / _PAIRS_PER_ROW  # inches
+_IMAGE_GAP = 0.06  # inches, between the two images of a pair
+_IMAGE_SIZE = (_PAIR_WIDTH - _IMAGE_GAP) / 2  # inches, of the longer side
+_TEXT_WIDTH = 0.95 * 72 * _IMAGE_SIZE  # points; with a reserve, because text widths are estimates
+_HEADING_HEIGHT, _LINE_HEIGHT = 0.34, 0.17  # inches
+_TEXT_HEIGHT = 4 * _LINE_HEIGHT + 0.24  # inches: four lines below the images, and space
 
 Pair = Mapping[Hashable, Any]
 
 
-def linked_image_pairs(
+def draw_linked_image_pairs(
     image_table: pd.DataFrame,
     image_groups: pd.DataFrame,
     image_links: pd.DataFrame,
@@ -61,19 +61,19 @@ def linked_image_pairs(
     *,
     per_kind: int,
 ) -> Figure:
-    """Show some pairs of each kind of link, with names, labels, splits and how sure the link is.
+    """Draw some pairs of each link type, with file names, labels, splits and link strength.
 
-    Pairs that show the same pixels are shown as such only, whatever else links them.
+    Pixel-identical pairs are displayed only as such, even if another link type links them too.
 
     Args:
         image_table: One row per file; file, image_id, label, original_split, width, height.
         image_groups: group_id and pixel_id of every file.
-        image_links: As ``group_images`` gives them.
-        pixels: ``pixels[image_id]`` is a (S, S, 3) uint8 square that was squashed.
-        per_kind: How many pairs of each kind, if it has so many.
+        image_links: Links between files, as returned by ``group_images``.
+        pixels: ``pixels[image_id]`` is a (S, S, 3) uint8 image, resized to a square.
+        per_kind: Maximum number of pairs of each link type.
 
     Raises:
-        InputError: The groups are of other images.
+        InputError: The groups and the image table describe different images.
     """
     pairs = attach_file_columns(image_links, add_groups(image_table, image_groups))
     rows = list(_rows(pairs, per_kind))
@@ -81,9 +81,10 @@ def linked_image_pairs(
     with titled_figure(
         (_WIDTH, max(height, 0.1)),
         titles.pairs(pairs),
-        note=f"Of each kind of link up to {pluralize(per_kind, 'pair')}: first those across the shipped splits "
-        "or under two labels (bold), with the strongest and the weakest. Strength: 1 is certain. Not joined: in "
-        "two groups, for want of a second such pair. Exact copies look alike and are not shown."
+        note=f"Up to {pluralize(per_kind, 'pair')} of each link type, among them the strongest and "
+        "the weakest. Pairs across the original splits or with conflicting labels (in bold) come "
+        "first. Strength: 1 is certain. In two groups: no second pair confirmed the link, so the "
+        "groups were not merged. Exact duplicates are identical and not displayed."
         if rows
         else "",
         synthetic=is_synthetic(image_table),
@@ -95,78 +96,82 @@ def linked_image_pairs(
 
 @dataclass(frozen=True)
 class _Row:
-    """Up to three pairs side by side; a heading where a kind begins."""
+    """Up to three pairs side by side, with a heading above the first pairs of a link type."""
 
     heading: str
     pairs: Sequence[Pair]
 
     @property
-    def tall(self) -> float:
-        """Height of the tallest picture, inches."""
-        return max(_size(pair, end)[1] for pair in self.pairs for end in "ab")
+    def image_height(self) -> float:
+        """Height of the tallest image, inches."""
+        return max(_displayed_size(pair, end)[1] for pair in self.pairs for end in "ab")
 
     @property
     def height(self) -> float:
-        """Height with heading, text and space, inches."""
-        return (_HEADING if self.heading else 0.0) + self.tall + _TEXT
+        """Height including heading, text and space, inches."""
+        return (_HEADING_HEIGHT if self.heading else 0.0) + self.image_height + _TEXT_HEIGHT
 
 
 def _rows(pairs: pd.DataFrame, per_kind: int) -> Iterator[_Row]:
-    other = pairs["pixel_id_a"].ne(pairs["pixel_id_b"]) | pairs["kind"].eq(
+    # Files with the same pixels are displayed only under the link type identical_pixels.
+    eligible = pairs["pixel_id_a"].ne(pairs["pixel_id_b"]) | pairs["kind"].eq(
         NEAR_DUPLICATE_KINDS["pixels"]
     )
-    shown: set[tuple[str, str]] = set()
+    displayed: set[tuple[str, str]] = set()
     for kind in _KINDS:
-        of_kind = pairs[other & pairs["kind"].eq(kind)]
-        # Two pictures of one lesion are also of one patient: once is enough.
+        of_kind = pairs[eligible & pairs["kind"].eq(kind)]
+        # Two images of one lesion are also of one patient; each pair is displayed once.
         files = pd.MultiIndex.from_frame(of_kind[["file_a", "file_b"]])
-        fresh = of_kind[~files.isin(list(shown))] if shown else of_kind
-        chosen = chosen_pairs(fresh, per_kind).to_dict("records")
-        shown |= {(pair["file_a"], pair["file_b"]) for pair in chosen}
-        for start in range(0, len(chosen), _ACROSS):
+        remaining = of_kind[~files.isin(list(displayed))] if displayed else of_kind
+        selected = select_pairs(remaining, per_kind).to_dict("records")
+        displayed |= {(pair["file_a"], pair["file_b"]) for pair in selected}
+        for start in range(0, len(selected), _PAIRS_PER_ROW):
             heading = "" if start else _heading(kind, of_kind)
-            yield _Row(heading, chosen[start : start + _ACROSS])
+            yield _Row(heading, selected[start : start + _PAIRS_PER_ROW])
 
 
-def chosen_pairs(pairs: pd.DataFrame, n: int) -> pd.DataFrame:
-    """Choose up to n pairs of one kind: the gravest, and the strongest and weakest among them.
+def select_pairs(pairs: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Select up to n pairs of one link type: the most severe, the strongest and the weakest.
 
-    A pair is grave if it lies across the shipped splits or under two labels, graver if both. Of
-    equally grave ones each group gives one before any gives a second.
+    A pair is severe if it is across the original splits or has conflicting labels, and more severe
+    if both apply. Among equally severe pairs, each group contributes one pair before any group
+    contributes a second.
 
     Returns:
-        The chosen rows, the gravest first, with a column ``mark`` (``strongest``, ``weakest``).
+        The selected rows, the most severe first, with a column ``mark`` (``strongest``,
+        ``weakest`` or empty).
     """
     ordered = pairs.assign(
-        gravity=across_splits(pairs).astype(int) + pairs["label_a"].ne(pairs["label_b"])
+        severity=across_splits(pairs).astype(int) + pairs["label_a"].ne(pairs["label_b"])
     )
     ordered = ordered.sort_values(
-        ["gravity", "strength", "file_a", "file_b"], ascending=[False, False, True, True]
+        ["severity", "strength", "file_a", "file_b"], ascending=[False, False, True, True]
     )
-    turn = ordered.groupby(["gravity", "group_id_a"]).cumcount()
-    ordered = ordered.assign(turn=turn, mark="").sort_values(
-        ["gravity", "turn"], ascending=[False, True], kind="stable"
+    # Position of a pair among the equally severe pairs of its group.
+    rank = ordered.groupby(["severity", "group_id_a"]).cumcount()
+    ordered = ordered.assign(rank_in_group=rank, mark="").sort_values(
+        ["severity", "rank_in_group"], ascending=[False, True], kind="stable"
     )
     extremes: dict[Hashable, str] = {}
     if ordered["strength"].nunique() > 1:
         strength = ordered["strength"]
         extremes = {strength.idxmin(): "weakest", strength.idxmax(): "strongest"}
-    kept = list(extremes)[: n - 1]  # the gravest has its place in any case
-    kept += [row for row in ordered.index if row not in kept][: n - len(kept)]
+    selected = list(extremes)[: n - 1]  # one place is left for the most severe pair
+    selected += [row for row in ordered.index if row not in selected][: n - len(selected)]
     ordered["mark"] = ordered.index.map(lambda row: extremes.get(row, ""))
-    return ordered[ordered.index.isin(kept)]
+    return ordered[ordered.index.isin(selected)]
 
 
 def _draw(axes: Axes, rows: list[_Row], pixels: Any, height: float) -> None:
     y = 0.0
     for row in rows:
-        bottom = y + row.height - _TEXT  # of the pictures, above their names
+        bottom = y + row.height - _TEXT_HEIGHT  # of the images, above their file names
         if row.heading:
             axes.text(0, y + 0.22, row.heading, fontsize=BODY, fontweight="bold", va="baseline")
-        for place, pair in enumerate(row.pairs):
-            _draw_pair(axes, (place * (_PAIR + _GAP), bottom), pair, pixels)
+        for column, pair in enumerate(row.pairs):
+            _draw_pair(axes, (column * (_PAIR_WIDTH + _PAIR_GAP), bottom), pair, pixels)
         y += row.height
-    axes.set_xlim(0, _USED)
+    axes.set_xlim(0, _USABLE_WIDTH)
     axes.set_ylim(height, 0)
     axes.set_aspect("equal", anchor="NW")
     axes.set_axis_off()
@@ -174,67 +179,70 @@ def _draw(axes: Axes, rows: list[_Row], pixels: Any, height: float) -> None:
 
 def _heading(kind: str, rows: pd.DataFrame) -> str:
     name = _KIND_NAMES.get(kind, f"Same {kind}")
-    numbers = {
+    counts = {
         "across splits": across_splits(rows).sum(),
-        "under two labels": rows["label_a"].ne(rows["label_b"]).sum(),
-        "not joined": (~rows["same_group"]).sum(),
+        "with conflicting labels": rows["label_a"].ne(rows["label_b"]).sum(),
+        "in two groups": (~rows["same_group"]).sum(),
     }
-    told = [pluralize(len(rows), "pair"), *(f"{n:,} {what}" for what, n in numbers.items() if n)]
-    return f"{name}: {', '.join(told)}"
+    parts = [pluralize(len(rows), "pair"), *(f"{n:,} {what}" for what, n in counts.items() if n)]
+    return f"{name}: {', '.join(parts)}"
 
 
 def _draw_pair(axes: Axes, corner: tuple[float, float], pair: Pair, pixels: Any) -> None:
     x, y = corner
-    for left, end in ((x, "a"), (x + _EDGE + _BETWEEN, "b")):
-        width, height = _size(pair, end)
+    for left, end in ((x, "a"), (x + _IMAGE_SIZE + _IMAGE_GAP, "b")):
+        width, height = _displayed_size(pair, end)
         axes.imshow(
             np.asarray(pixels[pair[f"image_id_{end}"]]),
             extent=(left, left + width, y, y - height),
             interpolation="antialiased",
         )
-        for line, (text, bold) in enumerate(_below(pair, end), start=1):
-            _write(axes, left, y + line * _LINE, text, bold)
-    _write(axes, x, y + 4 * _LINE, _link_description(pair), not pair["same_group"])
+        for line, (text, bold) in enumerate(_caption(pair, end), start=1):
+            _write(axes, left, y + line * _LINE_HEIGHT, text, bold)
+    _write(axes, x, y + 4 * _LINE_HEIGHT, _link_description(pair), not pair["same_group"])
 
 
-def _size(pair: Pair, end: str) -> tuple[float, float]:
-    """Return width and height of a picture on the sheet, inches."""
+def _displayed_size(pair: Pair, end: str) -> tuple[float, float]:
+    """Return width and height of an image in the figure, inches."""
     width, height = pair[f"width_{end}"], pair[f"height_{end}"]
     longer = max(width, height)
-    return _EDGE * width / longer, _EDGE * height / longer
+    return _IMAGE_SIZE * width / longer, _IMAGE_SIZE * height / longer
 
 
-def _below(pair: Pair, end: str) -> Iterator[tuple[str, bool]]:
-    """List what stands below a picture, and whether the two pictures contradict each other in it."""
+def _caption(pair: Pair, end: str) -> Iterator[tuple[str, bool]]:
+    """Yield the lines below an image, and whether the two images differ in this line."""
     yield _file_name(pair[f"file_{end}"]), False
     if pair["label_a"] != pair["label_b"]:
-        yield ellipsize(pair[f"label_{end}"], _ROOM, SMALL, "bold"), True
-    else:  # once, with room below both
-        yield ellipsize(f"both {pair['label_a']}", 2 * _ROOM, SMALL) if end == "a" else "", False
+        yield ellipsize(pair[f"label_{end}"], _TEXT_WIDTH, SMALL, "bold"), True
+    else:  # written once, below both images
+        yield (
+            ellipsize(f"both {pair['label_a']}", 2 * _TEXT_WIDTH, SMALL) if end == "a" else "",
+            False,
+        )
     split = pair[f"original_split_{end}"]
     splits = {pair["original_split_a"], pair["original_split_b"]}
-    known = not any(pd.isna(name) for name in splits)
-    yield "" if pd.isna(split) else f"in {split}", known and len(splits) > 1
+    has_splits = not any(pd.isna(name) for name in splits)
+    yield "" if pd.isna(split) else f"in {split}", has_splits and len(splits) > 1
 
 
 def _file_name(file: str) -> str:
-    """Return as much of a path as has room: all, its last part, or the ends of that."""
+    """Return the path if it fits, otherwise the file name, without its middle if it is too long."""
     name = PurePosixPath(file).name
     for text in (file, f"…/{name}"):
-        if text_width(escape_missing_glyphs(text), SMALL) <= _ROOM:
+        if text_width(escape_missing_glyphs(text), SMALL) <= _TEXT_WIDTH:
             return escape_missing_glyphs(text)
-    return ellipsize(name, _ROOM, SMALL)
+    return ellipsize(name, _TEXT_WIDTH, SMALL)
 
 
 def _link_description(pair: Pair) -> str:
-    joined = "in one group" if pair["same_group"] else "not joined"
+    groups = "in one group" if pair["same_group"] else "in two groups"
     if pair["kind"] not in (NEAR_DUPLICATE_KINDS["simple"], NEAR_DUPLICATE_KINDS["changed"]):
-        return joined
+        return groups
     mark = f" ({pair['mark']})" if pair["mark"] else ""
-    # Never rounded up to certain.
-    return f"strength {min(pair['strength'], 0.999):.3f}{mark}, {joined}"
+    # Never rounded up to 1, which means certain.
+    return f"strength {min(pair['strength'], 0.999):.3f}{mark}, {groups}"
 
 
 def _write(axes: Axes, x: float, y: float, text: str, bold: bool) -> None:
-    weight, colour = ("bold", INK) if bold else ("normal", GRAY)
-    axes.text(x, y, text, fontsize=SMALL, fontweight=weight, color=colour, va="baseline")
+    weight, color = ("bold", INK) if bold else ("normal", GRAY)
+    axes.text(x, y, text, fontsize=SMALL, fontweight=weight, color=color, va="baseline")

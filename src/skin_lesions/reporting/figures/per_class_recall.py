@@ -1,4 +1,4 @@
-"""Recall by class."""
+"""Recall of each class on the test images."""
 
 from typing import Any
 
@@ -20,14 +20,16 @@ from skin_lesions.reporting.figures.style import (
 )
 
 
-def per_class_recall(metrics: dict[str, Any]) -> Figure:
-    """Draw the share of each class's test images that is found, with its 95 % interval."""
-    part = metrics["test"]
-    per_class = part["per_class"]
+def draw_per_class_recall(metrics: dict[str, Any]) -> Figure:
+    """Draw the recall of each class on the test images, with its 95 % interval."""
+    test = metrics["test"]
+    per_class = test["per_class"]
     order = titles.by_recall(per_class)
-    note = "Share of a class's test images that the model names right, with its 95 % interval."
+    note = (
+        "Fraction of the test images of a class that are predicted correctly, with 95 % interval."
+    )
     if any(map(is_malignant, order)):
-        note += " Red diamonds: malignant."
+        note += " Red diamonds: malignant classes."
     with titled_figure(
         (10.0, ROW_HEIGHT * len(order) + 0.75),
         titles.recall(metrics),
@@ -37,12 +39,12 @@ def per_class_recall(metrics: dict[str, Any]) -> Figure:
         axes = figure.subplots()
         for row, label in enumerate(order):
             _draw_recall(axes, row, label, per_class[label]["recall"])
-        _draw_mean(axes, part["balanced_accuracy"]["value"])
+        _draw_mean(axes, test["balanced_accuracy"]["value"])
         rows_axis(axes, order)
         axes.set_xlim(-0.015, 1.015)
         percent_axis(axes.xaxis)
         axes.grid(axis="x")
-        write_beside_rows(axes, [_recall_words(per_class[label]) for label in order])
+        write_beside_rows(axes, [_format_recall(per_class[label]) for label in order])
     return figure
 
 
@@ -52,10 +54,10 @@ def _draw_recall(axes: Axes, row: int, label: str, recall: dict[str, Any]) -> No
             0.0, row, "no test images", va="center", color=GRAY, style="italic", fontsize=SMALL
         )
         return
-    colour, marker = (VERMILLION, "D") if is_malignant(label) else (BLUE, "o")
+    color, marker = (VERMILLION, "D") if is_malignant(label) else (BLUE, "o")
     if recall["low"] is not None:
-        axes.hlines(row, recall["low"], recall["high"], color=colour, linewidth=2.4, alpha=0.55)
-    axes.plot(recall["value"], row, marker, color=colour, markersize=7, clip_on=False)
+        axes.hlines(row, recall["low"], recall["high"], color=color, linewidth=2.4, alpha=0.55)
+    axes.plot(recall["value"], row, marker, color=color, markersize=7, clip_on=False)
 
 
 def _draw_mean(axes: Axes, mean: float | None) -> None:
@@ -63,7 +65,7 @@ def _draw_mean(axes: Axes, mean: float | None) -> None:
         return
     axes.axvline(mean, color=GRAY, linewidth=1, linestyle="--", zorder=1)
     axes.annotate(
-        f"mean of the classes (balanced accuracy) {titles.percent(mean)}",
+        f"balanced accuracy (mean of the classes): {titles.whole_percent(mean)}",
         (mean, 0),
         xycoords=("data", "axes fraction"),
         xytext=(0, -22),
@@ -75,11 +77,11 @@ def _draw_mean(axes: Axes, mean: float | None) -> None:
     )
 
 
-def _recall_words(row: dict[str, Any]) -> str:
+def _format_recall(row: dict[str, Any]) -> str:
     recall = row["recall"]
     if recall["value"] is None:
         return "n 0"
-    words = f"{titles.percent(recall['value'])}, {row['correct']:,} of {row['support']:,}"
+    text = f"{titles.whole_percent(recall['value'])}, {row['correct']:,} of {row['support']:,}"
     if recall["low"] is None:
-        return words
-    return f"{words} [{100 * recall['low']:.0f} to {100 * recall['high']:.0f}]"
+        return text
+    return f"{text} [{100 * recall['low']:.0f} to {100 * recall['high']:.0f}]"

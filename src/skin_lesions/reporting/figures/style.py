@@ -1,7 +1,8 @@
-"""What all figures share: colours, fonts, and a header that says what is found.
+"""Common style of the figures: colors, fonts, text fitting and header.
 
-Figures are ``matplotlib.figure.Figure``, never pyplot: they hold no global state and need no screen.
-They are drawn for 150 dots per inch and shown at two thirds of that, so 10 points are 14 pixels.
+Figures are created as ``matplotlib.figure.Figure``, never with pyplot. They need no global state
+and no screen. They are saved at 150 dots per inch and displayed at two thirds of that, so 10 points
+are 14 pixels.
 """
 
 from collections.abc import Iterator
@@ -18,22 +19,22 @@ from matplotlib.ticker import PercentFormatter
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.reporting.figures.titles import NBSP
 
-# Okabe and Ito (2008), told apart by colour-blind readers too; black is softened to INK.
+# Palette of Okabe and Ito (2008), which color-blind readers can distinguish. INK replaces black.
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILLION, SKY = "#D55E00", "#56B4E9"
 INK, GRAY, PALE = "#1F2328", "#6B7280", "#D5D9DF"
 SPLIT_COLORS = {"train": SKY, "val": ORANGE, "test": BLUE, "not used": PALE}
-# Vermillion text on white is too light to read; this one has a contrast of 5.6.
+# Vermillion text on white has too little contrast; this color has a contrast ratio of 5.6.
 MALIGNANT_NAME = "#A84300"
 
-SYNTHETIC_NOTICE = "Generated images: this says nothing about real skin"
+SYNTHETIC_NOTICE = "Synthetic images: this figure says nothing about real skin"
 
-BODY, SMALL, TITLE = 10.0, 9.0, 13.0
-_LONGEST_NAME = 40
-ROW_HEIGHT = 0.31  # inches, of one class in a list
-_PAD, _MARGIN = 8.0, 4.0  # points: above and below the header; at the sides
+BODY, SMALL, TITLE = 10.0, 9.0, 13.0  # points
+_MAX_NAME_LENGTH = 40  # characters
+ROW_HEIGHT = 0.31  # inches, for one class in a list
+_PAD, _MARGIN = 8.0, 4.0  # points: above and below the header; left and right
 
-# DejaVu Sans comes with matplotlib; the others serve where the system has them.
+# DejaVu Sans is part of matplotlib. The other families are used if the system has them.
 _FAMILIES = (
     "DejaVu Sans",
     "Noto Sans",
@@ -58,24 +59,25 @@ _FAMILIES = (
 def titled_figure(
     size: tuple[float, float], title: str, *, note: str = "", synthetic: bool
 ) -> Iterator[Figure]:
-    """Give an empty figure in the house style, with a title, a note below it and room for the rest.
+    """Yield an empty figure in the common style, with title, note and space for the axes.
 
     Args:
-        size: Width and height of the part below the header, inches.
-        title: The finding, one sentence; wrapped to the width.
-        note: How to read the figure; smaller and grey.
-        synthetic: Say at the top that the images were generated.
+        size: Width and height of the area below the header, inches.
+        title: The result in one sentence; wrapped to the width.
+        note: How to read the figure; smaller and gray, below the title.
+        synthetic: Whether to write at the top that the images are synthetic.
     """
     with rc_context(cast(Any, _style())):
         lines = _header_lines(size[0], title, note, synthetic)
         header = sum(height for _, height, _ in lines) + 2 * _PAD
         height = size[1] + header / 72
         figure = Figure(figsize=(size[0], height))
-        _write(figure, lines)
-        room = (0.0, 0.0, 1.0, size[1] / height)
-        figure.set_layout_engine("constrained", rect=room, h_pad=0.06, w_pad=_MARGIN / 72)
+        _write_header(figure, lines)
+        # Left, bottom, width and height of the area below the header, in fractions of the figure.
+        area = (0.0, 0.0, 1.0, size[1] / height)
+        figure.set_layout_engine("constrained", rect=area, h_pad=0.06, w_pad=_MARGIN / 72)
         yield figure
-        # Makes all ticks now: those made by a later savefig would not have this style.
+        # Creates all ticks now. Ticks created by a later savefig would not have this style.
         figure.draw_without_rendering()
 
 
@@ -83,7 +85,7 @@ def _style() -> dict[str, Any]:
     return {
         "font.family": installed_fonts(),
         "font.size": BODY,
-        "text.parse_math": False,  # class names may hold dollar signs
+        "text.parse_math": False,  # class names may contain dollar signs
         "text.color": INK,
         "axes.labelcolor": INK,
         "axes.edgecolor": GRAY,
@@ -113,7 +115,7 @@ def _style() -> dict[str, Any]:
 def _header_lines(
     width: float, title: str, note: str, synthetic: bool
 ) -> list[tuple[str, float, dict[str, Any]]]:
-    """Return text, height in points and style of each line."""
+    """Return text, height (points) and style of each line."""
     points = width * 72 - 2 * _MARGIN
     tag = {
         "fontsize": SMALL,
@@ -128,17 +130,18 @@ def _header_lines(
     return lines
 
 
-def _write(figure: Figure, lines: list[tuple[str, float, dict[str, Any]]]) -> None:
+def _write_header(figure: Figure, lines: list[tuple[str, float, dict[str, Any]]]) -> None:
     width, height = figure.get_size_inches() * 72
     top = height - _PAD
-    for text, tall, style in lines:
+    for text, line_height, style in lines:
+        # A text in a box is moved by the padding of the box.
         shift = 4.0 if "bbox" in style else 0.0
         figure.text((_MARGIN + shift) / width, (top - shift) / height, text, va="top", **style)
-        top -= tall
+        top -= line_height
 
 
 def wrap_text(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
-    """Break a text into as few lines as fit a width in points, of about equal length."""
+    """Wrap a text into the fewest lines that fit a width in points, of about equal length."""
     lines = _greedy_lines(text, width, size, weight)
     while len(lines) > 1:
         narrower = _greedy_lines(text, 0.97 * width, size, weight)
@@ -160,7 +163,7 @@ def _greedy_lines(text: str, width: float, size: float, weight: str) -> list[str
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """Return about how wide a drawable text is, points."""
+    """Estimate the width of a text in points."""
     words = text.split(" ")
     space = _word_width("a b", weight) - _word_width("ab", weight)
     return (
@@ -170,7 +173,7 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 
 @cache
 def _word_width(word: str, weight: str) -> float:
-    """Return the width at 100 points."""
+    """Return the width of a word at font size 100, in points."""
     font = font_manager.get_font([_face(family, weight) for family in installed_fonts()])
     font.set_size(100, 72)
     font.set_text(word)
@@ -184,7 +187,7 @@ def _face(family: str, weight: str) -> str:
 
 @cache
 def installed_fonts() -> list[str]:
-    """Return the font families that this machine has, in the order in which they are tried."""
+    """Return the font families installed on this machine, in order of preference."""
     installed = set(font_manager.fontManager.get_font_names())
     return [family for family in _FAMILIES if family in installed]
 
@@ -202,51 +205,58 @@ def _supported_characters() -> frozenset[int]:
 
 
 def escape_missing_glyphs(text: str) -> str:
-    r"""Write characters that no font of this machine has by their number, as ``\u65e5``.
+    r"""Replace characters without a glyph in the installed fonts by escapes such as ``\u65e5``.
 
-    Boxes in their place would make all names of a script look the same.
+    With empty boxes instead, all names of an unsupported script would look the same.
     """
-    known = _supported_characters()
+    supported = _supported_characters()
     return "".join(
         c
-        if (c.isprintable() or c == NBSP) and ord(c) in known
+        if (c.isprintable() or c == NBSP) and ord(c) in supported
         else c.encode("unicode_escape").decode()
         for c in text
     )
 
 
 def class_name(label: str) -> str:
-    """Return a class name as figures show it: drawable, and its middle left out if very long."""
+    """Return a class name with drawable characters, without its middle if it is very long."""
     name = escape_missing_glyphs(label)
-    if len(name) <= _LONGEST_NAME:
+    if len(name) <= _MAX_NAME_LENGTH:
         return name
-    return f"{name[: _LONGEST_NAME - 13]}…{name[-12:]}"
+    return f"{name[: _MAX_NAME_LENGTH - 13]}…{name[-12:]}"
 
 
 def ellipsize(text: str, width: float, size: float, weight: str = "normal") -> str:
-    """Return a text in drawable characters, its middle left out if it is wider than so many points."""
-    whole = escape_missing_glyphs(text)
-    kept = len(whole)
-    short = whole
-    while text_width(short, size, weight) > width and kept > 1:
-        kept -= 1
-        short = f"{whole[: kept // 2]}…{whole[len(whole) - (kept - kept // 2) :]}"
+    """Return a text with drawable characters, without its middle if it is wider than ``width``.
+
+    Args:
+        text: Any text.
+        width: Maximum width, points.
+        size: Font size, points.
+        weight: Font weight.
+    """
+    full = escape_missing_glyphs(text)
+    length = len(full)
+    short = full
+    while text_width(short, size, weight) > width and length > 1:
+        length -= 1
+        short = f"{full[: length // 2]}…{full[len(full) - (length - length // 2) :]}"
     return short
 
 
 def name_width(names: list[str], size: float = SMALL) -> float:
-    """Return how wide the widest name is, inches."""
+    """Return the width of the widest name, inches."""
     return max(text_width(name, size) for name in names) / 72
 
 
 def is_malignant(label: str) -> bool:
-    """Say whether a class is a known malignant diagnosis."""
+    """Return whether a class is a known malignant diagnosis."""
     diagnosis = diagnosis_of(label)
     return diagnosis is not None and diagnosis.malignant
 
 
 def mark_malignant(axes: Axes, labels: list[str], axis: str = "y") -> None:
-    """Colour the tick labels of malignant classes."""
+    """Color the tick labels of malignant classes."""
     ticks = axes.get_yticklabels() if axis == "y" else axes.get_xticklabels()
     for tick, label in zip(ticks, labels, strict=True):
         if is_malignant(label):
@@ -254,12 +264,12 @@ def mark_malignant(axes: Axes, labels: list[str], axis: str = "y") -> None:
 
 
 def percent_axis(axis: Axis) -> None:
-    """Write the shares of an axis in percent, as the text does."""
+    """Format the tick labels of an axis of fractions in percent, as in the text."""
     axis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
 def rows_axis(axes: Axes, labels: list[str]) -> None:
-    """Make the y axis a list of classes, the first at the top."""
+    """Turn the y axis into a list of classes, with the first class at the top."""
     axes.set_yticks(range(len(labels)), [class_name(label) for label in labels])
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
@@ -267,9 +277,9 @@ def rows_axis(axes: Axes, labels: list[str]) -> None:
     mark_malignant(axes, labels)
 
 
-def write_beside_rows(axes: Axes, words: list[str]) -> None:
-    """Write a text at the right of each row of a list."""
+def write_beside_rows(axes: Axes, texts: list[str]) -> None:
+    """Write a text to the right of each row of a list."""
     right = axes.secondary_yaxis("right")
-    right.set_yticks(range(len(words)), words)
+    right.set_yticks(range(len(texts)), texts)
     right.tick_params(length=0, labelcolor=INK)
     right.spines[:].set_visible(False)

@@ -1,4 +1,7 @@
-"""What each figure shows, in one sentence: its title, and its alternative text on a page."""
+"""Titles of the figures.
+
+Each title states the result in one sentence. It is also the alternative text in the report.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,59 +15,59 @@ from skin_lesions.data.groups import across_splits
 NBSP = "\u00a0"
 
 
-def percent(share: float) -> str:
-    """Write a share in whole percent, never rounding up to all or down to none.
+def whole_percent(fraction: float) -> str:
+    """Format a fraction in whole percent, never rounded up to all or down to none.
 
-    The space before the sign doesn't break.
+    The space before the sign is a no-break space.
 
-    >>> [percent(share).replace(NBSP, " ") for share in (0.714, 0.999, 0.001, 1.0)]
+    >>> [whole_percent(fraction).replace(NBSP, " ") for fraction in (0.714, 0.999, 0.001, 1.0)]
     ['71 %', '>99 %', '<1 %', '100 %']
     """
-    rounded = round(100 * share)
-    if rounded >= 100 and share < 1:
+    rounded = round(100 * fraction)
+    if rounded >= 100 and fraction < 1:
         return f">99{NBSP}%"
-    if rounded <= 0 and share > 0:
+    if rounded <= 0 and fraction > 0:
         return f"<1{NBSP}%"
     return f"{rounded}{NBSP}%"
 
 
 def confusion(metrics: Mapping[str, Any]) -> str:
-    """Name the share that is right and the most frequent error."""
-    part = metrics["test"]
-    counts = np.array(part["confusion"]["counts"])
-    classes = part["confusion"]["classes"]
-    n, right = int(counts.sum()), int(np.trace(counts))
-    start = f"Test: {percent(right / n)} right ({right:,} of {n:,})"
-    wrong = counts - np.diag(np.diag(counts))
-    if right == n:
+    """State the accuracy and the most frequent error."""
+    test = metrics["test"]
+    counts = np.array(test["confusion"]["counts"])  # (classes, classes); rows are labels
+    classes = test["confusion"]["classes"]
+    n, correct = int(counts.sum()), int(np.trace(counts))
+    start = f"Test: {whole_percent(correct / n)} correct ({correct:,} of {n:,})"
+    errors = counts - np.diag(np.diag(counts))
+    if correct == n:
         return start
-    true, called = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    true, predicted = np.unravel_index(int(errors.argmax()), errors.shape)
     return (
-        f"{start}; most often {classes[true]} is taken for {classes[called]} "
-        f"({wrong[true, called]:,} of {counts[true].sum():,})"
+        f"{start}. Most frequent error: {classes[true]} predicted as {classes[predicted]} "
+        f"({errors[true, predicted]:,} of {counts[true].sum():,})"
     )
 
 
 def recall(metrics: Mapping[str, Any]) -> str:
-    """Name the class that is found most and the one that is found least."""
+    """Name the classes with the highest and the lowest recall."""
     per_class = metrics["test"]["per_class"]
-    known = {k: v for k, v in per_class.items() if v["recall"]["value"] is not None}
-    if not known:
-        return "Test: no class has images"
-    order = [name for name in by_recall(per_class) if name in known]
+    tested = {k: v for k, v in per_class.items() if v["recall"]["value"] is not None}
+    if not tested:
+        return "Test: no class has test images"
+    order = [name for name in by_recall(per_class) if name in tested]
     best, worst = order[0], order[-1]
-    if known[worst]["recall"]["value"] == known[best]["recall"]["value"]:
-        return f"Test: every class is found equally often ({_found(known[best])})"
+    if tested[worst]["recall"]["value"] == tested[best]["recall"]["value"]:
+        return f"Test: every class has the same recall ({_describe_recall(tested[best])})"
     return (
-        f"Test: {best} is found most often ({_found(known[best])}), "
-        f"{worst} least often ({_found(known[worst])})"
+        f"Test: recall is highest for {best} ({_describe_recall(tested[best])}) "
+        f"and lowest for {worst} ({_describe_recall(tested[worst])})"
     )
 
 
 def by_recall(per_class: Mapping[str, Any]) -> list[str]:
-    """List the classes, the most often found first; of equals the one with more images.
+    """Sort the classes by recall, highest first; ties by number of images, largest first.
 
-    Classes without images come last.
+    Classes without test images come last.
     """
 
     def key(name: str) -> tuple[float, int]:
@@ -74,35 +77,35 @@ def by_recall(per_class: Mapping[str, Any]) -> list[str]:
     return sorted(per_class, key=key, reverse=True)
 
 
-def _found(row: Mapping[str, Any]) -> str:
-    return f"{percent(row['recall']['value'])}, {row['correct']:,} of {row['support']:,}"
+def _describe_recall(row: Mapping[str, Any]) -> str:
+    return f"{whole_percent(row['recall']['value'])}, {row['correct']:,} of {row['support']:,}"
 
 
 def loss(history: pd.DataFrame) -> str:
-    """Name the epoch that was kept and the one with the lowest validation loss."""
+    """Name the selected epoch and the epoch with the lowest validation loss."""
     best = history[history["best"]].iloc[0]
     accuracies = (
-        f"validation accuracy {percent(best['val_accuracy'])}, "
-        f"balanced accuracy {percent(best['val_balanced_accuracy'])}"
+        f"validation accuracy {whole_percent(best['val_accuracy'])}, "
+        f"balanced accuracy {whole_percent(best['val_balanced_accuracy'])}"
     )
     if len(history) == 1:
         return f"One epoch: {accuracies}"
     lowest = int(history.sort_values("val_loss", kind="stable")["epoch"].iloc[0])
-    also = "it also has" if lowest == best["epoch"] else f"epoch {lowest} has"
+    also = "It also has" if lowest == best["epoch"] else f"Epoch {lowest} has"
     return (
-        f"Epoch {int(best['epoch'])} of {len(history)} is kept: {accuracies}; "
+        f"Epoch {int(best['epoch'])} of {len(history)} was selected: {accuracies}. "
         f"{also} the lowest validation loss"
     )
 
 
 def calibration(metrics: Mapping[str, Any]) -> str:
-    """Tell how far confidence and share correct lie apart."""
+    """State the mean distance between confidence and accuracy."""
     error = metrics["test"]["expected_calibration_error"]
     if error["value"] is None:
-        return "Test: the calibration error can't be computed"
+        return "Test: the calibration error cannot be computed"
     return (
-        f"Test: the confidence that the model states is off by {100 * error['value']:.1f} points on "
-        "average"
+        "Test: confidence and accuracy differ by "
+        f"{100 * error['value']:.1f} percentage points on average"
     )
 
 
@@ -121,11 +124,11 @@ def class_counts(image_table: pd.DataFrame) -> str:
 
 
 def samples(image_table: pd.DataFrame, per_class: int | None = None) -> str:
-    """Tell what the sheet shows, and which classes have too few images to fill it."""
+    """Describe the sample images, and name the classes with too few images."""
     images = image_table.groupby("label")["image_id"].nunique()
     if per_class is None or per_class == 1:
-        what = "Some images" if per_class is None else "One image"
-        return f"{what} of each of the {len(images)} classes"
+        start = "Some images" if per_class is None else "One image"
+        return f"{start} of each of the {len(images)} classes"
     few = images[images < per_class]
     start = f"{per_class} different images of each of the {len(images)} classes"
     if few.empty:
@@ -135,28 +138,31 @@ def samples(image_table: pd.DataFrame, per_class: int | None = None) -> str:
     return f"Up to {start}; fewer of {', '.join(few.index)}"
 
 
-def pairs(pairs: pd.DataFrame) -> str:
-    """Count the links between files, and those across splits and under two labels."""
-    if pairs.empty:
+def pairs(links: pd.DataFrame) -> str:
+    """Count the links between files, the links across splits and those with label conflicts."""
+    if links.empty:
         return "No two files are linked by bytes, pixels, names or metadata"
-    what = f"{pluralize(len(pairs), 'link')} between files: "
-    torn = f"{pairs['label_a'].ne(pairs['label_b']).sum():,} under two labels"
-    if pairs["original_split_a"].isna().all():
-        return what + torn
-    return f"{what}{across_splits(pairs).sum():,} across the shipped splits, {torn}"
+    start = f"{pluralize(len(links), 'link')} between files: "
+    conflicts = f"{links['label_a'].ne(links['label_b']).sum():,} with conflicting labels"
+    if links["original_split_a"].isna().all():
+        return start + conflicts
+    return f"{start}{across_splits(links).sum():,} across the original splits, {conflicts}"
 
 
 def shortcuts(probes: Sequence[Mapping[str, Any]]) -> str:
-    """Tell how many probes on all images beat chance, and which reaches most."""
+    """Count the probes on all images that beat chance, and name the best of them.
+
+    A probe beats chance if its complete 95 % interval is above chance.
+    """
     done = [p for p in probes if p["scope"] == "all" and p["balanced_accuracy"]["low"] is not None]
     if not done:
-        return "What a model could cheat with could not be probed: there are too few images"
-    telling = [p for p in done if p["balanced_accuracy"]["low"] > p["chance"]]
-    if not telling:
-        return f"None of {len(done)} things that a model could cheat with beats chance"
-    best = max(telling, key=lambda p: p["balanced_accuracy"]["value"])
+        return "Shortcuts could not be probed: there are too few images"
+    above_chance = [p for p in done if p["balanced_accuracy"]["low"] > p["chance"]]
+    if not above_chance:
+        return f"None of {len(done)} shortcut probes beats chance"
+    best = max(above_chance, key=lambda p: p["balanced_accuracy"]["value"])
     return (
-        f"{len(telling)} of {len(done)} things that a model could cheat with beat chance; the most: "
+        f"{len(above_chance)} of {len(done)} shortcut probes beat chance. Best: "
         f"{best['name']}, balanced accuracy {best['balanced_accuracy']['value']:.3f} (chance "
         f"{best['chance']:.3f})"
     )

@@ -1,7 +1,8 @@
-"""Who is photographed, how often, and in which split each picture lies: no drawing here.
+"""Cohort of the synthetic images: patients, lesions, number of images, splits and planted faults.
 
-The cast leaks as the real data set does: pictures of one lesion lie in several splits. A few
-more faults are planted among them, so that an audit has something known to find.
+Drawing is done in ``acquisition``. The cohort has the same kind of leakage as the real dataset:
+images of one lesion are in several splits. A few more faults are planted, so that an audit can be
+tested on known faults.
 """
 
 from collections.abc import Iterator
@@ -17,14 +18,14 @@ from skin_lesions.data.diagnoses import DIAGNOSES, Diagnosis
 
 Planted = Literal["copy", "other_label", "truncated"]
 
-# Files of each diagnosis, by code, before anything is planted: skewed as the real set is.
+# Number of files per diagnosis code before faults are planted: imbalanced like the real dataset.
 FILES = {
     **{"NV": 150, "MEL": 80, "BCC": 64, "BKL": 56, "AK": 42, "SCC": 38, "VASC": 32, "DF": 30},
     **{"MKP": 44, "HFMD": 38, "HEALTHY": 36, "CHP": 34, "CWP": 32, "MSL": 32},
 }
-SECOND_LESION_FRACTION = 1 / 8  # of the patients
+SECOND_LESION_FRACTION = 1 / 8  # probability that a patient has a second lesion
 ORIGINAL_SPLIT_FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
-# How often one lesion after the other is shown, over and over.
+# Number of images of successive lesions; the sequence repeats.
 IMAGES_PER_LESION = {"dermoscopy": (1, 1, 2, 1, 1, 3, 1, 1, 4), "photograph": (1, 3, 1, 2, 1)}
 
 DUPLICATES_ACROSS_SPLITS = 6
@@ -36,20 +37,24 @@ WRONG_LABELS = (
 )
 TRUNCATED = 1
 
-# Share of people by Fitzpatrick type I to VI, whatever their diagnosis.
+# Fraction of people with Fitzpatrick types I to VI, the same for every diagnosis.
 FITZPATRICK_FRACTIONS = (0.16, 0.29, 0.26, 0.11, 0.10, 0.08)
-GOLDEN_RATIO = 0.618  # its multiples, modulo 1, fill the unit interval evenly
+GOLDEN_RATIO = 0.618  # its multiples modulo 1 cover the unit interval evenly
 
+# Years, by diagnosis code.
 MEAN_AGE = {"NV": 45, "DF": 45, "VASC": 50, "MEL": 60, "BKL": 62, "BCC": 66, "AK": 68, "SCC": 70}
 SITES = ("anterior torso", "posterior torso", "upper extremity", "lower extremity", "head/neck")
-SUNNY_SITE_FRACTIONS = (0.12, 0.13, 0.2, 0.1, 0.45)
+SUN_EXPOSED_SITE_FRACTIONS = (0.12, 0.13, 0.2, 0.1, 0.45)
 OTHER_SITE_FRACTIONS = (0.26, 0.26, 0.16, 0.24, 0.08)
-UNKNOWN_FRACTION = 0.06
+UNKNOWN_FRACTION = 0.06  # probability that age, sex or site is missing
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """One lesion, or one patch of skin in a photograph; ``tone`` is Fitzpatrick's I = 0 to VI = 1."""
+    """One lesion, or one area of skin in a clinical photograph.
+
+    ``tone`` is the skin tone from 0 (Fitzpatrick type I) to 1 (type VI).
+    """
 
     key: str
     diagnosis: Diagnosis
@@ -62,7 +67,11 @@ class Lesion:
 
 @dataclass(frozen=True)
 class SyntheticImage:
-    """One file. ``number`` counts the pictures of the lesion: equal number, equal bytes."""
+    """One file.
+
+    ``number`` is the number of the image among the images of its lesion, from 1. Two files with the
+    same lesion and number have the same bytes.
+    """
 
     name: str
     label: str
@@ -73,51 +82,50 @@ class SyntheticImage:
 
     @property
     def file(self) -> str:
-        """The path relative to the source folder."""
+        """Return the path relative to the source folder."""
         return f"{self.split}/{self.label}/{self.name}"
 
 
 def seeded_rng(*keys: int | str) -> np.random.Generator:
-    """Give every set of keys a random generator of its own."""
+    """Return the random generator that belongs to these keys."""
     return np.random.default_rng([crc32(k.encode()) if isinstance(k, str) else k for k in keys])
 
 
 @lru_cache(maxsize=4)
 def synthetic_images(seed: int) -> tuple[SyntheticImage, ...]:
-    """List all pictures of the demo, sorted by file; equal seeds give equal lists."""
+    """List all synthetic images, sorted by file. Equal seeds give equal lists."""
     rng = seeded_rng(seed, "cast")
-    cohort = [
-        picture for diagnosis in DIAGNOSES for picture in _images_of_diagnosis(diagnosis, rng)
-    ]
+    cohort = [image for diagnosis in DIAGNOSES for image in _images_of_diagnosis(diagnosis, rng)]
     cohort = _truncate(cohort, rng)
     cohort += [*_duplicates(cohort, rng), *_with_wrong_label(cohort, rng)]
-    return tuple(sorted(_numbered(cohort, rng), key=lambda picture: picture.file))
+    return tuple(sorted(_numbered(cohort, rng), key=lambda image: image.file))
 
 
 def _images_of_diagnosis(diagnosis: Diagnosis, rng: np.random.Generator) -> list[SyntheticImage]:
     n = FILES[diagnosis.code]
-    times = cycle(IMAGES_PER_LESION[diagnosis.image_kind])
+    image_counts = cycle(IMAGES_PER_LESION[diagnosis.image_kind])
     lesions = _lesions(diagnosis, rng)
-    shown = (
+    # Endless: (lesion, number of its image); the first n are used.
+    numbered_lesions = (
         (lesion, number + 1)
-        for lesion, k in zip(lesions, times, strict=False)
+        for lesion, k in zip(lesions, image_counts, strict=False)
         for number in range(k)
     )
     splits = rng.permutation(_original_splits(n))
     return [
         SyntheticImage(f"{lesion.key}_{number}.jpg", diagnosis.name, str(split), lesion, number)
-        for (lesion, number), split in zip(islice(shown, n), splits, strict=True)
+        for (lesion, number), split in zip(islice(numbered_lesions, n), splits, strict=True)
     ]
 
 
 def _original_splits(n: int) -> list[str]:
-    held_out = {split: round(share * n) for split, share in ORIGINAL_SPLIT_FRACTIONS.items()}
-    held_out["train"] = n - held_out["val"] - held_out["test"]
-    return [split for split, count in held_out.items() for _ in range(count)]
+    counts = {split: round(fraction * n) for split, fraction in ORIGINAL_SPLIT_FRACTIONS.items()}
+    counts["train"] = n - counts["val"] - counts["test"]
+    return [split for split, count in counts.items() for _ in range(count)]
 
 
 def _lesions(diagnosis: Diagnosis, rng: np.random.Generator) -> Iterator[Lesion]:
-    """Go from patient to patient; some have a second lesion (or photograph)."""
+    """Yield lesions patient by patient. Some patients have two lesions (or photographs)."""
     start = rng.random()
     for number in count(1):
         tone = _tone((start + number * GOLDEN_RATIO) % 1)
@@ -128,7 +136,7 @@ def _lesions(diagnosis: Diagnosis, rng: np.random.Generator) -> Iterator[Lesion]
 
 
 def _tone(quantile: float) -> float:
-    """Return the skin tone below which that share of all people lies."""
+    """Return the quantile of the skin tone over all people."""
     return float(np.interp(quantile, np.cumsum((0, *FITZPATRICK_FRACTIONS)), np.linspace(0, 1, 7)))
 
 
@@ -137,6 +145,7 @@ def _patient(diagnosis: Diagnosis, number: int, tone: float, rng: np.random.Gene
     lesion = Lesion(f"{patient}_01", diagnosis, patient, tone)
     if diagnosis.image_kind == "photograph":
         return lesion
+    # Years, rounded to a multiple of 5.
     age = 5 * round(np.clip(rng.normal(MEAN_AGE[diagnosis.code], 14), 15, 85) / 5)
     sex = str(rng.choice(["female", "male"]))
     return replace(
@@ -150,63 +159,69 @@ def _patient(diagnosis: Diagnosis, number: int, tone: float, rng: np.random.Gene
 def _site(diagnosis: Diagnosis, rng: np.random.Generator) -> str | None:
     if diagnosis.image_kind == "photograph" or rng.random() < UNKNOWN_FRACTION:
         return None
-    sunny = diagnosis.code in {"AK", "BCC", "SCC"}
-    return str(rng.choice(SITES, p=SUNNY_SITE_FRACTIONS if sunny else OTHER_SITE_FRACTIONS))
+    sun_exposed = diagnosis.code in {"AK", "BCC", "SCC"}
+    return str(
+        rng.choice(SITES, p=SUN_EXPOSED_SITE_FRACTIONS if sun_exposed else OTHER_SITE_FRACTIONS)
+    )
 
 
 def _truncate(cohort: list[SyntheticImage], rng: np.random.Generator) -> list[SyntheticImage]:
-    """Let some files break off: nevi to train on, of which there are enough."""
+    """Mark some files as truncated: training images of nevi, the most common diagnosis."""
     nevi = [
         i for i, p in enumerate(cohort) if p.lesion.diagnosis.code == "NV" and p.split == "train"
     ]
-    broken = set(rng.choice(nevi, TRUNCATED, replace=False))
-    return [replace(p, planted="truncated") if i in broken else p for i, p in enumerate(cohort)]
+    truncated = set(rng.choice(nevi, TRUNCATED, replace=False))
+    return [replace(p, planted="truncated") if i in truncated else p for i, p in enumerate(cohort)]
 
 
 def _duplicates(cohort: list[SyntheticImage], rng: np.random.Generator) -> list[SyntheticImage]:
-    """Copy training files byte for byte: some into val or test, some beside themselves."""
-    # First pictures only: no two copies of one lesion, which would get the same name.
-    whole = [p for p in cohort if p.planted is None and p.split == "train" and p.number == 1]
+    """Plant exact duplicates of training files: some in val or test, some in train."""
+    # Only the first image of a lesion: two duplicates of one lesion would get the same file name.
+    originals = [p for p in cohort if p.planted is None and p.split == "train" and p.number == 1]
     n = DUPLICATES_ACROSS_SPLITS + DUPLICATES_WITHIN_SPLIT
     splits = [("val", "test")[i % 2] for i in range(DUPLICATES_ACROSS_SPLITS)]
     splits += ["train"] * DUPLICATES_WITHIN_SPLIT
     return [
-        replace(whole[i], name=_duplicate_name(whole[i], cohort), split=split, planted="copy")
-        for i, split in zip(rng.choice(len(whole), n, replace=False), splits, strict=True)
+        replace(
+            originals[i], name=_duplicate_name(originals[i], cohort), split=split, planted="copy"
+        )
+        for i, split in zip(rng.choice(len(originals), n, replace=False), splits, strict=True)
     ]
 
 
 def _duplicate_name(original: SyntheticImage, cohort: list[SyntheticImage]) -> str:
-    shown = sum(picture.lesion == original.lesion for picture in cohort)
-    return f"{original.lesion.key}_{shown + 1}.jpg"
+    num_images = sum(image.lesion == original.lesion for image in cohort)
+    return f"{original.lesion.key}_{num_images + 1}.jpg"
 
 
 def _with_wrong_label(
     cohort: list[SyntheticImage], rng: np.random.Generator
 ) -> list[SyntheticImage]:
-    """Put copies into the folder of a diagnosis that looks alike."""
-    name_of = {diagnosis.code: diagnosis.name for diagnosis in DIAGNOSES}
-    torn = []
-    for true, given in WRONG_LABELS:
-        candidates = [p for p in cohort if p.planted is None and p.label == name_of[true]]
+    """Plant exact duplicates with conflicting labels: in the folder of a similar diagnosis."""
+    names = {diagnosis.code: diagnosis.name for diagnosis in DIAGNOSES}
+    mislabeled = []
+    for true_code, wrong_code in WRONG_LABELS:
+        candidates = [p for p in cohort if p.planted is None and p.label == names[true_code]]
         original = candidates[rng.integers(len(candidates))]
-        patient = 1 + len({p.lesion.patient for p in cohort if p.label == name_of[given]})
+        patient = 1 + len({p.lesion.patient for p in cohort if p.label == names[wrong_code]})
         name, split = (
-            f"{given}_{patient:02d}_01_1.jpg",
+            f"{wrong_code}_{patient:02d}_01_1.jpg",
             str(rng.choice(list(ORIGINAL_SPLIT_FRACTIONS))),
         )
-        torn.append(
-            replace(original, name=name, label=name_of[given], split=split, planted="other_label")
+        mislabeled.append(
+            replace(
+                original, name=name, label=names[wrong_code], split=split, planted="other_label"
+            )
         )
-    return torn
+    return mislabeled
 
 
 def _numbered(cohort: list[SyntheticImage], rng: np.random.Generator) -> list[SyntheticImage]:
-    """Name dermoscopic pictures by a bare number; photographs keep the key in their name."""
+    """Name dermoscopic images by a number only. Photographs have the lesion key in their name."""
     numbers = 1 + rng.choice(9_999, len(cohort), replace=False)
     return [
-        replace(picture, name=f"DEMO_{number:07d}.jpg")
-        if picture.lesion.diagnosis.image_kind == "dermoscopy"
-        else picture
-        for picture, number in zip(cohort, numbers, strict=True)
+        replace(image, name=f"DEMO_{number:07d}.jpg")
+        if image.lesion.diagnosis.image_kind == "dermoscopy"
+        else image
+        for image, number in zip(cohort, numbers, strict=True)
     ]

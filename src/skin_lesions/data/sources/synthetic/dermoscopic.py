@@ -1,7 +1,8 @@
-"""The eight diagnoses of ISIC 2019 as a dermatoscope shows them.
+"""Dermoscopic images of the eight diagnoses of ISIC 2019.
 
-Each function draws one lesion on skin: what every lesion of the diagnosis has, in a shape and a
-mix that its random generator decides. Some look like another diagnosis, as they do in a clinic.
+Each function draws one lesion on skin, with the typical structures of the diagnosis. The random
+generator determines shape and mix. Some lesions look like another diagnosis, as in clinical
+practice.
 """
 
 from collections.abc import Callable
@@ -46,8 +47,10 @@ from skin_lesions.data.sources.synthetic.structures import (
     white_circles,
 )
 
-ATYPICAL_SHARE = 0.3  # of nevi, and of melanomas: those that look like each other
-MIMIC_SHARE = 0.15  # of each other diagnosis: lesions without what would tell them from another
+# Fraction of nevi that look like an early melanoma, and of melanomas that look like a nevus.
+ATYPICAL_FRACTION = 0.3
+# Fraction of the lesions of each other diagnosis that lack their distinguishing structures.
+MIMIC_FRACTION = 0.15
 
 WAX: Color = (0.68, 0.50, 0.31)
 MILIUM: Color = (0.97, 0.93, 0.82)
@@ -62,14 +65,16 @@ LAGOONS: tuple[Color, ...] = (
 
 
 def melanocytic_nevus(image: Image, tone: float, rng: Rng) -> None:
-    """Symmetric and round, one or two browns, regular network or globules, fading border.
+    """Draw a symmetric round nevus: one or two browns, regular network or globules, fading border.
 
-    Some are atypical: uneven in shape and colour, like an early melanoma.
+    Some are atypical: irregular in shape and color, like an early melanoma.
     """
-    atypical = rng.random() < ATYPICAL_SHARE
+    atypical = rng.random() < ATYPICAL_FRACTION
     radius = rng.uniform(32, 56)
-    rough = rng.uniform(0.07, 0.12) if atypical else rng.uniform(0.01, 0.05)
-    depth = outline(rng, radius, rough=rough, aspect=rng.uniform(0.75, 1)) + value_noise(rng, 12)
+    roughness = rng.uniform(0.07, 0.12) if atypical else rng.uniform(0.01, 0.05)
+    depth = outline(rng, radius, roughness=roughness, aspect=rng.uniform(0.75, 1)) + value_noise(
+        rng, 12
+    )
     body = smoothstep(depth, -6, radius * rng.uniform(0.2, 0.5))
     pigment = rng.uniform(0.5, 1.15) * body * (1 + 0.15 * fractal_noise(rng, 20))
     if atypical:
@@ -88,16 +93,17 @@ def melanocytic_nevus(image: Image, tone: float, rng: Rng) -> None:
 
 
 def melanoma(image: Image, tone: float, rng: Rng) -> None:
-    """Asymmetric, notched, of many colours: veil, blotches, scar-like white, streaks at the edge.
+    """Draw an asymmetric, notched melanoma of many colors.
 
-    Some are early: small, brown, with little more than an uneven network, like an atypical nevus.
+    It has a veil, blotches, scar-like white areas and streaks at the edge. Some are early: small,
+    brown, with little more than an irregular network, like an atypical nevus.
     """
-    early = rng.random() < ATYPICAL_SHARE
+    early = rng.random() < ATYPICAL_FRACTION
     radius = rng.uniform(32, 48) if early else rng.uniform(42, 60)
-    rough = rng.uniform(0.07, 0.12) if early else rng.uniform(0.1, 0.17)
-    depth = outline(rng, radius, rough=rough, aspect=rng.uniform(0.6, 0.9)) + 2 * fractal_noise(
-        rng, 14
-    )
+    roughness = rng.uniform(0.07, 0.12) if early else rng.uniform(0.1, 0.17)
+    depth = outline(
+        rng, radius, roughness=roughness, aspect=rng.uniform(0.6, 0.9)
+    ) + 2 * fractal_noise(rng, 14)
     body = smoothstep(depth, -4, 8)
     flush(image, tone, 0.25 * body)
     absorb(image, MELANIN, body * (0.75 + 0.5 * fractal_noise(rng, 36)).clip(0.2, 1.7))
@@ -109,20 +115,20 @@ def melanoma(image: Image, tone: float, rng: Rng) -> None:
         warp=7,
     )
     if not early:
-        signs = (veil, regression, streaks, dots, redness)
-        for i in rng.permutation(len(signs))[: rng.integers(2, 5)]:
-            signs[i](image, tone, rng, depth)
+        structures = (veil, regression, streaks, dots, redness)
+        for i in rng.permutation(len(structures))[: rng.integers(2, 5)]:
+            structures[i](image, tone, rng, depth)
     blotch(image, rng, radius, body, amount=rng.uniform(0.4, 1.1))
 
 
 def basal_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
-    """Pink and pearly, with sharp branching vessels, blue-grey ovoid nests, at times an ulcer.
+    """Draw a pink, pearly carcinoma with sharp branching vessels and blue-gray ovoid nests.
 
-    Some are superficial: pink with few fine vessels, like an actinic keratosis.
+    Some have an ulcer. Some are superficial: pink with few fine vessels, like an actinic keratosis.
     """
-    superficial = rng.random() < MIMIC_SHARE
+    superficial = rng.random() < MIMIC_FRACTION
     radius = rng.uniform(36, 58)
-    depth = outline(rng, radius, rough=0.09, aspect=rng.uniform(0.65, 0.95)) + 2 * value_noise(
+    depth = outline(rng, radius, roughness=0.09, aspect=rng.uniform(0.65, 0.95)) + 2 * value_noise(
         rng, 14
     )
     body = smoothstep(depth, -6, 10)
@@ -142,15 +148,16 @@ def basal_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
 
 
 def benign_keratosis(image: Image, tone: float, rng: Rng) -> None:
-    """Stuck on: sharp moth-eaten border, waxy tan to brown, white cysts, dark openings, ridges.
+    """Draw a keratosis with the typical stuck-on appearance and a sharp moth-eaten border.
 
-    Some are flat, pinkish and scaly, like an actinic keratosis.
+    It is waxy tan to brown, with white cysts, dark openings and ridges. Some are flat, pinkish and
+    scaly, like an actinic keratosis.
     """
-    flat = rng.random() < MIMIC_SHARE
+    flat = rng.random() < MIMIC_FRACTION
     radius = rng.uniform(34, 60)
-    depth = outline(rng, radius, rough=0.07, aspect=rng.uniform(0.65, 0.95)) + 2 * fractal_noise(
-        rng, 9
-    )
+    depth = outline(
+        rng, radius, roughness=0.07, aspect=rng.uniform(0.65, 0.95)
+    ) + 2 * fractal_noise(rng, 9)
     body = smoothstep(depth, -8, 8) if flat else smoothstep(depth, -1.5, 2)
     flush(image, tone, body * (0.4 if flat else 0.1))
     blend(image, on_skin(WAX, tone), body * (0.25 if flat else rng.uniform(0.45, 0.8)))
@@ -167,13 +174,14 @@ def benign_keratosis(image: Image, tone: float, rng: Rng) -> None:
 
 
 def actinic_keratosis(image: Image, tone: float, rng: Rng) -> None:
-    """Strawberry: red network between yellowish follicles in white haloes, scale, no border.
+    """Draw a strawberry pattern: red network between yellowish follicles with white halos.
 
-    Some are pigmented, their follicles hidden, like a flat seborrhoeic keratosis.
+    It has scale and no sharp border. Some are pigmented, which hides the follicles. They look like
+    a flat seborrheic keratosis.
     """
-    pigmented = rng.random() < MIMIC_SHARE
+    pigmented = rng.random() < MIMIC_FRACTION
     radius = rng.uniform(36, 68)
-    depth = outline(rng, radius, rough=0.12, aspect=rng.uniform(0.6, 0.95)) + 8 * fractal_noise(
+    depth = outline(rng, radius, roughness=0.12, aspect=rng.uniform(0.6, 0.95)) + 8 * fractal_noise(
         rng, 25
     )
     area = smoothstep(depth, -16, 22)
@@ -189,13 +197,16 @@ def actinic_keratosis(image: Image, tone: float, rng: Rng) -> None:
 
 
 def squamous_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
-    """A mass of keratin with blood spots, white circles around, hairpin vessels at the edge.
+    """Draw a mass of keratin with blood spots, surrounded by white circles.
 
-    Some are in situ: red and scaly without a mass, like actinic keratosis or basal cell carcinoma.
+    Hairpin vessels are at the edge. Some are in situ: red and scaly without a mass, like actinic
+    keratosis or basal cell carcinoma.
     """
-    in_situ = rng.random() < MIMIC_SHARE
+    in_situ = rng.random() < MIMIC_FRACTION
     radius = rng.uniform(38, 60)
-    depth = outline(rng, radius, rough=0.08, aspect=rng.uniform(0.7, 1)) + 2 * value_noise(rng, 12)
+    depth = outline(rng, radius, roughness=0.08, aspect=rng.uniform(0.7, 1)) + 2 * value_noise(
+        rng, 12
+    )
     body = smoothstep(depth, -8, 8)
     flush(image, tone, body * rng.uniform(0.4, 0.9) * (1 + 0.2 * fractal_noise(rng, 25)))
     shade(image, 0.12 * body * smoothstep(depth, 14, 0))
@@ -204,7 +215,7 @@ def squamous_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
         scale(image, tone, rng, body)
         return
     size, center = radius * rng.uniform(0.25, 0.62), rng.normal(0, radius * 0.14, 2)
-    mass = outline(rng, size, rough=0.14, aspect=0.8, center=tuple(center)) + 3 * fractal_noise(
+    mass = outline(rng, size, roughness=0.14, aspect=0.8, center=tuple(center)) + 3 * fractal_noise(
         rng, 9
     )
     white_circles(image, rng, np.minimum(depth - 8, -mass - 2), tone)
@@ -216,48 +227,53 @@ def squamous_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
 
 
 def dermatofibroma(image: Image, tone: float, rng: Rng) -> None:
-    """A white scar-like patch in the middle of a delicate light brown ring of network.
+    """Draw a white scar-like patch in the center of a fine light brown ring of network.
 
-    In some the patch is faint, which leaves something like a nevus.
+    In some lesions the patch is faint. They look like a nevus.
     """
     radius = rng.uniform(32, 54)
-    depth = outline(rng, radius, rough=0.05, aspect=rng.uniform(0.75, 1)) + 3 * value_noise(rng, 16)
+    depth = outline(rng, radius, roughness=0.05, aspect=rng.uniform(0.75, 1)) + 3 * value_noise(
+        rng, 16
+    )
     body = smoothstep(depth, -12, 14)
     flush(image, tone, body * rng.uniform(0.1, 0.35))
     absorb(image, MELANIN, body * (rng.uniform(0.25, 0.7) + 0.1 * fractal_noise(rng, 20)))
     network(image, rng, body * 0.6, period=rng.uniform(6, 8), warp=3)
     size, center = radius * rng.uniform(0.3, 0.56), rng.normal(0, 4, 2)
-    scar = outline(rng, size, rough=0.1, aspect=0.8, center=tuple(center)) + 3 * fractal_noise(
+    scar = outline(rng, size, roughness=0.1, aspect=0.8, center=tuple(center)) + 3 * fractal_noise(
         rng, 9
     )
-    patch = smoothstep(scar, -8, 10) * (0.3 if rng.random() < MIMIC_SHARE else 1)
+    patch = smoothstep(scar, -8, 10) * (0.3 if rng.random() < MIMIC_FRACTION else 1)
     blend(image, on_skin(SCAR, tone), patch * rng.uniform(0.4, 0.8))
     flush(image, tone, patch * 0.3 * smoothstep(value_noise(rng, 6), 0.3, 0.9))
 
 
 def vascular_lesion(image: Image, tone: float, rng: Rng) -> None:
-    """Lagoons: red, purple or blue-black, sharply bordered, parted by white; no network.
+    """Draw sharply bordered red, purple or blue-black lagoons, separated by white, without network.
 
-    In some the lagoons have run together into one dark area, as in a melanoma.
+    In some lesions the lagoons merge into one dark area, as in a melanoma.
     """
-    merged = rng.random() < MIMIC_SHARE
+    merged = rng.random() < MIMIC_FRACTION
     radius = rng.uniform(26, 54)
-    depth = outline(rng, radius, rough=0.07, aspect=rng.uniform(0.7, 1))
+    depth = outline(rng, radius, roughness=0.07, aspect=rng.uniform(0.7, 1))
     flush(image, tone, smoothstep(depth, -14, 4) * rng.uniform(0.2, 0.7))
     blend(image, on_skin(PEARL, tone), smoothstep(depth, -3, 5) * rng.uniform(0.1, 0.45))
-    apart = rng.uniform(9, 20)
-    places = poisson_disk_points(rng, 40, apart, within=depth - apart * 0.3)
-    radii = apart * rng.uniform(0.5, 0.85, len(places)) * (1.5 if merged else 1)
-    rho, lit, owner = spots(places, radii, wobble=0.15 * value_noise(rng, 9))
-    main = rng.integers(len(LAGOONS))
-    each = np.clip(main + rng.choice((-1, 0, 0, 0, 1), len(places)), 0, len(LAGOONS) - 1)
-    colours = np.array(LAGOONS, np.float32)[each] * rng.uniform(0.85, 1.15, (len(places), 1))
+    distance = rng.uniform(9, 20)
+    centers = poisson_disk_points(rng, 40, distance, within=depth - distance * 0.3)
+    radii = distance * rng.uniform(0.5, 0.85, len(centers)) * (1.5 if merged else 1)
+    rho, light_offset, index = spots(centers, radii, edge_noise=0.15 * value_noise(rng, 9))
+    # All lagoons have one main color or a neighboring one.
+    main_color = rng.integers(len(LAGOONS))
+    color_index = np.clip(
+        main_color + rng.choice((-1, 0, 0, 0, 1), len(centers)), 0, len(LAGOONS) - 1
+    )
+    colors = np.array(LAGOONS, np.float32)[color_index] * rng.uniform(0.85, 1.15, (len(centers), 1))
     blend(
         image,
-        colours.astype(np.float32)[owner],
+        colors.astype(np.float32)[index],
         rng.uniform(0.6, 0.95) * smoothstep(rho, 1.15, 0.8),
     )
-    shade(image, 0.2 * (lit + fractal_noise(rng, 14)) * smoothstep(rho, 1, 0.7))
+    shade(image, 0.2 * (light_offset + fractal_noise(rng, 14)) * smoothstep(rho, 1, 0.7))
 
 
 DRAW: dict[str, Callable[[Image, float, Rng], None]] = {

@@ -1,7 +1,8 @@
-"""What drawings are made of: fields (noise, lattices, outlines, spots, strokes) and ways to mix them.
+"""Drawing primitives: fields (noise, lattices, outlines, spots, strokes) and color operations.
 
-A field is one float per pixel of a square canvas; an image is RGB in 0 to 1. Lengths are canvas
-pixels, with (0, 0) in the middle. Mixing changes the image in place.
+A field has one float per pixel of a square canvas, (SIZE, SIZE). An image is RGB in the range 0 to
+1, (SIZE, SIZE, 3). Lengths are in canvas pixels, and (0, 0) is the center. The color operations
+change the image in place.
 """
 
 import math
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-SIZE = 168
-MIDDLE = (SIZE - 1) / 2
-SUPERSAMPLING = 3
+SIZE = 168  # width and height of the canvas, pixels
+MIDDLE = (SIZE - 1) / 2  # row and column of the center
+SUPERSAMPLING = 3  # factor by which strokes are drawn larger
 
 Field = NDArray[np.floating]
 Image = NDArray[np.float32]
@@ -26,7 +27,7 @@ Rng = np.random.Generator
 
 @lru_cache(maxsize=1)
 def grid() -> tuple[Field, Field]:
-    """Return x and y of every pixel; x grows to the right, y downwards."""
+    """Return x and y of every pixel. x increases to the right, y downwards."""
     axis = np.arange(SIZE, dtype=np.float32) - np.float32(MIDDLE)
     x, y = np.meshgrid(axis, axis)
     x.flags.writeable = y.flags.writeable = False
@@ -34,41 +35,57 @@ def grid() -> tuple[Field, Field]:
 
 
 def value_noise(rng: Rng, scale: float, stretch: float = 1.0) -> Field:
-    """Return smooth noise, standard deviation about 0.6, with grains of that many pixels."""
+    """Return smooth noise with a standard deviation of about 0.6.
+
+    Args:
+        rng: Draws the noise.
+        scale: Vertical distance of the grid points, pixels.
+        stretch: Horizontal distance of the grid points, relative to ``scale``.
+    """
     rows, columns = (max(2, round(SIZE / s)) + 1 for s in (scale, scale * stretch))
-    grains = rng.standard_normal((rows, columns), dtype=np.float32)
-    return np.asarray(Pillow.fromarray(grains).resize((SIZE, SIZE), Pillow.Resampling.BICUBIC))
+    # One normal value per grid point, interpolated to the canvas.
+    grid_values = rng.standard_normal((rows, columns), dtype=np.float32)
+    return np.asarray(Pillow.fromarray(grid_values).resize((SIZE, SIZE), Pillow.Resampling.BICUBIC))
 
 
 def fractal_noise(rng: Rng, scale: float) -> Field:
-    """Return noise of three scales, each half as coarse and half as strong as the one before."""
+    """Return noise of three octaves, each with half the scale and half the amplitude."""
     return (
         value_noise(rng, scale) + value_noise(rng, scale / 2) / 2 + value_noise(rng, scale / 4) / 4
     )
 
 
 def smoothstep(field: Field, low: float, high: float) -> Field:
-    """Go smoothly from 0 where the field is ``low`` to 1 where it is ``high``; low > high falls."""
+    """Map ``low`` to 0 and ``high`` to 1 with the cubic 3t² - 2t³, constant beyond them.
+
+    With ``low > high`` the result decreases with the field.
+    """
     t = np.clip((field - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def smooth_band(field: Field, center: float, width: float) -> Field:
-    """Return 1 where the field is at the centre, falling to 0 at a width's distance."""
+    """Return 1 where the field equals ``center``, decreasing to 0 at a distance of ``width``."""
     return smoothstep(np.abs(field - center), width, 0)
 
 
 def lattice(rng: Rng, period: float, warp: float) -> Field:
-    """Return a honeycomb: 1 in the middle of its cells, 0 where its lines meet, bent by ``warp``.
+    """Return a honeycomb: 1 in the center of the cells, 0 where the lines meet.
 
-    Three plane waves at 60 degrees; the warp is in pixels.
+    The field is a sum of three plane waves at angles of 60 degrees.
+
+    Args:
+        rng: Draws the orientation and the warp.
+        period: Distance of neighboring cells, pixels.
+        warp: Strength of the distortion, pixels.
     """
     x, y = grid()
     x = x + warp * (value_noise(rng, 4 * period) + value_noise(rng, 1.5 * period) / 3)
     y = y + warp * (value_noise(rng, 4 * period) + value_noise(rng, 1.5 * period) / 3)
-    turn, wave = rng.uniform(0, np.pi), 4 * math.pi / math.sqrt(3) / period
-    angles = (turn, turn + 2 * math.pi / 3, turn + 4 * math.pi / 3)
-    total = sum(np.cos(wave * (math.cos(a) * x + math.sin(a) * y)) for a in angles)
+    # Wavenumber in radians per pixel. The sum of the cosines is in -1.5 to 3.
+    angle, wavenumber = rng.uniform(0, np.pi), 4 * math.pi / math.sqrt(3) / period
+    angles = (angle, angle + 2 * math.pi / 3, angle + 4 * math.pi / 3)
+    total = sum(np.cos(wavenumber * (math.cos(a) * x + math.sin(a) * y)) for a in angles)
     return (np.asarray(total, np.float32) + 1.5) / 4.5
 
 
@@ -76,38 +93,45 @@ def outline(
     rng: Rng,
     radius: float,
     *,
-    rough: float = 0.05,
+    roughness: float = 0.05,
     aspect: float = 0.85,
     center: tuple[float, float] = (0, 0),
 ) -> Field:
-    """Return how deep a pixel lies within a closed wavy line: pixels, negative outside.
+    """Return the depth of each pixel inside an irregular closed outline.
 
     Args:
-        rng: Draws turn and waves.
-        radius: Of the circle that the line deviates from.
-        rough: Deviation as a share of the radius.
-        aspect: Short over long diameter.
-        center: Of the line.
+        rng: Draws the rotation and the waves of the outline.
+        radius: Radius of the circle from which the outline deviates.
+        roughness: Deviation as a fraction of the radius.
+        aspect: Short diameter divided by long diameter.
+        center: Center of the outline.
+
+    Returns:
+        Depth in pixels; negative outside.
     """
     x, y = grid()
     x, y = x - center[0], y - center[1]
-    turn, stretch = rng.uniform(0, np.pi), math.sqrt(aspect)
-    u = (math.cos(turn) * x + math.sin(turn) * y) * stretch
-    v = (math.cos(turn) * y - math.sin(turn) * x) / stretch
-    angle = np.arctan2(v, u)
+    rotation, stretch = rng.uniform(0, np.pi), math.sqrt(aspect)
+    # (u, v): coordinates rotated and scaled to the axes of the ellipse, in which it is a circle.
+    u = (math.cos(rotation) * x + math.sin(rotation) * y) * stretch
+    v = (math.cos(rotation) * y - math.sin(rotation) * x) / stretch
+    polar_angle = np.arctan2(v, u)
+    # relative_radius = 1 + sum of cosines with 2 to 7 periods, amplitude ~ 1 / sqrt(periods).
     waves = np.arange(2, 8)
-    heights = rough * rng.standard_normal(6) / np.sqrt(waves)
-    table = np.linspace(-np.pi, np.pi, 256)
-    edge = 1 + np.cos(table[:, None] * waves + rng.uniform(0, 2 * np.pi, 6)) @ heights
-    return (radius * np.interp(angle, table, edge) - np.hypot(u, v)).astype(np.float32)
+    heights = roughness * rng.standard_normal(6) / np.sqrt(waves)
+    angles = np.linspace(-np.pi, np.pi, 256)
+    relative_radius = 1 + np.cos(angles[:, None] * waves + rng.uniform(0, 2 * np.pi, 6)) @ heights
+    return (radius * np.interp(polar_angle, angles, relative_radius) - np.hypot(u, v)).astype(
+        np.float32
+    )
 
 
 def strokes(
     draw: Callable[[ImageDraw.ImageDraw], None], size: Sequence[int] = (SIZE, SIZE)
 ) -> Field:
-    """Return what Pillow draws in white (255) on black, smooth-edged; see ``pen``.
+    """Return a field, 0 to 1, of what ``draw`` paints in white (255) on black, antialiased.
 
-    The brush works on a canvas ``SUPERSAMPLING`` times as wide and high.
+    The canvas of ``draw`` is ``SUPERSAMPLING`` times as wide and high; see ``to_canvas``.
     """
     large = Pillow.new("L", (int(size[0]) * SUPERSAMPLING, int(size[1]) * SUPERSAMPLING))
     draw(ImageDraw.Draw(large))
@@ -115,93 +139,102 @@ def strokes(
 
 
 def to_canvas(points: NDArray[np.floating]) -> list[tuple[float, float]]:
-    """Turn (n, 2) canvas coordinates into those of ``strokes``."""
+    """Convert canvas coordinates, (n, 2), to the coordinates of ``strokes``."""
     return [(float(x), float(y)) for x, y in (points + MIDDLE + 0.5) * SUPERSAMPLING]
 
 
 class Spots(NamedTuple):
-    """Round things seen from each pixel: the nearest one decides.
+    """Position of each pixel relative to its nearest spot.
 
-    ``rho`` is the distance from its middle in its radii, ``lit`` how far the pixel lies towards
-    the light in its radii, ``owner`` which one it is.
+    Attributes:
+        rho: Distance from the center of the spot, in radii of the spot.
+        light_offset: Offset from the center towards the light (upper left), in radii of the spot.
+        spot_index: Index of the spot.
     """
 
     rho: Field
-    lit: Field
-    owner: NDArray[np.intp]
+    light_offset: Field
+    spot_index: NDArray[np.intp]
 
 
 def spots(
-    places: NDArray[np.float64],
+    centers: NDArray[np.float64],
     radii: NDArray[np.floating],
     *,
-    reach: float = 1.7,
+    max_rho: float = 1.7,
     stretch: float = 1.0,
-    turn: float = 0.0,
-    wobble: Field | float = 0.0,
+    angle: float = 0.0,
+    edge_noise: Field | float = 0.0,
 ) -> Spots:
-    """Lay round or oval spots on the canvas.
+    """Place round or oval spots on the canvas.
 
     Args:
-        places: (n, 2) middles.
-        radii: (n,) short radii.
-        reach: How many radii around each middle are filled in; beyond, rho is ``reach``.
-        stretch: Long over short radius.
-        turn: Direction of the long radius, in radians.
-        wobble: Added to rho, to make edges uneven.
+        centers: Centers of the spots, (n, 2).
+        radii: Short radii of the spots, (n,).
+        max_rho: Limit of rho, in radii. Pixels further away from all spots have this value.
+        stretch: Long radius divided by short radius.
+        angle: Direction of the long radius, radians.
+        edge_noise: Added to rho, for irregular edges.
     """
     x, y = grid()
-    rho = np.full((SIZE, SIZE), reach, np.float32)
-    lit, owner = np.zeros_like(rho), np.zeros(rho.shape, np.intp)
-    cos, sin = math.cos(turn), math.sin(turn)
-    for i, ((px, py), radius) in enumerate(zip(places, radii, strict=True)):
-        size = reach * radius * stretch + 1
+    rho = np.full((SIZE, SIZE), max_rho, np.float32)
+    light_offset, spot_index = np.zeros_like(rho), np.zeros(rho.shape, np.intp)
+    cos, sin = math.cos(angle), math.sin(angle)
+    for i, ((px, py), radius) in enumerate(zip(centers, radii, strict=True)):
+        # Only the window around the spot is computed.
+        half_size = max_rho * radius * stretch + 1
         window = tuple(
-            slice(max(0, int(p - size)), max(0, int(p + size) + 2))
+            slice(max(0, int(p - half_size)), max(0, int(p + half_size) + 2))
             for p in (py + MIDDLE, px + MIDDLE)
         )
         dx, dy = (x[window] - px) / radius, (y[window] - py) / radius
         distance = np.hypot((cos * dx + sin * dy) / stretch, cos * dy - sin * dx)
-        nearer = distance < rho[window]
-        rho[window][nearer] = distance[nearer]
-        lit[window][nearer] = -(dx + dy)[nearer] / np.sqrt(2)
-        owner[window][nearer] = i
-    rho = np.where(rho < reach, rho + wobble, rho).astype(np.float32)
-    return Spots(rho, lit, owner)
+        is_nearer = distance < rho[window]
+        rho[window][is_nearer] = distance[is_nearer]
+        light_offset[window][is_nearer] = -(dx + dy)[is_nearer] / np.sqrt(2)
+        spot_index[window][is_nearer] = i
+    rho = np.where(rho < max_rho, rho + edge_noise, rho).astype(np.float32)
+    return Spots(rho, light_offset, spot_index)
 
 
 def poisson_disk_points(
-    rng: Rng, n: int, apart: float, within: Field | None = None
+    rng: Rng, n: int, min_distance: float, within: Field | None = None
 ) -> NDArray[np.float64]:
-    """Return up to n random places with a distance between them.
+    """Return up to n random points with a minimum distance (Poisson disk sampling).
 
     Args:
-        rng: Draws the places.
-        n: How many at most.
-        apart: Least distance.
-        within: Places only where this field is positive; everywhere without it.
+        rng: Draws the points.
+        n: Maximum number of points.
+        min_distance: Minimum distance of two points, pixels.
+        within: Points are drawn only where this field is positive; None: on the complete canvas.
+
+    Returns:
+        Points, (k, 2) with k at most n.
     """
-    free = rng.uniform(-MIDDLE, MIDDLE, (max(60, 12 * n), 2))
+    candidates = rng.uniform(-MIDDLE, MIDDLE, (max(60, 12 * n), 2))
     if within is not None:
-        column, row = np.round(free + MIDDLE).astype(int).T
-        free = free[within[row, column] > 0]
-    chosen: list[NDArray[np.float64]] = []
-    while len(free) and len(chosen) < n:
-        chosen.append(free[0])
-        free = free[np.hypot(*(free - free[0]).T) > apart]
-    return np.array(chosen).reshape(-1, 2)
+        column, row = np.round(candidates + MIDDLE).astype(int).T
+        candidates = candidates[within[row, column] > 0]
+    points: list[NDArray[np.float64]] = []
+    while len(candidates) and len(points) < n:
+        points.append(candidates[0])
+        candidates = candidates[np.hypot(*(candidates - candidates[0]).T) > min_distance]
+    return np.array(points).reshape(-1, 2)
 
 
 def blend(image: Image, color: Sequence[float] | Image, amount: Field) -> None:
-    """Mix a colour (or a picture) into the image, by 0 to 1 in each pixel."""
+    """Blend a color or another image into the image. ``amount`` is 0 to 1 in each pixel."""
     image += (np.asarray(color, np.float32) - image) * amount[..., None]
 
 
 def absorb(image: Image, spectrum: Color, amount: Field) -> None:
-    """Let a pigment swallow light: amount 1 takes ``1 - exp(-spectrum)``, whatever lies below."""
+    """Absorb light with a pigment (Beer-Lambert law).
+
+    An amount of 1 absorbs the fraction ``1 - exp(-spectrum)`` of each channel.
+    """
     image *= np.exp(-amount[..., None] * np.asarray(spectrum, np.float32))
 
 
 def shade(image: Image, light: Field) -> None:
-    """Brighten (above 0) or darken (below 0) by that share."""
+    """Brighten (above 0) or darken (below 0) the image by this fraction."""
     image *= 1 + light[..., None]

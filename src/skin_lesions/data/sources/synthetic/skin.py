@@ -1,4 +1,7 @@
-"""Skin: its tones from Fitzpatrick I to VI, its texture, and what melanin and blood do to it."""
+"""Skin model: tones from Fitzpatrick type I to VI, texture, and absorption by melanin and blood.
+
+All drawings of lesions start from this skin.
+"""
 
 import numpy as np
 
@@ -15,7 +18,7 @@ from skin_lesions.data.sources.synthetic.drawing import (
     value_noise,
 )
 
-# Fitzpatrick I to VI.
+# RGB of Fitzpatrick types I to VI, (6, 3).
 TONES = np.array(
     [
         (0.95, 0.79, 0.72),
@@ -26,21 +29,22 @@ TONES = np.array(
         (0.36, 0.24, 0.18),
     ]
 )
+# Absorption of each channel; see ``absorb``.
 MELANIN: Color = (0.62, 1.02, 1.25)
 BLOOD: Color = (0.07, 0.55, 0.48)
 BLOOD_UNDER_DARK_SKIN: Color = (0.42, 0.62, 0.30)  # violaceous rather than red
 
 
-def skin_colour(tone: float) -> Color:
-    """Return the colour of skin of a tone from 0 (Fitzpatrick I) to 1 (VI)."""
-    red, green, blue = (float(np.interp(tone * 5, np.arange(6), of)) for of in TONES.T)
+def skin_color(tone: float) -> Color:
+    """Return the color of skin with a tone from 0 (Fitzpatrick type I) to 1 (type VI)."""
+    red, green, blue = (float(np.interp(tone * 5, np.arange(6), channel)) for channel in TONES.T)
     return red, green, blue
 
 
 def plain_skin(rng: Rng, tone: float, *, relief: float = 0.02) -> Image:
-    """Return healthy skin: uneven in pigment and blood, with pores and the fine mesh of its lines."""
+    """Return healthy skin with uneven melanin and blood, pores and a fine mesh of skin lines."""
     image = np.empty((SIZE, SIZE, 3), np.float32)
-    image[:] = skin_colour(tone)
+    image[:] = skin_color(tone)
     absorb(image, MELANIN, 0.08 * value_noise(rng, 40))
     flush(image, tone, 0.08 * value_noise(rng, 30) + rng.uniform(0, 0.15))
     mesh = smoothstep(lattice(rng, rng.uniform(5, 8), warp=4), 0.35, 0.05)
@@ -49,13 +53,13 @@ def plain_skin(rng: Rng, tone: float, *, relief: float = 0.02) -> Image:
 
 
 def flush(image: Image, tone: float, amount: Field) -> None:
-    """Fill the vessels: red on light skin, violaceous and darker on dark skin."""
+    """Increase the amount of blood: red on light skin, violaceous and darker on dark skin."""
     spectrum = np.array(BLOOD) * (1 - tone) + np.array(BLOOD_UNDER_DARK_SKIN) * tone
     absorb(image, tuple(spectrum), amount)
 
 
 def on_skin(color: Color, tone: float) -> Color:
-    """Return how a colour of the skin's surface looks under that much pigment."""
+    """Return a color of the skin surface, darkened for the skin tone."""
     red, green, blue = color
-    left = 1 - 0.38 * tone
-    return red * left, green * left, blue * left
+    brightness = 1 - 0.38 * tone
+    return red * brightness, green * brightness, blue * brightness
