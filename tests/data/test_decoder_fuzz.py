@@ -1,6 +1,8 @@
-"""Whatever the bytes: pixels of the right shape, or UnreadableImageError; never a crash, never endless.
+"""Fuzz tests of the image decoder.
 
-About 10 seconds; SOAK_SECONDS=600 looks longer, SOAK_SEED=7 begins elsewhere.
+For any bytes, the decoder returns pixels of the right shape or raises UnreadableImageError. It
+never crashes and always ends. The tests take about 10 seconds. SOAK_SECONDS=600 runs them longer,
+and SOAK_SEED=7 starts with another seed.
 """
 
 import itertools
@@ -22,12 +24,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::Depr
 SECONDS = float(os.environ.get("SOAK_SECONDS", "10"))
 FIRST_SEED = int(os.environ.get("SOAK_SEED", "0"))
 SIZE = 16
-SLOW = 5.0  # seconds for one small file
+MAX_SECONDS_PER_FILE = 5.0  # all files are small
 
 
 def samples():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8))
-    grey16 = Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30) * 100)
+    gray16 = Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30) * 100)
     exif = Image.Exif()
     exif[0x0112] = 6
     return [
@@ -39,7 +41,7 @@ def samples():
         encoded(corners(), "PNG", exif=exif),
         encoded(noise.convert("RGBA"), "PNG"),
         encoded(corners().quantize(), "PNG", transparency=1),
-        encoded(grey16, "PNG"),
+        encoded(gray16, "PNG"),
         encoded(corners(), "PNG", save_all=True, append_images=[noise.resize((48, 32))]),
         encoded(noise, "WEBP"),
         encoded(noise.convert("RGBA"), "WEBP", lossless=True, exif=exif),
@@ -47,7 +49,7 @@ def samples():
         encoded(noise, "TIFF", compression="tiff_lzw"),
         encoded(noise, "TIFF", compression="tiff_adobe_deflate"),
         encoded(noise, "TIFF", compression="jpeg"),
-        encoded(grey16, "TIFF"),
+        encoded(gray16, "TIFF"),
         encoded(noise, "BMP"),
         encoded(corners().quantize(), "BMP"),
         encoded(noise.quantize(), "GIF"),
@@ -55,24 +57,29 @@ def samples():
     ]
 
 
-def damaged(data, other, rng):
-    """Flip, cut, repeat or splice; headers, being short, as often as the rest."""
-    damage = bytearray(data)
+def damage(data, other, rng):
+    """Change, delete, repeat or splice bytes; half of the time in the first 200 bytes.
+
+    Headers are short. They would rarely be damaged if all positions had the same probability.
+    """
+    damaged = bytearray(data)
     for _ in range(rng.integers(1, 5)):
-        reach = len(damage) if rng.random() < 0.5 else min(len(damage), 200)
-        place = int(rng.integers(max(reach, 1)))
+        length = len(damaged) if rng.random() < 0.5 else min(len(damaged), 200)
+        position = int(rng.integers(max(length, 1)))
         kind = rng.integers(5)
         if kind == 0:
-            damage[place : place + 1] = bytes([rng.integers(256)])
+            damaged[position : position + 1] = bytes([rng.integers(256)])
         elif kind == 1:
-            damage[place : place + 4] = rng.choice([b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff"])
+            damaged[position : position + 4] = rng.choice(
+                [b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff"]
+            )
         elif kind == 2:
-            del damage[place : place + int(rng.integers(1, 60))]
+            del damaged[position : position + int(rng.integers(1, 60))]
         elif kind == 3:
-            damage[place:place] = damage[place : place + int(rng.integers(1, 60))]
+            damaged[position:position] = damaged[position : position + int(rng.integers(1, 60))]
         else:
-            damage[place:] = other[int(rng.integers(len(other))) :]
-    return bytes(damage)
+            damaged[position:] = other[int(rng.integers(len(other))) :]
+    return bytes(damaged)
 
 
 def check(seed, files):
@@ -80,18 +87,18 @@ def check(seed, files):
     data, other = (files[i] for i in rng.integers(len(files), size=2))
     start = time.perf_counter()
     try:
-        pixels = decode(damaged(data, other, rng), SIZE).pixels
+        pixels = decode(damage(data, other, rng), SIZE).pixels
     except UnreadableImageError as error:
         if not str(error):
-            raise AssertionError(f"seed {seed}: no reason given") from error
+            raise AssertionError(f"seed {seed}: the error has no reason") from error
     else:
         assert pixels.shape == (SIZE, SIZE, 3), f"seed {seed}"
         assert pixels.dtype == np.uint8, f"seed {seed}"
-    assert time.perf_counter() - start < SLOW, f"seed {seed} took too long"
+    assert time.perf_counter() - start < MAX_SECONDS_PER_FILE, f"seed {seed} took too long"
 
 
 def soak(seconds, first_seed):
-    """Check seed after seed, saying which comes next: a crash of the process must be told too."""
+    """Check one seed after the other; write each to stdout first, because the process may crash."""
     files, end = samples(), time.perf_counter() + seconds
     for seed in itertools.count(first_seed):
         if time.perf_counter() > end:
@@ -100,27 +107,27 @@ def soak(seconds, first_seed):
         check(seed, files)
 
 
-def test_damaged_files_give_pixels_or_a_reason_and_nothing_else(tmp_path):
-    told = tmp_path / "seed"
-    with told.open("wb") as seed:
-        ended = subprocess.run(
+def test_damaged_files_are_decoded_or_rejected_with_a_reason(tmp_path):
+    seed_file = tmp_path / "seed"
+    with seed_file.open("wb") as stdout:
+        process = subprocess.run(
             [sys.executable, __file__, str(SECONDS), str(FIRST_SEED)],
             check=False,
-            stdout=seed,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             timeout=SECONDS + 60,
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
         )
-    last = told.read_text().strip() or "none"
-    assert ended.returncode == 0, (
-        f"seed {last} ended with {ended.returncode} (SOAK_SEED={last} repeats it):\n"
-        f"{ended.stderr.decode()[-2000:]}"
+    last_seed = seed_file.read_text().strip() or "none"
+    assert process.returncode == 0, (
+        f"seed {last_seed} ended with {process.returncode} (SOAK_SEED={last_seed} repeats it):\n"
+        f"{process.stderr.decode()[-2000:]}"
     )
-    assert int(last) > FIRST_SEED + 100, "too few files were tried to say anything"
+    assert int(last_seed) > FIRST_SEED + 100, "too few files were tested"
 
 
 @pytest.mark.parametrize("length", range(0, 300, 7))
-def test_every_short_beginning_of_every_kind_of_file_is_refused(length):
+def test_truncated_files_of_every_format_are_rejected(length):
     for data in samples():
         with pytest.raises(UnreadableImageError):
             decode(data[: min(length, len(data) // 2)], SIZE)

@@ -4,7 +4,7 @@ from skin_lesions.data.diagnoses import DIAGNOSES, diagnosis_of
 
 
 @pytest.mark.parametrize("diagnosis", DIAGNOSES, ids=lambda d: d.name)
-def test_every_name_code_and_alias_leads_to_its_own_diagnosis(diagnosis):
+def test_names_codes_and_aliases_identify_their_diagnosis(diagnosis):
     for name in (diagnosis.name, diagnosis.code, *diagnosis.aliases):
         assert diagnosis_of(name) is diagnosis
 
@@ -23,18 +23,18 @@ def test_every_name_code_and_alias_leads_to_its_own_diagnosis(diagnosis):
         ("Benign keratosis-like lesions", "Benign keratosis-like-lesions"),
     ],
 )
-def test_case_plural_spaces_and_punctuation_do_not_count(label, name):
+def test_case_plural_spaces_and_punctuation_are_ignored(label, name):
     assert diagnosis_of(label).name == name
 
 
 @pytest.mark.parametrize(
     "label", ["", " ", "s", "is", "日本語", "melano", "seborrheic keratosis", "UNK"]
 )
-def test_what_is_not_known_is_not_guessed(label):
+def test_unknown_labels_have_no_diagnosis(label):
     assert diagnosis_of(label) is None
 
 
-def test_what_is_malignant_is_as_published():
+def test_malignancy_matches_the_publication():
     malignant = {d.name for d in DIAGNOSES if d.malignant}
     assert malignant == {"Basal cell carcinoma", "Melanoma", "Squamous cell carcinoma"}
     assert [d.name for d in DIAGNOSES if d.premalignant] == ["Actinic keratoses"]

@@ -16,16 +16,16 @@ TABLE = pd.DataFrame(
 
 
 @pytest.mark.parametrize("fingerprint", [data_fingerprint, split_fingerprint])
-def test_row_order_index_and_other_columns_do_not_matter(fingerprint):
+def test_fingerprints_ignore_row_order_index_and_other_columns(fingerprint):
     other = TABLE.iloc[::-1].reset_index(drop=True).assign(age=99)
     assert fingerprint(other) == fingerprint(TABLE)
 
 
 @pytest.mark.parametrize("column", ["file", "image_id", "label"])
-def test_images_and_labels_matter(column):
+def test_data_fingerprint_depends_on_images_and_labels(column):
     changed = TABLE.assign(**{column: ["x", "b"]})
     assert data_fingerprint(changed) != data_fingerprint(TABLE)
 
 
-def test_the_split_matters():
+def test_split_fingerprint_depends_on_the_split():
     assert split_fingerprint(TABLE.assign(split=["test", "train"])) != split_fingerprint(TABLE)

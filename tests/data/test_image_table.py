@@ -27,13 +27,13 @@ def manifest(files, labels=None, ids=None, problems=None):
     return table
 
 
-def checks(**of_id):
-    return pd.DataFrame.from_dict(of_id, orient="index").rename_axis("image_id")
+def decode_results(**by_id):
+    return pd.DataFrame.from_dict(by_id, orient="index").rename_axis("image_id")
 
 
-def described(table, readable, share=1.0):
-    of_id = {i: READABLE if i in readable else UNREADABLE for i in table["image_id"].dropna()}
-    return build_image_table(table, checks(**of_id), share)
+def build(table, readable, max_unreadable_fraction=1.0):
+    by_id = {i: READABLE if i in readable else UNREADABLE for i in table["image_id"].dropna()}
+    return build_image_table(table, decode_results(**by_id), max_unreadable_fraction)
 
 
 def test_every_file_is_in_the_table_or_in_the_quarantine_with_a_reason():
@@ -43,17 +43,17 @@ def test_every_file_is_in_the_table_or_in_the_quarantine_with_a_reason():
         ids=["1", "2", "3", None],
         problems=[None, None, None, "could not be opened: Permission denied"],
     )
-    images, quarantine = described(table, {"1", "3"})
+    images, quarantine = build(table, {"1", "3"})
     assert images["file"].tolist() == ["a"]
     assert dict(quarantine.itertuples(index=False, name=None)) == {
         "b": "the file is empty",
-        "c": "the metadata give no label for it",
+        "c": "the metadata contain no label for this file",
         "d": "could not be opened: Permission denied",
     }
 
 
-def test_copies_are_described_alike_and_the_metadata_come_last():
-    images, quarantine = described(manifest(["a", "b"], ids=["1", "1"]), {"1"})
+def test_exact_duplicates_have_equal_properties_and_metadata_columns_are_last():
+    images, quarantine = build(manifest(["a", "b"], ids=["1", "1"]), {"1"})
     assert images["width"].tolist() == [600, 600]
     assert images.columns[-1] == "age"
     assert "problem" not in images
@@ -62,36 +62,38 @@ def test_copies_are_described_alike_and_the_metadata_come_last():
     assert quarantine.empty
 
 
-@pytest.mark.parametrize(("share", "stops"), [(0.2, True), (0.25, False), (0.3, False)])
-def test_more_unreadable_files_than_allowed_stop_the_run(share, stops):
+@pytest.mark.parametrize(
+    ("max_unreadable_fraction", "is_error"), [(0.2, True), (0.25, False), (0.3, False)]
+)
+def test_too_many_unreadable_files_are_an_error(max_unreadable_fraction, is_error):
     table = manifest(["a", "b", "c", "d"])
     readable = {"id of a", "id of b", "id of c"}
-    if not stops:
-        assert len(described(table, readable, share)[0]) == 3
+    if not is_error:
+        assert len(build(table, readable, max_unreadable_fraction)[0]) == 3
         return
     with pytest.raises(
-        InputError, match=r"25.0% can't be read, .* 1 x the file is empty. First: d"
+        InputError, match=r"25.0% are unreadable, .* 1 x the file is empty. First: d"
     ):
-        described(table, readable, share)
+        build(table, readable, max_unreadable_fraction)
 
 
 def test_files_without_a_label_do_not_count_as_unreadable():
     table = manifest(["a", "b", "c"], labels=["mel", None, None])
-    images, quarantine = described(table, set(table["image_id"]), share=0.0)
+    images, quarantine = build(table, set(table["image_id"]), max_unreadable_fraction=0.0)
     assert (len(images), len(quarantine)) == (1, 2)
 
 
-def test_no_usable_file_is_an_error_whatever_is_allowed():
-    with pytest.raises(InputError, match="2 of 2 files can't be used"):
-        described(manifest(["a", "b"]), set())
-    with pytest.raises(InputError, match="2 x the metadata give no label"):
-        described(manifest(["a", "b"], labels=[None, None]), {"id of a", "id of b"})
+def test_no_usable_file_is_an_error_for_any_limit():
+    with pytest.raises(InputError, match="2 of 2 files cannot be used"):
+        build(manifest(["a", "b"]), set())
+    with pytest.raises(InputError, match="2 x the metadata contain no label"):
+        build(manifest(["a", "b"], labels=[None, None]), {"id of a", "id of b"})
 
 
-def test_a_file_name_steers_no_terminal(caplog):
+def test_control_characters_in_file_names_are_escaped(caplog):
     table = manifest(["ok", "\x1b[2J\r\nall is well\u202e.jpg"])
-    described(table, {"id of ok"})
+    build(table, {"id of ok"})
     assert "\\x1b[2J\\r\\nall is well\\u202e.jpg" in caplog.text
-    with pytest.raises(InputError) as refused:
-        described(manifest(["\x1b[2J", "b"]), set())
-    assert "\x1b" not in str(refused.value)
+    with pytest.raises(InputError) as error:
+        build(manifest(["\x1b[2J", "b"]), set())
+    assert "\x1b" not in str(error.value)

@@ -23,27 +23,27 @@ IDS = [f"image {i}" for i in range(12)]
 
 
 def square(image_id):
-    """Give each id pixels of its own, and every fifth none."""
+    """Return distinct pixels for each id; every fifth image is unreadable."""
     number = int(image_id.split()[1])
     if number % 5 == 4:
         return UnreadableImageError(f"reason {number}")
     return DecodedImage(np.full((SIZE, SIZE, 3), number, np.uint8), 10 + number, 20, "JPEG")
 
 
-def append(images, ids, found):
-    with images.open_for_append() as appender:
-        for image_id, image in zip(ids, found, strict=True):
-            appender.add(image_id, image)
+def append(images, ids, decoded):
+    with images.open_for_append() as writer:
+        for image_id, image in zip(ids, decoded, strict=True):
+            writer.add(image_id, image)
 
 
-def filled(folder, ids=IDS):
+def filled_store(folder, ids=IDS):
     images = PixelArray(folder, SIZE)
     append(images, ids, map(square, ids))
     return images
 
 
-def assert_right(images, ids=IDS):
-    """Check that all that is known is right, and that it is all of ``ids``."""
+def assert_contents(images, ids=IDS):
+    """Check that the store contains exactly ``ids``, with the right pixels and reasons."""
     assert sorted(images.index.index) == sorted(ids)
     for image_id in ids:
         expected = square(image_id)
@@ -56,98 +56,102 @@ def assert_right(images, ids=IDS):
                 images[image_id]
 
 
-def go_on(folder):
-    """Do what a next run does: append what the store does not know."""
+def resume(folder):
+    """Append the images that are missing in the store, as the next run does; return their ids."""
     images = PixelArray(folder, SIZE)
-    known = set(images.index.index)
-    assert_right(images, [i for i in IDS if i in known])
-    rest = [i for i in IDS if i not in known]
-    append(images, rest, map(square, rest))
-    assert_right(PixelArray(folder, SIZE))
-    return rest
+    stored = set(images.index.index)
+    assert_contents(images, [i for i in IDS if i in stored])
+    missing = [i for i in IDS if i not in stored]
+    append(images, missing, map(square, missing))
+    assert_contents(PixelArray(folder, SIZE))
+    return missing
 
 
-def test_what_is_appended_is_found_again_in_any_order(tmp_path):
-    filled(tmp_path, IDS[:5])
+def test_appended_images_are_read_in_any_order(tmp_path):
+    filled_store(tmp_path, IDS[:5])
     images = PixelArray(tmp_path, SIZE)
     append(images, IDS[5:], map(square, IDS[5:]))
-    assert_right(images)
-    assert_right(PixelArray(tmp_path, SIZE))
+    assert_contents(images)
+    assert_contents(PixelArray(tmp_path, SIZE))
     chosen = [IDS[8], IDS[0], IDS[8]]
     np.testing.assert_array_equal(images.array[images.rows(chosen)][:, 0, 0, 0], [8, 0, 8])
 
 
-def test_images_that_are_not_there_are_counted_and_the_remedy_named(tmp_path):
+def test_error_for_missing_images_contains_their_number_and_the_fix(tmp_path):
     with pytest.raises(InputError, match=r"2 of 3 images .* ingest.stored_image_size=4"):
-        filled(tmp_path).rows([IDS[0], "unknown", IDS[4]])
+        filled_store(tmp_path).rows([IDS[0], "unknown", IDS[4]])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
-    index_share=st.floats(0, 1), pixel_share=st.floats(0, 1), junk=st.binary(max_size=SIZE**2 * 7)
+    index_fraction=st.floats(0, 1),
+    pixel_fraction=st.floats(0, 1),
+    junk=st.binary(max_size=SIZE**2 * 7),
 )
-def test_a_run_killed_at_any_byte_is_taken_up_again(tmp_path, index_share, pixel_share, junk):
+def test_a_run_killed_at_any_byte_is_resumed(tmp_path, index_fraction, pixel_fraction, junk):
     folder = tmp_path / "px"
     index, images = folder / "index.jsonl", folder / "images.bin"
     for path in (index, images):
         path.unlink(missing_ok=True)
-    filled(folder)
-    whole = images.read_bytes()
-    index.write_bytes(index.read_bytes()[: int(index_share * index.stat().st_size)])
-    images.write_bytes(whole[: int(pixel_share * len(whole))] if junk == b"" else whole + junk)
-    go_on(folder)
+    filled_store(folder)
+    complete = images.read_bytes()
+    index.write_bytes(index.read_bytes()[: int(index_fraction * index.stat().st_size)])
+    images.write_bytes(
+        complete[: int(pixel_fraction * len(complete))] if junk == b"" else complete + junk
+    )
+    resume(folder)
 
 
-def test_any_byte_of_the_index_may_be_the_last(tmp_path):
-    filled(tmp_path)
+def test_an_index_truncated_at_any_byte_is_resumed(tmp_path):
+    filled_store(tmp_path)
     index = tmp_path / "index.jsonl"
-    whole = index.read_bytes()
-    for length in range(0, len(whole), 7):
-        index.write_bytes(whole[:length])
-        lines = whole[:length].count(b"\n")
-        assert len(go_on(tmp_path)) == len(IDS) - lines
+    complete = index.read_bytes()
+    for length in range(0, len(complete), 7):
+        index.write_bytes(complete[:length])
+        lines = complete[:length].count(b"\n")
+        assert len(resume(tmp_path)) == len(IDS) - lines
 
 
 def test_pixels_shorter_than_the_index_are_decoded_again(tmp_path):
-    filled(tmp_path)
+    filled_store(tmp_path)
     os.truncate(tmp_path / "images.bin", 5 * SIZE**2 * 3 - 1)
-    assert go_on(tmp_path)[0] == IDS[5]  # the fifth readable one
+    assert resume(tmp_path)[0] == IDS[5]  # the fifth readable one
 
 
-def test_a_damaged_line_of_the_index_costs_only_what_follows(tmp_path):
-    filled(tmp_path)
+def test_only_images_from_a_damaged_index_line_on_are_decoded_again(tmp_path):
+    filled_store(tmp_path)
     index = tmp_path / "index.jsonl"
     lines = index.read_bytes().split(b"\n")
     lines[7] = b"\0" * len(lines[7])
     index.write_bytes(b"\n".join(lines))
-    assert go_on(tmp_path) == IDS[7:]
+    assert resume(tmp_path) == IDS[7:]
 
 
-def test_the_index_never_names_what_is_not_whole_while_writing(tmp_path, monkeypatch):
+def test_the_index_lists_only_complete_images_while_writing(tmp_path, monkeypatch):
     monkeypatch.setattr(pixel_store, "_FLUSH_EVERY", 3)
 
-    def watched():
+    def checked_images():
         for image_id in IDS:
-            known = PixelArray(tmp_path, SIZE).index.index.tolist()
-            assert_right(PixelArray(tmp_path, SIZE), known)
+            stored = PixelArray(tmp_path, SIZE).index.index.tolist()
+            assert_contents(PixelArray(tmp_path, SIZE), stored)
             yield square(image_id)
 
     images = PixelArray(tmp_path, SIZE)
-    append(images, IDS, watched())
-    assert_right(images)
+    append(images, IDS, checked_images())
+    assert_contents(images)
 
 
-def test_an_error_while_decoding_keeps_what_was_done(tmp_path, monkeypatch):
+def test_an_interruption_while_decoding_keeps_the_committed_images(tmp_path, monkeypatch):
     monkeypatch.setattr(pixel_store, "_FLUSH_EVERY", 3)
 
-    def interrupted():
+    def interrupted_images():
         yield from map(square, IDS[:8])
         raise KeyboardInterrupt
 
     images = PixelArray(tmp_path, SIZE)
     with pytest.raises(KeyboardInterrupt):
-        append(images, IDS, interrupted())
-    assert set(go_on(tmp_path)) <= set(IDS[6:])
+        append(images, IDS, interrupted_images())
+    assert set(resume(tmp_path)) <= set(IDS[6:])
 
 
 @pytest.fixture
@@ -158,9 +162,11 @@ def small_disk(tmp_path):
         ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False, capture_output=True
     )
     if mounted.returncode:
-        pytest.skip("may not mount a small disk here")
+        pytest.skip("no permission to mount a small disk")
     yield disk
-    subprocess.run(["umount", "-l", disk], check=True)  # even if a failed test holds a file
+    subprocess.run(
+        ["umount", "-l", disk], check=True
+    )  # lazy: a failed test may still have a file open
 
 
 def test_a_full_disk_leaves_a_store_that_the_next_run_continues_from(small_disk, monkeypatch):
@@ -168,18 +174,18 @@ def test_a_full_disk_leaves_a_store_that_the_next_run_continues_from(small_disk,
     image = DecodedImage(np.full((32, 32, 3), 7, np.uint8), 1, 1, "JPEG")
     ballast = small_disk / "ballast"
 
-    def go_on():
+    def resume():
         images = PixelArray(small_disk / "px", 32)
-        assert all((images[known] == 7).all() for known in images.index.index)
-        rest = [i for i in IDS if i not in set(images.index.index)]
-        append(images, rest, [image] * len(rest))
+        assert all((images[stored] == 7).all() for stored in images.index.index)
+        missing = [i for i in IDS if i not in set(images.index.index)]
+        append(images, missing, [image] * len(missing))
 
-    for pages in (1, 2, 5):  # the first write that finds no room is another each time
+    for pages in (1, 2, 5):  # a different write is the first that fails each time
         ballast.write_bytes(b"x" * (65536 - pages * 4096))
         with pytest.raises(OSError, match="No space left"):
-            go_on()
+            resume()
         ballast.unlink()
-    go_on()
+    resume()
     assert (PixelArray(small_disk / "px", 32).array == 7).all()
     assert sorted(PixelArray(small_disk / "px", 32).index.index) == sorted(IDS)
 
@@ -204,10 +210,10 @@ def raw(tmp_path):
     return RawImages(table, store)
 
 
-def test_only_what_the_store_lacks_is_decoded(raw, tmp_path, monkeypatch):
+def test_only_images_missing_in_the_store_are_decoded(raw, tmp_path, monkeypatch):
     store = PixelStore(tmp_path / "px")
-    half = RawImages(raw.table[:3], raw.store)
-    store.add(DecodeRequest(half, 16))
+    first_three = RawImages(raw.table[:3], raw.store)
+    store.add(DecodeRequest(first_three, 16))
     decoded = []
     monkeypatch.setattr(pixel_store, "decode", lambda d, size: decoded.append(d) or decode(d, size))
     for expected in (4, 4):
@@ -222,7 +228,7 @@ def test_only_what_the_store_lacks_is_decoded(raw, tmp_path, monkeypatch):
     assert "known format" in store.at(16).index.loc[raw.image_ids[6], "reason"]
 
 
-def test_a_damaged_raw_image_stops_the_run_and_is_not_taken_for_unreadable(raw, tmp_path):
+def test_a_missing_raw_image_is_an_error_and_not_recorded_as_unreadable(raw, tmp_path):
     path = raw.store.path(raw.image_ids[2])
     path.unlink()
     store = PixelStore(tmp_path / "px")

@@ -7,54 +7,54 @@ from torchvision.transforms.v2.functional import normalize
 from skin_lesions.data.preprocessing import Preprocessing, normalize_batch, resize_batch
 
 
-def squashed_picture(width, height, size):
-    """A picture with a red left third and a blue right third, squashed to a square."""
-    picture = np.full((height, width, 3), 128, np.uint8)
-    picture[:, : width // 3] = (255, 0, 0)
-    picture[:, -(width // 3) :] = (0, 0, 255)
-    return picture, np.array(Image.fromarray(picture).resize((size, size)))[None]
+def stretched_image(width, height, size):
+    """Make an image with a red left and a blue right third; return it and its stretched square."""
+    image = np.full((height, width, 3), 128, np.uint8)
+    image[:, : width // 3] = (255, 0, 0)
+    image[:, -(width // 3) :] = (0, 0, 255)
+    return image, np.array(Image.fromarray(image).resize((size, size)))[None]
 
 
-def test_at_the_stored_size_a_squashed_picture_is_untouched():
+def test_stretch_at_the_stored_size_changes_nothing():
     stored = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
-    fitted = resize_batch(stored, [1.0] * 3, Preprocessing("stretch", 16, 16))
-    np.testing.assert_array_equal(fitted.permute(0, 2, 3, 1).numpy(), stored)
+    resized = resize_batch(stored, [1.0] * 3, Preprocessing("stretch", 16, 16))
+    np.testing.assert_array_equal(resized.permute(0, 2, 3, 1).numpy(), stored)
 
 
 def test_resizing_is_antialiased_like_pillow():
     stored = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
-    fitted = resize_batch(stored, [1.0], Preprocessing("stretch", 64, 24))
+    resized = resize_batch(stored, [1.0], Preprocessing("stretch", 64, 24))
     pillow = np.asarray(Image.fromarray(stored[0]).resize((24, 24), Image.Resampling.BILINEAR))
-    assert np.abs(fitted[0].permute(1, 2, 0).numpy().astype(int) - pillow).max() <= 1
+    assert np.abs(resized[0].permute(1, 2, 0).numpy().astype(int) - pillow).max() <= 1
 
 
 @pytest.mark.parametrize(("width", "height"), [(120, 60), (60, 120), (90, 90)])
-def test_crop_shows_the_central_square_in_its_true_aspect(width, height):
-    picture, stored = squashed_picture(width, height, 96)
-    edge = min(width, height)
-    left, top = (width - edge) // 2, (height - edge) // 2
-    centre = Image.fromarray(picture).crop((left, top, left + edge, top + edge)).resize((48, 48))
-    fitted = resize_batch(stored, [width / height], Preprocessing("center_crop", 96, 48))
-    difference = np.abs(fitted[0].permute(1, 2, 0).numpy().astype(int) - np.asarray(centre))
+def test_center_crop_is_the_central_square_of_the_original_image(width, height):
+    image, stored = stretched_image(width, height, 96)
+    size = min(width, height)
+    left, top = (width - size) // 2, (height - size) // 2
+    expected = Image.fromarray(image).crop((left, top, left + size, top + size)).resize((48, 48))
+    resized = resize_batch(stored, [width / height], Preprocessing("center_crop", 96, 48))
+    difference = np.abs(resized[0].permute(1, 2, 0).numpy().astype(int) - np.asarray(expected))
     assert difference.mean() < 6
 
 
-def test_pictures_of_different_aspects_in_one_batch_keep_their_places():
-    _, wide = squashed_picture(120, 60, 96)
-    _, tall = squashed_picture(60, 120, 96)
+def test_images_of_different_aspects_keep_their_order_in_a_batch():
+    _, wide = stretched_image(120, 60, 96)
+    _, tall = stretched_image(60, 120, 96)
     preprocessing = Preprocessing("center_crop", 96, 48)
-    together = resize_batch(np.concatenate([wide, tall, wide]), [2.0, 0.5, 2.0], preprocessing)
-    alone = [resize_batch(wide, [2.0], preprocessing), resize_batch(tall, [0.5], preprocessing)]
-    assert torch.equal(together, torch.cat([alone[0], alone[1], alone[0]]))
+    mixed = resize_batch(np.concatenate([wide, tall, wide]), [2.0, 0.5, 2.0], preprocessing)
+    separate = [resize_batch(wide, [2.0], preprocessing), resize_batch(tall, [0.5], preprocessing)]
+    assert torch.equal(mixed, torch.cat([separate[0], separate[1], separate[0]]))
 
 
-def test_normalising_is_that_of_torchvision():
+def test_normalization_equals_torchvision():
     batch = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     preprocessing = Preprocessing("stretch", 8, 8)
     expected = normalize(batch / 255, list(preprocessing.mean), list(preprocessing.std))
     torch.testing.assert_close(normalize_batch(batch, preprocessing), expected)
 
 
-def test_it_travels_through_a_model_file_unchanged():
+def test_settings_survive_a_round_trip_through_a_model_file():
     preprocessing = Preprocessing("center_crop", 256, 224, (0.5,) * 3, (0.5,) * 3)
     assert Preprocessing.from_model(preprocessing.to_model()) == preprocessing

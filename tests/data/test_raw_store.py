@@ -7,9 +7,9 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.data.raw_store import ObjectStore, RawImages, store_files
 from skin_lesions.data.sources import open_source
 from skin_lesions.data.sources.base import SourceFiles
-from support.factories import pictures, source, written
+from support.factories import jpeg_files, source, write_files
 
-FILES = pictures(["mel/1.jpg", "mel/2.jpg", "nv/3.jpg"]) | {
+FILES = jpeg_files(["mel/1.jpg", "mel/2.jpg", "nv/3.jpg"]) | {
     "nv/copy.jpg": b"same",
     "nv/of.jpg": b"same",
 }
@@ -17,7 +17,7 @@ FILES = pictures(["mel/1.jpg", "mel/2.jpg", "nv/3.jpg"]) | {
 
 @pytest.fixture
 def files(tmp_path):
-    return open_source(source(folder=written(tmp_path / "source", FILES)))
+    return open_source(source(folder=write_files(tmp_path / "source", FILES)))
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def objects(store):
     return {path.name: path for path in store.folder.rglob("*") if path.is_file()}
 
 
-def test_each_content_is_stored_once_under_its_sha256(files, store):
+def test_distinct_files_are_stored_once_under_their_sha256(files, store):
     manifest = store_files(files, store).set_index("file")
     sha256 = {file: hashlib.sha256(data).hexdigest() for file, data in FILES.items()}
     assert manifest["image_id"].to_dict() == sha256
@@ -38,27 +38,27 @@ def test_each_content_is_stored_once_under_its_sha256(files, store):
     assert manifest["bytes"].to_dict() == {file: len(data) for file, data in FILES.items()}
 
 
-def test_an_image_id_is_listed_once_in_the_order_of_its_files(files, store):
+def test_image_ids_are_distinct_and_in_the_order_of_their_files(files, store):
     images = RawImages(store_files(files, store), store)
     assert len(images.image_ids) == 4
     assert images.image_ids[0] == hashlib.sha256(FILES["mel/1.jpg"]).hexdigest()
 
 
-def test_stored_bytes_are_read_only_and_their_folders_are_not(files, store):
+def test_stored_files_are_read_only_and_their_folders_are_writable(files, store):
     store_files(files, store)
     assert {path.stat().st_mode & 0o777 for path in objects(store).values()} == {0o444}
     assert all(path.parent.stat().st_mode & 0o700 == 0o700 for path in objects(store).values())
 
 
-def test_each_content_is_handed_on_once_it_is_stored(files, store):
-    handed = {}
+def test_on_stored_is_called_after_each_image_is_stored(files, store):
+    received = {}
 
-    def note(image_id, data):
+    def on_stored(image_id, data):
         assert store.get(image_id) == data
-        handed[image_id] = data
+        received[image_id] = data
 
-    store_files(files, store, note)
-    assert set(handed.values()) == set(FILES.values())
+    store_files(files, store, on_stored)
+    assert set(received.values()) == set(FILES.values())
 
 
 def test_a_second_ingest_of_the_same_files_writes_nothing(files, store, caplog):
@@ -69,12 +69,12 @@ def test_a_second_ingest_of_the_same_files_writes_nothing(files, store, caplog):
     assert {name: path.stat().st_mtime_ns for name, path in objects(store).items()} == before
     pd.testing.assert_frame_equal(first, second)
     assert [r.getMessage().rpartition(": ")[2] for r in caplog.records] == [
-        "4 new contents stored",
-        "0 new contents stored",
+        "4 new files stored",
+        "0 new files stored",
     ]
 
 
-def test_a_changed_file_costs_only_its_own_bytes_and_keeps_the_old_ones(files, store, tmp_path):
+def test_a_changed_file_is_stored_in_addition_to_the_old_one(files, store, tmp_path):
     old = store_files(files, store)
     (tmp_path / "source/mel/1.jpg").write_bytes(b"new")
     store_files(files, store)
@@ -82,20 +82,20 @@ def test_a_changed_file_costs_only_its_own_bytes_and_keeps_the_old_ones(files, s
     assert store.get(old["image_id"][0]) == FILES["mel/1.jpg"]
 
 
-def test_copies_stored_by_two_threads_at_once_count_as_one_new_content(
+def test_exact_duplicates_stored_by_two_threads_count_as_one_new_file(
     files, store, monkeypatch, caplog
 ):
     caplog.set_level("INFO")
-    # Each thread found nothing there yet, and stored it.
+    # As if each thread found no stored file and stored it.
     monkeypatch.setattr(
         ObjectStore, "put", lambda self, data: (hashlib.sha256(data).hexdigest(), True)
     )
     store_files(files, store)
     assert "5 files" in caplog.text
-    assert "4 new contents stored" in caplog.text
+    assert "4 new files stored" in caplog.text
 
 
-def test_a_file_that_cannot_be_opened_is_told_and_the_others_are_stored(store):
+def test_a_file_that_cannot_be_opened_is_reported_and_the_others_are_stored(store):
     def read(file):
         if file == "locked":
             raise PermissionError(13, "Permission denied", file)
@@ -108,23 +108,23 @@ def test_a_file_that_cannot_be_opened_is_told_and_the_others_are_stored(store):
     assert RawImages(manifest, store).image_ids == manifest["image_id"].dropna().tolist()
 
 
-@pytest.mark.parametrize("place", [0, -1])
-def test_a_changed_byte_is_found_named_and_restored_by_the_next_ingest(files, store, place, caplog):
+@pytest.mark.parametrize("position", [0, -1])
+def test_a_changed_byte_is_detected_and_restored_by_the_next_ingest(files, store, position, caplog):
     image_id = store_files(files, store)["image_id"][0]
     path = store.path(image_id)
     damaged = bytearray(path.read_bytes())
-    damaged[place] ^= 1
+    damaged[position] ^= 1
     path.chmod(0o644)
     path.write_bytes(damaged)
     with pytest.raises(InputError, match=f"{path} has changed .* kedro run --pipelines ingest"):
         store.get(image_id)
     store_files(files, store)
-    assert f"raw image {path} was damaged in the store; restored" in caplog.text
+    assert f"Raw image {path} was damaged in the store and was restored" in caplog.text
     assert store.get(image_id) == FILES["mel/1.jpg"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "empty"])
-def test_missing_bytes_are_found_named_and_restored_by_the_next_ingest(files, store, damage):
+def test_missing_bytes_are_detected_and_restored_by_the_next_ingest(files, store, damage):
     image_id = store_files(files, store)["image_id"][0]
     path = store.path(image_id)
     data = path.read_bytes()
@@ -137,7 +137,7 @@ def test_missing_bytes_are_found_named_and_restored_by_the_next_ingest(files, st
     assert store.get(image_id) == FILES["mel/1.jpg"]
 
 
-def test_a_full_disk_leaves_no_half_object(files, store, monkeypatch):
+def test_a_full_disk_leaves_no_incomplete_file(files, store, monkeypatch):
     def full(path, data):
         path.write_bytes(data[: len(data) // 2])
         raise OSError(28, "No space left on device")

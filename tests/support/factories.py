@@ -1,4 +1,4 @@
-"""Small image files, folders and tables, made in a test."""
+"""Factories for small image files, folders, tables and parameters."""
 
 import io
 import struct
@@ -26,42 +26,42 @@ AUDIT = Audit(
     fail_on="never",
 )
 
-# Top left, top right, bottom left, bottom right: no turning or mirroring looks like another.
+# Top left, top right, bottom left, bottom right: all rotations and reflections are different.
 CORNERS = ((220, 30, 30), (30, 200, 30), (30, 30, 220), (230, 220, 40))
 
 
 def corners(width: int = 48, height: int = 32) -> Image.Image:
-    """Draw a picture with another colour in each corner."""
+    """Draw an image with a different color in each quarter."""
     pixels = np.zeros((height, width, 3), np.uint8)
     top, left = slice(0, height // 2), slice(0, width // 2)
     bottom, right = slice(height // 2, None), slice(width // 2, None)
-    places = ((top, left), (top, right), (bottom, left), (bottom, right))
-    for place, colour in zip(places, CORNERS, strict=True):
-        pixels[place] = colour
+    quarters = ((top, left), (top, right), (bottom, left), (bottom, right))
+    for quarter, color in zip(quarters, CORNERS, strict=True):
+        pixels[quarter] = color
     return Image.fromarray(pixels)
 
 
-def corner_colours(square: np.ndarray) -> np.ndarray:
-    """Read the middle of each quarter of a square picture, in the order of ``CORNERS``."""
+def corner_colors(square: np.ndarray) -> np.ndarray:
+    """Return the color at the center of each quarter of a square image, ordered as ``CORNERS``."""
     near, far = len(square) // 4, len(square) * 3 // 4
     return np.array([square[y, x] for y in (near, far) for x in (near, far)], dtype=int)
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """Write a picture as a file of this kind."""
+    """Encode an image in a file format."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def jpeg(seed: int = 0, size: int = 24) -> bytes:
-    """Make a JPEG; another seed is another picture."""
+    """Make a JPEG file; each seed gives a different image."""
     pixels = np.random.default_rng(seed).integers(0, 256, (4, 4, 3)).astype(np.uint8)
     return encoded(Image.fromarray(pixels).resize((size, size)), "JPEG", quality=90)
 
 
-def written(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Write files below a folder; return the folder."""
+def write_files(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Write files into a folder; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         path = folder / name
@@ -70,24 +70,24 @@ def written(folder: Path, files: Mapping[str, bytes]) -> Path:
     return folder
 
 
-def pictures(names: Sequence[str]) -> dict[str, bytes]:
-    """Give each name a JPEG of its own."""
+def jpeg_files(names: Sequence[str]) -> dict[str, bytes]:
+    """Make a different JPEG file for each name."""
     return {name: jpeg(seed) for seed, name in enumerate(names)}
 
 
 def class_folders(*classes: str, each: int = 8) -> dict[str, bytes]:
-    """Make so many different JPEGs in each class folder."""
-    return pictures([f"{name}/{i}.jpg" for name in classes for i in range(each)])
+    """Make ``each`` different JPEG files in every class folder."""
+    return jpeg_files([f"{name}/{i}.jpg" for name in classes for i in range(each)])
 
 
 def table(path: Path, rows: Sequence[Mapping[str, Any]], **options: Any) -> Path:
-    """Write a table beside the images."""
+    """Write a table as CSV; return its path."""
     pd.DataFrame(rows).to_csv(path, index=False, **options)
     return path
 
 
 def source(**given: Any) -> Source:
-    """Make the parameters of a source."""
+    """Make the parameters of a source; parameters that are not given are None."""
     unset = dict.fromkeys(
         ["folder", "metadata", "metadata_key", "label_column", "filename_pattern"]
     )
@@ -98,13 +98,13 @@ def source(**given: Any) -> Source:
     )
 
 
-def png(width, height, depth, colour, body):
-    """Write a PNG that Pillow has no mode to write."""
+def png(width, height, depth, color, body):
+    """Encode a PNG file of a kind that Pillow cannot write."""
 
     def chunk(name, data):
         checked = name + data
         return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
 
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     compressed = chunk(b"IDAT", zlib.compress(body))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + compressed + chunk(b"IEND", b"")

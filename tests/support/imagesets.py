@@ -1,4 +1,4 @@
-"""Small sets of decoded images, made in a test."""
+"""Factories for small sets of decoded images."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,23 +13,29 @@ from skin_lesions.data.pixel_store import PixelArray
 def square_images(
     folder: Path, pixels: np.ndarray, sizes: list[tuple[int, int]] | None = None
 ) -> PixelArray:
-    """Store (n, size, size, 3) uint8 under the ids ``image0``, ``image1`` ...; sizes: (width, height)."""
+    """Store square images under the ids ``image0``, ``image1``, ...
+
+    Args:
+        folder: Folder of the store.
+        pixels: (n, size, size, 3) uint8.
+        sizes: (width, height) of each original image; square if not given.
+    """
     sizes = sizes or [(pixels.shape[1],) * 2] * len(pixels)
     decoded = [DecodedImage(p, *size, "PNG") for p, size in zip(pixels, sizes, strict=True)]
     images = PixelArray(folder, pixels.shape[1])
-    stored(images, {f"image{i}": image for i, image in enumerate(decoded)})
+    store_images(images, {f"image{i}": image for i, image in enumerate(decoded)})
     return images
 
 
-def stored(images: PixelArray, decoded: Mapping[str, DecodedImage]) -> None:
-    """Add images by their id, in this order."""
-    with images.open_for_append() as appender:
+def store_images(images: PixelArray, decoded: Mapping[str, DecodedImage]) -> None:
+    """Append images to a store, in this order."""
+    with images.open_for_append() as writer:
         for image_id, image in decoded.items():
-            appender.add(image_id, image)
+            writer.add(image_id, image)
 
 
 def blobs(n: int, size: int = 32, seed: int = 0) -> tuple[np.ndarray, pd.DataFrame]:
-    """Make n images of two classes that differ in colour, and their split table."""
+    """Make n images of two classes that differ in color, and their split table."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 2
     pixels = rng.integers(0, 120, (n, size, size, 3)).astype(np.uint8)

@@ -1,7 +1,7 @@
-"""A server on this machine that answers as Kaggle does, and fails as asked.
+"""A local HTTP server with the API of Kaggle and configurable failures.
 
-It knows one data set: GetDataset tells its newest version and licence, DownloadDataset sends on
-to a store, and the store serves archives in ranges, with their checksum.
+It has one data set. GetDataset returns its newest version and its license. DownloadDataset
+redirects to a store. The store serves archives, supports range requests, and sends a checksum.
 """
 
 import base64
@@ -19,8 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 
 
-def zip_of(members: Mapping[str, bytes]) -> bytes:
-    """Pack members under exactly these names, whatever they are."""
+def make_zip(members: Mapping[str, bytes]) -> bytes:
+    """Create a ZIP archive with exactly these member names, even invalid ones."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, data in members.items():
@@ -28,17 +28,19 @@ def zip_of(members: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def noise(size: int, seed: int = 0) -> bytes:
+def random_bytes(size: int, seed: int = 0) -> bytes:
     return np.random.default_rng(seed).bytes(size)
 
 
 @dataclass
 class KaggleServer:
-    """What the server holds, how it fails, and what it was asked.
+    """Content of the server, its failures, and a record of the requests.
 
-    ``versions`` maps version numbers to archives. Failures: ``status`` gives a request (by its
-    name, or ``store``) a status other than 200; each entry of ``cut_after`` cuts one download
-    after so many bytes; ``damaged`` flips a byte of each archive; ``silent`` never answers.
+    ``versions`` maps version numbers to archives. ``requests`` lists the requests.
+
+    Failures: ``status`` sets the HTTP status of a request (by its name, or ``store``). Each entry
+    of ``cut_after`` interrupts one download after this number of bytes. ``damaged`` flips a bit of
+    each archive. ``silent`` never responds. ``login_page`` responds with HTML instead of JSON.
     """
 
     dataset: str
@@ -51,18 +53,18 @@ class KaggleServer:
     with_checksum: bool = True
     silent: bool = False
     mount: str | None = None
-    log_in_page: bool = False
-    asked: list[str] = field(default_factory=list)
+    login_page: bool = False
+    requests: list[str] = field(default_factory=list)
     authorizations: set[str | None] = field(default_factory=set)
     url: str = ""
 
     def count(self, name: str) -> int:
-        return sum(line.split()[0] == name for line in self.asked)
+        return sum(line.split()[0] == name for line in self.requests)
 
 
 @contextmanager
 def serving(server: KaggleServer) -> Iterator[KaggleServer]:
-    """Serve until the block ends, at ``server.url``."""
+    """Serve at ``server.url`` until the block ends."""
     stop = threading.Event()
     handler = type("Handler", (_Handler,), {"kaggle": server, "stop": stop})
     http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -86,32 +88,32 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         name = self.path.rpartition("/")[2]
         self.kaggle.authorizations.add(self.headers["Authorization"])
-        self.kaggle.asked.append(f"{name} {json.dumps(body, sort_keys=True)}")
+        self.kaggle.requests.append(f"{name} {json.dumps(body, sort_keys=True)}")
         if self.kaggle.silent:
             self.stop.wait()
             return
-        answers = {
+        responses = {
             "/v1/datasets.DatasetApiService/GetDataset": self._page,
-            "/v1/datasets.DatasetApiService/DownloadDataset": self._send_on,
-            "/kaggle-jwt-handler/AttachDatasourceUsingJwtRequest": self._attach,
+            "/v1/datasets.DatasetApiService/DownloadDataset": self._redirect,
+            "/kaggle-jwt-handler/AttachDatasourceUsingJwtRequest": self._mount,
         }
-        if self.kaggle.log_in_page:
-            self._answer(200, b"<html>Log in to this network</html>", "text/html")
+        if self.kaggle.login_page:
+            self._send(200, b"<html>Log in to this network</html>", "text/html")
         elif name in self.kaggle.status:
-            self._refuse(self.kaggle.status[name])
-        elif self.path in answers:
-            answers[self.path](body)
+            self._send_error(self.kaggle.status[name])
+        elif self.path in responses:
+            responses[self.path](body)
         else:
-            self._refuse(404)
+            self._send_error(404)
 
     def do_GET(self) -> None:
-        asked_range = self.headers["Range"] or "all"
-        self.kaggle.asked.append(f"store {self.path.partition('?')[0]} {asked_range}")
+        byte_range = self.headers["Range"] or "all"
+        self.kaggle.requests.append(f"store {self.path.partition('?')[0]} {byte_range}")
         if "store" in self.kaggle.status:
-            self._refuse(self.kaggle.status["store"])
+            self._send_error(self.kaggle.status["store"])
             return
         data = self.kaggle.versions[int(self.path.split("/")[2])]
-        start = int(asked_range.removeprefix("bytes=").rstrip("-")) if asked_range != "all" else 0
+        start = int(byte_range.removeprefix("bytes=").rstrip("-")) if byte_range != "all" else 0
         checksum = base64.b64encode(hashlib.md5(data).digest()).decode()
         if self.kaggle.damaged:
             data = data[:-200] + bytes([data[-200] ^ 1]) + data[-199:]
@@ -124,15 +126,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/zip")
         self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
-        self._write(data[start:], whole=start == 0)
+        self._write(data[start:], is_complete=start == 0)
 
-    def _write(self, data: bytes, whole: bool) -> None:
-        """Send the data; cut the connection if so asked.
+    def _write(self, data: bytes, is_complete: bool) -> None:
+        """Send the data, or only a part of it if ``cut_after`` is set.
 
-        A download that goes on opens the whole archive once more and drops it: that is let be.
+        To resume a download, kagglehub first requests the complete archive and drops it. This
+        request is not interrupted.
         """
-        goes_on = whole and self.kaggle.count("store") > 1 and self.kaggle.cut_after
-        if self.kaggle.cut_after and not goes_on:
+        is_dropped = is_complete and self.kaggle.count("store") > 1 and self.kaggle.cut_after
+        if self.kaggle.cut_after and not is_dropped:
             data = data[: self.kaggle.cut_after.pop(0)]
         try:
             self.wfile.write(data)
@@ -142,33 +145,33 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self, body: dict) -> None:
         if f"{body.get('ownerSlug')}/{body.get('datasetSlug')}" != self.kaggle.dataset:
-            self._refuse(403)
+            self._send_error(403)
             return
         page = {"id": 7, "ref": self.kaggle.dataset, "licenseName": self.kaggle.license}
         if self.kaggle.versions:
             page["currentVersionNumber"] = max(self.kaggle.versions)
-        self._answer(200, json.dumps(page).encode())
+        self._send(200, json.dumps(page).encode())
 
-    def _send_on(self, body: dict) -> None:
+    def _redirect(self, body: dict) -> None:
         version = body["datasetVersionNumber"]
         if version not in self.kaggle.versions:
-            self._refuse(404)
+            self._send_error(404)
             return
         self.send_response(302)
         self.send_header("Location", f"{self.kaggle.url}/store/{version}/archive.zip?Signature=x")
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _attach(self, body: dict) -> None:
+    def _mount(self, body: dict) -> None:
         result = {"mountSlug": self.kaggle.mount, "versionNumber": max(self.kaggle.versions)}
-        self._answer(200, json.dumps({"wasSuccessful": True, "result": result}).encode())
+        self._send(200, json.dumps({"wasSuccessful": True, "result": result}).encode())
 
-    def _refuse(self, status: int) -> None:
+    def _send_error(self, status: int) -> None:
         message = "Permission 'datasets.get' was denied" if status == 403 else f"status {status}"
         body = json.dumps({"code": status, "message": message}).encode()
-        self._answer(status, body)
+        self._send(status, body)
 
-    def _answer(self, status: int, body: bytes, kind: str = "application/json") -> None:
+    def _send(self, status: int, body: bytes, kind: str = "application/json") -> None:
         self.send_response(status)
         for name, value in self.kaggle.headers.items():
             self.send_header(name, value)
@@ -178,4 +181,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
-        """Stay silent."""
+        """Log nothing."""

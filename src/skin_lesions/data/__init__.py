@@ -1,1 +1,1 @@
-"""From a source of images to batches."""
+"""Data preparation: from an image source to training batches."""

@@ -1,8 +1,8 @@
-"""Bytes of a file -> RGB pixels, or a named reason why not.
+"""Image decoder: file bytes to RGB pixels, or the reason why the file is unreadable.
 
-The header is read with Pillow, so that a file says what it is before anything is decoded; plain JPEG
-files then go through torchvision, which is faster, everything else through Pillow. PNG too: a damaged
-one makes torchvision 0.29 end the whole process by a segmentation fault.
+Pillow reads the header, so the format is known before any pixel is decoded. torchvision then
+decodes ordinary JPEG files, because it is faster. Pillow decodes all other formats. This includes
+PNG: a damaged PNG file makes torchvision 0.29 end the process with a segmentation fault.
 """
 
 import io
@@ -21,21 +21,22 @@ from skin_lesions.core.text import printable
 
 Pixels = npt.NDArray[np.uint8]
 
-# Only formats that are pure data: Pillow would hand, say, an EPS file to an interpreter.
+# Only formats that are pure data: Pillow passes an EPS file, for example, to an interpreter.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
-MAX_PIXELS = 100_000_000  # 300 MB once decoded; larger headers are taken for decompression bombs
-# The limit above is ours, checked from the header before a pixel is decoded.
+MAX_PIXELS = 100_000_000  # 300 MB when decoded; a larger image is treated as a decompression bomb
+# MAX_PIXELS replaces the limit of Pillow: `_open` checks the header before decoding.
 Image.MAX_IMAGE_PIXELS = None
-Image.init()  # Pillow knows some formats only once all its plugins are loaded
-# What Pillow murmurs of a damaged file, we tell in the reason, or it does not matter.
+Image.init()  # Pillow knows some formats only after all its plugins are loaded
+# Pillow's warnings about a damaged file are either in the reason or irrelevant.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-_TRUNCATED = "damaged or truncated: it begins like an image, but its header can't be read"
-_OTHER_KINDS = (
+_TRUNCATED = "damaged or truncated: the file starts like an image, but its header cannot be read"
+# (offset in bytes, signature in lower case, reason)
+_OTHER_FILE_TYPES = (
     (
         0,
         b"version https://git-lfs",
-        "a Git LFS pointer, not the image; fetch it with: git lfs pull",
+        "a Git LFS pointer, not the image; download the image with: git lfs pull",
     ),
     (0, b"<!doctype html", "an HTML page, not an image; the download failed"),
     (0, b"<html", "an HTML page, not an image; the download failed"),
@@ -45,16 +46,23 @@ _OTHER_KINDS = (
     *[(0, signature, _TRUNCATED) for signature in (b"riff", b"ii*\0", b"mm\0*")],
 )
 _EXIF_ORIENTATION = 0x0112
-_WITH_ALPHA = {"RGBA", "LA", "PA", "RGBa", "La"}
+_ALPHA_MODES = {"RGBA", "LA", "PA", "RGBa", "La"}
 
 
 class UnreadableImageError(Exception):
-    """These bytes are not a picture we can show; the text is the reason, for people."""
+    """The bytes are not a supported image; the message is the reason shown to the user."""
 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """``pixels``: (size, size, 3) uint8, RGB; width and height are the picture's own, upright."""
+    """A decoded image, resized to a square.
+
+    Attributes:
+        pixels: (size, size, 3) uint8, RGB.
+        width: Width of the original image after applying the EXIF orientation, pixels.
+        height: Height of the original image after applying the EXIF orientation, pixels.
+        format: Format as named by Pillow.
+    """
 
     pixels: Pixels
     width: int
@@ -63,25 +71,27 @@ class DecodedImage:
 
 
 def decode(data: bytes, size: int) -> DecodedImage:
-    """Decode one image file and squash it to a square.
+    """Decode one image file and resize it to a square, without preserving the aspect ratio.
 
-    EXIF orientation is applied, transparency laid on white, 16-bit scaled to 8, antialiased.
+    The function applies the EXIF orientation, blends transparent pixels with white and scales
+    16-bit values to 8 bits. Resizing is antialiased.
 
     Args:
-        data: The whole file.
-        size: Edge of the square, pixels.
+        data: Complete content of the file.
+        size: Width and height of the square, pixels.
 
     Raises:
-        UnreadableImageError: The bytes are not one whole picture in a format of ``FORMATS``.
+        UnreadableImageError: The bytes are not exactly one complete image in a format of
+            ``FORMATS``.
     """
     image = _open(data)
     orientation = _orientation(image)
-    picture = _decode_pixels(image, data)
-    height, width = picture.shape[1:]
-    if orientation >= 5:  # stored lying on its side
+    pixels = _decode_pixels(image, data)  # (channels, height, width)
+    height, width = pixels.shape[1:]
+    if orientation >= 5:  # stored rotated by 90 degrees
         width, height = height, width
-    # A square commutes with turning: cheaper than turning the full picture.
-    square = _apply_orientation(_resize_square(picture, size), orientation)
+    # Resizing to a square commutes with rotation. Rotating the small square is cheaper.
+    square = _apply_orientation(_resize_square(pixels, size), orientation)
     return DecodedImage(square, width, height, str(image.format))
 
 
@@ -93,63 +103,63 @@ def _open(data: bytes) -> Image.Image:
         frames = getattr(image, "n_frames", 1)
     except UnidentifiedImageError:
         raise UnreadableImageError(_sniff_type(data)) from None
-    except MemoryError:  # says nothing about the file
+    except MemoryError:  # not a property of the file
         raise
-    except Exception as error:  # Pillow's parsers raise whatever a broken header makes them raise
+    except Exception as error:  # Pillow's parsers raise arbitrary errors for damaged headers
         raise UnreadableImageError(f"damaged or truncated header: {_first_line(error)}") from None
     if image.width * image.height > MAX_PIXELS:
         raise UnreadableImageError(
-            f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS:,} allowed"
+            f"{image.width} x {image.height} pixels exceed the limit of {MAX_PIXELS:,} pixels"
         )
-    if frames > 1 and image.format != "MPO":  # MPO: a phone's JPEG with a preview behind it
-        raise UnreadableImageError(
-            f"{frames} pictures in one file; which one is meant is not known"
-        )
+    if frames > 1 and image.format != "MPO":  # MPO: JPEG of a phone, followed by a preview
+        raise UnreadableImageError(f"{frames} images in one file; it is not known which one to use")
     return image
 
 
 def _sniff_type(data: bytes) -> str:
     if not any(data):
-        return "nothing but zero bytes; the copy or download failed"
-    for offset, beginning, what in _OTHER_KINDS:
-        if data[offset:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(beginning):
-            return what
+        return "only zero bytes; the copy or download of the file failed"
+    for offset, signature, description in _OTHER_FILE_TYPES:
+        if data[offset:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(signature):
+            return description
     return f"not an image in a known format ({', '.join(FORMATS)})"
 
 
 def _orientation(image: Image.Image) -> int:
-    if image.format == "TIFF":  # Pillow turns these itself
+    if image.format == "TIFF":  # Pillow applies the orientation of TIFF files itself
         return 1
-    if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode it all to look
+    if image.format == "PNG" and "exif" not in image.info:  # getexif would decode the complete file
         return 1
     try:
         value = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # EXIF is often broken and never worth losing a picture for
+    except Exception:  # damaged EXIF data is common and must not make an image unreadable
         return 1
     return int(value) if value in range(1, 9) else 1
 
 
 def _decode_pixels(image: Image.Image, data: bytes) -> torch.Tensor:
-    """Return the picture as uint8, (3, height, width), or (1, height, width) where it is grey."""
+    """Return uint8 pixels: (3, height, width), or (1, height, width) for 16-bit gray images."""
     try:
         if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
             encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
             return decode_jpeg(encoded, mode=ImageReadMode.RGB)
         if image.mode.startswith("I;16"):
             return torch.from_numpy(_to_uint8(np.asarray(image)))[None]
-        return torch.from_numpy(_rgb_by_pillow(image)).permute(2, 0, 1)
+        return torch.from_numpy(_rgb_from_pillow(image)).permute(2, 0, 1)
     except (UnreadableImageError, MemoryError):
         raise
-    except Exception as error:  # each decoder has errors of its own; all mean the same to us
+    except Exception as error:  # each decoder has its own errors, all with the same meaning here
         raise UnreadableImageError(f"damaged or truncated: {_first_line(error)}") from None
 
 
-def _rgb_by_pillow(image: Image.Image) -> Pixels:
+def _rgb_from_pillow(image: Image.Image) -> Pixels:
     if image.mode in ("I", "F"):
-        raise UnreadableImageError("32-bit pixels have no known range")
+        raise UnreadableImageError("the value range of 32-bit pixels is unknown")
     if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        image = ImageChops.invert(image)  # only Adobe inverts, but Pillow takes all for Adobe's
-    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        image = ImageChops.invert(
+            image
+        )  # only Adobe inverts CMYK, but Pillow assumes Adobe for all files
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.new("RGB", rgba.size, "white")
         image.paste(rgba, mask=rgba)
@@ -158,17 +168,18 @@ def _rgb_by_pillow(image: Image.Image) -> Pixels:
 
 def _to_uint8(values: npt.NDArray[np.uint16]) -> Pixels:
     """Scale 0..65535 to 0..255, rounded."""
+    # (255 * value + 32895) >> 16 equals round(value / 257) for all 16-bit values.
     return ((values.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)
 
 
-def _resize_square(picture: torch.Tensor, size: int) -> Pixels:
-    # torchvision's way of calling interpolate gives rows of RGB as such, without a copy at the end.
-    resized = resize(picture, [size, size], antialias=True)
+def _resize_square(pixels: torch.Tensor, size: int) -> Pixels:
+    # torchvision calls interpolate with channels-last memory, so .contiguous() does not copy RGB.
+    resized = resize(pixels, [size, size], antialias=True)  # (channels, size, size)
     return resized.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
 
 
 def _apply_orientation(square: Pixels, orientation: int) -> Pixels:
-    """Undo one of the eight EXIF orientations of a square picture."""
+    """Undo one of the eight EXIF orientations of a square image, (size, size, 3)."""
     if orientation in (5, 6, 7, 8):
         square = square.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
@@ -180,5 +191,5 @@ def _apply_orientation(square: Pixels, orientation: int) -> Pixels:
 
 def _first_line(error: Exception) -> str:
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    # torchvision names a line of its own source before it says what is wrong.
+    # torchvision messages start with a line number of its C++ source, which is removed here.
     return printable(re.sub(r"^.*\.cpp:\d+, ", "", first_line)[:120])

@@ -1,8 +1,8 @@
-"""The diagnoses this project knows: names, codes, origin, malignant or not.
+"""Known diagnoses: name, code, origin, image kind and malignancy.
 
 Source:
-    The 14 classes of the Kaggle data set ``ahmedxc4/skin-ds``: the eight diagnoses of ISIC 2019
-    (dermoscopy) and the six of MSLD v2.0 (photographs).
+    The 14 classes of the Kaggle dataset ``ahmedxc4/skin-ds``: the eight diagnoses of ISIC 2019
+    (dermoscopy) and the six classes of MSLD v2.0 (photographs).
 """
 
 import re
@@ -14,7 +14,7 @@ ImageKind = Literal["dermoscopy", "photograph"]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One diagnosis; ``premalignant`` ones are counted as benign unless said otherwise."""
+    """One diagnosis; premalignant diagnoses count as benign unless stated otherwise."""
 
     name: str
     code: str
@@ -52,9 +52,9 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
 
 
 def _normalize(label: str) -> str:
-    """Fold case, spaces, punctuation and the usual English and Latin plurals.
+    """Remove differences in case, spaces, punctuation and common English and Latin plurals.
 
-    >>> _normalised("Actinic Keratoses") == _normalised("actinic_keratosis")
+    >>> _normalize("Actinic Keratoses") == _normalize("actinic_keratosis")
     True
     """
     words = re.sub(r"[\W_]+", " ", label.casefold()).split()
@@ -69,8 +69,8 @@ _BY_NAME = {
 
 
 def diagnosis_of(label: str) -> Diagnosis | None:
-    """Return the known diagnosis that a class folder or table names, or None.
+    """Return the known diagnosis with this name, code or alias, or None.
 
-    Case, plural, spaces and punctuation don't count: ``vascular lesion`` is ``Vascular lesions``.
+    Case, plural, spaces and punctuation are ignored: ``vascular lesion`` is ``Vascular lesions``.
     """
     return _BY_NAME.get(_normalize(label))

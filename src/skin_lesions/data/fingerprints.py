@@ -1,21 +1,24 @@
-"""Short names of content: equal content, equal fingerprint, whatever the version or the row order."""
+"""Content fingerprints of the image table and the split table.
+
+Equal content has equal fingerprints, independent of the catalog version and the order of the rows.
+"""
 
 import hashlib
 
 import pandas as pd
 
-_OF_DATA = ["file", "image_id", "label"]
-_OF_SPLIT = ["file", "image_id", "label", "split", "group_id"]
+_DATA_COLUMNS = ["file", "image_id", "label"]
+_SPLIT_COLUMNS = ["file", "image_id", "label", "split", "group_id"]
 
 
 def data_fingerprint(image_table: pd.DataFrame) -> str:
-    """Name the images and labels of an image table: 16 hex digits."""
-    return _fingerprint(image_table[_OF_DATA])
+    """Return the fingerprint of the images and labels of an image table: 16 hex digits."""
+    return _fingerprint(image_table[_DATA_COLUMNS])
 
 
 def split_fingerprint(split_table: pd.DataFrame) -> str:
-    """Name the rows of a split table: 16 hex digits."""
-    return _fingerprint(split_table[_OF_SPLIT])
+    """Return the fingerprint of the rows of a split table: 16 hex digits."""
+    return _fingerprint(split_table[_SPLIT_COLUMNS])
 
 
 def _fingerprint(table: pd.DataFrame) -> str:

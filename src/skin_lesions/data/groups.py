@@ -1,4 +1,7 @@
-"""Which images belong together: everything that shows one lesion, or one patient, is one group."""
+"""Image groups: all images of one lesion, or of one patient, are one group.
+
+A split places complete groups, so related images cannot cause leakage.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +12,9 @@ from scipy.sparse.csgraph import connected_components
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.near_duplicates.clustering import merge_pairs
 
-# What makes two files belong together, when both have the same value there.
+# Columns that link two files if both have the same value.
 LINK_COLUMNS = ("image_id", "lesion_id", "patient_id", "filename_key")
-# What the pixels of two images may say: see ``copies.find_near_duplicates``.
+# Link types found by comparing pixels: see ``near_duplicates.search.find_near_duplicates``.
 NEAR_DUPLICATE_KINDS = {
     "pixels": "identical_pixels",
     "simple": "near_duplicate_simple",
@@ -22,27 +25,29 @@ NEAR_DUPLICATE_KINDS = {
 def group_images(
     image_table: pd.DataFrame, near_duplicates: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Join files that share bytes, lesion, patient or the key in their name, or are copies.
+    """Group files with equal bytes, lesion, patient or filename key, and near-duplicates.
 
-    What the table says joins always. What the pixels say joins by the rules of ``merge_pairs``, so
-    that one wrong pair can't chain thousands of images.
+    Equal values in the table always merge groups. Pairs found by pixels merge groups by the rules
+    of ``merge_pairs``, so one false match cannot chain thousands of images.
 
     Args:
         image_table: One row per file; column ``image_id`` and any others of ``LINK_COLUMNS``.
-        near_duplicates: Pairs of images by their pixels, as ``copies.find_near_duplicates`` gives them; ``a`` and
-            ``b`` number the distinct image_ids in the order of their first file.
+        near_duplicates: Pairs of images, the result of ``find_near_duplicates``. Columns ``a`` and
+            ``b`` are indices of the distinct image_ids, in the order of their first file.
 
     Returns:
-        image_groups: One row per file, in the same order: file, image_id, pixel_id (the first
-        image_id, in alphabetical order, of those with the same pixels), group_id and evidence (what
-        joins the group, as ``image_id+lesion_id``; empty for a file alone). A group_id is made
-        from the images in the group, so equal data give equal ids.
+        image_groups: One row per file, in the same order, with these columns: file, image_id,
+        pixel_id (the alphabetically first image_id with the same pixels), group_id and link_types
+        (link types within the group, for example ``image_id+lesion_id``; empty for a single file).
+        A group_id is derived from the images of the group, so equal data has equal ids.
 
-        image_links: One row per link: file_a, file_b, kind (a column of ``LINK_COLUMNS``, or a value of
-        ``NEAR_DUPLICATE_KINDS``), strength (0 to 1; 1 is certain), and whether both are in one group. Files that
-        share a value are each linked with the first that has it.
+        image_links: One row per link, with these columns: file_a, file_b, kind (a column of
+        ``LINK_COLUMNS`` or a value of ``NEAR_DUPLICATE_KINDS``), strength (0 to 1; 1 is certain)
+        and same_group (whether both files are in one group). Each file is linked to the first file
+        with the same value.
     """
     columns = [column for column in LINK_COLUMNS if column in image_table]
+    # labels: (files,), the number of the group of each file.
     labels = _components([_factorize(image_table[column]) for column in columns], len(image_table))
     links = [_links_by_value(image_table, column) for column in columns]
     pixel_id = image_table["image_id"]
@@ -51,82 +56,87 @@ def group_images(
         labels = _merge_near_duplicates(image_table["image_id"], labels, near_duplicates)
         links.append(_links_by_pixels(image_table, near_duplicates))
     first_image = image_table["image_id"].groupby(labels).transform("min")
-    together = pd.concat(links, ignore_index=True)
-    a, b = together.pop("a").to_numpy(int), together.pop("b").to_numpy(int)
+    all_links = pd.concat(links, ignore_index=True)
+    a, b = all_links.pop("a").to_numpy(int), all_links.pop("b").to_numpy(int)
     files = image_table["file"].to_numpy()
-    together.insert(0, "file_a", files[a])
-    together.insert(1, "file_b", files[b])
-    together["same_group"] = labels[a] == labels[b]
+    all_links.insert(0, "file_a", files[a])
+    all_links.insert(1, "file_b", files[b])
+    all_links["same_group"] = labels[a] == labels[b]
     groups = pd.DataFrame(
         {
             "file": image_table["file"],
             "image_id": image_table["image_id"],
             "pixel_id": pixel_id,
             "group_id": "g" + first_image.str[:16],
-            "link_types": _link_types(labels, labels[a], together),
+            "link_types": _link_types(labels, labels[a], all_links),
         }
     )
-    return groups, together
+    return groups, all_links
 
 
 def add_groups(image_table: pd.DataFrame, image_groups: pd.DataFrame) -> pd.DataFrame:
-    """Add group_id and pixel_id to the files of a table, rows in the same order.
+    """Add the columns group_id and pixel_id to a table, without changing the order of its rows.
 
     Args:
         image_table: One row per file; column file.
-        image_groups: As ``group_images`` gives it, for these files or more.
+        image_groups: Result of ``group_images`` for at least these files.
 
     Raises:
-        InputError: It lacks some of the files, or was written before there was a pixel_id.
+        InputError: Some of the files are missing, or an earlier version without pixel_id wrote
+            the groups.
     """
-    anew = "Group anew with: kedro run --pipelines audit,preprocess (same --env and --params)"
+    fix = "Fix: kedro run --pipelines audit,preprocess (same --env and --params)"
     if "pixel_id" not in image_groups:
         raise InputError(
-            "image_groups has no column pixel_id: an earlier version of this software wrote it, which "
-            f"did not know the images whose pixels are equal. {anew}"
+            "image_groups has no column pixel_id. An earlier version of this software wrote it, "
+            f"which did not detect images with equal pixels. {fix}"
         )
-    found = image_groups.set_index("file").reindex(image_table["file"])
-    lacking = found.index[found["group_id"].isna()]
-    if len(lacking):
+    groups = image_groups.set_index("file").reindex(image_table["file"])
+    missing = groups.index[groups["group_id"].isna()]
+    if len(missing):
         raise InputError(
-            f"image_groups lacks {len(lacking)} files of image_table, e.g. {lacking[0]}; they are not "
-            f"of one run. {anew}"
+            f"image_groups lacks {len(missing)} files of image_table, e.g. {missing[0]}. "
+            f"Expected both tables from the same run. {fix}"
         )
     return image_table.assign(
-        group_id=found["group_id"].to_numpy(), pixel_id=found["pixel_id"].to_numpy()
+        group_id=groups["group_id"].to_numpy(), pixel_id=groups["pixel_id"].to_numpy()
     )
 
 
 def attach_file_columns(image_links: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Add to each link all that a table knows of its two files, as ``<column>_a`` and ``<column>_b``.
+    """Add the columns of a table to each link, as ``<column>_a`` and ``<column>_b``.
 
     Args:
-        image_links: As ``group_images`` gives it.
+        image_links: Result of ``group_images``.
         table: One row per file; column file and any others.
     """
-    known = table.set_index("file")
+    by_file = table.set_index("file")
     ends = [
-        known.loc[image_links[f"file_{end}"]].reset_index(drop=True).add_suffix(f"_{end}")
+        by_file.loc[image_links[f"file_{end}"]].reset_index(drop=True).add_suffix(f"_{end}")
         for end in "ab"
     ]
     return pd.concat([image_links.reset_index(drop=True), *ends], axis=1)
 
 
 def across_splits(pairs: pd.DataFrame) -> pd.Series:
-    """Mark the pairs, with their ends, that lie in two shipped splits."""
-    one, other = pairs["original_split_a"], pairs["original_split_b"]
-    return one.notna() & other.notna() & one.ne(other)
+    """Return a mask of the pairs whose two files are in different original splits.
+
+    Args:
+        pairs: Result of ``attach_file_columns``.
+    """
+    split_a, split_b = pairs["original_split_a"], pairs["original_split_b"]
+    return split_a.notna() & split_b.notna() & split_a.ne(split_b)
 
 
 def _pixel_ids(image_id: pd.Series, near_duplicates: pd.DataFrame) -> pd.Series:
-    """Name each image by the first of those with its pixels."""
+    """Return for each file the alphabetically first image_id with the same pixels."""
     image, distinct = pd.factorize(image_id)
     equal = merge_pairs(len(distinct), near_duplicates[near_duplicates["kind"] == "pixels"])
     return image_id.groupby(equal[image]).transform("min")
 
 
 def _links_by_value(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Link each file with the first that has the same value: a and b are row numbers."""
+    """Link each file to the first file with the same value; a and b are row numbers."""
     codes = _factorize(table[column])
     rows = pd.Series(np.flatnonzero(codes >= 0))
     first = rows.groupby(codes[rows]).transform("min").astype(int)
@@ -149,38 +159,50 @@ def _links_by_pixels(table: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.D
 def _merge_near_duplicates(
     image_id: pd.Series, labels: npt.NDArray[np.int_], near_duplicates: pd.DataFrame
 ) -> npt.NDArray[np.int_]:
-    """Merge groups of files whose images are copies of one another."""
+    """Merge groups of files whose images are near-duplicates; return group numbers, (files,)."""
     image, distinct = pd.factorize(image_id)
-    known = np.zeros(len(distinct), int)
-    known[image] = labels  # files of one image are in one group already
-    return np.asarray(merge_pairs(len(distinct), near_duplicates, known)[image])
+    initial_groups = np.zeros(len(distinct), int)  # (images,)
+    initial_groups[image] = labels  # all files of one image are already in one group
+    return np.asarray(merge_pairs(len(distinct), near_duplicates, initial_groups)[image])
 
 
 def _factorize(column: pd.Series) -> np.ndarray:
-    """Number the distinct values of a column; -1 where there is none."""
+    """Number the distinct values of a column; -1 for missing or blank values."""
     known = column.notna() & column.astype(str).str.strip().ne("")
     return np.where(known, pd.factorize(column.astype(str))[0], -1)
 
 
 def _components(keys: list[np.ndarray], n: int) -> np.ndarray:
-    """Number the connected components of n rows that are joined where any key agrees."""
-    rows, targets, used = [], [], n
+    """Number the connected components of n rows, linked if the values of any key are equal.
+
+    Args:
+        keys: For each key, the codes of its values, (n,); -1 is missing.
+        n: Number of rows.
+    """
+    # Bipartite graph: nodes 0 to n - 1 are the rows, the other nodes are the values of the keys.
+    rows, targets, n_nodes = [], [], n
     for codes in keys:
         known = np.flatnonzero(codes >= 0)
         rows.append(known)
-        targets.append(codes[known] + used)  # each key's value is a node beside the rows
-        used += int(codes.max(initial=-1)) + 1
+        targets.append(codes[known] + n_nodes)  # equal codes of different keys are separate nodes
+        n_nodes += int(codes.max(initial=-1)) + 1
     i, j = np.concatenate(rows), np.concatenate(targets)
-    graph = coo_array((np.ones(len(i), np.int8), (i, j)), shape=(used, used))
+    graph = coo_array((np.ones(len(i), np.int8), (i, j)), shape=(n_nodes, n_nodes))
     return connected_components(graph, directed=False)[1][:n]
 
 
 def _link_types(
-    labels: npt.NDArray[np.int_], linked: npt.NDArray[np.int_], links: pd.DataFrame
+    labels: npt.NDArray[np.int_], link_labels: npt.NDArray[np.int_], links: pd.DataFrame
 ) -> list[str]:
-    """Name, for each row, the kinds of links inside its group."""
-    joined = links["same_group"]
-    kinds = links.loc[joined, "kind"].groupby(linked[joined]).unique()
+    """List, for each file, the link types within its group.
+
+    Args:
+        labels: (files,), group number of each file.
+        link_labels: (links,), group number of the first file of each link.
+        links: Columns kind and same_group.
+    """
+    is_internal = links["same_group"]
+    kinds = links.loc[is_internal, "kind"].groupby(link_labels[is_internal]).unique()
     order = [*LINK_COLUMNS, *NEAR_DUPLICATE_KINDS.values()]
     of_group = {label: "+".join(sorted(found, key=order.index)) for label, found in kinds.items()}
     return [of_group.get(label, "") for label in labels]

@@ -1,9 +1,10 @@
-"""The decoded images: append-only, memory-mapped, one uint8 square per image_id and size.
+"""Store of decoded images: append-only, memory-mapped, one uint8 square per image_id and size.
 
-Layout of the folder, for each size: ``<size>px-v<decoder>/images.bin`` (squares one after the other) and
-``index.jsonl`` (a line per image_id: its row, or the reason why it can't be read). The index line is
-written after the pixels: what a killed run wrote last is either whole or unknown. Should the pixels be
-shorter than the index says (a copy broken off), what lacks is unknown too, and decoded again.
+Each size has a folder ``<size>px-v<decoder>`` with two files. ``images.bin`` contains the squares,
+one after the other. ``index.jsonl`` has one line per image_id: its row, or the reason why it is
+unreadable. An index line is written after its pixels. The last data that a killed run wrote is
+therefore either complete or not in the index. If the pixels are shorter than the index (after an
+interrupted copy), the missing images are not in the index either, and are decoded again.
 """
 
 import json
@@ -29,13 +30,13 @@ from skin_lesions.data.sources.base import SourceFiles
 
 log = logging.getLogger(__name__)
 
-DECODER_VERSION = 1  # raise it when images.decode gives other pixels than before
-_FLUSH_EVERY = 64  # images
+DECODER_VERSION = 1  # increase it when decoding.decode returns different pixels
+_FLUSH_EVERY = 64  # images between two writes of the index
 
 
 @dataclass(frozen=True)
 class IngestRequest:
-    """A request to read a source, and to hold its pixels at one size (pixels)."""
+    """A request to read a source and to store its images, decoded at one size (pixels)."""
 
     files: SourceFiles
     size: int
@@ -43,7 +44,7 @@ class IngestRequest:
 
 @dataclass(frozen=True)
 class DecodeRequest:
-    """A request to hold the pixels of these raw images at one size (pixels)."""
+    """A request to store these raw images, decoded at one size (pixels)."""
 
     images: RawImages
     size: int
@@ -51,50 +52,50 @@ class DecodeRequest:
 
 @dataclass(frozen=True)
 class PixelStore:
-    """All decoded images of a data root, at every size asked for so far."""
+    """All decoded images of a data root, at every size requested so far."""
 
     folder: Path
 
     def at(self, size: int) -> "PixelArray":
-        """Open the images decoded at ``size``; nothing is read but the index."""
+        """Open the images decoded at ``size``; only the index is read."""
         return PixelArray(self.folder / f"{size}px-v{DECODER_VERSION}", size)
 
     def summary(self) -> str:
-        """Count the images at each size, as JSON."""
+        """Return the number of images at each size, as JSON."""
         sizes = sorted(path.name for path in self.folder.glob("*px-v*"))
         counts = {name: len(_complete_lines(self.folder / name / "index.jsonl")) for name in sizes}
         return json.dumps({"images": counts})
 
-    def add(self, decoding: DecodeRequest) -> None:
-        """Decode, on all cores, what the store lacks."""
-        images, raw = self.at(decoding.size), decoding.images
+    def add(self, request: DecodeRequest) -> None:
+        """Decode the images that are missing in the store, on all CPU cores."""
+        images, raw = self.at(request.size), request.images
         missing = [i for i in raw.image_ids if i not in images.index.index]
         if not missing:
             return
-        with images.open_for_append() as appender:
-            for _ in ordered_map(lambda i: appender.decode(i, raw.store.get(i)), missing):
+        with images.open_for_append() as writer:
+            for _ in ordered_map(lambda i: writer.decode(i, raw.store.get(i)), missing):
                 pass
 
 
 class PixelArray:
-    """Images of one size: ``images[image_id]`` is (size, size, 3) uint8, read from the map.
+    """Images of one size: ``images[image_id]`` is (size, size, 3) uint8, read from a memory map.
 
-    ``index`` has a row per image_id ever decoded: row (-1 if unreadable), width, height, format
-    and reason.
+    ``index`` has one row per image_id that was decoded before: row (-1 if unreadable), width,
+    height, format and reason.
     """
 
     def __init__(self, folder: Path, size: int):
         self.folder, self.size = folder, size
 
     def __getstate__(self) -> dict[str, Any]:
-        """Go to another process as a place, not as its content."""
+        """Pickle only the folder and the size, so another process opens the files itself."""
         return {"folder": self.folder, "size": self.size}
 
     @cached_property
     def index(self) -> pd.DataFrame:
-        """What is known of each image_id."""
+        """One row per image_id in the store."""
         columns = ["image_id", "row", "width", "height", "format", "reason"]
-        return pd.DataFrame(self._known()[0], columns=columns).set_index("image_id")
+        return pd.DataFrame(self._read_index()[0], columns=columns).set_index("image_id")
 
     @cached_property
     def array(self) -> npt.NDArray[np.uint8]:
@@ -105,35 +106,38 @@ class PixelArray:
         shape = (n, self.size, self.size, 3)
         return np.memmap(self.folder / "images.bin", np.uint8, mode="r", shape=shape)
 
-    def _known(self) -> tuple[list[dict[str, Any]], int]:
-        """Read the index up to the first line that is not whole, or whose pixels are not: (entries, bytes)."""
+    def _read_index(self) -> tuple[list[dict[str, Any]], int]:
+        """Return the valid index entries and their length in bytes.
+
+        The index is read up to the first line that is incomplete, or whose pixels are incomplete.
+        """
         images = self.folder / "images.bin"
-        squares = images.stat().st_size // (self.size**2 * 3) if images.exists() else 0
+        n_squares = images.stat().st_size // (self.size**2 * 3) if images.exists() else 0
         entries, length = [], 0
         for line in _complete_lines(self.folder / "index.jsonl"):
             try:
                 entry = json.loads(line)
             except ValueError:
                 break
-            if entry["row"] >= squares:
+            if entry["row"] >= n_squares:
                 break
             entries.append(entry)
             length += len(line) + 1
         return entries, length
 
     def rows(self, image_ids: Iterable[str]) -> npt.NDArray[np.int64]:
-        """Return the rows of ``array`` that hold these images.
+        """Return the rows of ``array`` that contain these images.
 
         Raises:
-            InputError: Some were never decoded at this size, or can't be read.
+            InputError: Some images were not decoded at this size, or are unreadable.
         """
-        wanted = pd.Index(image_ids)
-        rows = self.index["row"].reindex(wanted).fillna(-1).to_numpy(np.int64)
+        requested = pd.Index(image_ids)
+        rows = self.index["row"].reindex(requested).fillna(-1).to_numpy(np.int64)
         if (rows < 0).any():
-            lacking = wanted[rows < 0]
+            missing = requested[rows < 0]
             raise InputError(
-                f"{len(lacking)} of {len(wanted)} images are not decoded at {self.size} pixels "
-                f"(e.g. {lacking[0]}); decode them with: kedro run --pipelines ingest "
+                f"{len(missing)} of {len(requested)} images are not decoded at {self.size} pixels "
+                f"(e.g. {missing[0]}). Fix: kedro run --pipelines ingest "
                 f"--params ingest.stored_image_size={self.size} (same --env and data_root)"
             )
         return rows
@@ -142,15 +146,15 @@ class PixelArray:
         return np.asarray(self.array[self.rows([image_id])[0]])
 
     def subset(self, image_ids: Iterable[str]) -> "PixelSubset":
-        """Return these images, numbered in this order; none is read yet."""
+        """Return these images, indexed in this order; no pixels are read yet."""
         return PixelSubset(self.array, self.rows(image_ids))
 
     @contextmanager
     def open_for_append(self) -> Iterator["PixelWriter"]:
-        """Open the files for writing; forget what a killed run left unfinished."""
+        """Open the files for writing; remove the incomplete data of a killed run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         index_path, images_path = self.folder / "index.jsonl", self.folder / "images.bin"
-        entries, length = self._known()
+        entries, length = self._read_index()
         row = max((entry["row"] for entry in entries), default=-1) + 1
         images_path.touch()
         index_path.touch()
@@ -158,16 +162,16 @@ class PixelArray:
             _truncate(pixels, row * self.size**2 * 3)
             _truncate(index, length)
             known = {entry["image_id"] for entry in entries}
-            appender = PixelWriter(self.size, known, row, pixels, index)
+            writer = PixelWriter(self.size, known, row, pixels, index)
             start = time.perf_counter()
-            yield appender
-            appender.commit()
-        if appender.added:
+            yield writer
+            writer.commit()
+        if writer.added:
             log.info(
                 "Decoded %d images at %d pixels (%.0f images/s)",
-                appender.added,
+                writer.added,
                 self.size,
-                appender.added / (time.perf_counter() - start),
+                writer.added / (time.perf_counter() - start),
             )
         self.__dict__.pop("index", None)
         self.__dict__.pop("array", None)
@@ -175,7 +179,7 @@ class PixelArray:
 
 @dataclass(frozen=True)
 class PixelSubset:
-    """Some images of a store: ``images[number]`` is (size, size, 3) uint8."""
+    """A subset of the images of a store: ``images[number]`` is (size, size, 3) uint8."""
 
     array: npt.NDArray[np.uint8]
     rows: npt.NDArray[np.int64]
@@ -188,7 +192,7 @@ class PixelSubset:
 
 
 class PixelWriter:
-    """Adds images behind those of a store; any thread may do so. Opened by ``PixelArray``."""
+    """Thread-safe writer that appends images; opened by ``PixelArray.open_for_append``."""
 
     def __init__(self, size: int, known: set[str], row: int, pixels: BinaryIO, index: BinaryIO):
         self._size, self._claimed, self._row = size, known, row
@@ -198,7 +202,7 @@ class PixelWriter:
         self.added = 0
 
     def decode(self, image_id: str, data: bytes) -> None:
-        """Decode the bytes of an image and add it, unless it is there or another thread is at it."""
+        """Decode and add an image, unless it is stored already or another thread decodes it."""
         with self._lock:
             if image_id in self._claimed:
                 return
@@ -209,10 +213,10 @@ class PixelWriter:
             self.add(image_id, reason)
 
     def add(self, image_id: str, image: DecodedImage | UnreadableImageError) -> None:
-        """Add an image, or the reason why there is none."""
+        """Add an image, or the reason why it is unreadable."""
         with self._lock:
             if isinstance(image, DecodedImage):
-                self._pixels.seek(self._row * self._size**2 * 3)  # a write may have failed before
+                self._pixels.seek(self._row * self._size**2 * 3)  # an earlier write may have failed
                 self._pixels.write(image.pixels.data)
                 entry = _entry(image_id, self._row, image)
                 self._row += 1
@@ -224,7 +228,7 @@ class PixelWriter:
                 self.commit()
 
     def commit(self) -> None:
-        """Write the index lines of what was added, its pixels first."""
+        """Write the pixels of the added images, then their index lines."""
         self._pixels.flush()
         self._index.write(b"".join(self._lines))
         self._index.flush()
@@ -242,14 +246,14 @@ def _entry(image_id: str, row: int, image: DecodedImage) -> dict[str, Any]:
 
 
 def _truncate(file: BinaryIO, length: int) -> None:
-    """Forget what lies behind; go to the end."""
-    if file.seek(0, 2) > length:  # ext4 writes a file to the disk at once that was cut to nothing
+    """Truncate a file to a length and seek to its end."""
+    if file.seek(0, 2) > length:  # only if needed: ext4 flushes a file truncated to zero at once
         file.truncate(length)
         file.seek(length)
 
 
 def _complete_lines(path: Path) -> list[bytes]:
-    """Return the lines of a file, without the last if it lacks its end."""
+    """Return the lines of a file, without an incomplete last line."""
     if not path.exists():
         return []
     return path.read_bytes().split(b"\n")[:-1]

@@ -1,4 +1,7 @@
-"""The store of raw images: each content once, immutable, under its sha256."""
+"""Store of raw images.
+
+Files are immutable and named by the SHA-256 hash of their bytes. Exact duplicates are stored once.
+"""
 
 import errno
 import hashlib
@@ -22,22 +25,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """Files named by the sha256 of their bytes."""
+    """Files named by the SHA-256 hash of their bytes."""
 
     folder: Path
 
     def path(self, image_id: str) -> Path:
-        """Return where the bytes of ``image_id`` lie."""
+        """Return the path of the file with the bytes of ``image_id``."""
         return self.folder / image_id[:2] / image_id
 
     def put(self, data: bytes) -> tuple[str, bool]:
-        """Store bytes unless they are there already, whole: (image_id, whether they are new)."""
+        """Store bytes unless they are already stored intact; return (image_id, is_new)."""
         image_id = hashlib.sha256(data).hexdigest()
         path = self.path(image_id)
         if path.exists():
             if path.read_bytes() == data:
                 return image_id, False
-            log.warning("raw image %s was damaged in the store; restored from the source", path)
+            log.warning(
+                "Raw image %s was damaged in the store and was restored from the source", path
+            )
         with atomic_write(path) as partial:
             _write_read_only(partial, data)
         return image_id, True
@@ -46,27 +51,27 @@ class ObjectStore:
         """Return the bytes of ``image_id``.
 
         Raises:
-            InputError: They are missing, or not the bytes that were stored.
+            InputError: The file is missing, unreadable, or has changed since it was stored.
         """
         path = self.path(image_id)
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            raise InputError(f"raw image {path} is missing; {_FIX}") from None
+            raise InputError(f"Raw image {path} is missing. {_FIX}") from None
         except OSError as error:
-            raise InputError(f"raw image {path} can't be read: {error.strerror}") from None
+            raise InputError(f"Raw image {path} cannot be read: {error.strerror}") from None
         if hashlib.sha256(data).hexdigest() != image_id:
-            raise InputError(f"raw image {path} has changed since it was stored; {_FIX}")
+            raise InputError(f"Raw image {path} has changed since it was stored. {_FIX}")
         return data
 
 
-_FIX = "bring it back from the source with: kedro run --pipelines ingest (same --env and --params)"
+_FIX = "Fix: restore it from the source with kedro run --pipelines ingest (same --env and --params)"
 
 
 def _write_read_only(path: Path, data: bytes) -> None:
-    # Made read-only at once: each call of the system makes the other threads wait.
-    new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, new, 0o444), "wb", buffering=0) as file:
+    # Created read-only instead of changed later: each system call makes the other threads wait.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, 0o444), "wb", buffering=0) as file:
         if file.write(data) != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
@@ -76,8 +81,9 @@ class RawImages:
     """One version of the raw images.
 
     ``table`` has one row per file of the source: file, image_id (None if the file could not be
-    opened), bytes, problem (why it could not), and what the source says of it (label,
-    original_split, source, filename_key, metadata). ``table.attrs`` say where it came from.
+    opened), bytes, problem (why it could not be opened), and the description by the source (label,
+    original_split, source, filename_key, metadata). ``table.attrs`` contains the origin of the
+    files.
     """
 
     table: pd.DataFrame
@@ -85,7 +91,7 @@ class RawImages:
 
     @property
     def image_ids(self) -> list[str]:
-        """Distinct contents, in the order of their first file."""
+        """Distinct image_ids, in the order of their first file."""
         return list(self.table["image_id"].dropna().unique())
 
 
@@ -96,8 +102,11 @@ def store_files(
 ) -> pd.DataFrame:
     """Copy the bytes of every file into the store; return the manifest.
 
-    ``stored`` is told each image_id and its bytes once they are safe, so that nobody need read them
-    again; by several threads, and for copies several times.
+    Args:
+        files: Files of the source.
+        store: Store that receives the bytes.
+        on_stored: Called with each image_id and its bytes after they are stored, so that the file
+            need not be read again. Several threads call it, and several times for exact duplicates.
     """
 
     def copy(file: str) -> _Copied:
@@ -111,15 +120,15 @@ def store_files(
 
     copied = pd.DataFrame(ordered_map(copy, files.table["file"]), columns=_Copied._fields)
     log.info(
-        "%d files from the source (%s): %d new contents stored",
+        "Read %d files from the source (%s): %d new files stored",
         len(copied),
         printable(
             ", ".join(f"{key} {value}" for key, value in files.origin.items() if _is_short(value))
         ),
-        copied.loc[copied["new"], "image_id"].nunique(),  # two threads may have stored one content
+        copied.loc[copied["new"], "image_id"].nunique(),  # two threads may store the same image
     )
-    rest = files.table.drop(columns="file").reset_index(drop=True)
-    manifest = pd.concat([files.table["file"], copied.drop(columns="new"), rest], axis=1)
+    description = files.table.drop(columns="file").reset_index(drop=True)
+    manifest = pd.concat([files.table["file"], copied.drop(columns="new"), description], axis=1)
     manifest.attrs["origin"] = files.origin
     return manifest
 

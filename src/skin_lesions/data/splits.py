@@ -1,4 +1,7 @@
-"""Groups -> train, val and test."""
+"""Train, val and test splits by group.
+
+A policy decides how images are assigned to the splits and which images are excluded.
+"""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -17,76 +20,89 @@ COLUMNS = ["file", "image_id", "label", "split", "original_split", "group_id", "
 def split_images(
     image_table: pd.DataFrame, image_groups: pd.DataFrame, split: Split
 ) -> pd.DataFrame:
-    """Give every usable image its split, under ``split.policy``.
+    """Assign every usable image to a split, according to ``split.policy``.
 
-    ``grouped`` keeps one row per image_id, leaves out images whose bytes or pixels stand under two
-    labels, and puts no group into two splits. ``original`` keeps every file where the source put it. ``cleaned``
-    keeps the shipped test, so that numbers stay comparable with published ones: each of its images
-    once, without those that stand under two labels; whatever shares a group with it leaves train and
-    val, and what shares one with train leaves val for train. Where the source has no val, one is cut
-    from train, by groups.
+    - ``grouped`` keeps one row per image_id and places each group in exactly one split. It excludes
+      images with label conflicts (equal bytes or pixels, but different labels).
+    - ``original`` keeps every file in its original split.
+    - ``cleaned`` keeps the original test split, so that results remain comparable with published
+      ones. It keeps each image once and excludes images with label conflicts. It removes images
+      that share a group with a test image from train and val. Val images that share a group with
+      a train image move to train.
+
+    If the source has no val split, ``original`` and ``cleaned`` split one off from train, by group.
 
     Args:
         image_table: One row per readable file; columns file, image_id, label, original_split.
         image_groups: group_id and pixel_id of every file of ``image_table``.
-        split: Policy, shares and seed.
+        split: Policy, fractions and seed.
 
     Returns:
-        One row per kept file, sorted by file, with the columns of ``COLUMNS``. ``is_leaked`` marks a
-        file shipped as test that has a group mate in the shipped train or val.
+        One row per selected file, sorted by file, with the columns of ``COLUMNS``. ``is_leaked``
+        marks files of the original test split whose group also has images in the original train
+        or val split.
 
     Raises:
-        InputError: There is nothing to divide, a split or class would stay empty, or the groups
-            are of other images.
+        InputError: No images are left, a split would be empty, train would have no image of a
+            class, or the groups belong to other images.
     """
     table = add_groups(image_table, image_groups).sort_values("file")
     table = table.assign(is_leaked=leaked_test_mask(table)).reset_index(drop=True)
-    divide = {"grouped": _grouped, "original": _original, "cleaned": _cleaned}[split.policy]
-    divided = divide(table, split)
-    _check_split(divided)
-    return divided[COLUMNS].reset_index(drop=True)
+    apply_policy = {"grouped": _grouped, "original": _original, "cleaned": _cleaned}[split.policy]
+    split_table = apply_policy(table, split)
+    _check_split(split_table)
+    return split_table[COLUMNS].reset_index(drop=True)
 
 
 def stratified_group_split(
-    table: pd.DataFrame, shares: Mapping[str, float], seed: int
+    table: pd.DataFrame, fractions: Mapping[str, float], seed: int
 ) -> pd.Series:
-    """Give each row a split so that no group is torn and each class comes close to the shares.
+    """Assign each row to a split: groups are not split, and classes have about equal fractions.
 
-    Groups are taken at random, the largest first; each goes where its classes lack most. A class
-    with fewer groups than splits can't be everywhere: it goes to the first splits of ``shares``.
+    Groups are processed by size, the largest first, in random order among equal sizes. Each group
+    is placed in the split that lacks most images of its classes. A class with fewer groups than
+    splits cannot be in every split. It is placed in the first splits of ``fractions``.
 
     Args:
         table: Columns label and group_id.
-        shares: Split name to share; sums to 1.
-        seed: Equal seeds and equal groups give equal splits, whatever the order of the rows.
+        fractions: Split name to fraction; sums to 1.
+        seed: Equal seeds and equal groups give equal splits, independent of the order of the rows.
 
     Returns:
-        The split's name for each row.
+        The name of the split for each row.
     """
-    cells = pd.crosstab(table["group_id"], table["label"])  # both sorted: row order can't matter
-    counts, share = cells.to_numpy(), np.array(list(shares.values()))
+    # Both axes are sorted, so the order of the rows has no effect.
+    cells = pd.crosstab(table["group_id"], table["label"])
+    # counts: (groups, classes), images; target: (splits,), fractions.
+    counts, target = cells.to_numpy(), np.array(list(fractions.values()))
     order = np.random.default_rng(seed).permutation(len(counts))
     order = order[np.argsort(-counts.sum(axis=1)[order], kind="stable")]
-    per_class = counts.sum(axis=0)
-    lacking = np.outer(share, per_class)  # (splits, classes), images
-    chosen = np.empty(len(counts), dtype=int)
+    class_totals = counts.sum(axis=0)  # (classes,)
+    missing = np.outer(target, class_totals)  # (splits, classes), images still to place
+    chosen = np.empty(len(counts), dtype=int)  # (groups,), index of the split
     for group in order:
-        # Relative to the class, so that rare classes count as much as common ones.
-        need = (lacking * counts[group] / per_class).sum(axis=1) / share
+        # Divided by the class totals, so that rare classes count as much as common ones. Divided
+        # by the fractions, so that small splits are filled as fast as large ones.
+        need = (missing * counts[group] / class_totals).sum(axis=1) / target  # (splits,)
         chosen[group] = int(np.argmax(need))
-        lacking[chosen[group]] -= counts[group]
-    names = pd.Series(np.array(list(shares))[chosen], index=cells.index)
+        missing[chosen[group]] -= counts[group]
+    names = pd.Series(np.array(list(fractions))[chosen], index=cells.index)
     return table["group_id"].map(names)
 
 
 def leaked_test_mask(table: pd.DataFrame) -> pd.Series:
-    """Mark the files shipped as test that have a group mate in the shipped train or val."""
-    elsewhere = table.loc[table["original_split"].isin(["train", "val"]), "group_id"]
-    return table["original_split"].eq("test") & table["group_id"].isin(elsewhere)
+    """Return a mask of the leaked files of the original test split.
+
+    A test file is leaked if its group also has images in the original train or val split.
+    """
+    train_or_val = table.loc[table["original_split"].isin(["train", "val"]), "group_id"]
+    return table["original_split"].eq("test") & table["group_id"].isin(train_or_val)
 
 
 def has_label_conflict(table: pd.DataFrame) -> pd.Series:
-    """Mark the files whose pixels, and so also those whose bytes, stand under more than one label.
+    """Return a mask of the files whose pixels occur with more than one label.
+
+    Files with equal bytes have equal pixels, so the mask includes their label conflicts.
 
     Args:
         table: Columns label and pixel_id, as ``add_groups`` adds it.
@@ -95,16 +111,20 @@ def has_label_conflict(table: pd.DataFrame) -> pd.Series:
 
 
 def _deduplicate(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep each image once, and none that stands under two labels."""
-    kept = table[~has_label_conflict(table)].drop_duplicates("image_id")
-    if kept.empty:
-        raise InputError("no image is left: all stand under two labels")
-    return kept
+    """Return each image once, without images with label conflicts."""
+    unique = table[~has_label_conflict(table)].drop_duplicates("image_id")
+    if unique.empty:
+        raise InputError(
+            "No image is left, because all images have conflicting labels. Fix: correct the labels"
+        )
+    return unique
 
 
 def _grouped(table: pd.DataFrame, split: Split) -> pd.DataFrame:
-    kept = _deduplicate(table)
-    return kept.assign(split=stratified_group_split(kept, split.fractions.model_dump(), split.seed))
+    unique = _deduplicate(table)
+    return unique.assign(
+        split=stratified_group_split(unique, split.fractions.model_dump(), split.seed)
+    )
 
 
 def _original(table: pd.DataFrame, split: Split) -> pd.DataFrame:
@@ -114,34 +134,37 @@ def _original(table: pd.DataFrame, split: Split) -> pd.DataFrame:
 
 def _cleaned(table: pd.DataFrame, split: Split) -> pd.DataFrame:
     _check_original_test(table, split)
-    # The test's own row first, so that of two copies it is the test's that stays.
+    # Test rows first: of exact duplicates in several splits, the test file is retained.
     by_split = table.sort_values("original_split", key=lambda split: split != "test", kind="stable")
-    kept = _deduplicate(by_split)
-    tested = kept.loc[kept["original_split"] == "test", "group_id"]
-    kept = kept[kept["original_split"].eq("test") | ~kept["group_id"].isin(tested)]
-    learned = kept.loc[kept["original_split"] == "train", "group_id"]
-    moves = kept["original_split"].eq("val") & kept["group_id"].isin(learned)
-    divided = kept.assign(split=kept["original_split"].mask(moves, "train"))
-    return _split_off_val(divided.sort_values("file"), split)
+    images = _deduplicate(by_split)
+    test_groups = images.loc[images["original_split"] == "test", "group_id"]
+    images = images[images["original_split"].eq("test") | ~images["group_id"].isin(test_groups)]
+    train_groups = images.loc[images["original_split"] == "train", "group_id"]
+    moved = images["original_split"].eq("val") & images["group_id"].isin(train_groups)
+    split_table = images.assign(split=images["original_split"].mask(moved, "train"))
+    return _split_off_val(split_table.sort_values("file"), split)
 
 
-def _split_off_val(divided: pd.DataFrame, split: Split) -> pd.DataFrame:
-    """Cut a val from train where the source has none."""
-    if "val" in set(divided["split"]):
-        return divided
-    train = divided[divided["split"] == "train"]
-    val_share = split.fractions.val / (split.fractions.train + split.fractions.val)
-    shares = {"train": 1 - val_share, "val": val_share}
-    cut = stratified_group_split(train, shares, split.seed)
-    return divided.assign(split=cut.reindex(divided.index).fillna(divided["split"]))
+def _split_off_val(split_table: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """Split a val split off from train, by group, if the table has none."""
+    if "val" in set(split_table["split"]):
+        return split_table
+    train = split_table[split_table["split"] == "train"]
+    val_fraction = split.fractions.val / (split.fractions.train + split.fractions.val)
+    fractions = {"train": 1 - val_fraction, "val": val_fraction}
+    new_splits = stratified_group_split(train, fractions, split.seed)
+    return split_table.assign(
+        split=new_splits.reindex(split_table.index).fillna(split_table["split"])
+    )
 
 
 def _check_original_test(table: pd.DataFrame, split: Split) -> None:
     absent = {"train", "test"} - set(table["original_split"].dropna())
     if absent:
         raise InputError(
-            f"split.policy={split.policy} needs the folders train and test; the source has no "
-            f"{' and no '.join(sorted(absent))}. Take the default instead: --params split.policy=grouped"
+            f"split.policy={split.policy} requires the folders train and test, but the source has "
+            f"no {' and no '.join(sorted(absent))}. "
+            "Fix: use the default, --params split.policy=grouped"
         )
 
 
@@ -149,23 +172,23 @@ def _check_split(table: pd.DataFrame) -> None:
     counts = pd.crosstab(table["label"], table["split"]).reindex(columns=SPLITS, fill_value=0)
     if len(counts) < 2:
         raise InputError(
-            f"there is one class only ({counts.index[0]!r}); a classifier needs two or more"
+            f"The images have only one class ({counts.index[0]!r}). Expected two or more classes"
         )
     untrained = counts.index[counts["train"] == 0].tolist()
     if untrained:
         trained = counts.index[counts["train"] > 0].tolist()
         raise InputError(
-            f"no image of {_names(untrained)} is in train, so nothing could learn it"
-            f"{_did_you_mean(untrained[0], trained)}: mend the spelling of the folder, add images, or "
-            f"take the class away (train has {_names(trained)})"
+            f"No image of {_names(untrained)} is in train, so no model can be trained for it"
+            f"{_did_you_mean(untrained[0], trained)}. Fix: correct the spelling of the folder, add "
+            f"images, or remove the class (train has {_names(trained)})"
         )
     empty = [name for name in SPLITS if counts[name].sum() == 0]
     if empty:
         groups = table["group_id"].nunique()
         raise InputError(
-            f"the split leaves {_names(empty)} without any image: {len(table)} images in "
-            f"{groups} group{'s' * (groups != 1)} are too few to divide; add images, or give more to "
-            "val and test with split.fractions"
+            f"The split leaves {_names(empty)} without any image: {len(table)} images in "
+            f"{groups} group{'s' * (groups != 1)} are too few to split. Fix: add images, or "
+            "increase the fractions of val and test (split.fractions)"
         )
 
 

@@ -1,4 +1,7 @@
-"""Sources of images: synthetic images, a folder, or a Kaggle data set."""
+"""Image sources: synthetic images, a folder, or a Kaggle data set.
+
+``source.kind`` selects the source.
+"""
 
 import logging
 from functools import partial
@@ -13,10 +16,10 @@ log = logging.getLogger(__name__)
 
 
 def open_source(source: Source) -> SourceFiles:
-    """List the files of the source that the parameters name.
+    """List the files of the source that the parameters select.
 
     Raises:
-        InputError: It is not there, holds no labelled images, or can't be downloaded.
+        InputError: The source does not exist, contains no labeled images, or cannot be downloaded.
     """
     if source.kind == "demo":
         return _open_demo(source.demo.seed)
@@ -27,7 +30,7 @@ def open_source(source: Source) -> SourceFiles:
 
 
 def check_folder(source: Source) -> None:
-    """Refuse a folder that is not there, before anything else is looked for.
+    """Check that the source folder exists, before any other check.
 
     Raises:
         InputError: ``source.folder`` is not a folder.
@@ -44,7 +47,8 @@ def _open_demo(seed: int) -> SourceFiles:
 
 
 def _open_kaggle(source: Source) -> SourceFiles:
-    from skin_lesions.data.sources.kaggle import download_dataset  # noqa: PLC0415  (kagglehub takes a second)
+    # Imported here, because the import of kagglehub takes a second.
+    from skin_lesions.data.sources.kaggle import download_dataset  # noqa: PLC0415
 
-    found = download_dataset(source.kaggle.dataset, source.kaggle.version)
-    return open_folder(found.folder, found.dataset, source, found.origin)
+    downloaded = download_dataset(source.kaggle.dataset, source.kaggle.version)
+    return open_folder(downloaded.folder, downloaded.dataset, source, downloaded.origin)

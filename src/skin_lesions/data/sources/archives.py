@@ -1,4 +1,7 @@
-"""Unpack archives of unknown origin: looked through first, and whole or not at all."""
+"""Safe unpacking of untrusted ZIP and TAR archives.
+
+Members are checked before anything is written. An archive is unpacked completely or not at all.
+"""
 
 import errno
 import lzma
@@ -15,30 +18,33 @@ from skin_lesions.core.text import printable
 
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
-    *(RuntimeError, ValueError, OSError),  # encrypted, packed in an unknown way; names; offsets
+    *(RuntimeError, ValueError, OSError),  # encryption, unknown compression; names; offsets
 )
+# Errors of the disk, not of the archive.
 _DISK_ERRNOS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE)
 }
 
 
 class DamagedArchiveError(Exception):
-    """An archive that can't be unpacked, with the reason."""
+    """An archive cannot be unpacked; the message gives the reason."""
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a ZIP or TAR archive beside ``folder``, and rename; what lay there goes.
+    """Unpack a ZIP or TAR archive into ``folder``, and replace its previous content.
+
+    The archive is unpacked into a temporary folder next to ``folder``, which is then renamed.
 
     Raises:
-        DamagedArchiveError: It can't be unpacked.
-        InputError: A member would lie outside the folder.
-        OSError: The disk is full, or can't be written to.
+        DamagedArchiveError: The archive cannot be unpacked.
+        InputError: A member would be written outside the folder.
+        OSError: The disk is full or not writable.
     """
-    beside = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     try:
-        _extract(archive, beside)
+        _extract(archive, partial)
     except InputError:
         raise
     except _DAMAGED as error:
@@ -46,37 +52,39 @@ def unpack(archive: Path, folder: Path) -> None:
             raise
         raise DamagedArchiveError(printable(error)) from error
     else:
-        shutil.rmtree(folder, ignore_errors=True)  # what a killed run left half-made
-        beside.replace(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # incomplete files of a killed run
+        partial.replace(folder)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _extract(archive: Path, folder: Path) -> None:
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as packed:
-            for member in packed.infolist():
+        with zipfile.ZipFile(archive) as archive_file:
+            for member in archive_file.infolist():
                 _check_member_path(member.filename)
-            _check_free_space(sum(member.file_size for member in packed.infolist()), folder)
-            packed.extractall(folder)
+            _check_free_space(sum(member.file_size for member in archive_file.infolist()), folder)
+            archive_file.extractall(folder)
     elif tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
             _check_free_space(sum(member.size for member in tar), folder)
-            tar.extractall(folder, filter="data")  # refuses what leads outside, links too
+            tar.extractall(folder, filter="data")  # rejects paths and links that lead outside
     else:
-        raise zipfile.BadZipFile("it is neither a ZIP nor a TAR archive")
+        raise zipfile.BadZipFile("neither a ZIP nor a TAR archive")
 
 
 def _check_member_path(name: str) -> None:
-    """Refuse a member that would lie outside its folder; ``zipfile`` would rename it silently."""
+    """Reject a member outside the folder, which ``zipfile`` would silently rename."""
     parts = re.split(r"[\\/]", name)
     if ".." in parts or parts[0] == "" or re.match(r"[A-Za-z]:", name):
-        raise InputError(f"the archive holds {printable(name)}, which lies outside its folder")
+        raise InputError(f"The archive contains a file outside its folder ({printable(name)})")
 
 
 def _check_free_space(needed: int, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(
-            errno.ENOSPC, f"{format_bytes(needed)} to unpack, {format_bytes(free)} free", folder
+            errno.ENOSPC,
+            f"{format_bytes(needed)} needed to unpack, {format_bytes(free)} free",
+            folder,
         )

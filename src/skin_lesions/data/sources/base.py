@@ -1,4 +1,4 @@
-"""What every source of images provides."""
+"""Interface of an image source: the table of its files and a function that reads them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,11 +9,12 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """The files of a source; nothing is read yet.
+    """The files of a source. The files are listed, but not read yet.
 
-    ``table`` has one row per file: file, label, original_split (None where the source has none),
-    source, filename_key (what the file's name says it belongs to) and the columns of the metadata.
-    ``read(file)`` gives its bytes. ``origin`` says where all this came from.
+    ``table`` has one row per file, with the columns file, label, original_split (None if the source
+    has no split), source, filename_key (lesion or patient, from the file name) and the columns of
+    the metadata. ``read(file)`` returns the bytes of a file. ``origin`` describes the source: its
+    kind, its location or version, and the parameters that selected it.
     """
 
     table: pd.DataFrame
@@ -22,5 +23,5 @@ class SourceFiles:
 
 
 def is_synthetic(table: pd.DataFrame) -> bool:
-    """Say whether the images of a table were drawn by the demo source."""
+    """Return whether the table contains synthetic images (``source.kind: demo``)."""
     return bool(table.attrs.get("origin", {}).get("kind") == "demo")

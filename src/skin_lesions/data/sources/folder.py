@@ -1,7 +1,7 @@
-"""Open a source of images: which files there are, and what it says of each.
+"""Image folders: their files, labels and original splits.
 
-Layouts of a folder: ``train|val|test/<class>/...``, ``<class>/...``, or any with the labels in a
-metadata table.
+Supported layouts are ``train|val|test/<class>/...`` and ``<class>/...``. Any other layout works if
+a metadata table contains the labels.
 """
 
 import logging
@@ -38,21 +38,28 @@ SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
-MAX_BYTES = 1 << 30  # of one file, which is read whole
+MAX_BYTES = 1 << 30  # bytes; each file is read into memory at once
 _NOT_IMAGES = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
 def open_folder(folder: Path, name: str, source: Source, origin: dict[str, Any]) -> SourceFiles:
-    """List the files of a folder and read their labels."""
+    """List the files of a folder and read their labels.
+
+    Raises:
+        InputError: The folder contains no files or no labels, or the metadata cannot be used.
+    """
     tables = read_metadata(source)
     paths = _list_files(folder, [table.path for table in tables])
     if not paths:
-        raise InputError(f"source.folder {folder} holds no files; is it the right folder?")
+        raise InputError(
+            f"No files found in the folder (source.folder={folder}). Expected image files. "
+            "Fix: --params source.folder=/path/to/images"
+        )
     files = list(paths)
     rows = [metadata.match_files(files) for metadata in tables]
-    labelled = [pair for pair in zip(tables, rows, strict=True) if pair[0].has_labels]
-    if labelled:
-        table = _from_metadata(files, *labelled[0])
+    labeled = [pair for pair in zip(tables, rows, strict=True) if pair[0].has_labels]
+    if labeled:
+        table = _from_metadata(files, *labeled[0])
     else:
         table = _from_class_folders(files, folder)
         _warn_unused_diagnoses(table["label"], tables)
@@ -60,59 +67,67 @@ def open_folder(folder: Path, name: str, source: Source, origin: dict[str, Any])
     table.insert(4, "filename_key", filename_keys(table["file"].tolist(), source.filename_pattern))
     if tables:
         table = table.join(join_metadata(files, tables, rows), on="file")
-    given = {"metadata": list(source.metadata), "filename_pattern": source.filename_pattern}
-    return SourceFiles(table, partial(_read_file, paths), {**origin, **given})
+    params = {"metadata": list(source.metadata), "filename_pattern": source.filename_pattern}
+    return SourceFiles(table, partial(_read_file, paths), {**origin, **params})
 
 
 def existing_folder(name: str | None) -> Path:
-    """Return the folder with this name."""
+    """Return the absolute path of an existing folder.
+
+    Raises:
+        InputError: The name is not set, or is not a folder.
+    """
     if not name:
         raise InputError(
-            "source.kind is folder, but source.folder is not set; "
-            "give it with: --params source.folder=/path/to/images"
+            "source.folder is not set. It is required for source.kind=folder. "
+            "Fix: --params source.folder=/path/to/images"
         )
     folder = Path(name).expanduser().resolve()
     if folder.is_file():
         raise InputError(
-            f"source.folder {folder} is a file; unpack it, and name the folder it gives"
+            f"source.folder is a file ({folder}). Expected a folder. "
+            "Fix: unpack the file and set source.folder to the unpacked folder"
         )
     if not folder.is_dir():
-        raise InputError(f"source.folder {folder} is not a folder (or can't be seen from here)")
+        raise InputError(
+            f"source.folder is not a folder ({folder}). Expected an existing folder that this "
+            "machine can access. Fix: --params source.folder=/path/to/images"
+        )
     return folder
 
 
 def _list_files(folder: Path, metadata: Sequence[Path]) -> dict[str, Path]:
-    """List what could be an image: where each file lies, by its relative path with slashes.
+    """List all files that could be images: relative path with slashes -> path of the file.
 
-    Links to folders are followed, unless they lead back to where they lie.
+    Symbolic links to folders are followed, except links to a parent folder of the link.
     """
     found: dict[str, Path] = {}
-    for where, folders, names in os.walk(
+    for parent, folders, names in os.walk(
         folder, onerror=_raise_unreadable_folder, followlinks=True
     ):
         folders[:] = [
-            name for name in folders if _is_content(name) and not _is_symlink_cycle(where, name)
+            name for name in folders if _is_content(name) and not _is_symlink_cycle(parent, name)
         ]
         for name in names:
-            path = Path(where, name)
+            path = Path(parent, name)
             if _is_content(name) and not any(_is_same_file(path, table) for table in metadata):
                 found[_decodable_name(path.relative_to(folder).as_posix())] = path
     return dict(sorted(found.items()))
 
 
 def _raise_unreadable_folder(error: OSError) -> None:
-    raise InputError(f"the folder {printable(error.filename)} can't be listed: {error.strerror}")
+    raise InputError(f"Folder cannot be listed ({printable(error.filename)}): {error.strerror}")
 
 
 def _is_content(name: str) -> bool:
     return not name.startswith(".") and name.casefold() not in _NOT_IMAGES
 
 
-def _is_symlink_cycle(where: str, name: str) -> bool:
-    path = Path(where, name)
+def _is_symlink_cycle(parent: str, name: str) -> bool:
+    path = Path(parent, name)
     if not path.is_symlink():
         return False
-    return path.resolve() in {parent.resolve() for parent in path.parents}
+    return path.resolve() in {ancestor.resolve() for ancestor in path.parents}
 
 
 def _is_same_file(path: Path, other: Path) -> bool:
@@ -120,60 +135,65 @@ def _is_same_file(path: Path, other: Path) -> bool:
 
 
 def _decodable_name(name: str) -> str:
-    """Spell out bytes of a file name that are not UTF-8: no table could hold them."""
+    """Escape bytes of a file name that are not UTF-8, because tables cannot store them."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _read_file(paths: Mapping[str, Path], file: str) -> bytes:
     path = paths[file]
     if path.is_symlink() and not path.exists():
-        raise OSError(f"it is a link to {printable(path.readlink())}, which is not there")
+        raise OSError(f"broken link: {printable(path.readlink())} does not exist")
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait forever
-        raise OSError("it is a pipe, socket or device, not a file")
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
+        raise OSError("not a regular file, but a pipe, socket or device")
     if status.st_size > MAX_BYTES:
-        raise OSError(f"it has {status.st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
+        raise OSError(f"too large: {status.st_size:,} bytes, at most {MAX_BYTES:,} are allowed")
     return path.read_bytes()
 
 
 def _from_metadata(files: Sequence[str], metadata: Metadata, rows: Rows) -> pd.DataFrame:
-    """Take the files that the metadata name, with the labels they give: file, label, original_split."""
-    labelled = zip(files, map(_as_label, metadata.labels_for(rows)), rows, strict=True)
-    found = [(file, label, _parse_split(file)[0]) for file, label, row in labelled if row >= 0]
+    """Select the files with a row in the metadata: (file, label, original_split)."""
+    labeled = zip(files, map(_as_label, metadata.labels_for(rows)), rows, strict=True)
+    found = [(file, label, _parse_split(file)[0]) for file, label, row in labeled if row >= 0]
     _warn_excluded(len(files) - len(found), f"the metadata {metadata.path}")
     return _table(found)
 
 
 def _from_class_folders(files: Sequence[str], folder: Path) -> pd.DataFrame:
-    """Read split and class from the paths: file, label, original_split."""
-    parted = [(file, *_parse_split(file)) for file in files]
-    if not any(split and len(rest) > 1 for _, split, rest in parted):
+    """Read split and class from the paths: (file, label, original_split).
+
+    Raises:
+        InputError: No file is in a class folder.
+    """
+    parsed = [(file, *_parse_split(file)) for file in files]  # (file, split, path below split)
+    if not any(split and len(rest) > 1 for _, split, rest in parsed):
         depth = _wrapper_depth([file for file in files if _looks_like_image(file)] or files)
-        parted = [(file, None, PurePosixPath(file).parts[depth:]) for file in files]
+        parsed = [(file, None, PurePosixPath(file).parts[depth:]) for file in files]
     else:
-        parted = [part for part in parted if part[1]]
+        parsed = [entry for entry in parsed if entry[1]]
     found = [
         (file, _as_label(rest[0]), split)
-        for file, split, rest in parted
+        for file, split, rest in parsed
         if len(rest) > 1 and rest[0].casefold() not in SPLIT_FOLDERS
     ]
     if not found:
         raise InputError(
-            f"none of the {len(files)} files in {folder} lies in a class folder, as in "
-            "train/<class>/image.jpg or <class>/image.jpg (or give source.metadata and "
-            "source.label_column for labels from a table)"
+            f"None of the {len(files)} files in {folder} is in a class folder. "
+            "Expected train/<class>/image.jpg or <class>/image.jpg. "
+            "Fix: rename the folders, or read the labels from a table with source.metadata and "
+            "source.label_column"
         )
     _warn_excluded(len(files) - len(found), "class folders")
     return _table(found)
 
 
 def _warn_unused_diagnoses(labels: pd.Series, tables: Sequence[Metadata]) -> None:
-    """Warn of folders that merely part the images, as the two of HAM10000 do."""
+    """Warn if the folders do not name classes, e.g. the two image folders of HAM10000."""
     columns = [column for metadata in tables for column in metadata.diagnosis_columns()]
     if columns and not any(diagnosis_of(label) for label in labels.unique()):
         log.warning(
-            "The labels are the names of folders, e.g. %s, none of which is a known diagnosis, but the "
-            "column %s of the metadata holds diagnoses; to take those: source.label_column=%s",
+            "Labels were read from folder names, e.g. %s, but none is a known diagnosis. The "
+            "metadata column %s contains diagnoses. To use it: source.label_column=%s",
             *map(printable, (labels.iloc[0], columns[0], columns[0])),
         )
 
@@ -184,7 +204,7 @@ def _as_label(name: str | None) -> str | None:
 
 def _warn_excluded(files: int, where: str) -> None:
     if files:
-        log.warning("%d files lie outside %s and are left out", files, where)
+        log.warning("Skipped %d files that are not in %s", files, where)
 
 
 def _table(found: Sequence[tuple[str, str | None, str | None]]) -> pd.DataFrame:
@@ -192,11 +212,11 @@ def _table(found: Sequence[tuple[str, str | None, str | None]]) -> pd.DataFrame:
 
 
 def _parse_split(file: str) -> tuple[str | None, tuple[str, ...]]:
-    """Return the split that a folder on the path names, and the parts of the path below it."""
+    """Return the split from the first split folder of a path, and the path components below it."""
     parts = PurePosixPath(file).parts
-    for depth, part in enumerate(parts[:-1]):
-        if part.casefold() in SPLIT_FOLDERS:
-            return SPLIT_FOLDERS[part.casefold()], parts[depth + 1 :]
+    for depth, name in enumerate(parts[:-1]):
+        if name.casefold() in SPLIT_FOLDERS:
+            return SPLIT_FOLDERS[name.casefold()], parts[depth + 1 :]
     return None, parts
 
 
@@ -205,12 +225,16 @@ def _looks_like_image(file: str) -> bool:
 
 
 def _wrapper_depth(files: Sequence[str]) -> int:
-    """Count the folders that merely wrap the class folders, as unpacked archives do."""
+    """Return the number of folder levels above the class folders.
+
+    Unpacked archives often have such a wrapper: a single folder that contains all class folders.
+    """
     paths = [PurePosixPath(file).parts for file in files]
     depth = 0
     while True:
-        below = [path[depth:] for path in paths if len(path) > depth + 1]  # the rest has no class
+        below = [path[depth:] for path in paths if len(path) > depth + 1]  # with a folder
         is_one_folder = len({path[0] for path in below}) == 1
-        if not is_one_folder or any(len(path) == 2 for path in below):  # a file: it is the class
+        # A folder that contains a file is a class folder.
+        if not is_one_folder or any(len(path) == 2 for path in below):
             return depth
         depth += 1

@@ -1,8 +1,8 @@
-"""Get a data set from Kaggle: downloaded once, into the cache that kagglehub keeps.
+"""Kaggle data sets: one download into the cache of kagglehub.
 
-kagglehub signs in, asks, resumes and compares checksums. Added here: one version for the whole
-run, archives that are looked through before they are unpacked, time limits, silence without a
-terminal, and errors that name the remedy.
+kagglehub does the authentication, the requests, the resumption of downloads and the checksums. This
+module adds a fixed version for the entire run, a check of archives before they are unpacked, and
+timeouts. It also disables the progress bar without a terminal, and its errors include a fix.
 """
 
 import logging
@@ -43,8 +43,8 @@ from skin_lesions.data.sources.kaggle_errors import (
 log = logging.getLogger(__name__)
 
 _DATASET = re.compile(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w-]*", re.ASCII)
-_TIMEOUT = (10, 60)  # seconds: to connect, and between two pieces of an answer
-_RETRY_PAUSE = 2  # seconds before a broken download goes on
+_TIMEOUT = (10, 60)  # seconds: to connect, and between two parts of a response
+_RETRY_PAUSE = 2  # seconds before an interrupted download is resumed
 _CONNECTION_ERRORS = (
     requests.ConnectionError,
     requests.Timeout,
@@ -54,10 +54,10 @@ _CONNECTION_ERRORS = (
 
 @dataclass(frozen=True)
 class DownloadedDataset:
-    """A data set in a folder of this machine.
+    """A data set in a local folder.
 
-    ``licence`` is what the data set's page states: empty where it states none, None where it
-    could not be asked.
+    ``license`` is the license on the page of the data set. It is empty if the page states none, and
+    None if the page was not requested.
     """
 
     folder: Path
@@ -67,7 +67,7 @@ class DownloadedDataset:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What the raw images, the model and the report say of where the images came from."""
+        """Origin of the images, as stored with the raw images and the model, and in the report."""
         return {
             "kind": "kaggle",
             "dataset": self.dataset,
@@ -78,43 +78,44 @@ class DownloadedDataset:
 
 
 def license_notes(dataset: str, license: str | None) -> list[str]:
-    """Say in plain sentences what is known of the terms under which the images may be used.
+    """Describe the known license terms of the images in complete sentences.
 
     Source:
         ISIC 2019 is published under CC BY-NC 4.0; ``ahmedxc4/skin-ds`` is ISIC 2019 and MSLD
-        v2.0, by the number of images in each class.
+        v2.0, as the number of images in each class shows.
     """
     if license:
-        notes = [f"The Kaggle page of {dataset} states this licence: {printable(license)}."]
+        notes = [f"The Kaggle page of {dataset} states this license: {printable(license)}."]
     elif license is None:
-        notes = [f"The licence that the Kaggle page of {dataset} states was not looked up."]
+        notes = [f"The license on the Kaggle page of {dataset} was not looked up."]
     else:
-        notes = [f"The Kaggle page of {dataset} states no licence."]
+        notes = [f"The Kaggle page of {dataset} states no license."]
     if dataset.casefold() == "ahmedxc4/skin-ds":
         notes += [
-            "Its dermoscopic images are those of ISIC 2019, which are under CC BY-NC 4.0 (name the "
-            "source, no commercial use), whatever licence the page states.",
-            "Its photographs are those of MSLD v2.0 and changed copies of them; the terms of MSLD "
-            "v2.0 are not known here: look them up before you share images or a model.",
+            "The dermoscopic images come from ISIC 2019, which is licensed under CC BY-NC 4.0 "
+            "(attribution, no commercial use), regardless of the license on the page.",
+            "The clinical photographs are those of MSLD v2.0 and transformed near-duplicates of "
+            "them. The terms of MSLD v2.0 are not known here. Check them before you share images "
+            "or a model.",
         ]
     return notes
 
 
 def download_dataset(dataset: str, version: int | None) -> DownloadedDataset:
-    """Find the data set in kagglehub's cache, or download it there.
+    """Find the data set in the cache of kagglehub, or download it into the cache.
 
     Args:
         dataset: ``owner/name``, as in the address of its page.
-        version: None asks Kaggle, once, which version is the newest; a version that is in the
-            cache is taken from there without any request.
+        version: Version number. A version in the cache is used without any request. None requests
+            the newest version number from Kaggle, once.
 
-    Credentials are needed only for what is private; kagglehub finds them in its own environment
-    variables and files. A download that broke off goes on where it stopped. In a Kaggle or
-    Colab notebook the service mounts the data set, and nothing is downloaded.
+    Only private data sets require credentials. kagglehub reads them from its environment variables
+    and files. An interrupted download resumes where it stopped. In a Kaggle or Colab notebook, the
+    notebook service mounts the data set, and nothing is downloaded.
 
     Raises:
-        InputError: There is no such data set, Kaggle can't be reached or refuses, or the archive
-            is damaged or would write outside its folder.
+        InputError: The data set does not exist, Kaggle is unreachable or rejects the request, the
+            archive is damaged, or it contains a file outside its folder.
     """
     handle = _handle(dataset, version)
     _configure_logging()
@@ -127,19 +128,20 @@ def download_dataset(dataset: str, version: int | None) -> DownloadedDataset:
 
 
 def _handle(dataset: str, version: int | None) -> DatasetHandle:
-    if not _DATASET.fullmatch(dataset):  # it becomes part of a path
+    if not _DATASET.fullmatch(dataset):  # the name becomes part of a path
         raise InputError(
-            f"source.kaggle.dataset must be owner/name, as in the address of the data set's page, "
-            f"got {printable(dataset)} (its version goes into source.kaggle.version)"
+            f"Invalid data set name (source.kaggle.dataset={printable(dataset)}). Expected "
+            "owner/name, as in the address of its page. The version belongs in "
+            "source.kaggle.version"
         )
     owner, name = dataset.split("/")
     return DatasetHandle(owner=owner, dataset=name, version=version)
 
 
 def _configure_logging() -> None:
-    """Let kagglehub speak through our log, and draw its bar only in a terminal."""
+    """Send messages of kagglehub to the log, and show its progress bar only in a terminal."""
     clients.tqdm = partial(tqdm, disable=None)
-    clients.already_printed_version_warning = True  # printed without a line break, into anything
+    clients.already_printed_version_warning = True  # it uses print without a line break
     logger = logging.getLogger("kagglehub")
     logger.handlers.clear()
     logger.propagate = True
@@ -147,27 +149,31 @@ def _configure_logging() -> None:
 
 
 def _mounted(handle: DatasetHandle) -> DownloadedDataset | None:
-    """Let a notebook service mount the data set, where one is there to do it."""
+    """Mount the data set with the notebook service, or return None outside of a notebook service.
+
+    Raises:
+        InputError: The service does not report the version.
+    """
     for resolver in (DatasetColabCacheResolver(), DatasetKaggleCacheResolver()):
         if resolver.is_supported(handle):
             folder, version = resolver(handle)
             version = version or handle.version
             if version is None:
                 raise InputError(
-                    f"this notebook service does not tell which version of {handle} it mounted; "
-                    "name one with --params source.kaggle.version=N"
+                    f"The notebook service does not report the mounted version of {handle}. "
+                    "Fix: --params source.kaggle.version=N"
                 )
             return DownloadedDataset(Path(folder), dataset_name(handle), int(version), None)
     return None
 
 
 def _cached(handle: DatasetHandle) -> DownloadedDataset | None:
-    """Find one version in the cache; an unnamed version is never there."""
+    """Find a version in the cache. Without a version number, return None."""
     folder = Cache().load_from_cache(handle) if handle.is_versioned() else None
     if folder is None:
         return None
-    stated = _license_file(handle)
-    license = stated.read_text(encoding="utf-8") if stated.exists() else None
+    path = _license_file(handle)
+    license = path.read_text(encoding="utf-8") if path.exists() else None
     return DownloadedDataset(Path(folder), dataset_name(handle), handle.version, license)
 
 
@@ -180,7 +186,7 @@ def _client() -> Iterator[Any]:
     try:
         client = clients.build_kaggle_client()
     except ValueError as error:
-        raise InputError(f"{error}; mend the file or remove it") from error
+        raise InputError(f"{error}. Fix: correct or delete this file") from error
     with client:
         for scheme in ("http://", "https://"):
             client.http_client()._session.mount(scheme, _TimedAdapter())
@@ -188,10 +194,10 @@ def _client() -> Iterator[Any]:
 
 
 class _TimedAdapter(HTTPAdapter):
-    """Gives every request a time limit: kagglehub would wait for a silent server for ever."""
+    """Sets a timeout for every request. Without it, kagglehub waits forever for a silent server."""
 
     def send(self, *args: Any, **options: Any) -> requests.Response:
-        """Send, with the limit unless there is one."""
+        """Send the request with the default timeout, unless it has a timeout."""
         return super().send(*args, **{**options, "timeout": options.get("timeout") or _TIMEOUT})
 
 
@@ -201,8 +207,8 @@ def _from_kaggle(client: Any, handle: DatasetHandle) -> DownloadedDataset:
     version = handle.version or newest
     if version > newest:
         raise InputError(
-            f"{dataset_name(handle)} has no version {version}: the newest is {newest}; "
-            "correct source.kaggle.version"
+            f"{dataset_name(handle)} has no version {version}. The newest version is {newest}. "
+            "Fix: correct source.kaggle.version"
         )
     handle = handle.with_version(version)
     with translate_errors(handle):
@@ -210,19 +216,23 @@ def _from_kaggle(client: Any, handle: DatasetHandle) -> DownloadedDataset:
 
 
 def _fetch_page(client: Any, handle: DatasetHandle) -> tuple[int, str]:
-    """Ask Kaggle for the newest version and the licence that the page states."""
+    """Request the newest version number and the license from the page of the data set."""
     request = ApiGetDatasetRequest()
     request.owner_slug, request.dataset_slug = handle.owner, handle.dataset
     page = client.datasets.dataset_api_client.get_dataset(request)
     if page.current_version_number < 1:
         raise InputError(
-            f"Kaggle names no version of {dataset_name(handle)}; {manual_download_hint(handle)}"
+            f"Kaggle lists no version of {dataset_name(handle)}. "
+            f"Fix: {manual_download_hint(handle)}"
         )
     return page.current_version_number, page.license_name
 
 
 def _fetch(client: Any, handle: DatasetHandle, license: str) -> DownloadedDataset:
-    """Download and unpack one version, unless it is in the cache or another process does it now."""
+    """Download and unpack one version, unless it is in the cache.
+
+    If another process is downloading it, wait for that process.
+    """
     archive = Path(Cache().get_archive_path(handle))
     folder = Path(Cache().get_path(handle))
     with _download_lock(archive.with_suffix(".lock"), handle):
@@ -234,19 +244,19 @@ def _fetch(client: Any, handle: DatasetHandle, license: str) -> DownloadedDatase
         Cache().mark_as_complete(handle)
         archive.unlink(missing_ok=True)
     if is_new:
-        log.info("%s lies unpacked in %s", dataset_name(handle), folder)
+        log.info("Unpacked %s into %s", dataset_name(handle), folder)
     return DownloadedDataset(folder, dataset_name(handle), handle.version, license)
 
 
 @contextmanager
 def _download_lock(path: Path, handle: DatasetHandle) -> Iterator[None]:
-    """Wait for another process that downloads the same: two would write into one file."""
+    """Allow one download per version. Two processes would write to the same file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("another process downloads %s; waiting for it", dataset_name(handle))
+        log.info("Another process is downloading %s; waiting for it", dataset_name(handle))
         lock.acquire()
     try:
         yield
@@ -255,42 +265,42 @@ def _download_lock(path: Path, handle: DatasetHandle) -> Iterator[None]:
 
 
 def _download(client: Any, handle: DatasetHandle, archive: Path) -> None:
-    """Download the archive; go on after a break as long as each try brings more."""
+    """Download the archive. After an interruption, resume as long as each attempt adds bytes."""
     while True:
-        had = file_size(archive)
+        size_before = file_size(archive)
         try:
-            _download_rest(client, handle, archive)
+            _download_remaining(client, handle, archive)
             return
         except _CONNECTION_ERRORS as error:
-            if file_size(archive) <= had:
+            if file_size(archive) <= size_before:
                 raise
-            log.warning("the download broke off (%s); going on", printable(root_cause(error)))
+            log.warning("Download interrupted (%s); resuming", printable(root_cause(error)))
             time.sleep(_RETRY_PAUSE)
 
 
-def _download_rest(client: Any, handle: DatasetHandle, archive: Path) -> None:
+def _download_remaining(client: Any, handle: DatasetHandle, archive: Path) -> None:
     request = ApiDownloadDatasetRequest()
     request.owner_slug, request.dataset_slug = handle.owner, handle.dataset
     request.dataset_version_number = handle.version
     with client.datasets.dataset_api_client.download_dataset(request) as response:
-        total, here = int(response.headers.get("Content-Length", 0)), file_size(archive)
-        rest = f", {format_bytes(here)} of it here" if here else ""
-        log.info("downloading %s (%s%s)", describe_request(handle), format_bytes(total), rest)
+        total, downloaded = int(response.headers.get("Content-Length", 0)), file_size(archive)
+        progress = f", {format_bytes(downloaded)} already downloaded" if downloaded else ""
+        log.info("Downloading %s (%s%s)", describe_request(handle), format_bytes(total), progress)
         clients.download_file(response, str(archive), handle)
 
 
 def _unpack(archive: Path, folder: Path, handle: DatasetHandle) -> None:
-    """Unpack; an archive that can't be used is deleted."""
+    """Unpack the archive, or delete it if it cannot be used."""
     try:
         unpack(archive, folder)
     except InputError as error:
         archive.unlink()
         raise InputError(
-            f"{error}; nothing was unpacked. If you trust it, {manual_download_hint(handle)}"
+            f"{error}. Nothing was unpacked. If you trust it, {manual_download_hint(handle)}"
         ) from error
     except DamagedArchiveError as error:
         archive.unlink()
         raise InputError(
-            f"the archive of {dataset_name(handle)} that came is damaged ({error}) and was deleted; "
-            f"run the same command again, or {manual_download_hint(handle)}"
+            f"The downloaded archive of {dataset_name(handle)} was damaged ({error}). It was "
+            f"deleted. Fix: run the same command again, or {manual_download_hint(handle)}"
         ) from error

@@ -1,4 +1,7 @@
-"""What goes wrong with Kaggle, told with the remedy."""
+"""Error messages for failed requests to Kaggle.
+
+Errors of the network, of Kaggle and of the cache become an ``InputError`` with a fix.
+"""
 
 import json
 from collections.abc import Iterator
@@ -18,60 +21,71 @@ from skin_lesions.core.text import printable, root_cause
 
 @contextmanager
 def translate_errors(handle: DatasetHandle) -> Iterator[None]:
-    """Turn what goes wrong with the network, with Kaggle or the cache into words and a remedy."""
+    """Convert errors of the network, Kaggle and the cache into an ``InputError`` with a fix.
+
+    Raises:
+        InputError: The request failed.
+    """
     try:
         yield
     except requests.HTTPError as error:
         raise InputError(_rejection(error.response, handle)) from error
     except json.JSONDecodeError as error:
         raise InputError(
-            f"what was answered when asked for {describe_request(handle)} is not from Kaggle; a proxy, or "
-            f"the log-in page of a network, may stand between. {_remedies(handle)}"
+            f"The response to the request for {describe_request(handle)} is not from Kaggle. It "
+            f"may come from a proxy or from the login page of a network. {_remedies(handle)}"
         ) from error
     except requests.RequestException as error:
         raise InputError(_unreachable(error, handle)) from error
     except DataCorruptionError as error:
         raise InputError(
-            f"{describe_request(handle)} arrived damaged (its checksum differs) and was deleted. "
-            f"{_remedies(handle)}"
+            f"The download of {describe_request(handle)} was damaged (checksum mismatch). It was "
+            f"deleted. {_remedies(handle)}"
         ) from error
     except (BackendError, CredentialError) as error:
         raise InputError(
-            f"the notebook service can't mount {describe_request(handle)}: {printable(error)}"
+            f"The notebook service cannot mount {describe_request(handle)}: {printable(error)}"
         ) from error
     except OSError as error:
         raise InputError(
-            f"kagglehub's cache can't be used: {printable(error)}. Mend that, or take another folder "
-            "with the environment variable KAGGLEHUB_CACHE"
+            f"The cache of kagglehub cannot be used: {printable(error)}. Fix: correct the cause, "
+            "or set the environment variable KAGGLEHUB_CACHE to another folder"
         ) from error
 
 
 def _unreachable(error: requests.RequestException, handle: DatasetHandle) -> str:
     size = file_size(Path(Cache().get_archive_path(handle)))
-    kept = f"{format_bytes(size)} of it are kept, and the next try goes on there. " if size else ""
+    saved = f"{format_bytes(size)} are saved, and the next attempt resumes there. " if size else ""
     reason = printable(root_cause(error))
-    return f"Kaggle can't be reached for {describe_request(handle)}: {reason}. {kept}{_remedies(handle)}"
+    return (
+        f"Kaggle cannot be reached (request for {describe_request(handle)}): {reason}. "
+        f"{saved}{_remedies(handle)}"
+    )
 
 
 def _rejection(response: Any, handle: DatasetHandle) -> str:
-    answer = f"Kaggle answered {response.status_code} ({printable(_server_message(response))})"
-    if response.history:  # it is the store that the download was sent on to
-        return f"{answer} to the download of {describe_request(handle)}. {_remedies(handle)}"
+    failure = (
+        f"Kaggle returned status {response.status_code} ({printable(_server_message(response))})"
+    )
+    if response.history:  # redirected: the response comes from the download server
+        return f"{failure} for the download of {describe_request(handle)}. {_remedies(handle)}"
     if response.status_code == requests.codes.unauthorized:
         return (
-            f"{answer}: it refuses your credentials. Renew them in {_CREDENTIALS}, or remove them"
+            f"{failure}: it rejects your credentials. "
+            f"Fix: renew them in {_CREDENTIALS}, or remove them"
         )
     if response.status_code in {requests.codes.forbidden, requests.codes.not_found}:
         return (
-            f"{answer} when asked for {describe_request(handle)}: there is none, or you may not see it. "
-            "Check source.kaggle.dataset (owner/name, as in the address of its page) and "
-            f"source.kaggle.version; if it is private, put your credentials into {_CREDENTIALS}"
+            f"{failure} for {describe_request(handle)}. It does not exist, or you do not have "
+            "access. Fix: check source.kaggle.dataset (owner/name, as in the address of its page) "
+            "and source.kaggle.version. If it is private, store your credentials in "
+            f"{_CREDENTIALS}"
         )
     if response.status_code == requests.codes.too_many_requests:
         wait = response.headers.get("Retry-After", "")
         wait = f"{wait} seconds" if wait.isdecimal() else "a few minutes"
-        return f"{answer}: it limits requests. Wait {wait}. {_remedies(handle)}"
-    return f"{answer} when asked for {describe_request(handle)}. {_remedies(handle)}"
+        return f"{failure}: too many requests. Wait {wait}. {_remedies(handle)}"
+    return f"{failure} for {describe_request(handle)}. {_remedies(handle)}"
 
 
 _CREDENTIALS = (
@@ -93,31 +107,31 @@ def dataset_name(handle: DatasetHandle) -> str:
 
 
 def describe_request(handle: DatasetHandle) -> str:
-    """Say what was asked for: a version, or the newest."""
+    """Describe the requested version: its number, or the newest version."""
     which = f"version {handle.version}" if handle.is_versioned() else "the newest version"
     return f"{which} of {dataset_name(handle)}"
 
 
 def _remedies(handle: DatasetHandle) -> str:
-    others = _cached_versions(handle)
+    versions = _cached_versions(handle)
     cached = (
-        f"take one that is in the cache ({', '.join(map(str, others))}) with --params "
-        f"source.kaggle.version={others[-1]}, or "
-        if others
+        f"use a version from the cache ({', '.join(map(str, versions))}) with --params "
+        f"source.kaggle.version={versions[-1]}, or "
+        if versions
         else ""
     )
-    return f"Run the same command again later, or {cached}{manual_download_hint(handle)}"
+    return f"Fix: run the same command again later, or {cached}{manual_download_hint(handle)}"
 
 
 def manual_download_hint(handle: DatasetHandle) -> str:
-    """Tell the way round: download, unpack, and name the folder."""
+    """Describe the manual alternative: download, unpack, and set the folder."""
     return (
-        f"download https://www.kaggle.com/datasets/{dataset_name(handle)} by hand, unpack it, and run "
-        "with --params source.kind=folder,source.folder=/path/to/it (same --env)"
+        f"download https://www.kaggle.com/datasets/{dataset_name(handle)} manually, unpack it, and "
+        "run with --params source.kind=folder,source.folder=/path/to/it (same --env)"
     )
 
 
 def _cached_versions(handle: DatasetHandle) -> list[int]:
-    marks = Path(Cache().get_archive_path(handle)).parent.glob("*.complete")
-    versions = sorted(int(mark.stem) for mark in marks if mark.stem.isdecimal())
+    markers = Path(Cache().get_archive_path(handle)).parent.glob("*.complete")
+    versions = sorted(int(marker.stem) for marker in markers if marker.stem.isdecimal())
     return [v for v in versions if Cache().load_from_cache(handle.with_version(v))]

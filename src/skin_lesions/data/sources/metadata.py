@@ -1,4 +1,7 @@
-"""Tables beside the images: match their rows to files, by path, name or stem."""
+"""Metadata tables: read them, match their rows to files, and join their columns.
+
+Rows are matched by path, file name or stem.
+"""
 
 import logging
 import unicodedata
@@ -22,7 +25,7 @@ log = logging.getLogger(__name__)
 
 KEY_COLUMNS = ("file", "image", "image_id", "isic_id")
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "jfif", "png", "bmp", "tif", "tiff", "webp", "gif"})
-# Names that our own tables give a meaning; a metadata column of that name is renamed.
+# Column names of the tables of this project. A metadata column with such a name is renamed.
 RESERVED_COLUMNS = frozenset(
     {
         "file",
@@ -53,7 +56,11 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Metadata:
-    """One row per image: ``table`` as read, all text; ``key`` is the column that names the images."""
+    """A metadata table with one row per image.
+
+    ``table`` has the cells as read, all text. ``key`` is the column with the image names. If the
+    table has labels, they come from ``label_column`` or from the ``one_hot`` columns.
+    """
 
     path: Path
     table: pd.DataFrame
@@ -63,38 +70,40 @@ class Metadata:
 
     @property
     def has_labels(self) -> bool:
-        """Whether the labels come from this table, not from folders."""
+        """Whether the labels come from this table instead of folder names."""
         return self.label_column is not None or bool(self.one_hot)
 
     def match_files(self, files: Sequence[str]) -> Rows:
-        """Return the row that belongs to each file, -1 where none does.
+        """Return the row number of each file, -1 for files without a row.
 
         Raises:
-            InputError: Two rows claim one file, or not one row belongs to a file.
+            InputError: Several rows match the same file, or no row matches any file.
         """
-        claims = match_rows(self.table[self.key].tolist(), files)
-        for file, rows in zip(files, claims, strict=True):
+        matches = match_rows(self.table[self.key].tolist(), files)
+        for file, rows in zip(files, matches, strict=True):
             if len(rows) > 1:
                 raise InputError(
-                    f"{len(rows)} rows of {self.path} claim the file {file!r} (lines "
-                    f"{self._lines(rows)}); keep one of them, or name the column that holds whole "
-                    "paths: source.metadata_key"
+                    f"{len(rows)} rows of {self.path} match the file {file!r} (lines "
+                    f"{self._lines(rows)}). Expected at most one row per file. Fix: delete the "
+                    "other rows, or set source.metadata_key to a column with complete paths"
                 )
-        matched = np.array([rows[0] if rows else -1 for rows in claims], dtype=np.int64)
+        matched = np.array([rows[0] if rows else -1 for rows in matches], dtype=np.int64)
         if (matched < 0).all():
             raise InputError(
-                f"no row of {self.path} belongs to any of the {len(files)} files: its column "
-                f"{self.key!r} holds e.g. {self.table[self.key].iloc[0]!r}, the files are named "
-                f"e.g. {files[0]!r}; set source.metadata_key to the column that names them"
+                f"No row of {self.path} matches any of the {len(files)} files. Its column "
+                f"{self.key!r} contains e.g. {self.table[self.key].iloc[0]!r}, and the files are "
+                f"named e.g. {files[0]!r}. Fix: set source.metadata_key to the column with the "
+                "file names"
             )
         self._log_unmatched(matched)
         return matched
 
     def _lines(self, rows: Iterable[int]) -> str:
+        # The header is line 1, and the index starts at 0.
         return ", ".join(str(self.table.index[row] + 2) for row in list(rows)[:5])
 
     def _log_unmatched(self, matched: Rows) -> None:
-        used, times = np.unique(matched[matched >= 0], return_counts=True)
+        used, counts = np.unique(matched[matched >= 0], return_counts=True)
         log.info(
             "Metadata %s: %d of %d files have a row, %d of %d rows have a file",
             printable(self.path.name),
@@ -103,17 +112,17 @@ class Metadata:
             len(used),
             len(self.table),
         )
-        if (times > 1).any():
-            shared = used[times > 1]
+        if (counts > 1).any():
+            ambiguous = used[counts > 1]
             log.warning(
-                "%d rows of the metadata belong to several files of that name each, e.g. %s; if those "
-                "show different things, name the column that holds whole paths: source.metadata_key",
-                len(shared),
-                printable(self.table[self.key].iloc[shared[0]]),
+                "%d metadata rows match several files with the same name, e.g. %s. If these files "
+                "show different lesions, set source.metadata_key to a column with complete paths",
+                len(ambiguous),
+                printable(self.table[self.key].iloc[ambiguous[0]]),
             )
 
     def labels_for(self, rows: Rows) -> list[str | None]:
-        """Return the label in each of these rows, None where there is none."""
+        """Return the label in each of these rows, or None. Row -1 has no label."""
         if self.label_column is not None:
             labels = self.table[self.label_column]
         else:
@@ -122,13 +131,13 @@ class Metadata:
         return [cells[row] if row >= 0 and pd.notna(cells[row]) else None for row in rows]
 
     def columns_for(self, rows: Rows) -> pd.DataFrame:
-        """Return what these rows say, as text; columns that have a name of ours are renamed."""
+        """Return these rows as text, without one-hot columns. Reserved column names are renamed."""
         columns = self.table.drop(columns=list(self.one_hot)).reset_index(drop=True)
         columns.columns = pd.Index(_rename_reserved(columns.columns))
         return columns.reindex(rows).reset_index(drop=True)
 
     def diagnosis_columns(self) -> list[str]:
-        """Name the columns that hold known diagnoses and nothing else."""
+        """List the columns that contain only known diagnoses, and at least two different ones."""
         distinct = {column: self.table[column].dropna().unique() for column in self.table}
         return [
             str(column)
@@ -140,15 +149,15 @@ class Metadata:
 def join_metadata(
     files: Sequence[str], tables: Sequence[Metadata], rows: Sequence[Rows]
 ) -> pd.DataFrame:
-    """Put side by side what all tables say of each file: one row per file, indexed by file.
+    """Join the columns of all tables: one row per file, indexed by file.
 
     Raises:
-        InputError: Two tables say different things of one file in columns of one name; the columns
-            that name the images may differ.
+        InputError: Two tables contain different values for the same file in columns with the same
+            name. Only the columns with the image names may differ.
     """
     joined: dict[str, pd.Series] = {}
-    for metadata, own_rows in zip(tables, rows, strict=True):
-        for name, column in metadata.columns_for(own_rows).items():
+    for metadata, table_rows in zip(tables, rows, strict=True):
+        for name, column in metadata.columns_for(table_rows).items():
             known = joined.setdefault(str(name), column)
             if name not in (metadata.key, f"metadata_{metadata.key}"):
                 _check_agreement(files, known, column, metadata.path)
@@ -158,23 +167,23 @@ def join_metadata(
 
 def _check_agreement(files: Sequence[str], known: pd.Series, column: pd.Series, path: Path) -> None:
     differs = known.notna() & column.notna() & known.ne(column)
-    torn = [
+    conflicts = [
         int(i)
         for i in np.flatnonzero(differs)
         if _parse_number(known[i]) != _parse_number(column[i])
     ]
-    if torn:
-        first = torn[0]
+    if conflicts:
+        first = conflicts[0]
         raise InputError(
-            f"source.metadata: the tables contradict each other about {len(torn)} files: "
-            f"{printable(column.name)} of {printable(files[first])} is {printable(column[first])} in {path}, but "
-            f"{printable(known[first])} in a table before it; correct that, or take this column out of one "
-            "of them"
+            f"Metadata tables contain conflicting values for {len(conflicts)} files "
+            f"(source.metadata). First: {printable(column.name)} of {printable(files[first])} is "
+            f"{printable(column[first])} in {path}, but {printable(known[first])} in an earlier "
+            "table. Fix: correct the values, or remove this column from one of the tables"
         )
 
 
 def _parse_number(cell: str) -> float | str:
-    """Read a number, so that 55 is 55.0; what is none stays as it is."""
+    """Convert a number, so that 55 equals 55.0. Return any other text unchanged."""
     try:
         return float(cell)
     except ValueError:
@@ -182,55 +191,64 @@ def _parse_number(cell: str) -> float | str:
 
 
 def match_rows(keys: Sequence[str], files: Sequence[str]) -> list[list[int]]:
-    """Find the rows whose key names each file; several where the key leaves it open.
+    """Find the rows whose key matches each file. An ambiguous key gives several rows.
 
-    A key names a file where one path is the end of the other: ``1.jpg``, ``a/1.jpg`` and
-    ``/old/place/a/1.jpg`` all name ``a/1.jpg``, and longer keys go before shorter ones. Where none
-    does, suffixes of images don't count (``a/1`` and ``a/1.png`` name ``a/1.jpg``). Files that have no
-    row by then take those of their name in other folders, unless such a row is another file's.
+    Three rules apply in this order:
+
+    1. A key matches a file if one path ends with the other. For example, ``1.jpg``, ``a/1.jpg`` and
+       ``/old/place/a/1.jpg`` all match ``a/1.jpg``. Longer keys take precedence over shorter ones.
+    2. The same without image suffixes: ``a/1`` and ``a/1.png`` match ``a/1.jpg``.
+    3. Rows with the same file name in another folder, unless rule 1 or 2 matched the row to
+       another file.
     """
     paths = [_normalize_path(file) for file in files]
     cells = [_normalize_path(key) for key in keys]
-    exact, loose = _index(cells), _index([_without_suffix(cell) for cell in cells])
-    claims = [_by_path(path, exact) or _by_path(_without_suffix(path), loose) for path in paths]
-    taken = {rows[0] for rows in claims if rows}
-    names: dict[str, list[int]] = defaultdict(list)
+    exact, without_suffix = _index(cells), _index([_without_suffix(cell) for cell in cells])
+    matches = [
+        _rows_by_path(path, exact) or _rows_by_path(_without_suffix(path), without_suffix)
+        for path in paths
+    ]
+    used = {rows[0] for rows in matches if rows}
+    rows_by_name: dict[str, list[int]] = defaultdict(list)
     for row, cell in enumerate(cells):
-        if row not in taken:
-            names[_without_suffix(cell).rpartition("/")[2]].append(row)
-    by_name = (names.get(_without_suffix(path).rpartition("/")[2], []) for path in paths)
-    return [rows or other for rows, other in zip(claims, by_name, strict=True)]
+        if row not in used:
+            rows_by_name[_without_suffix(cell).rpartition("/")[2]].append(row)
+    by_name = (rows_by_name.get(_without_suffix(path).rpartition("/")[2], []) for path in paths)
+    return [rows or same_name for rows, same_name in zip(matches, by_name, strict=True)]
 
 
 class _Index(NamedTuple):
-    """The rows of each key, and of each path that a key ends with."""
+    """Rows by complete key, and rows by each path suffix of a key."""
 
-    whole: dict[str, list[int]]
-    ends: dict[str, list[int]]
+    complete: dict[str, list[int]]
+    suffixes: dict[str, list[int]]
 
 
 def _index(keys: Sequence[str]) -> _Index:
     index = _Index(defaultdict(list), defaultdict(list))
     for row, key in enumerate(keys):
-        index.whole[key].append(row)
-        for end in _path_suffixes(key):
-            index.ends[end].append(row)
+        index.complete[key].append(row)
+        for suffix in _path_suffixes(key):
+            index.suffixes[suffix].append(row)
     return index
 
 
-def _by_path(path: str, index: _Index) -> list[int]:
-    shorter = (index.whole[end] for end in _path_suffixes(path) if end in index.whole)
-    return index.ends.get(path) or next(shorter, [])
+def _rows_by_path(path: str, index: _Index) -> list[int]:
+    # Keys that end with the path come first, then the longest key that the path ends with.
+    shorter = (
+        index.complete[suffix] for suffix in _path_suffixes(path) if suffix in index.complete
+    )
+    return index.suffixes.get(path) or next(shorter, [])
 
 
 def _path_suffixes(path: str) -> list[str]:
-    """List the paths that a path ends with: ``a/b/c``, ``b/c``, ``c``."""
+    """List the suffixes of a path, longest first: ``a/b/c``, ``b/c``, ``c``."""
     parts = path.split("/")
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def _normalize_path(path: str) -> str:
-    # macOS names files with é as e and an accent, tables as one letter.
+    # macOS file names store é as e plus an accent, tables store it as one character.
     return unicodedata.normalize("NFC", path.strip()).replace("\\", "/").removeprefix("./")
 
 
@@ -240,7 +258,7 @@ def _without_suffix(path: str) -> str:
 
 
 def _rename_reserved(columns: Iterable[str]) -> list[str]:
-    """Put ``metadata_`` before names that are ours, and before what then stands twice."""
+    """Add the prefix ``metadata_`` to reserved names, and to names that would occur twice."""
     renamed: list[str] = []
     for column in columns:
         name = f"metadata_{column}" if column in RESERVED_COLUMNS else column
@@ -254,40 +272,45 @@ def read_metadata(source: Source) -> list[Metadata]:
     """Read the tables of ``source.metadata``: CSV with commas, semicolons or tabs, in UTF-8.
 
     Returns:
-        One for each table, in their order; at most one has labels.
+        The tables in the given order. At most one has labels.
 
     Raises:
-        InputError: One is not there, can't be parsed, is empty, or lacks a column asked for; or
-            several have labels.
+        InputError: A table does not exist, cannot be parsed or is empty; a requested column does
+            not exist; or several tables have labels.
     """
     paths = [Path(name).expanduser() for name in source.metadata]
-    read = {path: _read_table(path) for path in paths}
-    _check_column_exists("metadata_key", source.metadata_key, read)
-    _check_column_exists("label_column", source.label_column, read)
-    tables = [_metadata(path, table, source) for path, table in read.items()]
-    labelled = [table for table in tables if table.has_labels]
-    if len(labelled) > 1:
+    frames = {path: _read_table(path) for path in paths}
+    _check_column_exists("metadata_key", source.metadata_key, frames)
+    _check_column_exists("label_column", source.label_column, frames)
+    tables = [_metadata(path, table, source) for path, table in frames.items()]
+    labeled = [table for table in tables if table.has_labels]
+    if len(labeled) > 1:
         raise InputError(
-            f"source.metadata: both {labelled[0].path} and {labelled[1].path} have labels; leave one "
-            "of them out"
+            f"Two metadata tables have labels ({labeled[0].path} and {labeled[1].path}). "
+            "Expected at most one. Fix: remove one of them from source.metadata"
         )
     return tables
 
 
 def _check_column_exists(
-    parameter: str, asked: str | None, read: Mapping[Path, pd.DataFrame]
+    parameter: str, column: str | None, frames: Mapping[Path, pd.DataFrame]
 ) -> None:
-    if asked is not None and not any(asked in table for table in read.values()):
-        there = "; ".join(f"{path}; it has {_names(table)}" for path, table in read.items())
-        raise InputError(f"source.{parameter} {asked!r} is not a column of {there}")
+    if column is not None and not any(column in table for table in frames.values()):
+        available = "; ".join(f"{path} ({_names(table)})" for path, table in frames.items())
+        raise InputError(
+            f"Unknown column (source.{parameter}={column!r}). Expected a column of {available}"
+        )
 
 
 def _metadata(path: Path, table: pd.DataFrame, source: Source) -> Metadata:
     key = _key_column(table, path, source.metadata_key)
-    # The index stays: it tells the lines of the file.
+    # The index is not reset, because it gives the line numbers of the file.
     table = table[table[key].notna()]
     if table.empty:
-        raise InputError(f"source.metadata {path} has no row with a {key!r}; is it the right file?")
+        raise InputError(
+            f"Metadata table has no row with a value in the column {key!r} ({path}). "
+            "Expected one row per image. Fix: check source.metadata and source.metadata_key"
+        )
     label_column = source.label_column if source.label_column in table else None
     one_hot = () if source.label_column else _one_hot_columns(table)
     return Metadata(path, table, key, label_column, one_hot)
@@ -296,29 +319,36 @@ def _metadata(path: Path, table: pd.DataFrame, source: Source) -> Metadata:
 def _read_table(path: Path) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # cells beyond the header
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # more cells than columns
             table = pd.read_csv(
                 path,
                 sep=_separator(path),
                 dtype=str,
                 encoding="utf-8-sig",
                 skipinitialspace=True,
-                skip_blank_lines=False,  # or the line numbers in our errors would be wrong
+                skip_blank_lines=False,  # keeps the line numbers in error messages correct
                 index_col=False,
             )
     except UnicodeDecodeError:
         raise InputError(
-            f"source.metadata {path} is not text in UTF-8; save it as CSV (UTF-8)"
+            f"Metadata table is not UTF-8 text ({path}). Fix: save it as CSV (UTF-8)"
         ) from None
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise InputError(
-            f"source.metadata {path} can't be read as a table: {printable(str(error).strip())}"
+            f"Metadata table cannot be parsed ({path}): {printable(str(error).strip())}. "
+            "Expected CSV with commas, semicolons or tabs"
         ) from None
     except OSError as error:
-        raise InputError(f"source.metadata {path} can't be opened: {error.strerror}") from None
+        raise InputError(
+            f"Metadata table cannot be opened ({path}): {error.strerror}. "
+            "Fix: check source.metadata"
+        ) from None
     table = table.rename(columns=str.strip).apply(_strip)
     if not table.columns.is_unique:
-        raise InputError(f"source.metadata {path} has two columns of one name: {_names(table)}")
+        raise InputError(
+            f"Metadata table has two columns with the same name ({path}). Its columns: "
+            f"{_names(table)}. Fix: rename one of them"
+        )
     return table
 
 
@@ -333,12 +363,13 @@ def _strip(cells: pd.Series) -> pd.Series:
     return trimmed.where(trimmed.ne(""), None)
 
 
-def _key_column(table: pd.DataFrame, path: Path, asked: str | None) -> str:
-    key = next((column for column in (asked, *KEY_COLUMNS) if column in table), None)
+def _key_column(table: pd.DataFrame, path: Path, requested: str | None) -> str:
+    key = next((column for column in (requested, *KEY_COLUMNS) if column in table), None)
     if key is None:
         raise InputError(
-            f"{path} has none of the columns {', '.join(KEY_COLUMNS)}, but {_names(table)}; "
-            "set source.metadata_key to the one that names the images"
+            f"Metadata table has no column with image names ({path}). Expected one of "
+            f"{', '.join(KEY_COLUMNS)}, found {_names(table)}. "
+            "Fix: set source.metadata_key to the column with the image names"
         )
     return key
 
@@ -348,7 +379,10 @@ def _names(table: pd.DataFrame) -> str:
 
 
 def _one_hot_columns(table: pd.DataFrame) -> tuple[str, ...]:
-    """Find the label columns of ISIC's ground-truth tables: diagnoses, exactly one 1 in each row."""
+    """Return the one-hot label columns of an ISIC ground-truth table, or an empty tuple.
+
+    The columns are named by diagnoses. Each row has exactly one 1.
+    """
     diagnoses = [c for c in table.columns if diagnosis_of(c) or c == "UNK"]
     binary = [c for c in diagnoses if table[c].isin(["0", "1", "0.0", "1.0"]).all()]
     if len(binary) < 2 or not table[binary].astype(float).sum(axis=1).eq(1).all():
@@ -357,7 +391,7 @@ def _one_hot_columns(table: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _infer_dtype(column: pd.Series) -> pd.Series:
-    """Make numbers of a column that holds nothing else, but never of identifiers."""
+    """Convert a column that contains only numbers. Columns with identifiers stay text."""
     if not str(column.name).endswith(("id", "file", "image")):
         numbers = pd.to_numeric(column, errors="coerce")
         if numbers.notna().eq(column.notna()).all():
