@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: the real project, run in this process."""
+"""Shared fixtures: runs of the real project in this process."""
 
 import os
 import shutil
@@ -11,11 +11,11 @@ import hypothesis
 import pandas as pd
 import pytest
 
-# Claims are about results; how long an example takes on a busy machine says nothing.
+# No deadline: the duration of an example on a busy machine is not a result.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-# Before kedro is imported anywhere: no test asks the network for anything.
+# Set before kedro is imported: tests send no telemetry.
 os.environ["DO_NOT_TRACK"] = "1"
 
 from kedro.framework.startup import bootstrap_project
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
-# In the background of a script Ctrl-C is ignored, by the commands that tests start too.
+# Scripts in the background ignore Ctrl-C, and so would the commands that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -40,13 +40,13 @@ def project() -> Path:
 
 @pytest.fixture
 def study(project: Path, tmp_path: Path) -> Callable[..., Study]:
-    """Make a study in a fresh data root: ``study(source={"kind": "folder", ...})``."""
+    """Create a study in a new data root: ``study(source={"kind": "folder", ...})``."""
     return lambda env="demo", **params: Study(project, tmp_path / "data", env, **params)
 
 
 @pytest.fixture
 def kedro_run(project: Path, tmp_path: Path) -> Callable[..., Study]:
-    """Run the real project on ``params`` in a fresh data root; return the study to look into."""
+    """Run the real project with ``params`` in a new data root; return the study."""
 
     def run(*, pipelines: list[str] | None = None, env: str = "demo", **params: Any) -> Study:
         study = Study(project, tmp_path / "data", env, **params)
@@ -59,19 +59,19 @@ def kedro_run(project: Path, tmp_path: Path) -> Callable[..., Study]:
 @pytest.fixture
 def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
-        pytest.skip("the real images for development are not on this machine")
+        pytest.skip("the real images for development are not available on this machine")
     return SHARED_DATA
 
 
 @pytest.fixture
 def stored(tmp_path: Path) -> tuple[PixelStore, pd.DataFrame]:
-    """Store 60 images of two classes that differ in colour; with their split table."""
+    """Store 60 images of two classes that differ in color; return store and split table."""
     pixels, table = blobs(60)
     square_images(PixelStore(tmp_path).at(32).folder, pixels)
     return PixelStore(tmp_path), table
 
 
-# Small enough for a test, and still the whole way.
+# Small enough for a test, but still end to end.
 QUICK = {
     "ingest": {"stored_image_size": 64},
     "train": {"epochs": 1, "image_size": 32, "device": "cpu"},
@@ -81,7 +81,7 @@ QUICK = {
 
 @pytest.fixture(scope="session")
 def demo_run(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """The demo, run once, the whole way. Read-only: take ``demo_copy`` to go on from it."""
+    """Run the demo once, end to end. Read-only: use ``demo_copy`` for further runs."""
     study = Study(project, tmp_path_factory.mktemp("demo"), "demo", **QUICK)
     study.run()
     return study
@@ -89,6 +89,6 @@ def demo_run(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture
 def demo_copy(demo_run: Study, tmp_path: Path) -> Study:
-    """What the demo left behind, to run more in."""
+    """Copy the results of the demo, for further runs."""
     shutil.copytree(demo_run.data_root, tmp_path / "data")
     return Study(demo_run.project, tmp_path / "data", "demo", **QUICK)

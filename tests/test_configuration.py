@@ -1,4 +1,4 @@
-"""conf/ and the pipelines agree with each other."""
+"""Consistency of conf/ and the pipelines."""
 
 import pytest
 from kedro.config import OmegaConfigLoader
@@ -8,16 +8,23 @@ from kedro.validation.type_extractor import TypeExtractor
 
 from skin_lesions.config.checks import GROUPS, check_parameters
 from skin_lesions.settings import CONFIG_LOADER_ARGS
-from support.recipes import UNCHANGED
+from support.recipes import NO_AUGMENTATION
 
 ENVIRONMENTS = ["base", "demo", "folder", "skin_ds", "notebook"]
-ELSEWHERE = ("device", "launcher", "num_processes", "ray", "seed", "checkpoint_interval_minutes")
+MACHINE_DEPENDENT = (
+    "device",
+    "launcher",
+    "num_processes",
+    "ray",
+    "seed",
+    "checkpoint_interval_minutes",
+)
 STAGES = ["ingest", "audit", "preprocess", "train", "evaluate", "report"]
 
 
 @pytest.fixture(autouse=True)
-def every_pipeline(project):
-    configure_project("skin_lesions")  # a run of one pipeline leaves only that one loaded
+def all_pipelines(project):
+    configure_project("skin_lesions")  # after a run of one pipeline, only that one is loaded
 
 
 def parameters(project, env):
@@ -26,20 +33,20 @@ def parameters(project, env):
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
-def test_each_environment_has_valid_parameters_and_a_data_root_of_its_own(project, env):
+def test_each_environment_has_valid_parameters_and_its_own_data_root(project, env):
     values, settings = parameters(project, env)
     check_parameters(values)
     assert settings["data_root"] == f"data/{env}"
 
 
-def test_the_notebook_is_the_notebooks_own_recipe(project):
+def test_environment_notebook_has_the_recipe_of_the_notebook(project):
     values, _ = parameters(project, "notebook")
     assert values["source"]["kind"] == "kaggle"
     assert values["source"]["kaggle"]["dataset"] == "ahmedxc4/skin-ds"
     assert values["split"]["policy"] == "original"
     assert values["preprocess"]["resize_mode"] == "stretch"
-    told = {key: values["train"][key] for key in values["train"] if key not in ELSEWHERE}
-    assert told == {
+    recipe = {key: values["train"][key] for key in values["train"] if key not in MACHINE_DEPENDENT}
+    assert recipe == {
         "architecture": "resnet18",
         "weights": "imagenet",
         "weights_sha256": None,
@@ -61,7 +68,7 @@ def test_the_notebook_is_the_notebooks_own_recipe(project):
             "max_grad_norm": None,
         },
         "schedule": {"name": "constant", "warmup_fraction": 0.0},
-        "augmentation": UNCHANGED,
+        "augmentation": NO_AUGMENTATION,
         "label_smoothing": 0.0,
         "class_balance": "none",
         "ema_decay": None,
@@ -72,26 +79,26 @@ def test_the_notebook_is_the_notebooks_own_recipe(project):
     }
 
 
-def test_every_parameter_group_reaches_its_node_as_its_model(project):
-    """A node annotated with what can't be imported would get a plain, unchecked dict."""
+def test_nodes_receive_each_parameter_group_as_its_model(project):
+    """A node with an annotation that cannot be imported would get an unvalidated dict."""
     found = TypeExtractor({"__default__": pipelines["__default__"]}).extract_types_from_pipelines()
-    asked = {name for name in pipelines["__default__"].inputs() if name.startswith("params:")}
-    assert {name.removeprefix("params:") for name in asked} == set(GROUPS)
+    requested = {name for name in pipelines["__default__"].inputs() if name.startswith("params:")}
+    assert {name.removeprefix("params:") for name in requested} == set(GROUPS)
     assert found == GROUPS
 
 
-def test_the_default_pipeline_is_the_six_stages_in_namespaces_of_their_names(project):
+def test_default_pipeline_has_six_stages_in_namespaces_of_the_same_name(project):
     assert {node.namespace for node in pipelines["__default__"].nodes} == set(STAGES)
     assert all(
         node.name.startswith(f"{name}.") for name in STAGES for node in pipelines[name].nodes
     )
 
 
-def test_every_data_set_has_a_layer_and_every_table_figure_and_number_a_preview(project, tmp_path):
+def test_data_sets_have_a_layer_and_tables_figures_and_metrics_a_preview(project, tmp_path):
     with KedroSession.create(project, runtime_params={"data_root": str(tmp_path)}) as session:
         catalog = session.load_context().catalog
     names = {n for n in pipelines["__default__"].datasets() if not n.startswith("param")}
     entries = {name: catalog[name] for name in names}
     assert all(entry.metadata["kedro-viz"]["layer"] for entry in entries.values())
-    unseen = {name for name, entry in entries.items() if not hasattr(entry, "preview")}
-    assert unseen == {"uncalibrated_model", "report", "model_card"}
+    without_preview = {name for name, entry in entries.items() if not hasattr(entry, "preview")}
+    assert without_preview == {"uncalibrated_model", "report", "model_card"}

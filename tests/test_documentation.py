@@ -1,4 +1,4 @@
-"""What the pages say can be done."""
+"""Parameters and links in the documentation."""
 
 import re
 from pathlib import Path
@@ -12,20 +12,20 @@ from skin_lesions.settings import CONFIG_LOADER_ARGS
 
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/training.md", "docs/distributed.md", "docs/data.md"]
 _GROUPS = "source|ingest|audit|split|preprocess|train|evaluate|report"
-_GIVEN = re.compile(rf"(?<![\w.])(?:(?:{_GROUPS})\.[\w.]+=[^\s`',|]+,?)+")
+_PARAMETER_LIST = re.compile(rf"(?<![\w.])(?:(?:{_GROUPS})\.[\w.]+=[^\s`',|]+,?)+")
 
 
-def given(project: Path) -> list[tuple[str, str]]:
-    """Return each list of parameters that a page gives, with the page."""
+def parameter_lists(project: Path) -> list[tuple[str, str]]:
+    """Return all lists of parameters in the documentation, with their page."""
     return [
         (page, found.rstrip(".,;)"))
         for page in PAGES
-        for found in _GIVEN.findall((project / page).read_text())
+        for found in _PARAMETER_LIST.findall((project / page).read_text())
     ]
 
 
-def test_every_list_of_parameters_on_the_pages_is_accepted(project):
-    found = given(project)
+def test_all_parameter_lists_in_the_documentation_are_valid(project):
+    found = parameter_lists(project)
     assert len(found) > 20
     for page, values in found:
         runtime = OmegaConf.to_container(OmegaConf.from_dotlist(values.split(",")))
@@ -49,8 +49,8 @@ def test_every_list_of_parameters_on_the_pages_is_accepted(project):
         "data/README.md",
     ],
 )
-def test_every_link_within_the_project_leads_somewhere(project, page):
-    place = (project / page).parent
+def test_all_local_links_have_an_existing_target(project, page):
+    folder = (project / page).parent
     links = re.findall(r"\]\(([^)#]+)", (project / page).read_text())
     for link in links:
-        assert link.startswith("http") or (place / link).exists(), link
+        assert link.startswith("http") or (folder / link).exists(), link

@@ -1,4 +1,4 @@
-"""The whole way, as a user takes it."""
+"""End-to-end runs of the real project."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ def planted(demo_run):
 
 def finding(study, name):
     findings = study.load("audit_findings")["findings"]
-    return next(found for found in findings if found["id"] == name)
+    return next(entry for entry in findings if entry["id"] == name)
 
 
 def objects(study):
@@ -39,21 +39,21 @@ def test_every_file_is_described_or_quarantined(demo_run, planted):
     assert quarantine["reason"].str.contains("truncated").all()
 
 
-def test_the_audit_finds_what_was_planted(demo_run, planted):
-    copies = planted[planted["planted"].isin(["copy", "other_label"])]
-    assert finding(demo_run, "exact_duplicates")["count"] == len(copies)
-    torn = (planted["planted"] == "other_label").sum()
-    assert finding(demo_run, "exact_duplicate_label_conflicts")["count"] == torn
+def test_audit_finds_the_planted_faults(demo_run, planted):
+    duplicates = planted[planted["planted"].isin(["copy", "other_label"])]
+    assert finding(demo_run, "exact_duplicates")["count"] == len(duplicates)
+    conflicting = (planted["planted"] == "other_label").sum()
+    assert finding(demo_run, "exact_duplicate_label_conflicts")["count"] == conflicting
     assert finding(demo_run, "exact_duplicates_across_splits")["count"] > 0
     assert finding(demo_run, "groups_across_splits")["details"]["share"] > 0.2
 
 
-def test_pictures_of_one_lesion_are_one_group(demo_run, planted):
+def test_images_of_one_lesion_are_in_one_group(demo_run, planted):
     grouped = demo_run.load("image_groups").merge(planted[["file", "lesion"]], on="file")
     assert grouped.groupby("lesion")["group_id"].nunique().eq(1).all()
 
 
-def test_the_split_tears_no_lesion_and_leaves_conflicts_out(demo_run, planted):
+def test_split_keeps_lesions_together_and_excludes_duplicates(demo_run, planted):
     split = demo_run.load("split_table").merge(planted[["file", "lesion"]], on="file")
     assert split.groupby("lesion")["split"].nunique().eq(1).all()
     assert not split["image_id"].duplicated().any()
@@ -61,10 +61,10 @@ def test_the_split_tears_no_lesion_and_leaves_conflicts_out(demo_run, planted):
     assert sizes["test"] == pytest.approx(0.15, abs=0.02)
 
 
-def test_predictions_cover_validation_and_test_and_metrics_count_them(demo_run):
+def test_predictions_and_metrics_cover_validation_and_test_images(demo_run):
     split, predictions = demo_run.load("split_table"), demo_run.load("predictions")
-    judged = split[split["split"] != "train"]
-    assert sorted(predictions["file"]) == sorted(judged["file"])
+    evaluated = split[split["split"] != "train"]
+    assert sorted(predictions["file"]) == sorted(evaluated["file"])
     metrics = demo_run.load("metrics")
     assert metrics["test"]["n"] == (split["split"] == "test").sum()
     test = predictions[predictions["split"] == "test"]
@@ -73,20 +73,20 @@ def test_predictions_cover_validation_and_test_and_metrics_count_them(demo_run):
     )
 
 
-def test_everything_made_from_generated_images_says_so_at_its_top(demo_run):
-    assert "generated images" in demo_run.load("report").casefold()[:6000]
-    assert "generated images" in demo_run.load("model_card").casefold()[:600]
+def test_results_from_synthetic_images_are_marked_at_the_top(demo_run):
+    assert "synthetic images" in demo_run.load("report").casefold()[:6000]
+    assert "synthetic images" in demo_run.load("model_card").casefold()[:600]
     assert demo_run.load("metrics")["provenance"]["synthetic_images"] is True
     assert demo_run.load("model")["synthetic_images"] is True
 
 
-def test_metrics_are_strict_json_and_say_what_they_came_from(demo_run):
+def test_metrics_are_strict_json_with_the_versions_of_all_inputs(demo_run):
     metrics = json.loads(json.dumps(demo_run.load("metrics"), allow_nan=False))
     for name in ("model", "raw_images", "image_table", "split_table", "predictions"):
         assert metrics["provenance"][f"{name}_version"] == demo_run.versions(name)[0]
 
 
-def test_the_model_file_needs_nothing_else(demo_run):
+def test_model_file_contains_everything_for_inference(demo_run):
     model = demo_run.load("model")
     assert model["classes"] == sorted(demo_run.load("split_table")["label"].unique())
     assert model["preprocessing"]["image_size"] == 32
@@ -100,7 +100,7 @@ def test_the_model_file_needs_nothing_else(demo_run):
         assert model["provenance"][library] == version(library).split("+")[0]
 
 
-def test_a_second_run_adds_versions_but_no_bytes_and_gives_the_same_weights(demo_copy):
+def test_second_run_stores_no_new_images_and_gives_the_same_weights(demo_copy):
     stored, first = objects(demo_copy), demo_copy.load("model")
     pixels = (demo_copy.data_root / "05_model_input").rglob("images.bin")
     sizes = {path: path.stat().st_size for path in pixels}
@@ -113,14 +113,14 @@ def test_a_second_run_adds_versions_but_no_bytes_and_gives_the_same_weights(demo
     assert all(torch.equal(second["state_dict"][n], t) for n, t in first["state_dict"].items())
 
 
-def test_evaluate_alone_gives_the_same_numbers_again(demo_copy):
+def test_evaluate_reproduces_the_metrics(demo_copy):
     demo_copy.run("evaluate")
     first, second = (demo_copy.load("metrics", v) for v in demo_copy.versions("metrics"))
     assert second["test"] == first["test"]
     assert second["provenance"]["model_version"] == first["provenance"]["model_version"]
 
 
-def test_evaluate_refuses_a_model_of_another_split_and_goes_on_with_the_older_one(demo_copy):
+def test_evaluate_rejects_a_model_of_another_split_but_accepts_the_older_split(demo_copy):
     old = {name: demo_copy.versions(name)[0] for name in ("model", "split_table", "raw_images")}
     demo_copy.run("preprocess", split={"seed": 5})
     with pytest.raises(InputError) as error:
@@ -131,32 +131,32 @@ def test_evaluate_refuses_a_model_of_another_split_and_goes_on_with_the_older_on
     assert demo_copy.load("metrics")["provenance"]["split_table_version"] == old["split_table"]
 
 
-def test_evaluate_refuses_other_images(demo_copy):
+def test_evaluate_rejects_other_images(demo_copy):
     demo_copy.run("ingest", source={"demo": {"seed": 7}})
     with pytest.raises(InputError, match="was trained on the images of image_table"):
         demo_copy.run("evaluate")
 
 
-def told(error):
-    """The words for the user, behind what Kedro wrapped around them."""
+def message_of(error):
+    """Return the message for the user, without the errors of Kedro around it."""
     return str(error.value.__cause__ or error.value)
 
 
-def test_evaluate_without_a_model_says_how_to_make_one(demo_copy):
+def test_evaluate_without_a_model_reports_how_to_create_one(demo_copy):
     shutil.rmtree(demo_copy.data_root / "06_models")
     with pytest.raises(DatasetError) as error:
         demo_copy.run("evaluate")
-    assert "there is no model.pth" in told(error)
-    assert "kedro run takes the whole way" in told(error)
+    assert "No version of model.pth in" in message_of(error)
+    assert "Create it first: kedro run runs all pipelines" in message_of(error)
 
 
-def test_a_version_that_is_not_there_is_told_with_those_that_are(demo_copy):
+def test_missing_version_is_reported_with_the_available_versions(demo_copy):
     with pytest.raises(DatasetError) as error:
         demo_copy.run("evaluate", load_versions={"model": "2020-01-01T00.00.00.000Z"})
-    assert f"there are: {demo_copy.versions('model')[0]}" in told(error)
+    assert f"Available: {demo_copy.versions('model')[0]}" in message_of(error)
 
 
-def test_a_malicious_model_file_is_refused_and_not_run(demo_copy, tmp_path):
+def test_malicious_model_file_is_rejected_without_running_its_code(demo_copy, tmp_path):
     class Malicious:
         def __reduce__(self):
             return (open, (str(tmp_path / "was_run"), "w"))
@@ -165,23 +165,25 @@ def test_a_malicious_model_file_is_refused_and_not_run(demo_copy, tmp_path):
     torch.save(Malicious(), demo_copy.data_root / "06_models/model.pth" / version / "model.pth")
     with pytest.raises(DatasetError) as error:
         demo_copy.run("evaluate")
-    assert "files that would run code on loading are refused" in told(error)
+    assert "files that would run code on loading are rejected" in message_of(error)
     assert not (tmp_path / "was_run").exists()
 
 
-def test_a_changed_byte_in_the_store_of_raw_images_is_found_and_named(demo_copy):
+def test_changed_byte_in_the_store_of_raw_images_is_reported(demo_copy):
     damaged = objects(demo_copy)[0]
     content = damaged.read_bytes()
     damaged.chmod(0o644)
     damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(DatasetError) as error:  # another size makes every image be read again
+    with pytest.raises(
+        DatasetError
+    ) as error:  # another size requires all images to be decoded again
         demo_copy.run(from_nodes=["ingest.decode_images"], ingest={"stored_image_size": 48})
-    assert f"{damaged} has changed since it was stored" in told(error)
+    assert f"{damaged} has changed since it was stored" in message_of(error)
     demo_copy.run("ingest")
     assert damaged.read_bytes() == content
 
 
-def test_a_run_can_go_on_from_any_node(demo_copy):
+def test_run_can_start_from_any_node(demo_copy):
     for node in (
         "ingest.decode_images",
         "audit.audit_images",
@@ -193,7 +195,7 @@ def test_a_run_can_go_on_from_any_node(demo_copy):
     assert len(demo_copy.versions("report")) == 5
 
 
-def test_as_shipped_keeps_the_leak_and_marks_it(demo_copy):
+def test_original_split_keeps_and_marks_leaked_images(demo_copy):
     demo_copy.run("preprocess", split={"policy": "original"})
     split, table = demo_copy.load("split_table"), demo_copy.load("image_table")
     assert len(split) == len(table)
@@ -204,7 +206,7 @@ def test_as_shipped_keeps_the_leak_and_marks_it(demo_copy):
     )
 
 
-def test_two_runs_at_once_in_one_data_root_are_refused(demo_copy):
+def test_second_run_in_the_same_data_root_is_rejected(demo_copy):
     with FileLock(demo_copy.data_root / ".lock"), pytest.raises(InputError, match="is writing to"):
         demo_copy.run("audit")
     demo_copy.run("audit")
@@ -215,7 +217,7 @@ def kedro(project, *args):
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
 
 
-def test_the_command_line_evaluates_what_an_earlier_run_left(demo_copy):
+def test_command_line_evaluates_the_model_of_an_earlier_run(demo_copy):
     done = kedro(
         demo_copy.project,
         *("run", "--pipeline", "evaluate", "--params"),
@@ -223,20 +225,20 @@ def test_the_command_line_evaluates_what_an_earlier_run_left(demo_copy):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Test (grouped split): balanced accuracy" in done.stdout
-    assert "Generated images" in done.stdout
+    assert "Synthetic images" in done.stdout
     assert len(demo_copy.versions("metrics")) == 2
 
 
-def test_what_the_user_can_mend_is_told_without_a_traceback(project, tmp_path):
+def test_invalid_parameters_are_reported_without_traceback(project, tmp_path):
     params = f"data_root={tmp_path},trian.epochs=1,split.policy=fair"
     done = kedro(project, "run", "--params", params)
     assert done.returncode == 1
-    assert "trian: no such group" in done.stderr
+    assert "trian: unknown group" in done.stderr
     assert "split.policy" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_an_error_that_kedro_wrapped_is_told_plainly_too(project, tmp_path):
+def test_error_wrapped_by_kedro_is_reported_without_traceback(project, tmp_path):
     params = f"data_root={tmp_path},train.weights=none"
     done = kedro(project, "run", "--env", "folder", "--params", params)
     assert done.returncode == 1
@@ -244,9 +246,10 @@ def test_an_error_that_kedro_wrapped_is_told_plainly_too(project, tmp_path):
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_listing_the_pipelines_does_not_wait_for_torch(project):
+def test_listing_the_pipelines_does_not_import_torch(project):
     code = (
-        "import sys; from pathlib import Path; from kedro.framework.startup import bootstrap_project;"
+        "import sys; from pathlib import Path;"
+        "from kedro.framework.startup import bootstrap_project;"
         f"bootstrap_project(Path({str(project)!r}));"
         "from kedro.framework.project import pipelines; print(*sorted(pipelines));"
         "sys.exit('torch' in sys.modules)"
@@ -266,14 +269,17 @@ def test_listing_the_pipelines_does_not_wait_for_torch(project):
     }
 
 
-def test_quarantine_reads_back_as_a_table_even_when_it_is_empty(demo_run):
+def test_quarantine_is_loaded_as_a_table(demo_run):
     assert list(demo_run.load("quarantine").columns) == ["file", "reason"]
     assert isinstance(demo_run.load("quarantine"), pd.DataFrame)
 
 
-def test_fail_on_stops_a_run_before_it_splits_and_keeps_the_findings(demo_copy):
+def test_fail_on_stops_a_run_before_the_split_and_saves_the_findings(demo_copy):
     splits = demo_copy.versions("split_table")
-    with pytest.raises(InputError, match=r"audit.fail_on=high, and the audit found .* First: "):
+    with pytest.raises(
+        InputError,
+        match=r"found .* of severity high or above \(parameter audit.fail_on\)\. First: ",
+    ):
         demo_copy.run("audit", "preprocess", audit={"fail_on": "high"})
     assert demo_copy.versions("split_table") == splits
     assert len(demo_copy.versions("audit_findings")) == 2

@@ -1,4 +1,4 @@
-"""kedro-viz in a real browser: the graph, a figure, the numbers."""
+"""Kedro-Viz in a real browser: graph, figure and metrics."""
 
 import random
 import shutil
@@ -17,7 +17,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LAYERS = ["raw", "model_input", "intermediate", "primary", "models", "model_output", "reporting"]
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not on this machine")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def viz(demo_run, tmp_path_factory) -> Iterator[str]:
 
 
 def _free_port() -> int:
-    """Find a port that nobody listens at; kedro-viz refuses those above 49151."""
+    """Find a free port; Kedro-Viz rejects ports above 49151."""
     for port in random.sample(range(20_000, 30_000), 50):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
@@ -93,21 +93,21 @@ def _open(page: "playwright.Page", viz: str, name: str) -> None:
     page.locator(".pipeline-metadata").wait_for(timeout=30_000)
 
 
-def test_the_graph_shows_the_six_pipelines_in_their_layers(page):
-    shown = page.locator(".pipeline-node").all_text_contents()
-    assert {"ingest", "audit", "preprocess", "train", "evaluate", "report"} <= set(shown)
+def test_graph_shows_the_six_pipelines_and_their_layers(page):
+    names = page.locator(".pipeline-node").all_text_contents()
+    assert {"ingest", "audit", "preprocess", "train", "evaluate", "report"} <= set(names)
     layers = page.locator(".pipeline-layer-name").all_inner_texts()
     assert layers == LAYERS
 
 
-def test_a_figure_is_previewed_as_a_picture(page, viz):
+def test_figure_has_an_image_preview(page, viz):
     _open(page, viz, "confusion_matrix")
-    picture = page.locator(".pipeline-metadata img").first
-    picture.wait_for(timeout=30_000)
-    assert picture.evaluate("image => image.complete && image.naturalWidth") > 500
+    image = page.locator(".pipeline-metadata img").first
+    image.wait_for(timeout=30_000)
+    assert image.evaluate("image => image.complete && image.naturalWidth") > 500
 
 
-def test_the_numbers_are_previewed(page, viz):
+def test_metrics_have_a_preview(page, viz):
     _open(page, viz, "metrics")
     panel = page.locator(".pipeline-metadata")
     panel.get_by_text("balanced_accuracy").first.wait_for(timeout=30_000)

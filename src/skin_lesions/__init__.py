@@ -1,4 +1,4 @@
-"""Train, judge and hand over classifiers of skin images."""
+"""Training, evaluation and export of skin image classifiers."""
 
 from importlib.metadata import version
 

@@ -1,4 +1,7 @@
-"""``kedro run``, but what a user can mend is told in its own words, without a traceback."""
+"""Command line: ``kedro run`` with readable messages.
+
+Errors that the user can fix are reported without a traceback.
+"""
 
 import copy
 import errno
@@ -15,7 +18,7 @@ from skin_lesions import pipelines
 from skin_lesions.core.errors import InputError, disk_full_message
 from skin_lesions.core.text import printable, suggest
 
-_UNKNOWN_NODES = "Pipeline does not contain"  # how Kedro tells of nodes and data sets
+_UNKNOWN_NODES = "Pipeline does not contain"  # start of the error for nodes and data sets
 
 
 @click.group(name="skin-lesions")
@@ -30,39 +33,42 @@ def _show_readable_errors(command: Any) -> Any:
             _check_names(kwargs)
             return command(*args, **kwargs)
         except Exception as error:
-            told = _user_message(error)
-            if told is None:
+            message = _user_message(error)
+            if message is None:
                 raise
-            raise click.ClickException(told) from None
+            raise click.ClickException(message) from None
 
     return run
 
 
 def _check_names(options: Mapping[str, Any]) -> None:
-    """Refuse environments and pipelines that are not there, which Kedro tells in tracebacks."""
+    """Check that environments and pipelines exist: Kedro would report them with a traceback."""
     if not options.get("conf_source"):
         environments = find_kedro_project(Path.cwd()) / "conf"
         _check_name(options.get("env"), "--env", environments)
-    asked: Iterable[str | None] = [options.get("pipeline"), *(options.get("pipelines") or [])]
-    for name in asked:
+    requested: Iterable[str | None] = [options.get("pipeline"), *(options.get("pipelines") or [])]
+    for name in requested:
         if name != "__default__":
             _check_name(name, "--pipelines", Path(pipelines.__path__[0]))
 
 
 def _check_name(name: str | None, option: str, folder: Path) -> None:
-    inside = (path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._")
-    known = sorted(path.name for path in inside)
+    folders = (path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._")
+    known = sorted(path.name for path in folders)
     if name and name not in known:
-        raise InputError(f"{option}: no {printable(name)!r} here; {suggest(name, known)}")
+        raise InputError(f"Unknown name for {option} ({printable(name)!r}); {suggest(name, known)}")
 
 
 def _user_message(error: BaseException | None) -> str | None:
-    """Tell what the user can mend, which Kedro may have wrapped in errors of its own."""
+    """Return the message of an error that the user can fix, or None.
+
+    Kedro may have wrapped the error in its own errors.
+    """
     while error is not None:
         if isinstance(error, InputError):
             return str(error)
         if isinstance(error, ValueError) and str(error).startswith(_UNKNOWN_NODES):
-            return f"{str(error).rstrip('.')}; their names: kedro registry describe"
+            return f"{str(error).rstrip('.')}. To list all names: kedro registry describe"
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return disk_full_message(error)
         error = error.__cause__

@@ -1,4 +1,4 @@
-"""What happens around every run: parameters checked, one run at a time, a last word on where to look."""
+"""Kedro hooks: checks before a run, the lock of the data root, and log messages after a run."""
 
 import logging
 import os
@@ -23,7 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class ProjectHooks:
-    """Registered in settings.py; holds the lock of the run that goes on."""
+    """Checks parameters, locks the data root, deletes finished checkpoints and logs the results.
+
+    Registered in settings.py. Holds the lock of the current run.
+    """
 
     def __init__(self) -> None:
         self._root = Path()
@@ -34,7 +37,7 @@ class ProjectHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Check every parameter, whichever pipeline runs: Kedro checks only those it passes on."""
+        """Check all parameters for every pipeline: Kedro checks only those that a node receives."""
         parameters = context.config_loader["parameters"]
         check_parameters(parameters)
         self._recipe = TrainRecipe.model_validate(parameters["train"])
@@ -44,43 +47,48 @@ class ProjectHooks:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Refuse what will fail later, then take the lock of the data root."""
+        """Check what would make a later node fail, then lock the data root."""
         nodes = {node.name for node in pipeline.nodes}
         if self._source and "ingest.read_source" in nodes:
             check_folder(self._source)
         if self._recipe and "train.fit" in nodes:
-            from skin_lesions.training.preflight import check_training_setup  # noqa: PLC0415 (torch)
+            from skin_lesions.training.preflight import (  # noqa: PLC0415 (torch)
+                check_training_setup,
+            )
 
             check_training_setup(self._recipe)
         self._root.mkdir(parents=True, exist_ok=True)
-        owner = self._root / ".lock.owner"
-        lock = FileLock(self._root / ".lock")  # the system lets go of it when its process dies
+        owner_file = self._root / ".lock.owner"
+        lock = FileLock(self._root / ".lock")  # the system releases it when the process ends
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            told = owner.read_text() if owner.exists() else "another process"
+            owner = owner_file.read_text() if owner_file.exists() else "another process"
             raise InputError(
-                f"{told} is writing to {self._root}; wait for it, or take another place: "
-                "--params data_root=/path"
+                f"The data root {self._root} is locked: {owner} is writing to it. "
+                "Wait until it ends, or choose another location: --params data_root=/path"
             ) from None
-        owner.write_text(f"process {os.getpid()}")
+        owner_file.write_text(f"process {os.getpid()}")
         self._lock = lock
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog) -> None:
-        """Remember where checkpoints lie."""
+        """Store the catalog, to find the checkpoints later."""
         self._catalog = catalog
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Discard the checkpoints of a training whose model is saved: not before, should that fail."""
+        """Delete the checkpoints of a training once its model is saved.
+
+        They are not deleted earlier, because saving the model can fail.
+        """
         if dataset_name == "model":
             checkpoints: Any = self._catalog.load("checkpoints")
             checkpoints.discard(data["provenance"]["training"])
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Let go, and say what was found and what to open."""
+        """Release the lock, then log the test metrics, the findings and the path of the report."""
         self._release()
         if "metrics" in pipeline.all_outputs():
             _log_test_metrics(catalog)
@@ -89,7 +97,7 @@ class ProjectHooks:
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """Let go."""
+        """Release the lock."""
         self._release()
 
     def _release(self) -> None:
@@ -101,13 +109,13 @@ class ProjectHooks:
 def _log_test_metrics(catalog: DataCatalog) -> None:
     metrics = catalog.load("metrics")
     if metrics["provenance"]["synthetic_images"]:
-        log.info("Generated images: these numbers say nothing about real skin.")
+        log.info("Synthetic images: these numbers say nothing about real skin.")
     log.info("Test (%s split): %s", metrics["split_policy"], headline(metrics["test"]))
 
 
 def _log_report_path(catalog: DataCatalog) -> None:
     findings: dict[str, Any] = catalog.load("audit_findings")
-    counts, *grave = summary_messages(findings)
-    log.info("Data: %s; %d grave finding%s", counts, len(grave), "s" * (len(grave) != 1))
+    counts, *severe = summary_messages(findings)
+    log.info("Data: %s; %d severe finding%s", counts, len(severe), "s" * (len(severe) != 1))
     dataset: Any = catalog["report"]
-    log.info("Open %s", dataset.load_path())
+    log.info("Report: %s", dataset.load_path())

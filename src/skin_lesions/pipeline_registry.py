@@ -1,4 +1,4 @@
-"""The pipelines that ``kedro run --pipelines`` knows."""
+"""Registry of the pipelines for ``kedro run --pipelines``."""
 
 from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline
@@ -7,8 +7,8 @@ DEFAULT = ("ingest", "audit", "preprocess", "train", "evaluate", "report")
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Find the pipelines; ``kedro run`` takes the whole way, never just all there are."""
+    """Find all pipelines; the default pipeline is the six stages, and never any other pipeline."""
     pipelines = find_pipelines(raise_errors=True)
-    # ``kedro run --pipelines NAME`` finds NAME alone.
+    # With ``kedro run --pipelines NAME``, only NAME is found.
     stages = (pipelines[name] for name in DEFAULT if name in pipelines)
     return pipelines | {"__default__": sum(stages, Pipeline([]))}

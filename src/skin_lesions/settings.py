@@ -1,4 +1,4 @@
-"""Kedro's settings."""
+"""Settings of Kedro: hooks and configuration loader."""
 
 from kedro.config import OmegaConfigLoader
 
@@ -8,8 +8,8 @@ HOOKS = (ProjectHooks(),)
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
-    # A plain ``kedro run`` works on a fresh machine: generated images, no download.
+    # ``kedro run`` without options works on a new machine: synthetic images, no download.
     "default_run_env": "demo",
-    # An environment states only what it changes.
+    # An environment lists only the values that it changes.
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
 }

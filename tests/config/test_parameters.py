@@ -16,31 +16,31 @@ def changed(**values):
     parameters = copy.deepcopy(BASE)
     for path, value in values.items():
         *groups, last = path.split("__")
-        place = parameters
+        target = parameters
         for group in groups:
-            place = place[group]
-        place[last] = value
+            target = target[group]
+        target[last] = value
     return parameters
 
 
-def told(**values):
-    with pytest.raises(InputError) as refused:
+def problems_of(**values):
+    with pytest.raises(InputError) as error:
         check_parameters(changed(**values))
-    return str(refused.value).splitlines()[1:-1]
+    return str(error.value).splitlines()[1:-1]
 
 
-def test_the_parameters_that_ship_are_good():
+def test_default_parameters_are_valid():
     check_parameters(BASE)
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "words"),
+    ("path", "value", "message"),
     [
         ("train__epochs", 0, "train.epochs: must be at least 1, got 0"),
-        ("train__epochs", "many", "train.epochs: must be a whole number, got 'many'"),
-        ("train__epochs", 2.5, "train.epochs: must be a whole number, got 2.5"),
-        ("train__epochs", True, "train.epochs: can't be true or false, got True"),
-        ("train__epochs", None, "train.epochs: must be a whole number, got None"),
+        ("train__epochs", "many", "train.epochs: must be an integer, got 'many'"),
+        ("train__epochs", 2.5, "train.epochs: must be an integer, got 2.5"),
+        ("train__epochs", True, "train.epochs: must not be true or false, got True"),
+        ("train__epochs", None, "train.epochs: must be an integer, got None"),
         (
             "train__optimizer__learning_rate",
             0,
@@ -75,36 +75,36 @@ def test_the_parameters_that_ship_are_good():
         (
             "train__weights_sha256",
             "f37072fd",
-            "train.weights_sha256: must be 64 digits from 0-9 and a-f, got 'f37072fd'",
+            "train.weights_sha256: must be 64 hexadecimal digits (0-9, a-f), got 'f37072fd'",
         ),
-        ("train__weights", "", "train.weights: must be a text, got ''"),
-        ("source__folder", ["a"], "source.folder: must be a text, got ['a']"),
-        ("source__filename_pattern", "", "source.filename_pattern: must be a text, got ''"),
+        ("train__weights", "", "train.weights: must be a string, got ''"),
+        ("source__folder", ["a"], "source.folder: must be a string, got ['a']"),
+        ("source__filename_pattern", "", "source.filename_pattern: must be a string, got ''"),
         (
             "source__filename_pattern",
             r"^(P\d+_",
-            r"source.filename_pattern: ^(P\d+_ is no regular expression: missing ), unterminated "
-            "subpattern at position 1",
+            r"source.filename_pattern: ^(P\d+_ is not a valid regular expression: missing ), "
+            "unterminated subpattern at position 1",
         ),
         (
             "source__filename_pattern",
             "(mel|nv)_(P[0-9]+)",
-            "source.filename_pattern: (mel|nv)_(P[0-9]+) captures 2 parts; name the one that is the key, as in "
-            r"(?P<key>P\d+), or let the others capture nothing: (?:...)",
+            "source.filename_pattern: (mel|nv)_(P[0-9]+) captures 2 parts; name the key, as in "
+            r"(?P<key>P\d+), or make the other groups non-capturing: (?:...)",
         ),
-        ("train__epoch", 3, "train.epoch: no such parameter; did you mean epochs?"),
+        ("train__epoch", 3, "train.epoch: unknown parameter; did you mean epochs?"),
         (
             "source__kaggle__versoin",
             1,
-            "source.kaggle.versoin: no such parameter; did you mean version?",
+            "source.kaggle.versoin: unknown parameter; did you mean version?",
         ),
         (
             "audit__zzz",
             1,
-            "audit.zzz: no such parameter; there are max_examples, example_pairs_per_type, max_probe_images, bootstrap_replicates, seed, "
-            "max_interval_width, fail_on",
+            "audit.zzz: unknown parameter; expected one of max_examples, example_pairs_per_type, "
+            "max_probe_images, bootstrap_replicates, seed, max_interval_width, fail_on",
         ),
-        ("trian", {"epochs": 1}, "trian: no such group; did you mean train?"),
+        ("trian", {"epochs": 1}, "trian: unknown group; did you mean train?"),
         ("train", 5, "train: must be a group of parameters, got 5"),
         ("train", None, "train: must be a group of parameters, got None"),
         ("source__kaggle", None, "source.kaggle: must be a group of parameters, got None"),
@@ -116,26 +116,26 @@ def test_the_parameters_that_ship_are_good():
         (
             "split__fractions__train",
             0.9,
-            "split.fractions: train, val and test must sum to 1, they sum to 1.2",
+            "split.fractions: train, val and test must sum to 1, got a sum of 1.2",
         ),
     ],
 )
-def test_a_bad_value_is_told_with_its_name_what_is_right_and_what_came(path, value, words):
-    assert told(**{path: value}) == [f"  {words}"]
+def test_invalid_value_is_reported_with_name_and_expected_value(path, value, message):
+    assert problems_of(**{path: value}) == [f"  {message}"]
 
 
-def test_all_problems_are_told_at_once():
-    problems = told(trian={}, train__epochs=0, ingest=5, split__seed=-1, report__colour="red")
+def test_all_problems_are_reported_together():
+    problems = problems_of(trian={}, train__epochs=0, ingest=5, split__seed=-1, report__color="red")
     assert [line.split(":")[0].strip() for line in problems] == [
         "trian",
         "ingest",
         "split.seed",
         "train.epochs",
-        "report.colour",
+        "report.color",
     ]
 
 
-def test_a_missing_parameter_is_named():
+def test_missing_parameter_is_reported():
     parameters = copy.deepcopy(BASE)
     del parameters["train"]["epochs"]
     with pytest.raises(InputError, match=r"train\.epochs: is missing"):
@@ -143,43 +143,46 @@ def test_a_missing_parameter_is_named():
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "message"),
     [
         ({"train__image_size": 512}, "set ingest.stored_image_size to 608 or more"),
         (
             {"train__eval_size_ratio": 2},
-            "320 pixels (for testing, see train.eval_size_ratio) can't be had",
+            "320 pixels (with train.eval_size_ratio) exceed the stored images",
         ),
-        ({"train__gradient_accumulation_steps": 33}, "a batch of 32 can't be had in 33 parts"),
+        (
+            {"train__gradient_accumulation_steps": 33},
+            "a batch of 32 cannot be divided into 33 parts",
+        ),
         ({"train__frozen_backbone_epochs": 16}, "set it to 15 or less"),
-        ({"train__num_processes": 2}, "2 need train.launcher=local (or ray)"),
+        ({"train__num_processes": 2}, "2 processes require train.launcher=local (or ray)"),
         ({"source__kind": "demo", "source__folder": "/x"}, "set source.kind=folder"),
         (
             {"source__kind": "demo", "source__filename_pattern": "^P"},
-            "demo, which does not read it",
+            "source.kind=demo does not use it",
         ),
-        ({"source__label_column": "dx"}, "source.metadata, which is not set"),
-        ({"source__metadata_key": "id"}, "source.metadata, which is not set"),
-        ({"train__weights": "none", "train__weights_sha256": "0" * 64}, "nothing is read"),
-        ({"train__weights": "http://host/a.pth"}, "take https://, or set train.weights_sha256"),
+        ({"source__label_column": "dx"}, "requires source.metadata, which is not set"),
+        ({"source__metadata_key": "id"}, "requires source.metadata, which is not set"),
+        ({"train__weights": "none", "train__weights_sha256": "0" * 64}, "does not read a file"),
+        ({"train__weights": "http://host/a.pth"}, "use https://, or set train.weights_sha256"),
     ],
 )
-def test_values_that_contradict_each_other_are_told(values, words):
-    (problem,) = told(**values)
-    assert words in problem
+def test_conflicting_values_are_reported(values, message):
+    (problem,) = problems_of(**values)
+    assert message in problem
 
 
 @pytest.mark.parametrize("pattern", ["^P", r"^(P\d+)_", r"(mel|nv)_(?P<key>P\d+)", "(?:a|b)(c)", 7])
-def test_a_pattern_of_names_may_have_one_group_or_one_named_key(pattern):
+def test_filename_pattern_with_one_group_or_a_named_key_is_valid(pattern):
     check_parameters(changed(source__filename_pattern=pattern))
 
 
-def test_numbers_in_quotes_are_numbers():
+def test_quoted_numbers_are_converted():
     check_parameters(changed(train__image_size="96", ingest__stored_image_size="112"))
-    assert "112 or more" in told(train__image_size="96", ingest__stored_image_size="96")[0]
+    assert "112 or more" in problems_of(train__image_size="96", ingest__stored_image_size="96")[0]
 
 
-def test_a_folder_named_by_a_number_is_text():
+def test_numeric_folder_name_is_converted_to_a_string():
     check_parameters(changed(source__kind="folder", source__folder=2019))
 
 
@@ -193,11 +196,11 @@ def test_a_folder_named_by_a_number_is_text():
         (2019, ("2019",)),
     ],
 )
-def test_metadata_may_be_one_table_or_several(given, paths):
+def test_metadata_accepts_one_or_several_tables(given, paths):
     assert Source.model_validate(changed(source__metadata=given)["source"]).metadata == paths
 
 
 @pytest.mark.parametrize("given", [{"first": "a.csv"}, [["a.csv"]], [None]])
-def test_metadata_that_are_no_paths_are_refused(given):
-    (problem,) = told(source__metadata=given)
-    assert problem.startswith("  source.metadata.0: must be a text, got ")
+def test_metadata_without_paths_are_rejected(given):
+    (problem,) = problems_of(source__metadata=given)
+    assert problem.startswith("  source.metadata.0: must be a string, got ")

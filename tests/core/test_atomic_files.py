@@ -3,7 +3,7 @@ import pytest
 from skin_lesions.core.atomic_files import atomic_write, file_size, format_bytes
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path):
+def test_file_exists_only_when_it_is_complete(tmp_path):
     path = tmp_path / "new" / "table.csv"
     with atomic_write(path) as partial:
         partial.write_text("half")
@@ -12,7 +12,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert path.read_text() == "half"
 
 
-def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+def test_failed_write_keeps_the_old_file_and_removes_the_temporary_one(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("old")
 
@@ -27,7 +27,7 @@ def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_longest_name_that_a_folder_takes_can_be_written(tmp_path):
+def test_file_with_the_longest_possible_name_is_written(tmp_path):
     path = tmp_path / f"{'n' * 251}.csv"
     with atomic_write(path) as partial:
         partial.write_text("x")
@@ -35,13 +35,13 @@ def test_the_longest_name_that_a_folder_takes_can_be_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("size", "words"),
+    ("size", "text"),
     [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB"), (1_440_000_000, "1.44 GB")],
 )
-def test_a_size_is_written_in_a_unit_that_suits_it(size, words):
-    assert format_bytes(size) == words
+def test_bytes_are_formatted_with_a_suitable_unit(size, text):
+    assert format_bytes(size) == text
 
 
-def test_a_file_that_is_not_there_has_no_bytes(tmp_path):
+def test_missing_file_has_size_zero(tmp_path):
     (tmp_path / "a").write_bytes(b"four")
     assert [file_size(tmp_path / name) for name in "ab"] == [4, 0]

@@ -7,7 +7,7 @@ from skin_lesions.core import parallel
 from skin_lesions.core.parallel import ordered_map, usable_cpus
 
 
-def test_results_come_in_the_order_of_the_items():
+def test_results_are_in_the_order_of_the_items():
     def slow_at_first(item):
         time.sleep(0.02 if item == 0 else 0)
         return item * 2
@@ -15,35 +15,35 @@ def test_results_come_in_the_order_of_the_items():
     assert list(ordered_map(slow_at_first, range(50))) == [2 * item for item in range(50)]
 
 
-def test_few_results_wait_however_many_items_there_are():
-    begun = []
-    results = ordered_map(begun.append, range(10_000))
+def test_number_of_pending_results_is_limited():
+    started = []
+    results = ordered_map(started.append, range(10_000))
     for _ in range(3):
         next(results)
     time.sleep(0.1)
-    assert len(begun) <= 6 * usable_cpus() + 3
+    assert len(started) <= 6 * usable_cpus() + 3
     results.close()
 
 
-def test_no_more_results_wait_than_asked_for():
-    begun = []
-    results = ordered_map(begun.append, range(100), prefetch=1)
+def test_prefetch_limits_the_pending_results():
+    started = []
+    results = ordered_map(started.append, range(100), prefetch=1)
     next(results)
     time.sleep(0.1)
-    assert len(begun) <= 3
+    assert len(started) <= 3
     results.close()
 
 
-def test_a_container_may_use_fewer_cores_than_there_are(monkeypatch, tmp_path):
+def test_cpu_limit_of_a_container_is_respected(monkeypatch, tmp_path):
     monkeypatch.setattr(parallel, "_QUOTA", tmp_path / "cpu.max")
-    free = usable_cpus()
+    unlimited = usable_cpus()
     (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert usable_cpus() == free
+    assert usable_cpus() == unlimited
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     assert usable_cpus() == 1
 
 
-def test_an_error_is_raised_and_ends_the_threads():
+def test_error_is_raised_and_ends_the_threads():
     def third_fails(item):
         if item == 2:
             raise OSError("item 2")
@@ -57,9 +57,9 @@ def test_an_error_is_raised_and_ends_the_threads():
     assert threading.active_count() == before
 
 
-def test_all_cores_work_at_once():
-    together = threading.Barrier(usable_cpus(), timeout=10)
+def test_all_cpus_work_at_the_same_time():
+    barrier = threading.Barrier(usable_cpus(), timeout=10)
     assert (
-        list(ordered_map(lambda _: together.wait() >= 0, range(usable_cpus())))
+        list(ordered_map(lambda _: barrier.wait() >= 0, range(usable_cpus())))
         == [True] * usable_cpus()
     )

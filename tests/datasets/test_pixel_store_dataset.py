@@ -16,7 +16,7 @@ def raw_images(folder, seeds):
     return RawImages(pd.DataFrame({"image_id": ids}), store)
 
 
-def test_saving_decodes_and_loading_opens(tmp_path):
+def test_saving_decodes_images_and_loading_opens_the_store(tmp_path):
     dataset = PixelStoreDataset(filepath=str(tmp_path / "pixels"))
     assert not dataset.exists()
     images = raw_images(tmp_path / "objects", range(3))
@@ -27,7 +27,7 @@ def test_saving_decodes_and_loading_opens(tmp_path):
         np.testing.assert_array_equal(dataset.load().at(16)[image_id], expected)
 
 
-def test_older_images_stay_when_others_are_saved(tmp_path):
+def test_saving_other_images_keeps_the_older_ones(tmp_path):
     dataset = PixelStoreDataset(filepath=str(tmp_path / "pixels"))
     old, new = (raw_images(tmp_path / "objects", seeds) for seeds in ([1, 2], [2, 3]))
     dataset.save(DecodeRequest(old, 16))

@@ -8,19 +8,19 @@ from skin_lesions.data.pixel_store import IngestRequest, PixelStore
 from skin_lesions.data.sources import open_source
 from skin_lesions.data.sources.base import SourceFiles
 from skin_lesions.datasets import RawImagesDataset
-from support.factories import pictures, source, written
+from support.factories import jpeg_files, source, write_files
 
-FILES = pictures(["mel/1.jpg", "nv/2.jpg"])
+FILES = jpeg_files(["mel/1.jpg", "nv/2.jpg"])
 
 
 @pytest.fixture
 def files(tmp_path):
-    return open_source(source(folder=written(tmp_path / "source", FILES)))
+    return open_source(source(folder=write_files(tmp_path / "source", FILES)))
 
 
 @pytest.fixture
 def dataset(tmp_path):
-    def at(load=None, save=None):
+    def at_version(load=None, save=None):
         return RawImagesDataset(
             filepath=str(tmp_path / "raw_images/manifest.parquet"),
             objects=str(tmp_path / "objects"),
@@ -28,10 +28,10 @@ def dataset(tmp_path):
             version=Version(load, save),
         )
 
-    return at
+    return at_version
 
 
-def test_what_was_saved_is_loaded_with_its_version_and_origin(dataset, files, tmp_path):
+def test_images_are_loaded_with_their_version_and_origin(dataset, files, tmp_path):
     dataset(save="v1").save(IngestRequest(files, 16))
     images = dataset().load()
     assert images.table["file"].tolist() == list(FILES)
@@ -41,7 +41,7 @@ def test_what_was_saved_is_loaded_with_its_version_and_origin(dataset, files, tm
     assert images.table.attrs["origin"]["folder"] == str(tmp_path / "source")
 
 
-def test_saving_decodes_what_it_stores_once(dataset, files, tmp_path, monkeypatch):
+def test_saving_decodes_each_image_once(dataset, files, tmp_path, monkeypatch):
     decoded = []
     monkeypatch.setattr(
         "skin_lesions.data.pixel_store.decode",
@@ -56,31 +56,33 @@ def test_saving_decodes_what_it_stores_once(dataset, files, tmp_path, monkeypatc
         np.testing.assert_array_equal(images[image_id], expected)
 
 
-def test_an_older_version_still_has_its_bytes(dataset, files, tmp_path):
+def test_older_version_keeps_its_bytes(dataset, files, tmp_path):
     dataset(save="v1").save(IngestRequest(files, 16))
-    (tmp_path / "source/mel/1.jpg").write_bytes(b"another picture")
+    (tmp_path / "source/mel/1.jpg").write_bytes(b"another image")
     dataset(save="v2").save(IngestRequest(files, 16))
     first = dataset(load="v1").load()
     assert first.store.get(first.image_ids[0]) == FILES["mel/1.jpg"]
     newest = dataset().load()
-    assert newest.store.get(newest.image_ids[0]) == b"another picture"
+    assert newest.store.get(newest.image_ids[0]) == b"another image"
     assert sum(path.is_file() for path in (tmp_path / "objects").rglob("*")) == 3
 
 
-def test_a_run_stopped_while_copying_leaves_no_version(dataset, files):
-    def stopped(file):
+def test_interrupted_save_leaves_no_version(dataset, files):
+    def interrupted_read(file):
         if file == "nv/2.jpg":
             raise KeyboardInterrupt
         return files.read(file)
 
     with pytest.raises(KeyboardInterrupt):
-        dataset(save="v1").save(IngestRequest(SourceFiles(files.table, stopped, files.origin), 16))
+        dataset(save="v1").save(
+            IngestRequest(SourceFiles(files.table, interrupted_read, files.origin), 16)
+        )
     assert not dataset().exists()
     with pytest.raises(DatasetError):
         dataset().load()
 
 
-def test_names_that_no_table_likes_come_back_as_they_were(tmp_path, dataset):
+def test_unusual_file_names_are_loaded_unchanged(tmp_path, dataset):
     names = [
         "mel/日本 [1] 'q\".jpg",
         "mel/new\nline.jpg",
@@ -88,7 +90,7 @@ def test_names_that_no_table_likes_come_back_as_they_were(tmp_path, dataset):
         "mel/no suffix",
         "mel/caf\\xe9",
     ]
-    found = open_source(source(folder=written(tmp_path / "source", pictures(names))))
+    found = open_source(source(folder=write_files(tmp_path / "source", jpeg_files(names))))
     dataset(save="v1").save(IngestRequest(found, 16))
     assert dataset().load().table["file"].tolist() == sorted(names)
 

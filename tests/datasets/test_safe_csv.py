@@ -14,13 +14,13 @@ def cells(path):
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "'=", "''@"])
-def test_no_cell_begins_as_a_formula(tmp_path, start):
+def test_no_cell_begins_like_a_formula(tmp_path, start):
     path = tmp_path / "t.csv"
     SafeCSVDataset(filepath=str(path)).save(pd.DataFrame({"file": [f"{start}cmd|' /C calc'!A0"]}))
     assert cells(path)[1].startswith("'")
 
 
-def test_other_cells_stand_as_they_are(tmp_path):
+def test_other_cells_are_unchanged(tmp_path):
     path = tmp_path / "t.csv"
     names = ["mel/1.jpg", '日本 "q" it\'s, <script>.jpg', "1=1", "NA", "'quoted'"]
     SafeCSVDataset(filepath=str(path)).save(pd.DataFrame({"file": names}))
@@ -33,7 +33,7 @@ text = st.text(st.sampled_from("'=+-@\t\r\n\",;a日 0"), max_size=5) | st.sample
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(text, max_size=5))
-def test_what_was_saved_is_loaded_to_the_letter(tmp_path, names):
+def test_loaded_table_is_equal_to_the_saved_one(tmp_path, names):
     dataset = SafeCSVDataset(filepath=str(tmp_path / "t.csv"))
     table = pd.DataFrame({"file": names, "reason": names[::-1]}, dtype=object)
     dataset.save(table)

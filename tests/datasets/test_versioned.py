@@ -20,7 +20,7 @@ def entry(path, dataset=PARQUET, load=None, save=None):
     return AtomicVersionedDataset(filepath=str(path), dataset=dataset, version=Version(load, save))
 
 
-def test_the_newest_version_is_loaded_unless_another_is_asked_for(tmp_path):
+def test_newest_version_is_loaded_unless_another_is_requested(tmp_path):
     path = tmp_path / "t.parquet"
     for version, n in (("V1", 1), ("V2", 2)):
         entry(path, save=version).save(TABLE.head(n))
@@ -29,7 +29,7 @@ def test_the_newest_version_is_loaded_unless_another_is_asked_for(tmp_path):
     assert (path / "V1" / "t.parquet").is_file()
 
 
-def test_a_table_knows_its_version_and_keeps_what_it_was_made_from(tmp_path):
+def test_table_is_loaded_with_its_version_and_attributes(tmp_path):
     table = TABLE.copy()
     table.attrs = {"made_from": {"raw": "V0"}}
     entry(tmp_path / "t.parquet", save="V1").save(table)
@@ -37,12 +37,12 @@ def test_a_table_knows_its_version_and_keeps_what_it_was_made_from(tmp_path):
     assert loaded.attrs == {"made_from": {"raw": "V0"}, "version": "V1"}
 
 
-def test_a_document_with_provenance_knows_its_version(tmp_path):
+def test_dict_with_provenance_is_loaded_with_its_version(tmp_path):
     entry(tmp_path / "m.json", JSON, save="V1").save({"provenance": {}})
     assert entry(tmp_path / "m.json", JSON).load() == {"provenance": {"version": "V1"}}
 
 
-def test_a_write_that_fails_leaves_no_version(tmp_path):
+def test_failed_write_leaves_no_version(tmp_path):
     path = tmp_path / "m.json"
     entry(path, JSON, save="V1").save({"good": 1})
     with pytest.raises(DatasetError):
@@ -52,7 +52,7 @@ def test_a_write_that_fails_leaves_no_version(tmp_path):
     assert [p.name for p in (path / "V2").iterdir()] == []
 
 
-def test_what_a_killed_writer_left_is_not_taken_for_a_version(tmp_path):
+def test_temporary_file_of_a_killed_writer_is_not_a_version(tmp_path):
     path = tmp_path / "m.json"
     entry(path, JSON, save="V1").save({"good": 1})
     (path / "V2").mkdir()
@@ -60,7 +60,7 @@ def test_what_a_killed_writer_left_is_not_taken_for_a_version(tmp_path):
     assert entry(path, JSON).load() == {"good": 1}
 
 
-def test_a_version_is_never_overwritten(tmp_path):
+def test_version_is_never_overwritten(tmp_path):
     entry(tmp_path / "m.json", JSON, save="V1").save({})
     with pytest.raises(DatasetError, match="must not exist"):
         entry(tmp_path / "m.json", JSON, save="V1").save({})
@@ -74,14 +74,16 @@ def test_a_version_is_never_overwritten(tmp_path):
         (FIGURE, Figure(), ImagePreview),
     ],
 )
-def test_previews_say_what_they_are_and_show_the_loaded_version(tmp_path, dataset, data, kind):
+def test_previews_have_a_return_annotation_and_show_the_loaded_version(
+    tmp_path, dataset, data, kind
+):
     file = entry(tmp_path / "x", dataset, save="V1")
     file.save(data)
     assert inspect.signature(file.preview, eval_str=True).return_annotation is kind
     assert file.preview()
 
 
-def test_equal_figures_are_equal_files(tmp_path):
+def test_equal_figures_give_equal_files(tmp_path):
     contents = []
     for name in ("a.png", "b.png"):
         figure = Figure()
@@ -92,7 +94,7 @@ def test_equal_figures_are_equal_files(tmp_path):
     assert contents[0].startswith(b"\x89PNG")
 
 
-def test_a_model_is_previewed_without_its_weights(tmp_path):
+def test_model_preview_has_no_weights(tmp_path):
     keys = (
         "architecture",
         "classes",

@@ -1,1 +1,1 @@
-"""Helpers of the tests; they hold no tests themselves."""
+"""Test helpers, without tests."""

@@ -1,10 +1,10 @@
-"""A small recipe, changed part by part in a test."""
+"""A small training recipe, and functions and constants to change parts of it."""
 
 from typing import Any
 
 from skin_lesions.config.train import TrainRecipe
 
-UNCHANGED = {
+NO_AUGMENTATION = {
     "flips": False,
     "rotation": "none",
     "min_crop_area": 1.0,
@@ -17,7 +17,7 @@ UNCHANGED = {
     "mixup_alpha": 0.0,
     "cutmix_alpha": 0.0,
 }
-EVERY_CHANGE = {
+ALL_AUGMENTATIONS = {
     "flips": True,
     "rotation": "any",
     "min_crop_area": 0.5,
@@ -54,7 +54,7 @@ RECIPE = TrainRecipe.model_validate(
             "max_grad_norm": None,
         },
         "schedule": {"name": "cosine", "warmup_fraction": 0.1},
-        "augmentation": UNCHANGED | {"flips": True, "rotation": "quarter"},
+        "augmentation": NO_AUGMENTATION | {"flips": True, "rotation": "quarter"},
         "label_smoothing": 0.0,
         "class_balance": "none",
         "ema_decay": None,
@@ -72,21 +72,21 @@ RECIPE = TrainRecipe.model_validate(
 
 
 def recipe(**changes: Any) -> TrainRecipe:
-    """Change the recipe: ``epochs=3``, or a group's part: ``optimizer={"name": "adam"}``."""
+    """Return a changed recipe: ``epochs=3``, or in a group ``optimizer={"name": "adam"}``."""
     values = RECIPE.model_dump()
     for name, value in changes.items():
         values[name] = {**values[name], **value} if isinstance(value, dict) else value
     return TrainRecipe.model_validate(values)
 
 
-# Every part that has a state or a chance of its own.
-EVERYTHING = {
+# Every option with its own state or its own random numbers.
+ALL_OPTIONS = {
     "early_stopping_patience": 5,
     "gradient_accumulation_steps": 2,
     "progressive_resizing_start": 0.5,
     "optimizer": {"max_grad_norm": 1.0},
     "schedule": {"name": "one_cycle", "warmup_fraction": 0.3},
-    "augmentation": EVERY_CHANGE,
+    "augmentation": ALL_AUGMENTATIONS,
     "label_smoothing": 0.1,
     "class_balance": "square_root_sampler",
     "ema_decay": 0.9,

@@ -1,4 +1,4 @@
-"""A data root and runs of the real project in it."""
+"""Runs of the real project in a data root."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from kedro.io import DataCatalog
 
 
 class Study:
-    """One data root, and the real project run in it."""
+    """A data root, with runs of the real project in it."""
 
     def __init__(self, project: Path, data_root: Path, env: str = "demo", **params: Any):
         self.project, self.data_root, self.env, self.params = project, data_root, env, params
@@ -20,14 +20,14 @@ class Study:
         from_nodes: list[str] | None = None,
         **params: Any,
     ) -> None:
-        """Run pipelines (default: all six); parameters as ``train={"epochs": 1}``."""
+        """Run pipelines (default: all six), with parameters such as ``train={"epochs": 1}``."""
         with self._session(params) as session:
             session.run(
                 pipeline_names=list(pipelines), load_versions=load_versions, from_nodes=from_nodes
             )
 
     def load(self, name: str, version: str | None = None) -> Any:
-        """Load a data set, its newest version or the one named."""
+        """Load the newest or the given version of a data set."""
         return self.catalog({name: version} if version else None).load(name)
 
     def catalog(self, load_versions: dict[str, str] | None = None) -> DataCatalog:
@@ -36,7 +36,7 @@ class Study:
             return context._get_catalog(load_versions=load_versions)
 
     def versions(self, name: str) -> list[str]:
-        """List the versions of a data set, the oldest first."""
+        """List the versions of a data set, oldest first."""
         return sorted(self.catalog()[name].list_versions(full_path=False))
 
     def _session(self, params: dict[str, Any]) -> KedroSession:

@@ -19,7 +19,7 @@ IDENTITY = {"train": {"seed": 3, "crop": [0.5, 1.0]}, "code": "1"}
 
 def state(value=1.0):
     weights = torch.full((3, 4, 5, 6), value).contiguous(memory_format=torch.channels_last)
-    return {"weights": weights, "step": 7, "records": [{"loss": 0.5}], "average": None}
+    return {"weights": weights, "step": 7, "history": [{"loss": 0.5}], "ema": None}
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def checkpoint(tmp_path):
     return Checkpoints(tmp_path / "checkpoints").for_training(IDENTITY)
 
 
-def test_a_state_comes_back_as_it_was_memory_order_included(checkpoint):
+def test_loaded_state_equals_the_saved_state_including_memory_format(checkpoint):
     checkpoint.save(state())
     loaded = checkpoint.load()
     assert torch.equal(loaded["weights"], state()["weights"])
@@ -35,10 +35,10 @@ def test_a_state_comes_back_as_it_was_memory_order_included(checkpoint):
     assert {**loaded, "weights": None} == {**state(), "weights": None}
 
 
-def test_the_last_save_counts_and_leaves_one_file(checkpoint):
-    with checkpoint.async_writer() as saver:
+def test_last_save_replaces_earlier_ones_and_leaves_one_file(checkpoint):
+    with checkpoint.async_writer() as writer:
         for value in (1.0, 2.0, 3.0):
-            saver.save(state(value))
+            writer.save(state(value))
     assert checkpoint.load()["weights"].max() == 3
     assert sorted(path.name for path in checkpoint.folder.iterdir()) == [
         "checkpoint.pt",
@@ -46,38 +46,38 @@ def test_the_last_save_counts_and_leaves_one_file(checkpoint):
     ]
 
 
-def test_a_half_written_file_is_swept_away_and_the_whole_one_before_it_counts(checkpoint):
+def test_partial_file_is_deleted_and_the_previous_checkpoint_is_loaded(checkpoint):
     checkpoint.save(state())
-    half = checkpoint.folder / ".0a1b2c3d.partial.pt"
-    half.write_bytes(b"PK half of a")
+    partial = checkpoint.folder / ".0a1b2c3d.partial.pt"
+    partial.write_bytes(b"PK half of a")
     assert checkpoint.load()["step"] == 7
-    assert not half.exists()
+    assert not partial.exists()
 
 
-def test_a_failed_save_keeps_the_state_before_and_is_raised(checkpoint, monkeypatch):
+def test_failed_save_is_raised_and_the_previous_checkpoint_remains(checkpoint, monkeypatch):
     checkpoint.save(state(1.0))
 
-    def full(*_):
+    def raise_disk_full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "_write", full)
-    with checkpoint.async_writer() as saver:
-        saver.save(state(2.0))
+    monkeypatch.setattr(checkpoints, "_write", raise_disk_full)
+    with checkpoint.async_writer() as writer:
+        writer.save(state(2.0))
         with pytest.raises(OSError, match="No space left"):
-            saver.wait()
+            writer.wait()
     assert checkpoint.load()["weights"].max() == 1
 
 
 def test_leaving_the_block_waits_for_the_last_save_and_raises_its_error(checkpoint, monkeypatch):
-    def full(*_):
+    def raise_disk_full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "_write", full)
-    with pytest.raises(OSError, match="No space left"), checkpoint.async_writer() as saver:
-        saver.save(state())
+    monkeypatch.setattr(checkpoints, "_write", raise_disk_full)
+    with pytest.raises(OSError, match="No space left"), checkpoint.async_writer() as writer:
+        writer.save(state())
 
 
-def test_a_full_disk_is_told_as_one(tmp_path):
+def test_full_disk_is_raised_as_os_error(tmp_path):
     """torch reports a failed write as a RuntimeError without errno."""
     with small_disk(tmp_path / "small", "1M") as disk:
         checkpoint = Checkpoints(disk).for_training(IDENTITY)
@@ -88,14 +88,14 @@ def test_a_full_disk_is_told_as_one(tmp_path):
         assert not list(checkpoint.folder.glob(".*"))
 
 
-def test_a_damaged_file_is_named_with_the_remedy(checkpoint):
+def test_damaged_checkpoint_is_reported_with_the_fix(checkpoint):
     checkpoint.save(state())
     (checkpoint.folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(InputError, match=r"is damaged .* delete the folder .*checkpoints"):
         checkpoint.load()
 
 
-def test_a_malicious_checkpoint_is_refused_and_not_run(checkpoint, tmp_path):
+def test_malicious_checkpoint_is_rejected_and_not_executed(checkpoint, tmp_path):
     class Malicious:
         def __reduce__(self):
             return (open, (str(tmp_path / "was_run"), "w"))
@@ -107,45 +107,45 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(checkpoint, tmp_path):
     assert not (tmp_path / "was_run").exists()
 
 
-def test_equal_identities_share_a_place_whatever_the_order_of_their_parts(tmp_path):
+def test_fingerprint_does_not_depend_on_the_order_of_keys(tmp_path):
     reordered = {"code": "1", "train": {"crop": [0.5, 1.0], "seed": 3}}
     assert fingerprint(reordered) == fingerprint(IDENTITY)
     assert fingerprint({**IDENTITY, "code": "2"}) != fingerprint(IDENTITY)
 
 
-def test_only_what_differs_is_told():
+def test_only_differences_are_described():
     new = {"train": {"seed": 4, "crop": [0.5, 1.0]}, "torch": "2"}
     assert describe_differences(IDENTITY, new) == [
         "train.seed was 3, is 4",
-        "code was 1, is not there",
-        "torch was not there, is 2",
+        "code was 1, is not set",
+        "torch was not set, is 2",
     ]
 
 
-def test_discarding_one_training_leaves_the_others(tmp_path):
-    place = Checkpoints(tmp_path)
-    first, second = place.for_training(IDENTITY), place.for_training({**IDENTITY, "code": "2"})
+def test_discarding_one_training_does_not_delete_the_others(tmp_path):
+    store = Checkpoints(tmp_path)
+    first, second = store.for_training(IDENTITY), store.for_training({**IDENTITY, "code": "2"})
     first.save(state())
     second.save(state())
-    place.discard(first.name)
+    store.discard(first.name)
     assert not first.folder.exists()
     assert second.load() is not None
-    place.discard("never there")
+    store.discard("never_saved")
 
 
-def test_a_snapshot_does_not_change_with_what_it_was_taken_of():
-    taken_of = state()
-    taken = snapshot(taken_of)
-    taken_of["weights"] += 1
-    taken_of["records"][0]["loss"] = 9
-    taken_of["records"].append({})
-    assert torch.equal(taken["weights"], state()["weights"])
-    assert taken["records"] == [{"loss": 0.5}]
-    assert taken["weights"].stride() == taken_of["weights"].stride()
+def test_snapshot_does_not_change_with_its_source():
+    source = state()
+    copy = snapshot(source)
+    source["weights"] += 1
+    source["history"][0]["loss"] = 9
+    source["history"].append({})
+    assert torch.equal(copy["weights"], state()["weights"])
+    assert copy["history"] == [{"loss": 0.5}]
+    assert copy["weights"].stride() == source["weights"].stride()
 
 
-def test_a_snapshot_of_a_network_fits_it_through_a_file_too(checkpoint):
-    """MNASNet refuses a state that does not tell its version, which stands beside the tensors."""
+def test_snapshot_of_a_network_can_be_loaded_also_from_a_file(checkpoint):
+    """MNASNet requires a version in the state, which is metadata beside the tensors."""
     network = torchvision.models.mnasnet0_5(num_classes=2)
     network.load_state_dict(snapshot(network.state_dict()))
     checkpoint.save({"network": snapshot(network.state_dict())})

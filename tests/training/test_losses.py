@@ -16,66 +16,66 @@ def loss(logits=LOGITS, labels=LABELS, **changes):
     return function(logits, one_hot(labels, 3).float())
 
 
-def test_plain_is_cross_entropy():
+def test_loss_without_options_is_cross_entropy():
     torch.testing.assert_close(loss(), cross_entropy(LOGITS, LABELS))
 
 
-def test_smoothing_divides_its_share_between_all_classes():
+def test_smoothing_is_uniform_over_all_classes():
     expected = cross_entropy(LOGITS, LABELS, label_smoothing=0.2)
     torch.testing.assert_close(loss(label_smoothing=0.2), expected)
 
 
 def test_weights_give_every_class_the_same_total_and_the_average_image_one():
-    even = torch.zeros(1, 3)
-    ones = [loss(even, torch.tensor([c]), class_balance="weights") for c in range(3)]
-    totals = [n * one.item() for n, one in zip(COUNTS, ones, strict=True)]
+    uniform = torch.zeros(1, 3)
+    class_losses = [loss(uniform, torch.tensor([c]), class_balance="weights") for c in range(3)]
+    totals = [n * value.item() for n, value in zip(COUNTS, class_losses, strict=True)]
     assert totals == pytest.approx([totals[0]] * 3)
     assert sum(totals) / 100 == pytest.approx(np.log(3))
 
 
-def test_logit_adjustment_learns_what_the_class_shares_do_not_explain():
-    """Logits of zero then say the class shares; whoever guesses by them has nothing to learn."""
-    log_shares = torch.tensor(COUNTS / 100).log().float()
-    even = torch.zeros(3, 3)
+def test_logit_adjustment_adds_the_log_prior_to_the_logits():
+    """Logits of zero then predict the class prior, so the loss is that of the prior."""
+    log_prior = torch.tensor(COUNTS / 100).log().float()
+    uniform = torch.zeros(3, 3)
     labels = torch.arange(3)
-    adjusted = loss(even, labels, class_balance="logit_adjustment")
-    torch.testing.assert_close(adjusted, -log_shares.mean())
+    adjusted = loss(uniform, labels, class_balance="logit_adjustment")
+    torch.testing.assert_close(adjusted, -log_prior.mean())
 
 
-def test_losses_of_parts_add_up():
+def test_losses_of_parts_sum_to_the_loss_of_the_batch():
     function = build_loss(COUNTS, recipe(class_balance="weights"), torch.device("cpu"))
     targets = one_hot(LABELS, 3).float()
     parts = function(LOGITS[:3], targets[:3]) * 3 + function(LOGITS[3:], targets[3:])
     torch.testing.assert_close(parts / 4, function(LOGITS, targets))
 
 
-def test_the_square_root_sampler_shows_classes_by_the_root_of_their_images():
+def test_square_root_sampler_draws_classes_by_the_square_root_of_their_size():
     labels = np.repeat([0, 1, 2], COUNTS)
-    shares = sampling_weights(labels, recipe(class_balance="square_root_sampler"))
-    totals = np.bincount(labels, weights=shares)
+    weights = sampling_weights(labels, recipe(class_balance="square_root_sampler"))
+    totals = np.bincount(labels, weights=weights)
     np.testing.assert_allclose(totals / totals[2], [np.sqrt(90), 3, 1])
 
 
 @pytest.mark.parametrize("balance", ["none", "weights", "logit_adjustment"])
-def test_other_balances_show_all_images_alike(balance):
+def test_other_balances_sample_images_uniformly(balance):
     assert sampling_weights(np.array([0, 1]), recipe(class_balance=balance)) is None
 
 
 @pytest.mark.parametrize("balance", ["weights", "logit_adjustment"])
-def test_a_class_without_training_images_spoils_no_loss(balance):
-    changed = recipe(class_balance=balance, label_smoothing=0.1)
-    function = build_loss(np.array([5, 0, 5]), changed, torch.device("cpu"))
+def test_loss_is_finite_for_a_class_without_training_images(balance):
+    balanced = recipe(class_balance=balance, label_smoothing=0.1)
+    function = build_loss(np.array([5, 0, 5]), balanced, torch.device("cpu"))
     assert function(LOGITS, one_hot(LABELS, 3).float()).isfinite()
 
 
 @pytest.mark.parametrize("balance", ["none", "weights", "logit_adjustment"])
 @pytest.mark.parametrize("smoothing", [0.05, 0.1, 0.3])
-def test_a_class_of_two_images_is_not_the_answer_to_all_others(smoothing, balance):
-    """What is learned perfectly, smoothing included, must still name the class that it shows."""
+def test_class_of_two_images_is_not_predicted_for_all_images(smoothing, balance):
+    """Perfectly trained, smoothing included, the network must still predict the correct class."""
     counts = np.array([2, 600, 900])
     changes = recipe(class_balance=balance, label_smoothing=smoothing)
     function = build_loss(counts, changes, torch.device("cpu"))
-    logits = torch.zeros(3, 3, requires_grad=True)  # a row for the images of each class
+    logits = torch.zeros(3, 3, requires_grad=True)  # one row for the images of each class
     optimizer = torch.optim.LBFGS([logits], max_iter=500, line_search_fn="strong_wolfe")
 
     def closure():

@@ -24,16 +24,16 @@ def test_cosine_warms_up_then_falls_to_zero():
     assert 0 < values[-1] < 0.001
 
 
-def test_constant_stays_after_its_warm_up():
+def test_constant_does_not_change_after_warm_up():
     assert factors("constant", warmup=0.0) == [1.0] * 100
     assert factors("constant")[10:] == [1.0] * 90
 
 
-def test_one_cycle_is_that_of_torch():
-    """torch ends its fall on the last step, here it would end on the step after it."""
+def test_one_cycle_agrees_with_torch():
+    """The fall of torch ends at the last step, ours would end one step later."""
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.AdamW([parameter])
-    theirs = torch.optim.lr_scheduler.OneCycleLR(
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=1.0, total_steps=1001, pct_start=0.3
     )
     schedule = recipe(schedule={"name": "one_cycle", "warmup_fraction": 0.3}).schedule
@@ -42,16 +42,16 @@ def test_one_cycle_is_that_of_torch():
         assert learning_rate_factor(step, 1000, schedule) == pytest.approx(group["lr"], abs=3e-3)
         assert momentum(step, 1000, schedule) == pytest.approx(group["betas"][0], abs=1e-3)
         optimizer.step()
-        theirs.step()
+        scheduler.step()
 
 
-def test_only_one_cycle_moves_the_momentum():
+def test_only_one_cycle_changes_the_momentum():
     assert momentum(5, 100, recipe(schedule={"name": "cosine"}).schedule) is None
 
 
-def test_images_grow_to_full_size_by_two_thirds_of_the_epochs():
-    growing = recipe(epochs=9, image_size=224, progressive_resizing_start=0.57)
-    sizes = [image_size_at(epoch, growing) for epoch in range(1, 10)]
+def test_progressive_resizing_ends_after_two_thirds_of_the_epochs():
+    resizing = recipe(epochs=9, image_size=224, progressive_resizing_start=0.57)
+    sizes = [image_size_at(epoch, resizing) for epoch in range(1, 10)]
     assert sizes[0] == 128
     assert sizes == sorted(sizes)
     assert sizes[6:] == [224] * 3
@@ -59,16 +59,16 @@ def test_images_grow_to_full_size_by_two_thirds_of_the_epochs():
     assert all(size % 16 == 0 for size in sizes)
 
 
-def test_at_a_start_scale_of_one_all_epochs_have_the_size_asked_for():
+def test_without_progressive_resizing_all_epochs_have_the_requested_size():
     assert {image_size_at(epoch, recipe(image_size=100)) for epoch in (1, 2)} == {100}
 
 
-def test_sizes_never_exceed_the_one_asked_for():
-    growing = recipe(epochs=4, image_size=100, progressive_resizing_start=0.5)
-    assert [image_size_at(epoch, growing) for epoch in range(1, 5)] == [48, 80, 96, 100]
+def test_sizes_never_exceed_the_requested_size():
+    resizing = recipe(epochs=4, image_size=100, progressive_resizing_start=0.5)
+    assert [image_size_at(epoch, resizing) for epoch in range(1, 5)] == [48, 80, 96, 100]
 
 
-def test_the_average_has_a_short_memory_at_first():
+def test_ema_has_a_short_memory_at_first():
     decays = [ema_decay_at(step, 0.98) for step in range(1000)]
     assert decays[0] == 0.1
     assert decays == sorted(decays)

@@ -1,1 +1,1 @@
-"""Typed, frozen parameters, one module per group of conf/base/parameters."""
+"""Typed, immutable parameters: one module for each group of conf/base/parameters."""

@@ -2,15 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from skin_lesions.config.base import Fraction, ParameterGroup, Seed
 
 
 class Audit(ParameterGroup):
-    """What is looked for, how findings are told, and which stop a run."""
+    """Sizes of the audit and its report, and the severity that stops a run."""
 
     max_examples: Annotated[int, Field(ge=0)]
     example_pairs_per_type: Annotated[int, Field(ge=1, le=30)]

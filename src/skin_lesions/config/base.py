@@ -1,4 +1,4 @@
-"""Types that all parameter groups share."""
+"""Base class and types of all parameter groups."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -18,7 +18,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class ParameterGroup(BaseModel):
-    """A parameter group: unknown keys are refused, values don't change."""
+    """A group of parameters: unknown keys are rejected, values are immutable."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False
@@ -31,14 +31,15 @@ class ParameterGroup(BaseModel):
             isinstance(value, bool)
             and cls.model_fields[str(info.field_name)].annotation is not bool
         ):
-            raise ValueError(f"can't be true or false, got {value}")  # pydantic takes True for 1
+            # pydantic would convert True to 1
+            raise ValueError(f"must not be true or false, got {value}")
         return value
 
 
 def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Name each value by its way through the groups.
+    """Name each value by its path through the groups.
 
-    >>> flattened({"optimizer": {"name": "adam"}, "epochs": 5})
+    >>> flatten({"optimizer": {"name": "adam"}, "epochs": 5})
     {'optimizer.name': 'adam', 'epochs': 5}
     """
     flat: dict[str, Any] = {}

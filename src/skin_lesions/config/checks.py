@@ -1,11 +1,9 @@
-"""Validation of all parameter groups, with the rules that span several groups."""
+"""Validation of all parameter groups, including the rules between groups."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.base import ParameterGroup
@@ -29,17 +27,18 @@ GROUPS: dict[str, type[ParameterGroup]] = {
     "evaluate": Evaluate,
     "report": Report,
 }
-UNVALIDATED = {"data_root"}  # read by the catalog, not by a node
+UNVALIDATED = {"data_root"}  # used by the catalog, not by a node
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Check every group, whichever pipeline runs.
+    """Check all parameter groups, for every pipeline.
 
     Raises:
-        InputError: Lists all that is unknown, missing, of the wrong type or out of range.
+        InputError: Some parameters are unknown, missing, of the wrong type, out of range or in
+            conflict. The message lists all problems.
     """
     unknown = sorted({str(name) for name in parameters} - set(GROUPS) - UNVALIDATED)
-    problems = [f"{name}: no such group; {suggest(name, GROUPS)}" for name in unknown]
+    problems = [f"{name}: unknown group; {suggest(name, GROUPS)}" for name in unknown]
     groups: dict[str, Any] = {}
     for name, model in GROUPS.items():
         try:
@@ -50,32 +49,31 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         problems = _conflicts(groups["source"], groups["ingest"], groups["train"])
     if problems:
         raise InputError(
-            "These parameters can't be used:\n"
+            "Invalid parameters:\n"
             + "\n".join(f"  {problem}" for problem in problems)
-            + "\nconf/base/parameters shows each one with its default."
+            + "\nSee conf/base/parameters for all parameters and their defaults."
         )
 
 
 def _conflicts(source: Source, ingest: Ingest, train: TrainRecipe) -> list[str]:
     problems = []
     if source.filename_pattern is not None and source.kind == "demo":
-        problems.append(
-            "source.filename_pattern: is given, but source.kind is demo, which does not read it"
-        )
+        problems.append("source.filename_pattern: is set, but source.kind=demo does not use it")
     if source.folder is not None and source.kind != "folder":
         problems.append(
-            f"source.folder: is given, but source.kind is {source.kind}, which does not read it; "
-            "set source.kind=folder (or take --env folder)"
+            f"source.folder: is set, but source.kind={source.kind} does not use it; "
+            "set source.kind=folder (or use --env folder)"
         )
     if not source.metadata:
         for name in ("metadata_key", "label_column"):
             if getattr(source, name) is not None:
-                problems.append(f"source.{name}: is a column of source.metadata, which is not set")
+                problems.append(f"source.{name}: requires source.metadata, which is not set")
     if train.eval_image_size > ingest.stored_image_size:
-        scaled = " (for testing, see train.eval_size_ratio)" if train.eval_size_ratio > 1 else ""
+        scaled = " (with train.eval_size_ratio)" if train.eval_size_ratio > 1 else ""
         problems.append(
-            f"train.image_size: {train.eval_image_size} pixels{scaled} can't be had from images stored at "
-            f"{ingest.stored_image_size}; set ingest.stored_image_size to {train.eval_image_size} or more"
+            f"train.image_size: {train.eval_image_size} pixels{scaled} exceed the stored images "
+            f"({ingest.stored_image_size} pixels); "
+            f"set ingest.stored_image_size to {train.eval_image_size} or more"
         )
     return problems + _training_conflicts(train)
 
@@ -84,27 +82,26 @@ def _training_conflicts(train: TrainRecipe) -> list[str]:
     problems = []
     if train.gradient_accumulation_steps > train.batch_size:
         problems.append(
-            f"train.gradient_accumulation_steps: a batch of {train.batch_size} can't be had in "
-            f"{train.gradient_accumulation_steps} parts"
+            f"train.gradient_accumulation_steps: a batch of {train.batch_size} cannot be divided "
+            f"into {train.gradient_accumulation_steps} parts"
         )
     if train.pretrained and train.frozen_backbone_epochs >= train.epochs:
         problems.append(
-            f"train.frozen_backbone_epochs: of {train.epochs} epochs, {train.frozen_backbone_epochs} for the head alone "
-            "leave none for the other layers; set it to "
-            f"{train.epochs - 1} or less"
+            f"train.frozen_backbone_epochs: {train.frozen_backbone_epochs} of {train.epochs} "
+            "epochs train only the head and leave no epoch for the other layers; "
+            f"set it to {train.epochs - 1} or less"
         )
     if train.launcher == "single" and (train.num_processes or 1) > 1:
         problems.append(
-            f"train.num_processes: {train.num_processes} need train.launcher=local (or ray); single is one"
+            f"train.num_processes: {train.num_processes} processes require train.launcher=local "
+            "(or ray); single uses one process"
         )
     if train.weights == "none" and train.weights_sha256 is not None:
-        problems.append(
-            "train.weights_sha256: is given, but train.weights is none: nothing is read"
-        )
+        problems.append("train.weights_sha256: is set, but train.weights=none does not read a file")
     if train.weights.lower().startswith("http://") and train.weights_sha256 is None:
         problems.append(
-            "train.weights: what comes by http:// can be changed on its way; take https://, or set "
-            "train.weights_sha256"
+            "train.weights: a download over http:// can be modified in transit; use https://, or "
+            "set train.weights_sha256"
         )
     return problems
 
@@ -113,7 +110,7 @@ def _describe_error(group: str, model: type[ParameterGroup], error: Any) -> str:
     path, field = ".".join([group, *map(str, error["loc"])]), [group, *error["loc"]][-1]
     if error["type"] == "extra_forbidden":
         fields = _nested_group(model, error["loc"][:-1]).model_fields
-        return f"{path}: no such parameter; {suggest(str(field), fields)}"
+        return f"{path}: unknown parameter; {suggest(str(field), fields)}"
     if error["type"] == "missing":
         return f"{path}: is missing"
     if error["type"] == "value_error":
@@ -128,17 +125,17 @@ _EXPECTED = {
     "less_than_equal": "at most {le}",
     "less_than": "less than {lt}",
     "literal_error": "{expected}",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
+    "int_type": "an integer",
+    "int_parsing": "an integer",
+    "int_from_float": "an integer",
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a finite number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
-    "string_type": "a text",
-    "string_too_short": "a text",
-    "string_pattern_mismatch": "64 digits from 0-9 and a-f",
+    "string_type": "a string",
+    "string_too_short": "a string",
+    "string_pattern_mismatch": "64 hexadecimal digits (0-9, a-f)",
     "model_type": "a group of parameters",
 }
 

@@ -2,15 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from skin_lesions.config.base import Device, ParameterGroup, Seed
 
 
 class Evaluate(ParameterGroup):
-    """How images are predicted, and numbers get their intervals."""
+    """Prediction and confidence intervals."""
 
     bootstrap_replicates: Annotated[int, Field(ge=100)]
     seed: Seed

@@ -4,7 +4,7 @@ from skin_lesions.config.base import Fraction, ParameterGroup, PixelSize
 
 
 class Ingest(ParameterGroup):
-    """How images are checked and decoded."""
+    """Decoding and the limit for unreadable files."""
 
     stored_image_size: PixelSize
     max_unreadable_fraction: Fraction

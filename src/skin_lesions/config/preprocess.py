@@ -6,6 +6,9 @@ from skin_lesions.config.base import ParameterGroup
 
 
 class Preprocess(ParameterGroup):
-    """How a picture becomes a square: ``stretch`` ignores its aspect, ``crop`` takes the centre."""
+    """Resizing to a square.
+
+    ``stretch`` ignores the aspect ratio, ``center_crop`` cuts out the center.
+    """
 
     resize_mode: Literal["stretch", "center_crop"]

@@ -2,14 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from skin_lesions.config.base import ParameterGroup
 
 
 class Report(ParameterGroup):
-    """How the report is drawn."""
+    """Content of the report."""
 
     samples_per_class: Annotated[int, Field(ge=1, le=20)]

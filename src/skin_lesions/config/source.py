@@ -1,4 +1,4 @@
-"""Parameters of `source`: where the images come from."""
+"""Parameters of `source`: the origin of the images."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ from skin_lesions.core.text import printable
 
 
 class Kaggle(ParameterGroup):
-    """A data set on Kaggle; ``version`` None means the newest."""
+    """A data set on Kaggle; ``version`` None selects the newest version."""
 
     dataset: str
     version: Annotated[int, Field(ge=1)] | None
@@ -26,7 +26,7 @@ class Demo(ParameterGroup):
 
 
 class Source(ParameterGroup):
-    """Where the images come from; ``metadata``: the paths of any number of tables."""
+    """Origin of the images; ``metadata`` holds the paths of any number of tables."""
 
     kind: Literal["demo", "folder", "kaggle"]
     folder: str | None
@@ -40,7 +40,10 @@ class Source(ParameterGroup):
     @field_validator("metadata", mode="before")
     @classmethod
     def _to_tuple(cls, value: Any) -> Any:
-        """Take a path, a list, or what ``--params`` makes of ``metadata.0=...,metadata.1=...``."""
+        """Convert a path, a list or a dict to a tuple of paths.
+
+        ``--params metadata.0=...,metadata.1=...`` gives a dict with the numbers as keys.
+        """
         if isinstance(value, dict) and all(str(number).isdecimal() for number in value):
             return [value[number] for number in sorted(value, key=int)]
         if value is None:
@@ -55,10 +58,12 @@ class Source(ParameterGroup):
         try:
             compiled = re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"{printable(pattern)} is no regular expression: {error}") from None
+            raise ValueError(
+                f"{printable(pattern)} is not a valid regular expression: {error}"
+            ) from None
         if compiled.groups > 1 and "key" not in compiled.groupindex:
             raise ValueError(
-                f"{printable(pattern)} captures {compiled.groups} parts; name the one that is the key, as in "
-                r"(?P<key>P\d+), or let the others capture nothing: (?:...)"
+                f"{printable(pattern)} captures {compiled.groups} parts; name the key, as in "
+                r"(?P<key>P\d+), or make the other groups non-capturing: (?:...)"
             )
         return pattern

@@ -12,7 +12,7 @@ from skin_lesions.config.base import ParameterGroup, Seed
 
 
 class SplitFractions(ParameterGroup):
-    """The share of the images of each class that each split gets."""
+    """Fraction of the images of each class in each split."""
 
     train: Annotated[float, Field(gt=0, lt=1)]
     val: Annotated[float, Field(gt=0, lt=1)]
@@ -22,12 +22,12 @@ class SplitFractions(ParameterGroup):
     def _sum_to_one(self) -> "SplitFractions":
         total = self.train + self.val + self.test
         if not math.isclose(total, 1.0, abs_tol=1e-9):
-            raise ValueError(f"train, val and test must sum to 1, they sum to {total:g}")
+            raise ValueError(f"train, val and test must sum to 1, got a sum of {total:g}")
         return self
 
 
 class Split(ParameterGroup):
-    """How images are divided into train, val and test."""
+    """Assignment of the images to train, val and test."""
 
     policy: Literal["grouped", "cleaned", "original"]
     fractions: SplitFractions

@@ -2,15 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from skin_lesions.config.base import Device, Fraction, ParameterGroup, PixelSize, Seed
 
 
 class Optimizer(ParameterGroup):
-    """How weights follow gradients; rates are those of the uppermost layers below the head."""
+    """Optimizer; ``learning_rate`` applies to the last layers below the head."""
 
     name: Literal["adamw", "adam"]
     learning_rate: Annotated[float, Field(gt=0)]
@@ -21,14 +19,14 @@ class Optimizer(ParameterGroup):
 
 
 class Schedule(ParameterGroup):
-    """How the learning rate goes from step to step."""
+    """Learning rate schedule."""
 
     name: Literal["cosine", "one_cycle", "constant"]
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)]
 
 
 class Augmentation(ParameterGroup):
-    """Random changes of the training images; see ``skin_lesions.training.augmentation``."""
+    """Random augmentation of the training images; see ``skin_lesions.training.augmentation``."""
 
     flips: bool
     rotation: Literal["none", "quarter", "any"]
@@ -44,13 +42,13 @@ class Augmentation(ParameterGroup):
 
 
 class Ray(ParameterGroup):
-    """Where the workers of ``train.launcher: ray`` come from."""
+    """Ray cluster of ``train.launcher: ray``."""
 
     address: str | None
 
 
 class TrainRecipe(ParameterGroup):
-    """Everything that shapes the weights, besides the images; and how often they are kept."""
+    """All settings that determine the weights, apart from the images, and checkpointing."""
 
     architecture: str
     weights: Annotated[str, Field(min_length=1)]
@@ -59,7 +57,7 @@ class TrainRecipe(ParameterGroup):
     epochs: Annotated[int, Field(ge=1)]
     early_stopping_patience: Annotated[int, Field(ge=1)] | None
     selection_metric: Literal["balanced_accuracy", "accuracy"]
-    batch_size: Annotated[int, Field(ge=2)]  # one image alone has no batch statistics
+    batch_size: Annotated[int, Field(ge=2)]  # batch statistics require two images
     gradient_accumulation_steps: Annotated[int, Field(ge=1)]
     image_size: PixelSize
     progressive_resizing_start: Annotated[float, Field(gt=0, le=1)]
@@ -83,20 +81,20 @@ class TrainRecipe(ParameterGroup):
 
     @property
     def pretrained(self) -> bool:
-        """Whether the layers below the head have learned something before."""
+        """Whether the layers below the head start from pretrained weights."""
         return self.weights != "none"
 
     @property
     def initial_image_size(self) -> int:
-        """Edge in the first epoch, pixels."""
+        """Width of the images in the first epoch, in pixels."""
         return _scaled(self.image_size, self.progressive_resizing_start)
 
     @property
     def eval_image_size(self) -> int:
-        """Edge in validation and testing, pixels."""
+        """Width of the images in validation and testing, in pixels."""
         return _scaled(self.image_size, self.eval_size_ratio)
 
 
 def _scaled(size: int, scale: float) -> int:
-    """Scale an edge to a multiple of 16 pixels: networks halve an image four or five times."""
+    """Scale a size to a multiple of 16 pixels: networks halve an image four or five times."""
     return size if scale == 1 else max(16, round(size * scale / 16) * 16)

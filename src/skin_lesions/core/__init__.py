@@ -1,1 +1,4 @@
-"""Operating system and user interface: errors, files, threads, progress, signals."""
+"""Basics of the operating system and the user interface.
+
+Errors, text, files, threads, progress and signals.
+"""

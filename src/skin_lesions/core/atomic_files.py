@@ -1,4 +1,4 @@
-"""Files: written so that a killed run leaves nothing half-made that a later run takes for whole."""
+"""Atomic file writes: after a killed run, no later run reads an incomplete file."""
 
 import secrets
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a path to write to; rename it to ``path`` once the block ends without an error."""
+    """Yield a temporary path; rename it to ``path`` when the block ends without an error."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-    # A short name of its own: the suffix matters to some writers, and long names have a limit.
+    # The suffix stays, because some writers depend on it. Short, because file names have a limit.
     partial = path.with_name(f".{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         yield partial
@@ -22,9 +22,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def format_bytes(size: float) -> str:
-    """Give a number of bytes in a unit that suits it.
+    """Format a number of bytes with a suitable unit.
 
-    >>> size_in_words(950), size_in_words(1_440_000_000)
+    >>> format_bytes(950), format_bytes(1_440_000_000)
     ('950 bytes', '1.44 GB')
     """
     for unit in ("bytes", "kB", "MB"):
@@ -35,5 +35,5 @@ def format_bytes(size: float) -> str:
 
 
 def file_size(path: Path) -> int:
-    """Return the bytes of a file, 0 where there is none."""
+    """Return the size of a file in bytes, or 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0

@@ -1,16 +1,19 @@
-"""The one error for what a user can mend: it names the thing, what was expected, and the remedy."""
+"""Errors that the user can fix.
+
+The text says what is wrong, what was expected and how to fix it.
+"""
 
 
 class InputError(ValueError):
-    """Something given to us (a folder, a table, a parameter, a file) cannot be used as it is.
+    """Invalid input of the user: a folder, a table, a parameter or a file.
 
-    The command line shows its text alone, without a traceback.
+    The command line shows only the text, without a traceback.
     """
 
 
 def disk_full_message(error: OSError) -> str:
-    """Tell that the disk is full, and what to do."""
+    """Return a message about a full disk, with the fix."""
     return (
-        f"the disk is full ({error}). What is whole is kept: make room, or take another "
-        "place with --params data_root=/path, and run the same command again"
+        f"Disk full ({error}). Completed files were kept. Free some space or choose another "
+        "location (--params data_root=/path), then run the same command again."
     )

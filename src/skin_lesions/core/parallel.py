@@ -1,4 +1,4 @@
-"""Map over many files on all cores, in order, holding few results at a time."""
+"""Parallel map with threads on all CPUs, in order and with bounded memory."""
 
 import math
 import os
@@ -12,18 +12,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container, Linux
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # CPU limit of a container (Linux, cgroup v2)
 
 
 def usable_cpus() -> int:
-    """Count the cores this process may use (a container often has fewer than the machine)."""
-    known = hasattr(os, "sched_getaffinity")
-    there = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
-    return max(1, min(there, math.ceil(min(there, _cpu_quota()))))
+    """Count the CPUs that this process can use; a container often has fewer than the machine."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    available = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return max(1, min(available, math.ceil(min(available, _cpu_quota()))))
 
 
 def _cpu_quota() -> float:
-    """Return the share of time that a container may use, in cores."""
+    """Return the CPU limit of the container in CPUs, or infinity without a limit."""
     if not _QUOTA.exists():
         return math.inf
     quota, period = _QUOTA.read_text().split()
@@ -33,22 +33,23 @@ def _cpu_quota() -> float:
 def ordered_map(
     function: Callable[[T], R], items: Iterable[T], prefetch: int | None = None
 ) -> Iterator[R]:
-    """Yield ``function(item)`` for each item, in order, computed by threads ahead of the reader.
+    """Yield ``function(item)`` for each item in order, computed by threads in advance.
 
-    Threads, since hashing, reading and decoding all release the interpreter lock; at most
-    ``ahead`` results wait (four per core), so memory does not grow with the number of items.
+    Threads suffice, because hashing, reading and decoding release the global interpreter lock.
+    At most ``prefetch`` results (default: four per CPU) wait for the caller, so memory use does
+    not grow with the number of items.
     """
     workers = usable_cpus()
     prefetch = 4 * workers if prefetch is None else prefetch
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[R]] = deque()
+        pending: deque[Future[R]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > prefetch:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                pending.append(pool.submit(function, item))
+                if len(pending) > prefetch:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for future in waiting:
+            for future in pending:
                 future.cancel()

@@ -1,4 +1,4 @@
-"""What a person sees while something long goes on."""
+"""Progress display of a training: a bar in the terminal and one time estimate in the log."""
 
 import logging
 import sys
@@ -13,17 +13,30 @@ _STEPS_BEFORE_ESTIMATE = 20
 
 
 class TrainingProgressBar:
-    """A bar in a terminal, nothing in a pipe or if ``hidden``; and one estimate in the log."""
+    """Shows a progress bar in a terminal, but not in a pipe or if ``hidden``.
+
+    Logs one estimate of the remaining time.
+    """
 
     def __init__(
-        self, what: str, steps: int, done: int = 0, share: float = 0.0, hidden: bool = False
+        self,
+        title: str,
+        steps: int,
+        done: int = 0,
+        fraction: float = 0.0,
+        hidden: bool = False,
     ):
-        """Begin after ``done`` of the steps, which were a ``share`` of all the work."""
-        self._what, self._all, self._before, self._share = what, steps, done, share
-        self._done = self._images = 0  # in this process
+        """Start after ``done`` of ``steps`` steps, which were this ``fraction`` of all the work."""
+        self._title, self._steps, self._steps_before, self._fraction_before = (
+            title,
+            steps,
+            done,
+            fraction,
+        )
+        self._done = self._images = 0  # since the start of this process
         self._start = time.perf_counter()
         self._bar = Progress(
-            TextColumn(what),
+            TextColumn(title),
             BarColumn(),
             TextColumn(
                 "{task.fields[steps]} steps, loss {task.fields[loss]}, "
@@ -34,15 +47,16 @@ class TrainingProgressBar:
         )
         self._bar.disable = hidden or not self._bar.console.is_terminal
         self._task = self._bar.add_task(
-            what, total=1.0, steps=f"{done}/{steps}", rate=0.0, loss="not known yet"
+            title, total=1.0, steps=f"{done}/{steps}", rate=0.0, loss="unknown"
         )
-        self._bar.update(self._task, completed=share)
+        self._bar.update(self._task, completed=fraction)
 
     def __enter__(self) -> "TrainingProgressBar":
         self._start = time.perf_counter()
         self._bar.start()
         if not self._bar.disable:
-            _redirect_log_to_stdout()  # now the bar's stand-in: lines go above the bar, not across it
+            # The bar replaces sys.stdout: log lines appear above the bar, not across it.
+            _redirect_log_to_stdout()
         return self
 
     def __exit__(
@@ -56,19 +70,20 @@ class TrainingProgressBar:
             _redirect_log_to_stdout()
 
     def show(self, loss: float) -> None:
-        """Show the newest loss."""
+        """Show the loss of the latest step."""
         self._bar.update(self._task, loss=f"{loss:.3f}")
 
-    def advance(self, images: int, share: float) -> None:
-        """One step is done; it took in so many images, and this share of all the work is done now."""
+    def advance(self, images: int, fraction: float) -> None:
+        """Count a step that processed ``images`` images; ``fraction`` of all the work is done."""
         self._done += 1
         self._images += images
         seconds = time.perf_counter() - self._start
-        steps = f"{self._before + self._done}/{self._all}"
-        self._bar.update(self._task, completed=share, steps=steps, rate=self._images / seconds)
-        if self._done == _STEPS_BEFORE_ESTIMATE < self._all - self._before:
-            left = seconds * (1 - share) / (share - self._share)
-            log.info("%s takes about %s more", self._what, format_duration(left))
+        steps = f"{self._steps_before + self._done}/{self._steps}"
+        self._bar.update(self._task, completed=fraction, steps=steps, rate=self._images / seconds)
+        if self._done == _STEPS_BEFORE_ESTIMATE < self._steps - self._steps_before:
+            # seconds per fraction of the work done here, times the fraction that remains
+            remaining = seconds * (1 - fraction) / (fraction - self._fraction_before)
+            log.info("Remaining %s time: about %s", self._title, format_duration(remaining))
 
 
 def _redirect_log_to_stdout() -> None:
@@ -78,7 +93,7 @@ def _redirect_log_to_stdout() -> None:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration as text."""
+    """Format a duration in s, min, or h and min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

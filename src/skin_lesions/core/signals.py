@@ -1,4 +1,4 @@
-"""Ctrl-C that waits until a step is whole."""
+"""Signal handling: interrupts that wait for the end of a training step."""
 
 import logging
 import signal
@@ -9,43 +9,44 @@ from types import FrameType
 
 log = logging.getLogger(__name__)
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what a cluster sends before it kills
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; sent by clusters before SIGKILL
 
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Within the block, a first Ctrl-C only makes the function given true; a second acts at once.
+    """Defer the first interrupt (Ctrl-C or SIGTERM) within the block.
 
-    Outside the main thread, which alone gets signals, nothing is postponed; and what the process is
-    told to ignore (as in the background of a script) stays ignored.
+    Yields a function that returns True after the first interrupt. A second interrupt acts at once.
+    Outside the main thread, nothing is deferred, because only the main thread receives signals.
+    Signals that the process ignores (as in the background of a script) stay ignored.
     """
-    asked = threading.Event()
+    requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield requested.is_set
         return
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-    # None is a handler that was not set from Python, and can't be set again from here.
-    before = {n: how for n, how in handlers.items() if how not in (signal.SIG_IGN, None)}
+    # None means that the handler was not set from Python; Python cannot set it again.
+    replaced = {n: old for n, old in handlers.items() if old not in (signal.SIG_IGN, None)}
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, handler in replaced.items():
             signal.signal(number, handler)
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.set()
+    def request(number: int, frame: FrameType | None) -> None:
+        requested.set()
         restore()
 
-    for number in before:
-        signal.signal(number, ask)
+    for number in replaced:
+        signal.signal(number, request)
     try:
-        yield asked.is_set
+        yield requested.is_set
     finally:
         restore()
 
 
 @contextmanager
 def preserve_signal_handlers() -> Iterator[None]:
-    """After the block, signals do what they did before: some libraries leave their own handlers."""
+    """Restore all signal handlers after the block: some libraries do not restore them."""
     before = {number: signal.getsignal(number) for number in signal.valid_signals()}
     try:
         yield
@@ -57,7 +58,7 @@ def preserve_signal_handlers() -> Iterator[None]:
 
 @contextmanager
 def ignore_signal(number: signal.Signals) -> Iterator[None]:
-    """Within the block, leave a signal to the other processes."""
+    """Ignore a signal within the block; other processes still receive it."""
     before = signal.signal(number, signal.SIG_IGN)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Kedro data sets: only I/O."""
+"""Kedro data sets: input and output only."""
 
 from skin_lesions.datasets.checkpoints import CheckpointsDataset
 from skin_lesions.datasets.figure import FigureDataset

@@ -1,4 +1,4 @@
-"""The checkpoints of trainings that are not over."""
+"""Kedro data set of the checkpoints of unfinished trainings."""
 
 from pathlib import Path
 from typing import Any, NoReturn
@@ -10,24 +10,24 @@ from skin_lesions.training.checkpoints import Checkpoints
 
 
 class CheckpointsDataset(AbstractDataset[None, Checkpoints]):
-    """Gives the training a place to keep its state in; what is there comes and goes with it.
+    """Gives the training a folder for its state. The training writes and deletes the files.
 
-    Not versioned: a checkpoint is found by the content of its training, and is no result.
+    Not versioned: a checkpoint is identified by the inputs of its training, and is not a result.
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
         self._path, self.metadata = Path(filepath), metadata
 
     def load(self) -> Checkpoints:
-        """Return the place."""
+        """Return the store of checkpoints."""
         return Checkpoints(self._path)
 
     def save(self, data: None) -> NoReturn:
-        """Refuse: a training writes its checkpoints itself."""
-        raise DatasetError(f"{self._path} is written by train.fit")
+        """Raise an error: a training writes its checkpoints itself."""
+        raise DatasetError(f"Checkpoints in {self._path} are written only by train.fit")
 
     def preview(self) -> JSONPreview:
-        """Show which trainings are not over, for kedro-viz."""
+        """List the unfinished trainings for kedro-viz."""
         return JSONPreview(Checkpoints(self._path).summary())
 
     def _exists(self) -> bool:

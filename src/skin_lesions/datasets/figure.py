@@ -1,4 +1,4 @@
-"""Figures as PNG files."""
+"""Kedro data set of figures as PNG files."""
 
 import base64
 from pathlib import Path
@@ -10,21 +10,21 @@ from matplotlib.figure import Figure
 
 
 class FigureDataset(AbstractDataset[Figure, bytes]):
-    """Saves a Figure as PNG; loads the PNG's bytes, for a page to embed.
+    """Saves a Figure as PNG, and loads the bytes of the PNG to embed them in a page.
 
-    Kedro's MatplotlibDataset can't load what it saved.
+    MatplotlibDataset of Kedro cannot load what it saved.
     """
 
     def __init__(self, *, filepath: str, dpi: int = 150, metadata: dict[str, Any] | None = None):
         self._path, self._dpi, self.metadata = Path(filepath), dpi, metadata
 
     def load(self) -> bytes:
-        """Return the PNG's bytes."""
+        """Return the bytes of the PNG."""
         return self._path.read_bytes()
 
     def save(self, data: Figure) -> None:
-        """Draw the figure."""
-        # No date and no version inside: equal figures are equal files.
+        """Save the figure as PNG."""
+        # Without date and software version, equal figures give equal files.
         data.savefig(self._path, format="png", dpi=self._dpi, metadata={"Software": None})
 
     def preview(self) -> ImagePreview:

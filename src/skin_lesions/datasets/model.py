@@ -1,4 +1,4 @@
-"""The model file: one self-sufficient dict."""
+"""Kedro data set of the model file: one dict with everything that inference requires."""
 
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,21 @@ from skin_lesions.models.model_file import describe_model, load_model
 
 
 class ModelDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
-    """Saves and loads a model dict; loading never executes anything in the file."""
+    """Saves and loads a model dict; loading never executes code from the file."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
         self._path, self.metadata = Path(filepath), metadata
 
     def load(self) -> dict[str, Any]:
-        """Return the dict, tensors on the CPU."""
+        """Load the dict with all tensors on the CPU."""
         return load_model(self._path)
 
     def save(self, data: dict[str, Any]) -> None:
-        """Write the dict."""
+        """Save the dict."""
         torch.save(data, self._path)
 
     def preview(self) -> JSONPreview:
-        """Show everything but the weights in kedro-viz."""
+        """Show everything except the weights in kedro-viz."""
         return JSONPreview(describe_model(self.load()))
 
     def _exists(self) -> bool:

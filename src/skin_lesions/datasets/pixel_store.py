@@ -1,4 +1,4 @@
-"""The decoded images."""
+"""Kedro data set of the decoded images."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ from skin_lesions.data.pixel_store import DecodeRequest, PixelStore
 
 
 class PixelStoreDataset(AbstractDataset[DecodeRequest, PixelStore]):
-    """Decodes what the store lacks on saving; opens the store, without reading it, on loading.
+    """Decodes missing images on saving, and opens the store without reading it on loading.
 
-    Not versioned: the store is keyed by content and only grows, so each version of the tables
-    finds its images in it.
+    Not versioned: the store is keyed by content and only grows. Each version of the tables
+    therefore finds its images in it.
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
@@ -24,11 +24,11 @@ class PixelStoreDataset(AbstractDataset[DecodeRequest, PixelStore]):
         return PixelStore(self._path)
 
     def save(self, data: DecodeRequest) -> None:
-        """Decode the images of ``data`` that are not there yet."""
+        """Decode the images of ``data`` that are not yet in the store."""
         PixelStore(self._path).add(data)
 
     def preview(self) -> JSONPreview:
-        """Count the images at each size, for kedro-viz."""
+        """Count the images of each size for kedro-viz."""
         return JSONPreview(PixelStore(self._path).summary())
 
     def _exists(self) -> bool:

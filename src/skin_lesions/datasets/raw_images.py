@@ -1,4 +1,4 @@
-"""The raw images, byte for byte as the source gave them."""
+"""Kedro data set of the raw images, with the original bytes of the source."""
 
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,17 +13,17 @@ from skin_lesions.data.raw_store import ObjectStore, RawImages, store_files
 
 
 class RawImagesDataset(AbstractVersionedDataset[IngestRequest, RawImages]):
-    """A manifest per version, and the bytes once, in a store by their sha256.
+    """Saves one manifest per version, and each file once in a store keyed by sha256.
 
-    The manifest is written last: it makes a version whole. A file that did not change costs
-    nothing in the next version. While it has the bytes at hand, saving also decodes them into
-    the pixels, so that no file is read and hashed twice.
+    The manifest is written last and makes a version complete. Unchanged files need no additional
+    space in the next version. Saving also decodes the images, so that no file is read and hashed
+    twice.
 
     Args:
-        filepath: The manifest; versions lie at ``<filepath>/<version>/<name>``.
-        objects: Folder of the store.
-        pixel_store: Folder of the decoded images, which the data set ``pixel_store`` opens.
-        version: Given by Kedro.
+        filepath: The manifest; versions are at ``<filepath>/<version>/<name>``.
+        objects: Folder of the store of raw files.
+        pixel_store: Folder of the decoded images; the data set ``pixel_store`` opens it.
+        version: Set by Kedro.
         metadata: For kedro-viz.
     """
 
@@ -41,16 +41,16 @@ class RawImagesDataset(AbstractVersionedDataset[IngestRequest, RawImages]):
         self.metadata = metadata
 
     def load(self) -> RawImages:
-        """Load the manifest; no image is read."""
+        """Load the manifest without reading any image."""
         table = pd.read_parquet(Path(self._get_load_path()))
         table.attrs["version"] = self.resolve_load_version()
         return RawImages(table, self._store)
 
     def save(self, data: IngestRequest) -> None:
-        """Copy and decode what the stores lack, then write the manifest."""
+        """Store and decode the missing files, then write the manifest."""
         path = Path(self._get_save_path())
-        with self._pixels.at(data.size).open_for_append() as appender:
-            manifest = store_files(data.files, self._store, appender.decode)
+        with self._pixels.at(data.size).open_for_append() as writer:
+            manifest = store_files(data.files, self._store, writer.decode)
         with atomic_write(path) as partial:
             manifest.to_parquet(partial, index=False)
 

@@ -1,4 +1,4 @@
-"""Tables of text, harmless when a spreadsheet opens them."""
+"""Kedro data set of text tables that are safe to open in a spreadsheet."""
 
 import csv
 import re
@@ -11,25 +11,25 @@ from kedro_datasets._typing import TablePreview
 
 
 class SafeCSVDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
-    """A CSV file of text that others chose, such as file names.
+    """Saves untrusted text, such as file names, as CSV without formulas.
 
-    A cell that a spreadsheet would run as a formula (it begins with ``= + - @``, a tab or a line
-    break) is written with an apostrophe before it, which loading takes away again. All cells are
-    text, and stay it: a file named ``NA`` does not come back as a missing value.
+    A spreadsheet runs a cell as a formula if it begins with ``= + - @``, a tab or a line break.
+    Such a cell is saved with an apostrophe at the front, and loading removes it. All cells stay
+    text: a file named ``NA`` is not loaded as a missing value.
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
         self._path, self.metadata = Path(filepath), metadata
 
     def load(self) -> pd.DataFrame:
-        """Load the table as it was saved."""
+        """Load the table exactly as it was saved."""
         table = pd.read_csv(self._path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         return table.map(_without_apostrophe)
 
     def save(self, data: pd.DataFrame) -> None:
-        """Write the table."""
+        """Save the table."""
         table = data.map(_with_apostrophe)
-        # The mark of UTF-8 at its begin is what Excel needs to know it by.
+        # Excel recognizes UTF-8 only by the byte order mark at the start of the file.
         table.to_csv(self._path, index=False, quoting=csv.QUOTE_ALL, encoding="utf-8-sig")
 
     def preview(self, nrows: int = 10) -> TablePreview:
@@ -43,7 +43,7 @@ class SafeCSVDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
         return {"filepath": str(self._path)}
 
 
-# With apostrophes of its own before it, so that taking one away gives back what was there.
+# A cell that already begins with apostrophes gets one more, so that loading restores the text.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 

@@ -1,4 +1,4 @@
-"""A versioned file in any format that another data set can write, whole or not there at all."""
+"""Kedro data set that adds versions and atomic writes to another data set."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -14,18 +14,18 @@ from skin_lesions.core.errors import InputError
 
 
 class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
-    """Gives an unversioned data set versions, whole writes, and data that know their version.
+    """Adds versions, atomic writes and the loaded version to an unversioned data set.
 
-    Kedro's own versioned data sets write in place: killed while writing, they leave a broken file
-    that is the newest version from then on. Here the file is written beside and renamed.
+    Versioned data sets of Kedro write in place. If they are killed while writing, a broken file
+    remains as the newest version. Here, a temporary file in the same folder is written and renamed.
 
-    What is loaded learns its version: a table in ``attrs["version"]``, a dict with provenance in
-    ``["provenance"]["version"]``. So results can say what they were made from.
+    Loaded data contain their version: a table in ``attrs["version"]``, a dict with provenance in
+    ``["provenance"]["version"]``. Results can therefore record the versions of their inputs.
 
     Args:
-        filepath: Versions lie at ``<filepath>/<version>/<name>``.
+        filepath: Versions are at ``<filepath>/<version>/<name>``.
         dataset: Configuration of the data set for one file, without its ``filepath``.
-        version: Given by Kedro.
+        version: Set by Kedro.
         metadata: For kedro-viz.
     """
 
@@ -49,7 +49,7 @@ class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
         return AbstractDataset.from_config(path.name, config)
 
     def load(self) -> Any:
-        """Load the version asked for, or the newest."""
+        """Load the requested version, or the newest."""
         data = self._inner(self.load_path()).load()
         if isinstance(data, pd.DataFrame):
             data.attrs["version"] = self.resolve_load_version()
@@ -58,26 +58,26 @@ class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
         return data
 
     def save(self, data: Any) -> None:
-        """Write a new version."""
+        """Save a new version."""
         with atomic_write(Path(self._get_save_path())) as partial:
             self._inner(partial).save(data)
 
     def load_path(self) -> Path:
-        """Return where the version lies that ``load`` takes.
+        """Return the path of the version that ``load`` reads.
 
         Raises:
-            InputError: There is no version yet, or not the one asked for.
+            InputError: There is no version, or the requested version does not exist.
         """
         try:
             path = Path(self._get_load_path())
         except VersionNotFoundError:
             raise InputError(
-                f"there is no {self._filepath.name} in {self._filepath.parent} yet; make it first: "
-                "kedro run takes the whole way (same --env and --params)"
+                f"No version of {self._filepath.name} in {self._filepath.parent}. "
+                "Create it first: kedro run runs all pipelines (use the same --env and --params)"
             ) from None
         if not path.exists():
             raise InputError(
-                f"{self._filepath.name} has no version {path.parent.name!r}; there are: "
+                f"{self._filepath.name} has no version {path.parent.name!r}. Available: "
                 f"{', '.join(self.list_versions(full_path=False)) or 'none'}"
             )
         return path
@@ -89,10 +89,10 @@ class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
         return {"filepath": self._filepath, "type": self._config["type"], "version": self._version}
 
     def _preview_like(self, preview: Callable[..., Any]) -> Callable[..., Any]:
-        # kedro-viz chooses how to draw a preview by the return type of this very function.
+        # kedro-viz selects the type of preview by the return annotation of this function.
         @wraps(preview)
-        def of_loaded_version(*args: Any, **kwargs: Any) -> Any:
+        def preview_loaded_version(*args: Any, **kwargs: Any) -> Any:
             inner: Any = self._inner(self.load_path())
             return inner.preview(*args, **kwargs)
 
-        return of_loaded_version
+        return preview_loaded_version

@@ -1,1 +1,1 @@
-"""One folder per pipeline, named as users type it."""
+"""Kedro pipelines, one folder each; the folder has the name of the pipeline."""

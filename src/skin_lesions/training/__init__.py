@@ -1,9 +1,9 @@
-"""The training: recipe and images -> weights and what happened on the way.
+"""Training: images and a recipe -> weights and history.
 
-All chance is a function of seed, epoch and place, never of what was drawn before: a training that goes
-on from a checkpoint ends with the weights of one that was never disturbed.
+Random numbers depend only on seed, epoch and position in the epoch, never on earlier draws. A
+resumed training therefore ends with the same weights as an uninterrupted one.
 """
 
-from skin_lesions.training.loop import Trained, result, train
+from skin_lesions.training.loop import TrainingResult, result, train
 
-__all__ = ["Trained", "result", "train"]
+__all__ = ["TrainingResult", "result", "train"]

@@ -1,9 +1,10 @@
-"""Random changes of whole batches, on the device that computes.
+"""Batch augmentation on the device: geometric and color transforms, random erasing, mixup, CutMix.
 
-Each image takes its chance from its place in the epoch: row ``i`` of ``changes(n, seed, epoch, ...)``
-belongs to the i-th image shown, in whatever batch or process it is. Each change reads columns of its own
-of what is drawn, so leaving one out leaves the others as they were. What is to be done is worked out
-for an epoch at once, and then lies on the device: within a step, no GPU waits for numbers of ours.
+Random numbers depend only on seed, epoch and the position of the image in the epoch. Row ``i`` of
+``sample_augmentations(n, seed, epoch, ...)`` belongs to the i-th image of the epoch. Results do not
+depend on batch size or number of processes. Each transform reads its own columns of the random
+numbers, so switching one off does not change the others. The parameters of an epoch are computed
+at once and moved to the device, so no step waits for a transfer from the host.
 
 Source:
     Random resized crop: Szegedy et al. (2015), arXiv:1409.4842. Erasing: Zhong et al. (2020),
@@ -23,21 +24,22 @@ from torch.nn.functional import affine_grid, grid_sample
 from skin_lesions.config.train import Augmentation
 from skin_lesions.data.preprocessing import Preprocessing
 
+# The order is part of the result: it decides which random number each transform gets.
 _COLUMNS = (
-    *("mirror", "upend", "turn", "area", "aspect", "left", "top"),
+    *("hflip", "vflip", "rotation", "crop_area", "crop_aspect", "crop_left", "crop_top"),
     *("brightness", "contrast", "saturation", "hue"),
-    *("erased", "erased_area", "erased_aspect", "erased_left", "erased_top"),
-    *("mixer", "blend", "cut_left", "cut_top"),
+    *("erase", "erase_area", "erase_aspect", "erase_left", "erase_top"),
+    *("mix_or_cut", "beta_quantile", "cut_left", "cut_top"),
 )
-_CPU_CHUNK_SIZE = 8  # images that a CPU changes at a time: half the time of 32 at once
-_ERASED_AREA = (0.02, 0.2)  # share of the image
-_ERASED_ASPECT = 3.0  # at most so many times as wide as high, or as high as wide
+_CPU_CHUNK_SIZE = 8  # images that a CPU augments at a time: half the time of 32 at once
+_ERASED_AREA = (0.02, 0.2)  # fraction of the image
+_ERASED_ASPECT = 3.0  # maximum ratio of width to height, or of height to width
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
 class RandomDraws:
-    """Uniform random numbers from 0 to 1, a row for each image and a column for each chance."""
+    """Uniform random numbers from 0 to 1: one row per image, one column per random decision."""
 
     table: torch.Tensor
 
@@ -58,120 +60,139 @@ class RandomDraws:
 
 
 def draw_random_numbers(images: int, seed: int, epoch: int) -> RandomDraws:
-    """Draw all chances of an epoch, for images in the order they are shown."""
-    rng = np.random.default_rng([seed, epoch, 1])  # 0 would be the stream of the order
+    """Draw all random numbers of an epoch, one row per image in the order of the epoch."""
+    rng = np.random.default_rng([seed, epoch, 1])  # 0 would be the stream of the image order
     return RandomDraws(torch.from_numpy(rng.random((images, len(_COLUMNS)), dtype=np.float32)))
 
 
 @dataclass(frozen=True)
 class AugmentationParams:
-    """What is to be done to each image: a row for each, in the order they are shown; None: to none.
+    """Parameters of the augmentation: one row per image, in the order of the epoch.
 
-    ``warps``: (n, 2, 3), where each place of the new image (-1 to 1) lies in the old one;
-    ``matrices`` (n, 3, 3) and ``shifts`` (n, 3, 1): take stored colours to normalised inputs;
-    ``erased``: (n, 4), rectangles; ``patches``: (n, 4), rectangles that are cut out of the neighbour;
-    ``kept``: (n,), what is left of the image where the neighbour is blended in. Rectangles are left,
-    top, width and height, in shares of the image; those of no width are none.
+    A field is None if the recipe does not use its transform. Boxes are (left, top, width, height)
+    in fractions of the image; a box of width 0 is empty.
+
+    Attributes:
+        color_matrices: (n, 3, 3); with the shifts, map stored colors to normalized inputs.
+        color_shifts: (n, 3, 1).
+        affine_matrices: (n, 2, 3), map output coordinates (-1 to 1) to input coordinates.
+        erased_boxes: (n, 4).
+        cutmix_boxes: (n, 4), replaced by the same box of the neighbor.
+        mixup_lambda: (n,), weight of the image when it is blended with its neighbor.
     """
 
-    matrices: torch.Tensor
-    shifts: torch.Tensor
-    warps: torch.Tensor | None
-    erased: torch.Tensor | None
+    color_matrices: torch.Tensor
+    color_shifts: torch.Tensor
+    affine_matrices: torch.Tensor | None
+    erased_boxes: torch.Tensor | None
     cutmix_boxes: torch.Tensor | None
     mixup_lambda: torch.Tensor | None
 
     def __getitem__(self, rows: slice) -> "AugmentationParams":
-        return self._each(lambda part: part[rows])
+        return self._map_tensors(lambda tensor: tensor[rows])
 
     def to(self, device: torch.device) -> "AugmentationParams":
-        """Return them on a device."""
-        return self._each(lambda part: part.to(device))
+        """Return the parameters on a device."""
+        return self._map_tensors(lambda tensor: tensor.to(device))
 
-    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "AugmentationParams":
-        parts = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return replace(self, **{name: change(part) for name, part in parts if part is not None})
+    def _map_tensors(
+        self, function: Callable[[torch.Tensor], torch.Tensor]
+    ) -> "AugmentationParams":
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return replace(
+            self, **{name: function(value) for name, value in values if value is not None}
+        )
 
 
 def sample_augmentations(
     images: int, seed: int, epoch: int, recipe: Augmentation, preprocessing: Preprocessing
 ) -> AugmentationParams:
-    """Draw what is done to the images of an epoch, in the order they are shown."""
+    """Sample the augmentation of each image of an epoch, in the order of the epoch."""
     draws = draw_random_numbers(images, seed, epoch)
-    matrices, shifts = _color_transforms(draws, recipe, preprocessing)
-    patches, kept = _mixing_params(draws, recipe)
+    color_matrices, color_shifts = _color_transforms(draws, recipe, preprocessing)
+    cutmix_boxes, mixup_lambda = _mixing_params(draws, recipe)
     return AugmentationParams(
-        matrices=matrices,
-        shifts=shifts,
-        warps=_affine_matrices(draws, recipe) if _has_geometric_transform(recipe) else None,
-        erased=_erased_boxes(draws, recipe) if recipe.random_erasing_prob else None,
-        cutmix_boxes=patches,
-        mixup_lambda=kept,
+        color_matrices=color_matrices,
+        color_shifts=color_shifts,
+        affine_matrices=_affine_matrices(draws, recipe)
+        if _has_geometric_transform(recipe)
+        else None,
+        erased_boxes=_erased_boxes(draws, recipe) if recipe.random_erasing_prob else None,
+        cutmix_boxes=cutmix_boxes,
+        mixup_lambda=mixup_lambda,
     )
 
 
 def apply_augmentations(
     batch: torch.Tensor, targets: torch.Tensor, augmentations: AugmentationParams
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turn stored images into the inputs of a training step.
+    """Convert stored images into the inputs of a training step.
 
     Args:
         batch: (n, 3, size, size) uint8.
-        targets: (n, classes), the share of each class.
+        targets: (n, classes), the fraction of each class.
         augmentations: One row per image.
 
     Returns:
-        float32 (n, 3, size, size), normalised, in channels-last memory order, and the targets that
-        belong to them.
+        float32 (n, 3, size, size), normalized, in channels-last memory format, and their targets.
     """
     inputs = torch.empty(batch.shape, device=batch.device, memory_format=torch.channels_last)
-    step = _CPU_CHUNK_SIZE if batch.device.type == "cpu" else len(batch)
-    for first in range(0, len(batch), step):
-        rows = slice(first, first + step)
+    chunk_size = _CPU_CHUNK_SIZE if batch.device.type == "cpu" else len(batch)
+    for first in range(0, len(batch), chunk_size):
+        rows = slice(first, first + chunk_size)
         inputs[rows] = _apply_affine_and_color(batch[rows], augmentations[rows])
     return _apply_mixing(inputs, targets, augmentations)
 
 
 def _apply_affine_and_color(batch: torch.Tensor, augmentations: AugmentationParams) -> torch.Tensor:
-    batch = batch.float()
-    if augmentations.warps is not None:
-        grid = affine_grid(augmentations.warps, list(batch.shape), align_corners=False)
+    batch = batch.float()  # (n, 3, size, size)
+    if augmentations.affine_matrices is not None:
+        grid = affine_grid(augmentations.affine_matrices, list(batch.shape), align_corners=False)
         batch = grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
-    # Colour by colour, not pixel by pixel: products of long rows are seven times as fast.
-    rows = batch.reshape(len(batch), 3, -1)
-    inputs = torch.baddbmm(augmentations.shifts, augmentations.matrices, rows).view(batch.shape)
-    if augmentations.erased is not None:
-        inputs = inputs.masked_fill(_rectangle_mask(augmentations.erased, inputs.shape[-1]), 0.0)
+    # Channel-major (n, 3, pixels): products of long rows are seven times as fast as per pixel.
+    channels = batch.reshape(len(batch), 3, -1)
+    # inputs = color_shifts + color_matrices @ channels
+    inputs = torch.baddbmm(augmentations.color_shifts, augmentations.color_matrices, channels).view(
+        batch.shape
+    )
+    if augmentations.erased_boxes is not None:
+        # 0 is the mean color of normalized inputs.
+        inputs = inputs.masked_fill(
+            _rectangle_mask(augmentations.erased_boxes, inputs.shape[-1]), 0.0
+        )
     return inputs
 
 
 def _apply_mixing(
     inputs: torch.Tensor, targets: torch.Tensor, augmentations: AugmentationParams
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Blend each image with its neighbour, or lay a part of the neighbour over it.
+    """Apply mixup or CutMix to each image and its neighbor.
 
-    The order is random, so a neighbour is any image; and pairs stay together when a batch is
-    divided between processes.
+    The order of the epoch is random, so the neighbor is a random image. Neighbors are pairs
+    (0, 1), (2, 3), ..., which stay together when a batch is sharded between processes.
     """
     if augmentations.mixup_lambda is None or augmentations.cutmix_boxes is None:
         return inputs, targets
-    neighbours = torch.arange(len(inputs), device=inputs.device) ^ 1
-    neighbours = neighbours.clamp(max=len(inputs) - 1)
-    patches = _rectangle_mask(augmentations.cutmix_boxes, inputs.shape[-1]).float()
-    share = augmentations.mixup_lambda.view(-1, 1, 1, 1) * (1 - patches)
-    kept = share.mean(dim=(1, 2, 3)).to(targets.dtype)[:, None]
+    neighbors = torch.arange(len(inputs), device=inputs.device) ^ 1
+    # The last image of an odd batch has no neighbor and is mixed with itself.
+    neighbors = neighbors.clamp(max=len(inputs) - 1)
+    in_box = _rectangle_mask(augmentations.cutmix_boxes, inputs.shape[-1]).float()
+    # own_weight: (n, 1, size, size), weight of the image itself at each pixel.
+    own_weight = augmentations.mixup_lambda.view(-1, 1, 1, 1) * (1 - in_box)
+    # Targets are mixed in the proportion of the pixels: (n, 1).
+    own_fraction = own_weight.mean(dim=(1, 2, 3)).to(targets.dtype)[:, None]
     return (
-        inputs.lerp(inputs[neighbours], 1 - share),
-        targets.lerp(targets[neighbours], 1 - kept),
+        inputs.lerp(inputs[neighbors], 1 - own_weight),
+        targets.lerp(targets[neighbors], 1 - own_fraction),
     )
 
 
-def _rectangle_mask(rectangles: torch.Tensor, size: int) -> torch.Tensor:
-    """Return (n, 1, size, size): true inside each rectangle."""
-    left, top, width, height = rectangles[:, :, None].unbind(dim=1)
-    centres = (torch.arange(size, device=rectangles.device) + 0.5) / size
-    columns = (centres >= left) & (centres < left + width)
-    rows = (centres >= top) & (centres < top + height)
+def _rectangle_mask(boxes: torch.Tensor, size: int) -> torch.Tensor:
+    """Return (n, 1, size, size): true inside each box."""
+    left, top, width, height = boxes[:, :, None].unbind(dim=1)  # each (n, 1)
+    centers = (torch.arange(size, device=boxes.device) + 0.5) / size  # (size,), pixel centers
+    columns = (centers >= left) & (centers < left + width)
+    rows = (centers >= top) & (centers < top + height)
     return (rows[:, :, None] & columns[:, None, :])[:, None]
 
 
@@ -185,96 +206,108 @@ def _has_geometric_transform(recipe: Augmentation) -> bool:
 
 
 def _affine_matrices(draws: RandomDraws, recipe: Augmentation) -> torch.Tensor:
-    """Return (n, 2, 3): where each place of the new image lies in the old one.
+    """Return (n, 2, 3): matrices that map output coordinates to input coordinates.
 
-    A window of the drawn area and aspect is laid somewhere on the picture, turned about its own
-    centre, and mirrored.
+    A crop window of random area, aspect ratio and position is rotated about its own center and
+    flipped.
     """
-    area = draws.between("area", recipe.min_crop_area, 1.0)
-    aspect = draws.log_uniform("aspect", recipe.max_crop_aspect_ratio).sqrt()
-    width, height = ((area.sqrt() * way).clamp(max=1.0) for way in (aspect, 1 / aspect))
-    angle = draws.column("turn")
+    area = draws.between("crop_area", recipe.min_crop_area, 1.0)
+    # sqrt(width / height), so width = sqrt(area) * aspect and height = sqrt(area) / aspect.
+    aspect = draws.log_uniform("crop_aspect", recipe.max_crop_aspect_ratio).sqrt()
+    width, height = ((area.sqrt() * factor).clamp(max=1.0) for factor in (aspect, 1 / aspect))
+    turns = draws.column("rotation")  # fraction of a full turn
     if recipe.rotation == "quarter":
-        angle = (4 * angle).floor() / 4
-    turned = angle * 2 * math.pi if recipe.rotation != "none" else torch.zeros(len(draws))
-    cos, sin = turned.cos(), turned.sin()
-    mirror, upend = (
-        1 - 2 * (draws.column(name) < 0.5).float() * recipe.flips for name in ("mirror", "upend")
+        turns = (4 * turns).floor() / 4
+    angle = turns * 2 * math.pi if recipe.rotation != "none" else torch.zeros(len(draws))
+    cos, sin = angle.cos(), angle.sin()
+    # 1 or -1; always 1 if the recipe has no flips.
+    hflip, vflip = (
+        1 - 2 * (draws.column(name) < 0.5).float() * recipe.flips for name in ("hflip", "vflip")
     )
     rotation = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
-    linear = rotation * torch.stack([width * mirror, height * upend], dim=1)[:, None]
-    left = draws.between("left", -1, 1) * (1 - width)
-    top = draws.between("top", -1, 1) * (1 - height)
+    # linear = rotation @ diag(width * hflip, height * vflip): (n, 2, 2)
+    linear = rotation * torch.stack([width * hflip, height * vflip], dim=1)[:, None]
+    # Center of the window in input coordinates; the unrotated window stays inside the image.
+    left = draws.between("crop_left", -1, 1) * (1 - width)
+    top = draws.between("crop_top", -1, 1) * (1 - height)
     return torch.cat([linear, torch.stack([left, top], dim=1)[:, :, None]], dim=2)
 
 
 def _color_transforms(
     draws: RandomDraws, recipe: Augmentation, preprocessing: Preprocessing
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a matrix (n, 3, 3) and a shift (n, 3, 1) that take stored colours to changed inputs.
+    """Return matrices (n, 3, 3) and shifts (n, 3, 1) from stored colors to augmented inputs.
 
-    All changes are linear, so they cost one product, normalising included; what leaves the range
-    of colours is not cut off.
+    All color transforms and the normalization are linear, so one matrix product applies them.
+    Values outside of the color range are not clipped.
     """
+    # Factors from 1 - strength to 1 + strength, (n, 1, 1) each.
     brightness, contrast, saturation = (
-        draws.between(name, 1 - share, 1 + share).view(-1, 1, 1)
-        for name, share in (
+        draws.between(name, 1 - strength, 1 + strength).view(-1, 1, 1)
+        for name, strength in (
             ("brightness", recipe.brightness),
             ("contrast", recipe.contrast),
             ("saturation", recipe.saturation),
         )
     )
     mean, std = torch.tensor(preprocessing.mean) * 255, torch.tensor(preprocessing.std) * 255
-    grey = torch.tensor(_LUMA).expand(3, 3)
-    hues = _hue_rotations(draws.between("hue", -recipe.hue, recipe.hue))
-    tint = hues @ (saturation * torch.eye(3) + (1 - saturation) * grey)
+    to_gray = torch.tensor(_LUMA).expand(3, 3)  # each output channel is the luma
+    hue_rotations = _hue_rotations(draws.between("hue", -recipe.hue, recipe.hue))
+    # Saturation blends each color with its gray value; hue rotates the result: (n, 3, 3).
+    tint = hue_rotations @ (saturation * torch.eye(3) + (1 - saturation) * to_gray)
     matrix = tint * brightness * contrast
+    # Contrast is relative to the mean of the data; the last term is the normalization.
     shift = (tint @ mean.view(3, 1)) * (1 - contrast) - mean.view(3, 1)
     return matrix / std.view(3, 1), shift / std.view(3, 1)
 
 
 def _hue_rotations(turns: torch.Tensor) -> torch.Tensor:
-    """Return (n, 3, 3): rotations of colour space about the axis of greys, by shares of a turn."""
+    """Return (n, 3, 3): rotations of RGB space about the gray axis, by fractions of a full turn.
+
+    Rodrigues' formula for the unit axis k = (1, 1, 1) / sqrt(3):
+    R = cos * I + sin * [k]x + (1 - cos) * k k^T.
+    """
     cos, sin = ((2 * math.pi * turns).cos(), (2 * math.pi * turns).sin())
-    across = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
-    along = torch.full((3, 3), 1 / 3)
+    cross_matrix = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # [k]x
+    projection = torch.full((3, 3), 1 / 3)  # k k^T
     cos, sin = cos.view(-1, 1, 1), sin.view(-1, 1, 1)
-    return cos * torch.eye(3) + sin * across + (1 - cos) * along
+    return cos * torch.eye(3) + sin * cross_matrix + (1 - cos) * projection
 
 
 def _erased_boxes(draws: RandomDraws, recipe: Augmentation) -> torch.Tensor:
-    """Return (n, 4): the rectangle that each image loses."""
-    area = draws.between("erased_area", *_ERASED_AREA) * (
-        draws.column("erased") < recipe.random_erasing_prob
+    """Return (n, 4): the box that is erased in each image; area 0 where none is."""
+    area = draws.between("erase_area", *_ERASED_AREA) * (
+        draws.column("erase") < recipe.random_erasing_prob
     )
-    aspect = draws.log_uniform("erased_aspect", _ERASED_ASPECT).sqrt()
-    width, height = ((area.sqrt() * way).clamp(max=1.0) for way in (aspect, 1 / aspect))
-    left = draws.column("erased_left") * (1 - width)
-    top = draws.column("erased_top") * (1 - height)
+    aspect = draws.log_uniform("erase_aspect", _ERASED_ASPECT).sqrt()  # sqrt(width / height)
+    width, height = ((area.sqrt() * factor).clamp(max=1.0) for factor in (aspect, 1 / aspect))
+    left = draws.column("erase_left") * (1 - width)
+    top = draws.column("erase_top") * (1 - height)
     return torch.stack([left, top, width, height], dim=1)
 
 
 def _mixing_params(
     draws: RandomDraws, recipe: Augmentation
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Return the patches (n, 4) of the neighbours, and what is kept (n,) where they are blended in."""
+    """Return the CutMix boxes (n, 4) and the mixup lambda (n,)."""
     if not (recipe.mixup_alpha or recipe.cutmix_alpha):
         return None, None
-    cut = _uses_cutmix(draws, recipe)
-    edge = (1 - _beta(draws, recipe.cutmix_alpha or 1.0)).sqrt() * cut
-    left, top = (draws.column(name) * (1 - edge) for name in ("cut_left", "cut_top"))
-    kept = torch.where(cut, 1.0, _beta(draws, recipe.mixup_alpha or 1.0))
-    return torch.stack([left, top, edge, edge], dim=1), kept
+    is_cut = _uses_cutmix(draws, recipe)
+    # A box of size sqrt(1 - lambda) has the area 1 - lambda; size 0 where mixup is used.
+    size = (1 - _beta(draws, recipe.cutmix_alpha or 1.0)).sqrt() * is_cut
+    left, top = (draws.column(name) * (1 - size) for name in ("cut_left", "cut_top"))
+    mixup_lambda = torch.where(is_cut, 1.0, _beta(draws, recipe.mixup_alpha or 1.0))
+    return torch.stack([left, top, size, size], dim=1), mixup_lambda
 
 
 def _uses_cutmix(draws: RandomDraws, recipe: Augmentation) -> torch.Tensor:
-    """Say which images are cut into; the others are blended."""
+    """Return (n,): true where CutMix is applied, false where mixup is."""
     if recipe.mixup_alpha and recipe.cutmix_alpha:
-        return draws.column("mixer") < 0.5
+        return draws.column("mix_or_cut") < 0.5
     return torch.full((len(draws),), recipe.cutmix_alpha > 0)
 
 
 def _beta(draws: RandomDraws, alpha: float) -> torch.Tensor:
-    """Return (n,) numbers of the symmetric beta distribution."""
-    quantiles = betaincinv(alpha, alpha, draws.column("blend").double().numpy())
+    """Return (n,) numbers of the symmetric beta distribution, by its inverse CDF."""
+    quantiles = betaincinv(alpha, alpha, draws.column("beta_quantile").double().numpy())
     return torch.from_numpy(quantiles).float()

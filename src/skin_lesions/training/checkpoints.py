@@ -1,7 +1,8 @@
-"""Checkpoints of running trainings: one file each, whole or not there, found again by what is trained.
+"""Checkpoints of running trainings: one atomically written file per training.
 
 Layout of the folder: ``<fingerprint>/checkpoint.pt`` and ``<fingerprint>/identity.json``. The
-fingerprint names the identity of a training: recipe, images, split and code, never versions or dates.
+fingerprint is a hash of the identity of a training: recipe, images, split and code. It does not
+depend on data versions or dates.
 """
 
 import hashlib
@@ -33,27 +34,27 @@ _FILE, _IDENTITY = "checkpoint.pt", "identity.json"
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a data root: a folder for each training that is not over."""
+    """Checkpoints of a data root: one folder per unfinished training."""
 
     folder: Path
 
     def for_training(self, identity: Mapping[str, Any]) -> "Checkpoint":
-        """Return the place of one training; ``identity`` holds all that shapes its weights."""
+        """Return the checkpoint of a training; ``identity`` is all that determines its weights."""
         return Checkpoint(self.folder / fingerprint(identity), identity)
 
     def discard(self, name: str) -> None:
-        """Remove the checkpoints of a training (its fingerprint) that is over."""
+        """Delete the checkpoint of a finished training; ``name`` is its fingerprint."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def summary(self) -> str:
-        """Tell what each training that is not over is about, as JSON."""
+        """Return the identity of each unfinished training, as JSON."""
         paths = sorted(self.folder.glob(f"*/{_IDENTITY}"))
         return json.dumps({path.parent.name: json.loads(path.read_text()) for path in paths})
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where one training keeps its latest state."""
+    """The latest saved state of one training."""
 
     folder: Path
     identity: Mapping[str, Any]
@@ -64,18 +65,17 @@ class Checkpoint:
         return self.folder.name
 
     def load(self, log_reason: bool = True) -> State | None:
-        """Return the latest whole state, tensors on the CPU; None (and why, in the log) without one.
+        """Return the latest saved state, tensors on the CPU, or None if there is none.
 
         Args:
-            log_reason: Whether to log why.
+            log_reason: Whether to log why the training cannot resume.
 
         Raises:
-            InputError: The file is damaged: a kill leaves none like that, a bad disk may.
+            InputError: The file is damaged. A kill cannot cause that, but a faulty disk can.
         """
+        # Left by a kill during a write. No other run writes here: this one locked the data root.
         for leftover in self.folder.glob(".*.partial*"):
-            leftover.unlink(
-                missing_ok=True
-            )  # of a kill while writing; the lock of the data root is ours
+            leftover.unlink(missing_ok=True)
         path = self.folder / _FILE
         if not path.exists():
             if log_reason:
@@ -85,13 +85,13 @@ class Checkpoint:
             state: State = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
             raise InputError(
-                f"{path} is damaged ({str(error).splitlines()[0]}); to train from the start, "
-                f"delete the folder {self.folder} and run again"
+                f"Checkpoint {path} is damaged ({str(error).splitlines()[0]}). "
+                f"Fix: delete the folder {self.folder} and run again to train from scratch"
             ) from None
         return state
 
     def save(self, state: State) -> None:
-        """Replace the latest state; on a full disk the one before stays.
+        """Replace the saved state; if the disk is full, the previous one remains.
 
         Raises:
             OSError: The disk is full.
@@ -105,11 +105,11 @@ class Checkpoint:
 
     @contextmanager
     def async_writer(self) -> Iterator["AsyncCheckpointWriter"]:
-        """Give a ``AsyncCheckpointWriter``; leaving the block waits for what it writes."""
-        with ThreadPoolExecutor(1) as writer:
-            saver = AsyncCheckpointWriter(self, writer)
-            yield saver
-            saver.wait()
+        """Yield an ``AsyncCheckpointWriter``; leaving the block waits for its last write."""
+        with ThreadPoolExecutor(1) as executor:
+            writer = AsyncCheckpointWriter(self, executor)
+            yield writer
+            writer.wait()
 
     def _log_why_not_resuming(self) -> None:
         others = [
@@ -122,8 +122,9 @@ class Checkpoint:
             json.loads((newest.parent / _IDENTITY).read_text()), self.identity
         )
         log.info(
-            "Starting afresh, not from the checkpoint of %s: %s. That one stays in %s for a run that "
-            "is as it was; delete it if there will be none",
+            "Training started from scratch, not from the checkpoint of %s: %s. That checkpoint "
+            "remains in %s for a run with its settings, images and code. Delete it if there will "
+            "be no such run",
             time.strftime("%d %B, %H:%M", time.localtime(newest.stat().st_mtime)),
             "; ".join(changes),
             newest.parent,
@@ -131,72 +132,72 @@ class Checkpoint:
 
 
 class AsyncCheckpointWriter:
-    """Writes states beside the training that goes on.
+    """Writes checkpoints in a background thread while training continues.
 
-    What went wrong in writing is raised by the next ``save`` or ``wait``.
+    An error of a write is raised by the next ``save`` or ``wait``.
     """
 
-    def __init__(self, checkpoint: Checkpoint, writer: ThreadPoolExecutor):
-        self._checkpoint, self._writer = checkpoint, writer
-        self._writing: Future[None] | None = None
+    def __init__(self, checkpoint: Checkpoint, executor: ThreadPoolExecutor):
+        self._checkpoint, self._executor = checkpoint, executor
+        self._pending: Future[None] | None = None
 
     def save(self, state: State) -> None:
-        """Write once the state before is written; the tensors must not change: take a snapshot."""
+        """Start a write after the previous one; tensors must not change, so pass a snapshot."""
         self.wait()
-        self._writing = self._writer.submit(self._checkpoint.save, state)
+        self._pending = self._executor.submit(self._checkpoint.save, state)
 
     def wait(self) -> None:
         """Wait until the state is written.
 
         Raises:
-            OSError: The disk is full; the state before is kept.
+            OSError: The disk is full; the previous checkpoint remains.
         """
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            writing.result()
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
 
 
 def _write(state: State, path: Path) -> None:
     try:
-        # Nobody compares checksums on loading, torch neither; they cost two thirds of the time.
-        unchecked = config.patch({"save.compute_crc32": False})  # type: ignore[attr-defined]
-        with path.open("wb") as file, unchecked:
+        # Checksums take two thirds of the time, and torch does not check them on loading.
+        without_checksums = config.patch({"save.compute_crc32": False})  # type: ignore[attr-defined]
+        with path.open("wb") as file, without_checksums:
             torch.save(state, file)
     except RuntimeError as error:
-        if isinstance(error.__context__, OSError):  # what torch failed of: a full disk
+        if isinstance(error.__context__, OSError):  # the cause: a full disk
             raise error.__context__ from None
         raise
 
 
 def snapshot(value: Any) -> Any:
-    """Copy a state, tensors to the CPU: training goes on without changing the copy."""
+    """Return a copy of a state, tensors on the CPU, that further training does not change."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, Mapping):
-        copied = OrderedDict((name, snapshot(part)) for name, part in value.items())
-        if hasattr(value, "_metadata"):  # of a state_dict: versions, which some networks insist on
+        copied = OrderedDict((name, snapshot(item)) for name, item in value.items())
+        if hasattr(value, "_metadata"):  # versions in a state_dict, which some networks require
             vars(copied)["_metadata"] = value._metadata
         return copied
     if isinstance(value, list):
-        return [snapshot(part) for part in value]
+        return [snapshot(item) for item in value]
     return value
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
-    """Name an identity: 16 hex digits, equal for equal content."""
+    """Return 16 hexadecimal digits that are equal for equal identities."""
     content = json.dumps(identity, sort_keys=True).encode()
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Tell each value that differs.
+    """Return one description per value that differs.
 
-    >>> differences({"train": {"epochs": 3}, "code": "1"}, {"train": {"epochs": 5}, "code": "1"})
-    ['train.epochs was 3, is 5']
+    >>> describe_differences({"epochs": 3, "code": "1"}, {"epochs": 5, "code": "1"})
+    ['epochs was 3, is 5']
     """
     before, now = flatten(old), flatten(new)
     return [
-        f"{name} was {before.get(name, 'not there')}, is {now.get(name, 'not there')}"
+        f"{name} was {before.get(name, 'not set')}, is {now.get(name, 'not set')}"
         for name in {**before, **now}
         if before.get(name) != now.get(name)
     ]

@@ -1,4 +1,4 @@
-"""The processes that train one network together, and each one's part of the work."""
+"""Process group and sharding of batches for distributed training."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -16,53 +16,54 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """``size`` processes, this one the ``rank``-th; rank 0 leads: it alone logs and writes."""
+    """A process group of ``size`` processes; only rank 0, the main process, logs and writes."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
     def current(cls) -> "ProcessGroup":
-        """Return the world of the process group that this process is in."""
+        """Return the default process group of torch.distributed, seen from this process."""
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property
     def is_main_process(self) -> bool:
-        """Whether this process speaks for all."""
+        """Whether this process logs and writes."""
         return self.rank == 0
 
     @property
     def min_batch_size(self) -> int:
-        """Images that a batch needs: two for each process, since one has no batch statistics."""
+        """Minimum batch size: two images per process, because one has no batch statistics."""
         return 2 * self.size
 
     def shard(self, n: int) -> slice:
-        """Return which of n images in a row are this process's; pairs stay together (mixup)."""
+        """Return the shard of n images for this process; mixup pairs stay together."""
+        # Boundaries are even, so pairs (0, 1), (2, 3), ... are never split.
         first, last = (2 * (n // 2 * rank // self.size) for rank in (self.rank, self.rank + 1))
         return slice(first, n if self.rank == self.size - 1 else last)
 
     def max_accumulation_steps(self, n: int) -> int:
-        """Return in how many parts, at most, each process can compute its images of n.
+        """Return the maximum number of gradient accumulation steps for a batch of n images.
 
-        As many in every process, since they wait for each other, and two images in each: one alone has
-        no batch statistics.
+        All processes need the same number, because collectives synchronize them. Each step needs
+        two images per process, because one image has no batch statistics.
         """
         return max(1, n // self.min_batch_size)
 
     def with_sync_batchnorm(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """Let batch statistics be those of all processes' images, where that is to be had: on CUDA."""
-        shares = self.size > 1 and device.type == "cuda"
-        return to_sync_batchnorm(network) if shares else network
+        """Use batch statistics of all processes (SyncBatchNorm); available on CUDA only."""
+        is_synchronized = self.size > 1 and device.type == "cuda"
+        return to_sync_batchnorm(network) if is_synchronized else network
 
     def wrap_ddp(self, network: nn.Module, device: torch.device) -> Forward:
-        """Return the network (compiled or not), such that gradients are the mean of all processes'."""
+        """Wrap the network (compiled or not) in DDP, which averages gradients over processes."""
         if self.size == 1:
             return network
-        places = [torch.cuda.current_device()] if device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=places)
+        device_ids = [torch.cuda.current_device()] if device.type == "cuda" else None
+        return DistributedDataParallel(network, device_ids=device_ids)
 
     def no_sync(self, forward: Forward, is_last: bool) -> AbstractContextManager[None]:
-        """Exchange gradients with the last part of a batch only."""
+        """Synchronize gradients only in the last gradient accumulation step of a batch."""
         if is_last or not isinstance(forward, DistributedDataParallel):
             return nullcontext()
         return forward.no_sync()
@@ -74,13 +75,13 @@ class ProcessGroup:
         return values
 
     def broadcast_buffers(self, network: nn.Module) -> None:
-        """Take over the leader's batch statistics."""
+        """Copy the batch statistics of the main process to all processes."""
         if self.size > 1:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, src=0)
 
     def all_gather(self, value: Any) -> list[Any]:
-        """Return every process's value, in order of rank."""
+        """Return the values of all processes, in order of rank."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size

@@ -1,4 +1,7 @@
-"""Averaged weights: steadier from epoch to epoch, and often better, than the last ones."""
+"""Exponential moving average (EMA) of the weights.
+
+EMA weights vary less between epochs than the last weights, and are often better.
+"""
 
 import copy
 
@@ -10,7 +13,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 class ModelEma:
     """The exponential moving average (EMA) of a network's weights and batch statistics.
 
-    ``network`` is a network of its own, in evaluation mode.
+    ``network`` is a separate copy of the network, in evaluation mode.
 
     Source:
         Polyak and Juditsky (1992), doi:10.1137/0330046; exponential as in Tan and Le (2019).
@@ -18,13 +21,13 @@ class ModelEma:
 
     def __init__(self, network: nn.Module):
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
-        # Batch statistics belong to their weights, so they are averaged with them; counts are not.
-        ours, theirs = self.network.state_dict(), network.state_dict()
-        moving = [name for name, value in ours.items() if value.is_floating_point()]
-        self._averages = [ours[name] for name in moving]
-        self._sources = [theirs[name] for name in moving]
+        # Batch statistics are averaged like the weights that they belong to. Counters are not.
+        averaged, current = self.network.state_dict(), network.state_dict()
+        names = [name for name, value in averaged.items() if value.is_floating_point()]
+        self._averages = [averaged[name] for name in names]
+        self._sources = [current[name] for name in names]
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """Move a share of ``1 - decay`` of the way to the weights of now."""
+        """Update the average: ``decay * average + (1 - decay) * current``."""
         get_ema_multi_avg_fn(decay)(self._averages, self._sources, 0)

@@ -1,4 +1,4 @@
-"""Tables and pixels -> model dict -> predictions."""
+"""Training from tables and a pixel store: the model dict without calibration, and the history."""
 
 import logging
 import platform
@@ -27,32 +27,32 @@ def fit_model(
     split_table: pd.DataFrame,
     checkpoints: Checkpoints,
     recipe: TrainRecipe,
-    fit: Any,
+    resize_mode: Any,
     stored_image_size: int,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Train on the train rows, choose the epoch on the val rows; go on where a training broke off.
+    """Train on the train rows, select the epoch on the val rows, resume an interrupted training.
 
     Returns:
-        A model dict that lacks only its calibration, and the history (a row per epoch).
+        A model dict without calibration, and the history (one row per epoch).
     """
     classes = sorted(split_table["label"].unique())
-    start = _initial_network(classes, recipe)
+    initial = _initial_network(classes, recipe)
     preprocessing = Preprocessing(
-        fit, stored_image_size, recipe.eval_image_size, start.mean, start.std
+        resize_mode, stored_image_size, recipe.eval_image_size, initial.mean, initial.std
     )
     images = {
         split: build_dataset(rows, classes, pixels.at(stored_image_size), preprocessing)
-        # By file, so that equal content is learned from in an equal order.
+        # Sorted by file, so that equal content is trained on in an equal order.
         for split, rows in split_table.sort_values("file").groupby("split")
-        if split != "test"  # what is never looked at can't be chosen by
+        if split != "test"  # never loaded, so it cannot influence the selection
     }
     checkpoint = checkpoints.for_training(
-        training_identity(split_table, recipe, preprocessing, start.origin)
+        training_identity(split_table, recipe, preprocessing, initial.origin)
     )
-    network, history, computed = launch_training(
-        TrainingJob(images["train"], images["val"], start.network, recipe, checkpoint)
+    network, history, environment = launch_training(
+        TrainingJob(images["train"], images["val"], initial.network, recipe, checkpoint)
     )
-    best = history[history["best"]].iloc[0]
+    selected = history[history["best"]].iloc[0]
     model = {
         "format": FORMAT,
         "architecture": recipe.architecture,
@@ -60,15 +60,15 @@ def fit_model(
         "preprocessing": preprocessing.to_model(),
         "test_time_augmentation": recipe.test_time_augmentation,
         "recipe": recipe.model_dump(),
-        "initial_weights": start.origin,
+        "initial_weights": initial.origin,
         "selection": {
-            "best_epoch": int(best["epoch"]),
+            "best_epoch": int(selected["epoch"]),
             "by": recipe.selection_metric,
-            "value": float(best[f"val_{recipe.selection_metric}"]),
+            "value": float(selected[f"val_{recipe.selection_metric}"]),
         },
         "provenance": {
             **_provenance(split_table, recipe),
-            **computed,
+            **environment,
             "training": checkpoint.name,
         },
         "synthetic_images": is_synthetic(split_table),
@@ -79,7 +79,7 @@ def fit_model(
 
 
 def _initial_network(classes: list[str], recipe: TrainRecipe) -> InitialNetwork:
-    start = create_network(
+    initial = create_network(
         recipe.architecture,
         recipe.weights,
         recipe.weights_sha256,
@@ -89,19 +89,20 @@ def _initial_network(classes: list[str], recipe: TrainRecipe) -> InitialNetwork:
     )
     for size in {recipe.initial_image_size, recipe.eval_image_size} - {recipe.image_size}:
         try:
-            check_image_size(start.network, recipe.architecture, size)
+            check_image_size(initial.network, recipe.architecture, size)
         except InputError as error:
             raise InputError(
-                f"{error}. To have that size throughout: --params "
+                # A new line, because the message above may end with a command.
+                f"{error}\nTo use one image size in all epochs and in evaluation: --params "
                 "train.progressive_resizing_start=1,train.eval_size_ratio=1"
             ) from None
-    return start
+    return initial
 
 
 def _provenance(split_table: pd.DataFrame, recipe: TrainRecipe) -> dict[str, Any]:
-    made_from = {str(key): value for key, value in split_table.attrs.items() if key != "version"}
+    attributes = {str(key): value for key, value in split_table.attrs.items() if key != "version"}
     return {
-        **made_from,
+        **attributes,
         "split_table_version": split_table.attrs["version"],
         "package_version": __version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""What identifies a training: everything that shapes its weights."""
+"""Identity of a training: everything that determines its weights."""
 
 import hashlib
 from importlib.metadata import version
@@ -13,8 +13,9 @@ from skin_lesions.data.fingerprints import split_fingerprint
 from skin_lesions.data.pixel_store import DECODER_VERSION
 from skin_lesions.data.preprocessing import Preprocessing
 
-# Weights are known by their content instead: a file may be moved.
-_SHAPES_NO_WEIGHTS = {
+# Parameters that do not change the result. Initial weights are identified by their content
+# instead, because the file may be moved.
+_NOT_IN_IDENTITY = {
     *("checkpoint_interval_minutes", "ray", "test_time_augmentation", "weights", "weights_sha256")
 }
 
@@ -25,9 +26,12 @@ def training_identity(
     preprocessing: Preprocessing,
     origin: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return all that shapes the weights: what is alike in all of it may go on from a checkpoint."""
+    """Return everything that determines the weights.
+
+    A training resumes from a checkpoint only if their identities are equal.
+    """
     return {
-        "train": recipe.model_dump(mode="json", exclude=_SHAPES_NO_WEIGHTS),
+        "train": recipe.model_dump(mode="json", exclude=_NOT_IN_IDENTITY),
         "starting weights": {key: origin.get(key) for key in ("sha256", "head")},
         "preprocess": preprocessing.to_model(),
         "split of the images": split_fingerprint(split_table),
@@ -46,7 +50,7 @@ def library_versions(recipe: TrainRecipe) -> dict[str, str]:
 
 
 def _code_hash() -> str:
-    """Name the code of this package by its content: who works on it doesn't raise its version."""
+    """Return a hash of the code of this package; its version does not change with every edit."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())

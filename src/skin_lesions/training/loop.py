@@ -1,4 +1,4 @@
-"""The loop: epochs of steps, each judged on the validation images, until the last or the patience is through."""
+"""Epoch loop: training and validation, until the last epoch or early stopping."""
 
 import logging
 import time
@@ -30,11 +30,13 @@ from skin_lesions.training.state import TrainingRun, create_state, resume, state
 log = logging.getLogger(__name__)
 
 
-class Trained(NamedTuple):
-    """What a training gives.
+class TrainingResult(NamedTuple):
+    """Result of a training.
 
-    ``network``: of the best epoch, on the CPU; ``history``: one row per epoch; ``computed``: the
-    device, the precision and the number of processes that it was computed with.
+    Attributes:
+        network: Network with the weights of the selected epoch, on the CPU.
+        history: One row per epoch.
+        environment: Device, precision and number of processes of the training.
     """
 
     network: nn.Module
@@ -49,58 +51,58 @@ def train(
     recipe: TrainRecipe,
     checkpoint: Checkpoint,
     process_group: ProcessGroup,
-) -> Trained:
-    """Fine-tune a network and keep the epoch that is best on the validation images.
+) -> TrainingResult:
+    """Fine-tune a network and select the epoch that is best on the validation images.
 
     Args:
-        train_images: What is learned from.
-        val_images: What the epoch is chosen by, ``recipe.selection_metric``.
-        network: Where it starts from; changed in place.
-        recipe: Everything else; equal recipes, images, starts and machines give equal weights on
-            the CPU, however often the training was broken off.
-        checkpoint: Where to go on from, and to keep the state after every epoch and every
+        train_images: Images to train on.
+        val_images: Images to select the epoch on, by ``recipe.selection_metric``.
+        network: Initial network; changed in place.
+        recipe: All other settings. Equal recipes, images, initial networks and machines give equal
+            weights on the CPU, however often the training was interrupted.
+        checkpoint: Checkpoint to resume from. It is written after every epoch and every
             ``recipe.checkpoint_interval_minutes``.
-        process_group: The processes that do it together; each calls this with the same arguments.
+        process_group: Processes that train together; each calls this with the same arguments.
 
     Raises:
-        InputError: The loss is not a finite number; the GPU's memory is too small; the device asked
-            for is not there.
-        KeyboardInterrupt: Ctrl-C; the state is kept.
-        OSError: The disk is full; the state before is kept.
+        InputError: The loss is not finite, the GPU memory is too small, or the requested device is
+            not available.
+        KeyboardInterrupt: Ctrl-C was pressed; the state is saved.
+        OSError: The disk is full; the previous checkpoint remains.
     """
     run = create_state(train_images, val_images, network, recipe, process_group)
     resume(run, checkpoint)
     with (
         _seeded(run.device),
         deferred_interrupt() if process_group.is_main_process else nullcontext(bool) as interrupted,
-        checkpoint.async_writer() as saver,
+        checkpoint.async_writer() as writer,
         TrainingProgressBar(
             "training",
             recipe.epochs * run.steps,
             done=run.steps_done,
-            share=run.fraction_done,
+            fraction=run.fraction_done,
             hidden=not process_group.is_main_process,
         ) as progress,
     ):
-        monitor_ = TrainingMonitor(run, saver, interrupted, progress)
+        monitor = TrainingMonitor(run, writer, interrupted, progress)
         while not run.is_over:
-            train_epoch(run, monitor_)
+            train_epoch(run, monitor)
             _finish_epoch(run)
-            monitor_.after_epoch()
+            monitor.after_epoch()
     return result(network, recipe, state_of(run))
 
 
-def result(network: nn.Module, recipe: TrainRecipe, state: State) -> Trained:
-    """Take from its state what a training that is over has given."""
+def result(network: nn.Module, recipe: TrainRecipe, state: State) -> TrainingResult:
+    """Return the result of a complete training from its state."""
     network.load_state_dict(state["best_weights"])
     network = network.cpu().requires_grad_(True).to(memory_format=torch.contiguous_format)
-    return Trained(
+    return TrainingResult(
         network, _history(state["history"], recipe.selection_metric), state["environment"]
     )
 
 
-def train_epoch(run: TrainingRun, monitor_: TrainingMonitor) -> None:
-    """Go through the rest of an epoch's steps."""
+def train_epoch(run: TrainingRun, monitor: TrainingMonitor) -> None:
+    """Run the remaining steps of the current epoch."""
     step.set_trainable_layers(run)
     clock = time.perf_counter()
     for batch in _batches(run):
@@ -108,19 +110,19 @@ def train_epoch(run: TrainingRun, monitor_: TrainingMonitor) -> None:
         loss = step.optimizer_step(run, batch)
         run.step += 1
         run.seconds, clock = run.seconds + time.perf_counter() - clock, time.perf_counter()
-        monitor_.after_step(loss, batch.global_batch_size)
-    monitor_.check_losses()
-    run.seconds += time.perf_counter() - clock  # what a GPU still had to do
+        monitor.after_step(loss, batch.global_batch_size)
+    monitor.check_losses()
+    run.seconds += time.perf_counter() - clock  # of GPU work that was still queued
 
 
 def _batches(run: TrainingRun) -> Iterator[step.Batch]:
-    """Yield this process's part of each batch that is left of the epoch, augmented."""
+    """Yield the augmented shard of this process for each remaining batch of the epoch."""
     recipe, process_group = run.recipe, run.process_group
     images = run.train_images.with_image_size(image_size_at(run.epoch, recipe))
     n, preprocessing = len(images), images.preprocessing
-    drawn = sample_augmentations(n, recipe.seed, run.epoch, recipe.augmentation, preprocessing).to(
-        run.device
-    )
+    augmentations = sample_augmentations(
+        n, recipe.seed, run.epoch, recipe.augmentation, preprocessing
+    ).to(run.device)
     order = shuffled_batches(
         n,
         recipe.batch_size,
@@ -129,34 +131,37 @@ def _batches(run: TrainingRun) -> Iterator[step.Batch]:
         run.sampling_weights,
         process_group.min_batch_size,
     )
-    place = sum(len(batch) for batch in order[: run.step])
-    left = order[run.step :]
-    parts = [process_group.shard(len(batch)) for batch in left]
-    ours = (batch[part] for batch, part in zip(left, parts, strict=True))
-    fetched = images.iter_batches(ours, run.device)
-    for whole, part, (pixels, labels) in zip(left, parts, fetched, strict=True):
-        rows = slice(place + part.start, place + part.stop)
-        yield step.make_batch(run, pixels, labels, drawn[rows], len(whole))
-        place += len(whole)
+    # Position of the first remaining image in the epoch: the row of its augmentation.
+    position = sum(len(batch) for batch in order[: run.step])
+    remaining = order[run.step :]
+    shards = [process_group.shard(len(batch)) for batch in remaining]
+    indices = (batch[shard] for batch, shard in zip(remaining, shards, strict=True))
+    fetched = images.iter_batches(indices, run.device)
+    for batch, shard, (pixels, labels) in zip(remaining, shards, fetched, strict=True):
+        rows = slice(position + shard.start, position + shard.stop)
+        yield step.make_batch(run, pixels, labels, augmentations[rows], len(batch))
+        position += len(batch)
 
 
 def _finish_epoch(run: TrainingRun) -> None:
-    """Judge the epoch, take note of it, and go to the next.
+    """Validate the epoch, record and log its metrics, and start the next epoch.
 
     Raises:
-        InputError: The last step spoilt the weights, whose loss no other step has seen.
+        InputError: The validation loss is not finite. The last step of an epoch can corrupt the
+            weights without any later training loss showing it.
     """
     start = time.perf_counter()
-    judged = validate(run)
-    check_finite(run, judged["val_loss"], "validation loss", max_learning_rate(run.optimizer))
-    mean_loss, right = (run.epoch_totals / len(run.train_images)).tolist()
+    val_metrics = validate(run)
+    check_finite(run, val_metrics["val_loss"], "validation loss", max_learning_rate(run.optimizer))
+    # epoch_totals: (2,), sums over images of the loss and of correct predictions.
+    mean_loss, accuracy = (run.epoch_totals / len(run.train_images)).tolist()
     record = {
         "epoch": run.epoch,
         "image_size": image_size_at(run.epoch, run.recipe),
         "learning_rate": max_learning_rate(run.optimizer),
         "train_loss": mean_loss,
-        "train_accuracy": right,
-        **judged,
+        "train_accuracy": accuracy,
+        **val_metrics,
         "seconds": run.seconds + time.perf_counter() - start,
         "images_per_second": len(run.train_images) / run.seconds,
     }
@@ -171,15 +176,16 @@ def _finish_epoch(run: TrainingRun) -> None:
 
 
 def validate(run: TrainingRun) -> dict[str, float]:
-    """Predict the validation images, each process its part, and score them."""
-    judged, process_group, images = run.eval_network, run.process_group, run.val_images
-    process_group.broadcast_buffers(judged)
-    ours = images.at(process_group.shard(len(images)))
+    """Predict the validation images, one shard per process, and compute the metrics."""
+    network, process_group, images = run.eval_network, run.process_group, run.val_images
+    process_group.broadcast_buffers(network)
+    shard = images.subset(process_group.shard(len(images)))
     logits = np.concatenate(
         process_group.all_gather(
-            predict_logits(judged, ours, 2 * run.recipe.batch_size, run.device, run.precision)
+            predict_logits(network, shard, 2 * run.recipe.batch_size, run.device, run.precision)
         )
     )
+    # logits: (images, classes), in the order of the images because shards are contiguous.
     labels = images.labels.numpy()
     predicted = logits.argmax(axis=1)
     loss = cross_entropy(torch.from_numpy(logits), images.labels)
@@ -197,8 +203,8 @@ def _history(records: list[dict[str, Any]], selection_metric: str) -> pd.DataFra
 
 def _log_epoch(record: dict[str, Any], epochs: int) -> None:
     log.info(
-        "epoch %d/%d: loss %.3f, validation loss %.3f, accuracy %.3f, balanced accuracy %.3f "
-        "(%.0f s, %.0f images/s)",
+        "Epoch %d/%d: training loss %.3f, validation loss %.3f, accuracy %.3f, "
+        "balanced accuracy %.3f (%.0f s, %.0f images/s)",
         record["epoch"],
         epochs,
         record["train_loss"],
@@ -211,7 +217,7 @@ def _log_epoch(record: dict[str, Any], epochs: int) -> None:
 
 
 def _step_seed(run: TrainingRun) -> int:
-    """Return what dropout and its like are drawn from in this step, in this process."""
+    """Return the seed of dropout and similar layers for this step and this process."""
     sequence = np.random.SeedSequence(
         [run.recipe.seed, run.epoch, run.step, run.process_group.rank]
     )
@@ -220,6 +226,6 @@ def _step_seed(run: TrainingRun) -> int:
 
 @contextmanager
 def _seeded(device: torch.device) -> Iterator[None]:
-    """Leave the global generators as they were."""
+    """Restore the global random generators on exit."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield

@@ -1,4 +1,4 @@
-"""What a network is taught by: targets, their smoothing, and the balance of the classes.
+"""Training loss: soft targets, label smoothing and class balancing.
 
 Source:
     Label smoothing: Szegedy et al. (2016), arXiv:1512.00567. Logit adjustment: Menon et al. (2021),
@@ -19,8 +19,11 @@ from skin_lesions.config.train import TrainRecipe
 class Loss:
     """Cross-entropy of soft targets.
 
-    ``smoothing``: share of each target that goes to ``smoothed_to``, (classes,); ``offsets``: (classes,)
-    added to the logits while learning; ``weights``: (classes,) of images by their class.
+    Attributes:
+        smoothing: Fraction of each target that is moved to ``smoothing_prior``.
+        smoothing_prior: (classes,), sums to 1.
+        logit_offsets: (classes,), added to the logits during training only.
+        weights: (classes,), weight of an image by its class.
     """
 
     smoothing: float
@@ -33,39 +36,46 @@ class Loss:
 
         Args:
             logits: (n, classes).
-            targets: (n, classes), the share of each class; rows sum to 1.
+            targets: (n, classes), the fraction of each class; rows sum to 1.
         """
+        # (1 - smoothing) * targets + smoothing * smoothing_prior
         smoothed = targets.lerp(self.smoothing_prior, self.smoothing)
         losses = cross_entropy(logits + self.logit_offsets, smoothed, reduction="none")
+        # targets @ weights: (n,), the weight of a mixed image is the mean over its classes.
         return (losses * (targets @ self.weights)).mean()
 
 
 def build_loss(counts: npt.NDArray[np.int64], recipe: TrainRecipe, device: torch.device) -> Loss:
-    """Balance the loss by the training images of each class, as the recipe says.
+    """Build the loss of a recipe from the number of training images of each class.
 
-    ``weights`` gives every class the same total and the average image a weight of 1; an image weighs by
-    what it shows, smoothing aside. ``logit_adjustment`` smooths by the shares of the classes. Else,
-    of many images each gives a class of few its part of the smoothing, and that class comes out first
-    for all of them.
+    ``weights`` gives every class the same total weight and the average image a weight of 1. The
+    weight of an image depends on its target before label smoothing.
+
+    ``logit_adjustment`` smooths the labels towards the class prior. Uniform smoothing would add
+    the same fraction to a rare class for each image of a common class. After logit adjustment, the
+    rare class would then be predicted for all of these images.
     """
-    counts = np.maximum(counts, 1)  # of a class that is only judged there may be none
-    shares = torch.tensor(counts / counts.sum(), dtype=torch.float32, device=device)
-    ones, zeros = torch.ones_like(shares), torch.zeros_like(shares)
-    adjusts, weighs = (recipe.class_balance == how for how in ("logit_adjustment", "weights"))
+    counts = np.maximum(counts, 1)  # a class of the validation images may have no training image
+    prior = torch.tensor(counts / counts.sum(), dtype=torch.float32, device=device)
+    ones, zeros = torch.ones_like(prior), torch.zeros_like(prior)
+    is_adjusted, is_weighted = (
+        recipe.class_balance == balance for balance in ("logit_adjustment", "weights")
+    )
     return Loss(
         smoothing=recipe.label_smoothing,
-        smoothing_prior=shares if adjusts else ones / len(ones),
-        logit_offsets=shares.log() if adjusts else zeros,
-        weights=1 / (len(counts) * shares) if weighs else ones,
+        smoothing_prior=prior if is_adjusted else ones / len(ones),
+        logit_offsets=prior.log() if is_adjusted else zeros,
+        # The mean over all images is 1: sum(prior / (classes * prior)) = 1.
+        weights=1 / (len(counts) * prior) if is_weighted else ones,
     )
 
 
 def sampling_weights(
     labels: npt.NDArray[np.int64], recipe: TrainRecipe
 ) -> npt.NDArray[np.float64] | None:
-    """Return how often each image is shown relative to the others, (n,); None: all alike.
+    """Return the sampling weight of each image, (n,), or None for equal weights.
 
-    The square-root sampler shows a class in proportion to the square root of its images.
+    The square-root sampler draws a class in proportion to the square root of its number of images.
     """
     if recipe.class_balance != "square_root_sampler":
         return None

@@ -1,4 +1,4 @@
-"""What is looked at between the steps."""
+"""Loss checks, checkpoints and interruption between the steps."""
 
 import logging
 import math
@@ -15,43 +15,43 @@ from skin_lesions.training.state import TrainingRun, state_of
 
 log = logging.getLogger(__name__)
 
-_CHECK_INTERVAL = 1.0  # seconds; looking at a loss makes a GPU wait for it
+_CHECK_INTERVAL = 1.0  # seconds; reading a loss synchronizes with the GPU
 
 
 class TrainingMonitor:
-    """Looks up from the steps now and then: at the losses, the clock, and whether to stop."""
+    """Checks losses, writes checkpoints and handles interruption between steps."""
 
     def __init__(
         self,
         run: TrainingRun,
-        saver: AsyncCheckpointWriter,
+        writer: AsyncCheckpointWriter,
         interrupted: Callable[[], bool],
         progress: TrainingProgressBar,
     ):
-        self._run, self._saver, self._interrupted = run, saver, interrupted
+        self._run, self._writer, self._interrupted = run, writer, interrupted
         self._progress = progress
-        self._unseen: list[tuple[int, float, torch.Tensor]] = []
-        self._looked = self._saved = time.monotonic()
+        self._unchecked: list[tuple[int, float, torch.Tensor]] = []
+        self._checked_at = self._saved_at = time.monotonic()
 
     def after_step(self, loss: torch.Tensor, images: int) -> None:
-        """Take note of a step's loss, on the device; keep the state when it is time."""
+        """Record the loss of a step, on the device; write a checkpoint when one is due."""
         run = self._run
         if not run.process_group.is_main_process:
             return
-        self._unseen.append((run.step, max_learning_rate(run.optimizer), loss))
+        self._unchecked.append((run.step, max_learning_rate(run.optimizer), loss))
         self._progress.advance(images, run.fraction_done)
         now = time.monotonic()
         stop = self._interrupted()
-        if stop or now - self._saved >= 60 * run.recipe.checkpoint_interval_minutes:
-            self.check_losses()  # a state that is spoilt is not kept
+        if stop or now - self._saved_at >= 60 * run.recipe.checkpoint_interval_minutes:
+            self.check_losses()  # a state after a non-finite loss is not saved
             self._save()
-        elif now - self._looked >= _CHECK_INTERVAL:
+        elif now - self._checked_at >= _CHECK_INTERVAL:
             self.check_losses()
         if stop:
             self._stop()
 
     def after_epoch(self) -> None:
-        """Keep the state; stop if it is time."""
+        """Write a checkpoint; stop if the training was interrupted."""
         if self._run.process_group.is_main_process:
             self._save()
             if self._interrupted():
@@ -59,48 +59,58 @@ class TrainingMonitor:
 
     def _save(self) -> None:
         state = state_of(self._run)
-        best = {"best_weights": state.pop("best_weights")}  # replaced, never changed: no copy
-        self._saver.save(snapshot(state) | best)
-        self._saved = time.monotonic()
+        best_weights = {
+            "best_weights": state.pop("best_weights")
+        }  # never changed in place: no copy
+        self._writer.save(snapshot(state) | best_weights)
+        self._saved_at = time.monotonic()
 
     def check_losses(self) -> None:
-        """See whether the losses so far are finite.
+        """Check the losses since the last check.
 
         Raises:
-            InputError: One is not.
+            InputError: A loss is not finite.
         """
-        self._looked = time.monotonic()
-        if not self._unseen:
+        self._checked_at = time.monotonic()
+        if not self._unchecked:
             return
-        losses = torch.stack([loss for _, _, loss in self._unseen]).tolist()
-        for (step, rate, _), loss in zip(self._unseen, losses, strict=True):
+        losses = torch.stack([loss for _, _, loss in self._unchecked]).tolist()
+        for (step, rate, _), loss in zip(self._unchecked, losses, strict=True):
             check_finite(self._run, loss, "loss", rate, step)
-        self._unseen.clear()
+        self._unchecked.clear()
         self._progress.show(loss=losses[-1])
 
     def _stop(self) -> None:
-        self._saver.wait()
+        self._writer.wait()
         run = self._run
         where = f"in epoch {run.epoch} after step {run.step} of {run.steps}"
         log.warning(
-            "Stopped %s. The state is kept: the same command goes on from there",
+            "Training stopped %s. The checkpoint was saved. Run the same command again to resume",
             where if run.step else f"after epoch {run.epoch - 1}",
         )
         raise KeyboardInterrupt
 
 
 def check_finite(
-    run: TrainingRun, loss: float, called: str, rate: float, step: int | None = None
+    run: TrainingRun, loss: float, loss_name: str, learning_rate: float, step: int | None = None
 ) -> None:
-    """Stop if a loss, of this step (None: the last one) at this learning rate, is not a number.
+    """Check that a loss is finite.
+
+    Args:
+        run: The training.
+        loss: The value to check.
+        loss_name: Name of the loss in the message.
+        learning_rate: Learning rate of the step.
+        step: Step of the loss; None for the last one.
 
     Raises:
-        InputError: It is not; says where, and the remedy.
+        InputError: The loss is not finite; the message names the step and a lower learning rate.
     """
     if math.isfinite(loss):
         return
     lower = run.recipe.optimizer.learning_rate / 3
     raise InputError(
-        f"the {called} is {loss} in epoch {run.epoch}, step {step or run.step}, at a learning rate of "
-        f"{rate:.3g}; try a lower one: --params train.optimizer.learning_rate={lower:.1g}"
+        f"The {loss_name} is {loss} in epoch {run.epoch}, step {step or run.step}, at a learning "
+        f"rate of {learning_rate:.3g}. Fix: use a lower one, "
+        f"--params train.optimizer.learning_rate={lower:.1g}"
     )

@@ -1,4 +1,4 @@
-"""What can be known to fail before the images are read, which may take hours."""
+"""Checks that can fail before images are read, which may take hours."""
 
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.models.devices import choose_device
@@ -8,20 +8,20 @@ from skin_lesions.training.launchers import check_launcher
 
 
 def check_training_setup(recipe: TrainRecipe) -> None:
-    """Look for the device, the network and its weights, which are downloaded if need be.
+    """Check the device, the launcher, the network and its weights; download weights if needed.
 
     Raises:
-        InputError: As training would, later: the weights are not those of the network, a GPU is asked
-            for that is not there, ...
+        InputError: Training would fail later with the same error, for example because the weights
+            do not fit the network, or because the requested GPU is not available.
     """
-    if recipe.launcher != "ray":  # whose workers may have what this machine has not
+    if recipe.launcher != "ray":  # Ray workers may have devices that this machine does not have
         choose_precision(choose_device(recipe.device), recipe.precision)
     check_launcher(recipe)
     if recipe.weights == "none":
         check_architecture(recipe.architecture)
         return
-    some = ["one", "another"]  # the classes are not known yet; any head will do
+    placeholder_classes = ["one", "another"]  # the classes are not known yet; any head will do
     create_network(
         *(recipe.architecture, recipe.weights, recipe.weights_sha256),
-        *(some, recipe.image_size, recipe.seed),
+        *(placeholder_classes, recipe.image_size, recipe.seed),
     )

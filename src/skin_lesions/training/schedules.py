@@ -1,20 +1,25 @@
-"""What changes while a training goes on: rates, momentum, image sizes; functions of the position alone."""
+"""Schedules of learning rate, momentum, image size and EMA decay.
+
+Each schedule is a function of the position in training only. A resumed training therefore
+continues exactly.
+"""
 
 import math
 
 from skin_lesions.config.train import Schedule, TrainRecipe
 
-_ONE_CYCLE_START = 1 / 25  # of the peak rate; these three are the defaults of torch's OneCycleLR
+# Defaults of torch.optim.lr_scheduler.OneCycleLR; rates are fractions of the base rate.
+_ONE_CYCLE_START = 1 / 25
 _ONE_CYCLE_END = 1 / 25e4
-_MOMENTUM_RANGE = (0.85, 0.95)  # at the peak rate, and at its start and end
-_SIZE_STEP = 16  # pixels; networks halve an image four or five times
-_GROWING_FRACTION = 2 / 3  # of the epochs; the rest are learned at full size
+_MOMENTUM_RANGE = (0.85, 0.95)  # at the highest rate; at the start and the end
+_SIZE_STEP = 16  # pixels; networks halve the image size four or five times
+_GROWING_FRACTION = 2 / 3  # of the epochs; the rest are trained at full size
 
 
 def learning_rate_factor(step: int, steps: int, schedule: Schedule) -> float:
-    """Return the share of the peak learning rate at a step, counted from 0.
+    """Return the factor of the base learning rate at a step, counted from 0.
 
-    ``cosine`` and ``constant`` warm up linearly; ``one_cycle`` rises and falls in half cosines.
+    ``cosine`` and ``constant`` warm up linearly. ``one_cycle`` rises and falls in half cosines.
 
     Source:
         Smith and Topin (2018), arXiv:1708.07120, for ``one_cycle``.
@@ -29,7 +34,7 @@ def learning_rate_factor(step: int, steps: int, schedule: Schedule) -> float:
 
 
 def momentum(step: int, steps: int, schedule: Schedule) -> float | None:
-    """Return the momentum (Adam's first beta) at a step; None where the schedule leaves it alone."""
+    """Return the momentum (beta1 of Adam) at a step, or None if the schedule does not change it."""
     if schedule.name != "one_cycle":
         return None
     low, high = _MOMENTUM_RANGE
@@ -37,13 +42,14 @@ def momentum(step: int, steps: int, schedule: Schedule) -> float | None:
 
 
 def _cosine_ramp(step: int, peak: float, steps: int) -> float:
-    """Rise from 0 to 1 at step ``peak``, and fall to 0 at ``steps``, in half cosines."""
+    """Return a value that rises from 0 to 1 at step ``peak`` and falls to 0 at ``steps``."""
+    # Distance from the peak, 0 to 1 on both sides.
     progress = (peak - step) / peak if step < peak else (step - peak) / max(1.0, steps - peak)
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def image_size_at(epoch: int, recipe: TrainRecipe) -> int:
-    """Return the edge of the training images in an epoch, counted from 1, pixels.
+    """Return the size in pixels of the training images in an epoch, counted from 1.
 
     Source:
         Progressive resizing: Tan and Le (2021), arXiv:2104.00298.
@@ -54,5 +60,5 @@ def image_size_at(epoch: int, recipe: TrainRecipe) -> int:
 
 
 def ema_decay_at(step: int, decay: float) -> float:
-    """Return the decay of the averaged weights at a step: short memory at first, ``decay`` later."""
+    """Return the decay of the EMA at a step: a short memory at first, ``decay`` later."""
     return min(decay, (1 + step) / (10 + step))

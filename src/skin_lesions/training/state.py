@@ -1,4 +1,4 @@
-"""What one training holds while it goes on: how it begins, is kept, and is taken up again."""
+"""Training state: creation, conversion to a checkpoint, and resuming."""
 
 import logging
 import math
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class TrainingRun:
-    """What one training holds while it goes on. From ``epoch`` on: where it is, kept in checkpoints."""
+    """State of a running training. The fields from ``epoch`` on are its progress."""
 
     recipe: TrainRecipe
     train_images: ImageDataset
@@ -36,58 +36,57 @@ class TrainingRun:
     device: torch.device
     precision: torch.dtype
     network: nn.Module
-    forward: Forward  # the network, with the other processes, compiled where asked for
+    forward: Forward  # the network, wrapped in DDP and compiled if needed
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     loss: Loss
-    sampling_weights: npt.NDArray[np.float64] | None  # how often each image is, None: all alike
+    sampling_weights: npt.NDArray[np.float64] | None  # (images,); None: equal weights
     ema: ModelEma | None
     process_group: ProcessGroup
-    epoch: int = 1  # the one that goes on
-    step: int = 0  # how many of it are done
-    seconds: float = 0.0  # spent on them
-    epoch_totals: torch.Tensor = field(
-        default_factory=lambda: torch.zeros(2)
-    )  # of loss, and of right ones
+    epoch: int = 1  # current epoch
+    step: int = 0  # completed steps of this epoch
+    seconds: float = 0.0  # duration of these steps
+    # (2,): sums over the images of this epoch of the loss and of correct predictions.
+    epoch_totals: torch.Tensor = field(default_factory=lambda: torch.zeros(2))
     history: list[dict[str, Any]] = field(default_factory=list)
     best_value: float = -math.inf
     best_weights: dict[str, torch.Tensor] | None = None
 
     @property
     def steps(self) -> int:
-        """Steps in an epoch."""
+        """Number of steps per epoch."""
         return steps_per_epoch(
             len(self.train_images), self.recipe.batch_size, self.process_group.min_batch_size
         )
 
     @property
     def steps_done(self) -> int:
-        """Steps done in all epochs."""
+        """Number of completed steps in all epochs."""
         return (self.epoch - 1) * self.steps + self.step
 
     @property
     def fraction_done(self) -> float:
-        """How much of the work of all epochs is done: an image costs by its pixels."""
-        done = sum(self._work[: self.epoch - 1])
+        """Completed fraction of the work; the cost of an image is its number of pixels."""
+        done = sum(self._epoch_costs[: self.epoch - 1])
         if self.step:
-            done += self._work[self.epoch - 1] * self.step / self.steps
-        return done / sum(self._work)
+            done += self._epoch_costs[self.epoch - 1] * self.step / self.steps
+        return done / sum(self._epoch_costs)
 
     @cached_property
-    def _work(self) -> list[float]:
-        """Pixels to learn from in each epoch; predicting one costs a third of that."""
-        judging = len(self.val_images) * self.recipe.eval_image_size**2 / 3
+    def _epoch_costs(self) -> list[float]:
+        """Cost of each epoch in trained pixels; predicting a pixel costs a third of that."""
+        validation = len(self.val_images) * self.recipe.eval_image_size**2 / 3
         sizes = [image_size_at(epoch + 1, self.recipe) for epoch in range(self.recipe.epochs)]
-        return [len(self.train_images) * size**2 + judging for size in sizes]
+        return [len(self.train_images) * size**2 + validation for size in sizes]
 
     @property
     def frozen_backbone_epochs(self) -> int:
-        """Epochs in which the head alone learns; what is random below it would teach it nothing."""
+        """Epochs that train only the head; 0 if the backbone is random and so uninformative."""
         return self.recipe.frozen_backbone_epochs if self.recipe.pretrained else 0
 
     @property
     def is_over(self) -> bool:
-        """Whether all epochs are through, or patience is at its end."""
+        """Whether all epochs are complete, or early stopping applies."""
         if self.epoch > self.recipe.epochs:
             return True
         if self.recipe.early_stopping_patience is None or not self.history:
@@ -97,7 +96,7 @@ class TrainingRun:
 
     @property
     def eval_network(self) -> nn.Module:
-        """The network whose weights count: the averaged one, where there is one."""
+        """The network to validate and to save: the EMA if there is one."""
         return self.network if self.ema is None else self.ema.network
 
 
@@ -108,7 +107,7 @@ def create_state(
     recipe: TrainRecipe,
     process_group: ProcessGroup,
 ) -> TrainingRun:
-    """Put together what ``train`` was given, on the device."""
+    """Create the state of a new training on the device, from the arguments of ``train``."""
     device = choose_device(recipe.device)
     configure_backend(device)
     precision = choose_precision(device, recipe.precision)
@@ -126,7 +125,7 @@ def create_state(
         optimizer=build_optimizer(layer_groups(network), recipe.optimizer, recipe.pretrained),
         # Only float16 underflows; bfloat16 has the range of float32.
         scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
-        loss=build_loss(np.bincount(labels, minlength=train_images.classes), recipe, device),
+        loss=build_loss(np.bincount(labels, minlength=train_images.num_classes), recipe, device),
         sampling_weights=sampling_weights(labels, recipe),
         ema=ModelEma(network) if recipe.ema_decay is not None else None,
         process_group=process_group,
@@ -135,23 +134,23 @@ def create_state(
 
 
 def resume(run: TrainingRun, checkpoint: Checkpoint) -> None:
-    """Go to where the checkpoint left off, if there is one; say where it begins."""
+    """Restore the checkpoint if there is one, and log the start of the training."""
     state = checkpoint.load(log_reason=run.process_group.is_main_process)
     if state is not None:
         _restore(run, state)
-    run.process_group.all_gather(None)  # nobody writes before all have read
+    run.process_group.all_gather(None)  # barrier: no process writes before all have loaded
     if run.is_over:
-        log.info("This training is over; its result is taken from the checkpoint")
+        log.info("Training is already complete. The result was loaded from the checkpoint")
     elif run.process_group.is_main_process:
         _log_start(run)
         if state is not None:
-            log.info("resuming from epoch %d, step %d", run.epoch, run.step)
+            log.info("Training resumed at epoch %d, step %d", run.epoch, run.step)
 
 
 def _restore(run: TrainingRun, state: State) -> None:
     run.network.load_state_dict(state["network"])
     run.optimizer.load_state_dict(state["optimizer"])
-    if state["scaler"]:  # it has none where it began on a device of another precision
+    if state["scaler"]:  # empty if the training started in another precision
         run.scaler.load_state_dict(state["scaler"])
     if run.ema is not None:
         run.ema.network.load_state_dict(state["ema"])
@@ -165,7 +164,7 @@ def _log_start(run: TrainingRun) -> None:
         f"{run.process_group.size} processes, each on " if run.process_group.size > 1 else ""
     )
     log.info(
-        "Training %s (weights: %s) on %s%s, %s: %d images, %d epochs of %d steps",
+        "Training started: %s (weights: %s) on %s%s, %s, %d images, %d epochs, %d steps per epoch",
         run.recipe.architecture,
         run.recipe.weights,
         processes,
@@ -178,7 +177,7 @@ def _log_start(run: TrainingRun) -> None:
 
 
 def state_of(run: TrainingRun) -> State:
-    """Return all that a training goes on from, besides what it was started with."""
+    """Return everything that a training needs to resume, besides the arguments of ``train``."""
     return {
         "environment": {
             "device": device_label(run.device),
@@ -200,6 +199,6 @@ def state_of(run: TrainingRun) -> State:
 
 
 def memory_format(recipe: TrainRecipe) -> torch.memory_format:
-    """Return the order in which the numbers of a batch lie in memory."""
+    """Return the memory format of the network and its inputs."""
     channels_last = recipe.memory_format == "channels_last"
     return torch.channels_last if channels_last else torch.contiguous_format

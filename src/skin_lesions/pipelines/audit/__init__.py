@@ -1,4 +1,4 @@
-"""The audit pipeline."""
+"""The pipeline `audit`."""
 
 from skin_lesions.pipelines.audit.pipeline import create_pipeline
 

@@ -1,4 +1,4 @@
-"""Nodes of audit."""
+"""Nodes of the pipeline `audit`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ log = logging.getLogger(__name__)
 def group_images(
     image_table: pd.DataFrame, pixel_store: Any, ingest: Ingest
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Group by all evidence, the pixels included: (image_groups, image_links)."""
+    """Group images by file names, metadata and pixels.
+
+    Returns:
+        image_groups, image_links
+    """
     images = pixel_store.at(ingest.stored_image_size).subset(image_table["image_id"].unique())
     return grouping.group_images(image_table, find_near_duplicates(images))
 
@@ -40,29 +44,33 @@ def audit_images(
     audit: Audit,
     split: Split,
 ) -> dict[str, Any]:
-    """Collect the findings and tell the grave ones in the log."""
+    """Collect all findings and log the severe ones."""
     from skin_lesions.audit import shortcuts  # noqa: PLC0415  (imports torch)
-    from skin_lesions.audit.image_quality import find_low_quality_images  # noqa: PLC0415  (imports torch)
+    from skin_lesions.audit.image_quality import (  # noqa: PLC0415  (imports torch)
+        find_low_quality_images,
+    )
 
-    squares = pixel_store.at(ingest.stored_image_size)
+    images = pixel_store.at(ingest.stored_image_size)
     probes = shortcuts.probe_shortcuts(
         image_table,
         image_groups,
-        squares,
+        images,
         raw_images.store,
         sample=audit.max_probe_images,
         seed=audit.seed,
         replicates=audit.bootstrap_replicates,
     )
-    more: list[Finding] = [
+    extra_findings: list[Finding] = [
         *shortcuts.shortcut_findings(probes),
-        *find_low_quality_images(image_table, squares),
+        *find_low_quality_images(image_table, images),
     ]
-    findings = run_audit(image_table, image_groups, image_links, quarantine, split, audit, more)
+    findings = run_audit(
+        image_table, image_groups, image_links, quarantine, split, audit, extra_findings
+    )
     findings["shortcut_probes"] = [probe.as_dict() for probe in probes]
     findings["image_table_version"] = image_table.attrs["version"]
-    for sentence in summary_messages(findings):
-        log.info(sentence)
+    for message in summary_messages(findings):
+        log.info(message)
     return findings
 
 
@@ -74,8 +82,8 @@ def draw_linked_image_pairs(
     ingest: Ingest,
     audit: Audit,
 ) -> Figure:
-    """Show linked pictures side by side, some of each kind of link."""
-    return figures.linked_image_pairs(
+    """Draw linked images side by side, a few of each link type."""
+    return figures.draw_linked_image_pairs(
         image_table,
         image_groups,
         image_links,

@@ -1,4 +1,4 @@
-"""The image table -> which images belong together, and what is wrong with them."""
+"""Pipeline `audit`: image table -> groups, links between images, findings."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,10 @@ from skin_lesions.pipelines.audit.nodes import audit_images, draw_linked_image_p
 
 
 def create_pipeline() -> Pipeline:
-    """Group the images, show some links, tell all that is wrong, and what a model could cheat with."""
+    """Create the pipeline: group the images, audit them and draw examples of linked images.
+
+    The audit includes shortcut probes.
+    """
     return Pipeline(
         [
             Node(

@@ -1,4 +1,4 @@
-"""The evaluate pipeline."""
+"""The pipeline `evaluate`."""
 
 from skin_lesions.pipelines.evaluate.pipeline import create_pipeline
 

@@ -1,4 +1,7 @@
-"""Nodes of evaluate. torch is imported inside: listing the pipelines must not wait for it."""
+"""Nodes of the pipeline `evaluate`.
+
+torch is imported inside the functions, so that listing the pipelines does not import it.
+"""
 
 from typing import Any
 
@@ -23,7 +26,10 @@ def predict(
     raw_images: RawImages,
     evaluate: Evaluate,
 ) -> pd.DataFrame:
-    """Predict the validation and test images, if model, split and images belong together."""
+    """Predict the validation and test images.
+
+    First check that the model was trained on this split and these images.
+    """
     from skin_lesions.evaluation import predictions as predicting  # noqa: PLC0415
     from skin_lesions.models.model_file import check_model_matches_data  # noqa: PLC0415
 
@@ -41,24 +47,24 @@ def predict(
 
 
 def score(predictions: pd.DataFrame, model: dict[str, Any], evaluate: Evaluate) -> dict[str, Any]:
-    """Score the predictions, with intervals and with what they were made from."""
+    """Compute the metrics with intervals, and record the versions of all inputs."""
     from skin_lesions.evaluation import scorecard as metrics  # noqa: PLC0415
 
-    made_from = model["provenance"]
+    provenance = model["provenance"]
     scores = {
         name: metrics.compute_metrics(
             rows, model["classes"], evaluate.bootstrap_replicates, evaluate.seed
         )
-        for name, rows in _subsets(predictions, made_from["split_policy"]).items()
+        for name, rows in _subsets(predictions, provenance["split_policy"]).items()
     }
     return {
-        "split_policy": made_from["split_policy"],
+        "split_policy": provenance["split_policy"],
         "provenance": {
             "predictions_version": predictions.attrs["version"],
             **{name: predictions.attrs[name] for name in _PROVENANCE_KEYS},
-            "split_fingerprint": made_from["split_fingerprint"],
-            "data_fingerprint": made_from["data_fingerprint"],
-            "package_version": made_from["package_version"],
+            "split_fingerprint": provenance["split_fingerprint"],
+            "data_fingerprint": provenance["data_fingerprint"],
+            "package_version": provenance["package_version"],
             "synthetic_images": model["synthetic_images"],
         },
         **scores,
@@ -66,13 +72,13 @@ def score(predictions: pd.DataFrame, model: dict[str, Any], evaluate: Evaluate) 
 
 
 def _subsets(predictions: pd.DataFrame, split_policy: str) -> dict[str, pd.DataFrame]:
-    """Divide the predictions into what is judged apart.
+    """Divide the predictions into the subsets that get their own metrics.
 
-    As shipped, a test image that has a mate in train or val says little: leaked and clean ones are
-    also judged apart.
+    In the original split, a test image with a related image in train or val gives an optimistic
+    result. Leaked and clean test images are therefore also evaluated separately.
     """
     test = predictions[predictions["split"] == "test"]
-    parts = {"validation": predictions[predictions["split"] == "val"], "test": test}
+    subsets = {"validation": predictions[predictions["split"] == "val"], "test": test}
     if split_policy == "original":
-        parts |= {"test_clean": test[~test["is_leaked"]], "test_leaked": test[test["is_leaked"]]}
-    return {name: rows for name, rows in parts.items() if len(rows)}
+        subsets |= {"test_clean": test[~test["is_leaked"]], "test_leaked": test[test["is_leaked"]]}
+    return {name: rows for name, rows in subsets.items() if len(rows)}

@@ -1,4 +1,7 @@
-"""A model and the images it has not learned from -> predictions and metrics; fits nothing."""
+"""Pipeline `evaluate`: model, validation and test images -> predictions, metrics.
+
+Nothing is fitted here.
+"""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +9,7 @@ from skin_lesions.pipelines.evaluate.nodes import predict, score
 
 
 def create_pipeline() -> Pipeline:
-    """Predict the validation and test images, then score the predictions."""
+    """Create the pipeline: predict the validation and test images, then compute the metrics."""
     return Pipeline(
         [
             Node(

@@ -1,4 +1,4 @@
-"""The ingest pipeline."""
+"""The pipeline `ingest`."""
 
 from skin_lesions.pipelines.ingest.pipeline import create_pipeline
 

@@ -1,4 +1,4 @@
-"""A source of images -> raw images, one row per file, decoded pixels."""
+"""Pipeline `ingest`: source of images -> raw images, decoded pixels, image table."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from skin_lesions.pipelines.ingest.nodes import decode_images, describe_images, 
 
 
 def create_pipeline() -> Pipeline:
-    """Read the source, keep its bytes, decode what is new, describe every file."""
+    """Create the pipeline: store the files, decode new images and describe every file."""
     return Pipeline(
         [
             Node(

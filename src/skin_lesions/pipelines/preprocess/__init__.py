@@ -1,4 +1,4 @@
-"""The preprocess pipeline."""
+"""The pipeline `preprocess`."""
 
 from skin_lesions.pipelines.preprocess.pipeline import create_pipeline
 

@@ -1,4 +1,4 @@
-"""Nodes of preprocess."""
+"""Nodes of the pipeline `preprocess`."""
 
 import logging
 from typing import Any
@@ -21,7 +21,10 @@ def split_images(
     split: Split,
     audit: Audit,
 ) -> pd.DataFrame:
-    """Split the images, unless the audit found too much; the table says what it was made from."""
+    """Split the images and record the versions of all inputs in the table.
+
+    Stop the run if the audit has findings of severity ``audit.fail_on`` or above.
+    """
     enforce_fail_on(audit_findings, image_table.attrs["version"], audit.fail_on)
     table = splitting.split_images(image_table, image_groups, split)
     table.attrs = {
@@ -32,11 +35,11 @@ def split_images(
         "raw_images_version": image_table.attrs["raw_images_version"],
         "origin": image_table.attrs["origin"],
     }
-    sizes = table["split"].value_counts()
+    split_sizes = table["split"].value_counts()
     log.info(
-        "Split %s: %d train, %d val, %d test; %d of %d readable files left out",
+        "Images split by policy %s: %d train, %d val, %d test; %d of %d readable files left out",
         split.policy,
-        *(sizes[name] for name in splitting.SPLITS),
+        *(split_sizes[name] for name in splitting.SPLITS),
         len(image_table) - len(table),
         len(image_table),
     )

@@ -1,4 +1,4 @@
-"""The image table and its groups -> one split per usable image."""
+"""Pipeline `preprocess`: image table, groups -> split table, one split per usable image."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from skin_lesions.pipelines.preprocess.nodes import split_images
 
 
 def create_pipeline() -> Pipeline:
-    """Split the images."""
+    """Create the pipeline: split the images."""
     return Pipeline(
         [
             Node(

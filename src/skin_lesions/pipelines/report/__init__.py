@@ -1,4 +1,4 @@
-"""The report pipeline."""
+"""The pipeline `report`."""
 
 from skin_lesions.pipelines.report.pipeline import create_pipeline
 

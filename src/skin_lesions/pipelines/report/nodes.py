@@ -1,4 +1,4 @@
-"""Nodes of report."""
+"""Nodes of the pipeline `report`."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from skin_lesions.reporting import figures
 from skin_lesions.reporting.html_report import render_report
 from skin_lesions.reporting.model_card import render_model_card
 
-# In the order in which write_report takes them.
+# In the order of the arguments of write_report.
 FIGURES = (
     "confusion_matrix",
     "loss_curves",
@@ -26,9 +26,9 @@ FIGURES = (
 def draw_sample_images(
     image_table: pd.DataFrame, pixel_store: Any, model: dict[str, Any], report: Report
 ) -> Figure:
-    """Show some images of each class, as the model gets them."""
+    """Draw a few images of each class, as the model receives them."""
     images = pixel_store.at(model["preprocessing"]["stored_image_size"])
-    return figures.sample_images(image_table, images, per_class=report.samples_per_class)
+    return figures.draw_sample_images(image_table, images, per_class=report.samples_per_class)
 
 
 def write_report(
@@ -39,9 +39,9 @@ def write_report(
     quarantine: pd.DataFrame,
     training_history: pd.DataFrame,
     image_table: pd.DataFrame,
-    *drawn: bytes,
+    *png_files: bytes,
 ) -> str:
-    """Write the page."""
+    """Render the HTML report."""
     return render_report(
         metrics=metrics,
         model=model,
@@ -50,7 +50,7 @@ def write_report(
         quarantine=quarantine,
         training_history=training_history,
         image_table=image_table,
-        figures=dict(zip(FIGURES, drawn, strict=True)),
+        figures=dict(zip(FIGURES, png_files, strict=True)),
     )
 
 
@@ -61,7 +61,7 @@ def write_model_card(
     split_table: pd.DataFrame,
     image_table: pd.DataFrame,
 ) -> str:
-    """Write the card."""
+    """Render the model card."""
     return render_model_card(
         metrics=metrics,
         model=model,

@@ -1,4 +1,4 @@
-"""Tables and numbers -> figures, one page, a model card."""
+"""Pipeline `report`: tables and metrics -> figures, HTML report, model card."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -12,41 +12,41 @@ from skin_lesions.reporting import figures
 
 
 def create_pipeline() -> Pipeline:
-    """Draw the figures, then write the pages that show them."""
+    """Create the pipeline: draw the figures, then write the report and the model card."""
     return Pipeline(
         [
             Node(
-                figures.confusion_matrix,
+                figures.draw_confusion_matrix,
                 inputs="metrics",
                 outputs="confusion_matrix",
                 name="draw_confusion_matrix",
             ),
             Node(
-                figures.loss_curves,
+                figures.draw_loss_curves,
                 inputs=["training_history", "metrics"],
                 outputs="loss_curves",
                 name="draw_loss_curves",
             ),
             Node(
-                figures.per_class_recall,
+                figures.draw_per_class_recall,
                 inputs="metrics",
                 outputs="per_class_recall",
                 name="draw_per_class_recall",
             ),
             Node(
-                figures.calibration_curve,
+                figures.draw_calibration_curve,
                 inputs=["predictions", "metrics"],
                 outputs="calibration_curve",
                 name="draw_calibration_curve",
             ),
             Node(
-                figures.class_counts,
+                figures.draw_class_counts,
                 inputs=["image_table", "split_table"],
                 outputs="class_counts",
                 name="draw_class_counts",
             ),
             Node(
-                figures.shortcut_probes,
+                figures.draw_shortcut_probes,
                 inputs=["audit_findings", "image_table"],
                 outputs="shortcut_probes",
                 name="draw_shortcut_probes",

@@ -1,4 +1,4 @@
-"""The train pipeline."""
+"""The pipeline `train`."""
 
 from skin_lesions.pipelines.train.pipeline import create_pipeline
 

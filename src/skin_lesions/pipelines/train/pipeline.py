@@ -1,4 +1,4 @@
-"""Pixels and split -> a trained, calibrated, self-sufficient model."""
+"""Pipeline `train`: pixels, split -> trained and calibrated model in one file."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from skin_lesions.pipelines.train.nodes import calibrate, fit
 
 
 def create_pipeline() -> Pipeline:
-    """Fit the weights, then what is set on the validation images."""
+    """Create the pipeline: train the weights, then calibrate on the validation images."""
     return Pipeline(
         [
             Node(

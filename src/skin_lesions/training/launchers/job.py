@@ -1,4 +1,4 @@
-"""What the workers get, and what they all do."""
+"""Training job of the workers, and the functions shared by all launchers."""
 
 import errno
 import logging
@@ -13,19 +13,19 @@ from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError, disk_full_message
 from skin_lesions.data.loader import ImageDataset
-from skin_lesions.training import Trained, result, train
+from skin_lesions.training import TrainingResult, result, train
 from skin_lesions.training.checkpoints import Checkpoint
 from skin_lesions.training.distributed import ProcessGroup
 
 log = logging.getLogger(__name__)
 MAX_RESTARTS = 10  # of lost workers
-COLLECTIVE_TIMEOUT = timedelta(minutes=10)  # after which a process that doesn't answer is lost
-_ERROR_FILE = "worker_error.txt"  # the error that a worker leaves for this process
+COLLECTIVE_TIMEOUT = timedelta(minutes=10)  # a process without an answer for this long is lost
+_ERROR_FILE = "worker_error.txt"  # error of a worker for the launching process
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What ``train`` takes; goes to the workers."""
+    """Arguments of ``train``, which are sent to the workers."""
 
     train_images: ImageDataset
     val_images: ImageDataset
@@ -33,8 +33,8 @@ class TrainingJob:
     recipe: TrainRecipe
     checkpoint: Checkpoint
 
-    def train_in(self, process_group: ProcessGroup) -> Trained:
-        """Train, as one of these processes."""
+    def train_in(self, process_group: ProcessGroup) -> TrainingResult:
+        """Train as a member of the process group."""
         return train(
             self.train_images,
             self.val_images,
@@ -44,29 +44,29 @@ class TrainingJob:
             process_group,
         )
 
-    def result(self) -> Trained:
-        """Return what the workers left; this process needs no device of theirs for that."""
+    def result(self) -> TrainingResult:
+        """Return the result from the checkpoint of the workers; needs none of their devices."""
         state = self.checkpoint.load()
         if state is None:
             raise RuntimeError(
-                f"the workers are through and left nothing in {self.checkpoint.folder}"
+                f"All workers ended without a checkpoint in {self.checkpoint.folder}"
             )
         return result(self.network, self.recipe, state)
 
 
 def run_worker(job: TrainingJob, process_group: ProcessGroup) -> None:
-    """Be one of the workers; leave word of an error that starting again won't mend."""
-    refused = error_file(job)
-    if refused.exists():
+    """Train as a worker; write an error that a restart cannot fix to the error file."""
+    error_path = error_file(job)
+    if error_path.exists():
         return
     try:
         job.train_in(process_group)
     except InputError as error:
-        _write_error_file(refused, str(error))
+        _write_error_file(error_path, str(error))
         raise
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            _write_error_file(refused, disk_full_message(error))
+            _write_error_file(error_path, disk_full_message(error))
         raise
 
 
@@ -75,25 +75,26 @@ def error_file(job: TrainingJob) -> Path:
     return job.checkpoint.folder / _ERROR_FILE
 
 
-def _write_error_file(refused: Path, text: str) -> None:
-    with atomic_write(refused) as partial:
-        partial.write_text(text)
+def _write_error_file(error_path: Path, message: str) -> None:
+    with atomic_write(error_path) as partial:
+        partial.write_text(message)
 
 
 def number_of_processes(recipe: TrainRecipe, gpus: int) -> int:
-    """Return how many to start: as asked, or one for each GPU, or two on CPUs."""
+    """Return the number of processes: as requested, or one per GPU, or two on a CPU."""
     processes = recipe.num_processes or gpus or 2
     if recipe.batch_size < 2 * processes:
         raise InputError(
-            f"train.batch_size={recipe.batch_size} is too small for {processes} processes: each needs "
-            f"two images of a batch; take --params train.num_processes={recipe.batch_size // 2} or fewer, or "
-            f"a train.batch_size of {2 * processes} or more"
+            f"train.batch_size={recipe.batch_size} is too small for {processes} processes. "
+            "Expected at least two images per process. "
+            f"Fix: --params train.num_processes={recipe.batch_size // 2} or fewer, "
+            f"or train.batch_size={2 * processes} or more"
         )
     return processes
 
 
 def configure_worker_logging() -> None:
-    """Log in a worker as the main process does."""
+    """Configure the log of a worker like that of the launching process."""
     logging.basicConfig(
         stream=sys.stdout, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"
     )

@@ -1,4 +1,4 @@
-"""Several processes on this machine, by torchelastic."""
+"""Launcher for several processes on this machine, with torchelastic."""
 
 import logging
 import os
@@ -32,24 +32,34 @@ log = logging.getLogger(__name__)
 
 
 def local_processes(recipe: TrainRecipe) -> int:
-    """Return how many processes to start on this machine."""
+    """Return the number of processes to start on this machine.
+
+    Raises:
+        InputError: The launcher or the number of processes does not work on this machine.
+    """
     if platform.system() == "Windows":
         raise InputError(
-            "train.launcher=local does not work on Windows: take train.launcher=single, or run it "
-            "within WSL"
+            "train.launcher=local does not work on Windows. "
+            "Fix: --params train.launcher=single, or run in WSL"
         )
     device = choose_device(recipe.device)
     if device.type == "mps":
-        raise InputError("train.launcher=local has no use for one GPU of Apple; take single")
+        raise InputError(
+            "train.launcher=local does not support an Apple GPU, because there is only one. "
+            "Fix: --params train.launcher=single"
+        )
     gpus = torch.cuda.device_count() if device.type == "cuda" else 0
     processes = number_of_processes(recipe, gpus)
     if gpus and processes > gpus:
-        raise InputError(f"train.num_processes={processes}, but this machine has {gpus} GPUs")
+        raise InputError(
+            f"train.num_processes={processes} is too large. Expected at most {gpus}, the number of "
+            "GPUs of this machine"
+        )
     return processes
 
 
 def launch_local(job: TrainingJob) -> None:
-    """Start processes on this machine by torch's elastic launcher, and those that are lost again."""
+    """Run the job in processes on this machine; torchelastic restarts them if one is lost."""
     from torch.distributed.elastic.multiprocessing.api import SignalException  # noqa: PLC0415
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
 
@@ -65,9 +75,10 @@ def launch_local(job: TrainingJob) -> None:
         monitor_interval=0.5,
         start_method="spawn",
     )
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we tell it shorter
+    # The workers log a restart in one line.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
-        # As bytes: tensors would be shared between the processes, and all train the same ones.
+        # As bytes: tensors would be in shared memory, and all processes would train the same ones.
         elastic_launch(config, _local_worker)(pickle.dumps(job))
     except SignalException:
         raise KeyboardInterrupt from None
@@ -82,7 +93,9 @@ def _local_worker(pickled: bytes) -> None:
     restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
     if rank == 0 and restarts:
         log.warning(
-            "A training process was lost; all start again (%d of %d)", restarts, MAX_RESTARTS
+            "A training process was lost. All processes restarted (%d of %d)",
+            restarts,
+            MAX_RESTARTS,
         )
     on_cuda = choose_device(job.recipe.device).type == "cuda"
     if on_cuda:
@@ -91,19 +104,19 @@ def _local_worker(pickled: bytes) -> None:
         torch.set_num_threads(max(1, usable_cpus() // size))
     backend = "nccl" if on_cuda else "gloo"
     store = _restart_store(f"start {restarts}")
-    with ignore_signal(signal.SIGINT) if rank else nullcontext():  # the first one keeps the state
+    with ignore_signal(signal.SIGINT) if rank else nullcontext():  # rank 0 saves the state
         distributed.init_process_group(
             backend, store=store, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT
         )
         run_worker(job, ProcessGroup.current())
-        distributed.destroy_process_group()  # not after an error: NCCL would wait for the others
+        distributed.destroy_process_group()  # not after an error: NCCL would block
 
 
 def _restart_store(name: str) -> Any:
-    """Return where the processes of one start find each other.
+    """Return a store, with a prefix per restart, in which the processes find each other.
 
-    The launcher's store outlives a start, and torch 2.14 keeps no start's keys apart from those of the one
-    before: processes would wait for the addresses of dead ones.
+    The store of the launcher persists across restarts, and torch 2.14 does not separate the keys of
+    one restart from those of the previous one. Processes would wait for the addresses of dead ones.
     """
     from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined] # noqa: PLC0415
 

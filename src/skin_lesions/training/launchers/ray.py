@@ -1,4 +1,4 @@
-"""Workers of Ray."""
+"""Launcher for workers of Ray Train."""
 
 import os
 import sys
@@ -17,21 +17,21 @@ from skin_lesions.training.launchers.job import (
 
 
 def launch_ray(job: TrainingJob) -> None:
-    """Start workers by Ray Train, on this machine or on the cluster at ``recipe.ray.address``."""
+    """Run the job with Ray Train, on this machine or on the cluster at ``recipe.ray.address``."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")  # the one that this is tested with
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")  # the tested version
     ray = require_ray()
     address = job.recipe.ray.address
-    where: dict[str, Any] = {"address": address} if address else {"include_dashboard": False}
+    connection: dict[str, Any] = {"address": address} if address else {"include_dashboard": False}
     paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    ray.init(**where, runtime_env=None if address else {"env_vars": paths}, log_to_driver=True)
+    ray.init(**connection, runtime_env=None if address else {"env_vars": paths}, log_to_driver=True)
     try:
-        _fit_by_ray(job, int(ray.cluster_resources().get("GPU", 0)))
+        _fit_with_ray(job, int(ray.cluster_resources().get("GPU", 0)))
     finally:
         ray.shutdown()
 
 
-def _fit_by_ray(job: TrainingJob, gpus: int) -> None:
+def _fit_with_ray(job: TrainingJob, gpus: int) -> None:
     from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415
     from ray.train.torch import TorchTrainer  # noqa: PLC0415
 
@@ -50,7 +50,7 @@ def _fit_by_ray(job: TrainingJob, gpus: int) -> None:
     )
     try:
         trainer.fit()
-    except Exception:  # Ray wraps what a worker raised; ours stands in the file
+    except Exception:  # Ray wraps the error of a worker; the original is in the error file
         if not error_file(job).exists():
             raise
 
@@ -64,13 +64,13 @@ def require_ray() -> Any:
     """Import Ray.
 
     Raises:
-        InputError: Ray is not installed; says how to install it.
+        InputError: Ray is not installed; the message names the command to install it.
     """
     try:
         import ray  # noqa: PLC0415
     except ModuleNotFoundError:
         raise InputError(
-            "train.launcher=ray needs Ray, which is not installed; install it with: "
-            "pip install -c requirements.lock -e '.[ray]'"
+            "train.launcher=ray requires Ray, which is not installed. "
+            "Fix: pip install -c requirements.lock -e '.[ray]'"
         ) from None
     return ray
