@@ -28,10 +28,10 @@ from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.progress import TrainingProgressBar
 from skin_lesions.models.networks import create_network
 from skin_lesions.training import step as steps
+from skin_lesions.training.callbacks import TrainingCallbacks
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.distributed import ProcessGroup
 from skin_lesions.training.loop import train_epoch
-from skin_lesions.training.monitor import TrainingMonitor
 from skin_lesions.training.state import TrainingRun, create_state
 
 
@@ -56,11 +56,11 @@ def trained_epochs(run: TrainingRun, epochs: int, folder: Path) -> float:
         checkpoint.async_writer() as writer,
         TrainingProgressBar("training", total_steps) as progress,
     ):
-        monitor = TrainingMonitor(run, writer, lambda: False, progress)
+        callbacks = TrainingCallbacks(run, writer, lambda: False, progress)
         for _ in range(epochs):
-            train_epoch(run, monitor)
+            train_epoch(run, callbacks)
             run.epoch, run.step = run.epoch + 1, 0
-            monitor.after_epoch()
+            callbacks.after_epoch()
     return time.perf_counter() - start
 
 

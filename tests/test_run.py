@@ -45,7 +45,7 @@ def test_audit_finds_the_planted_faults(demo_run, planted):
     conflicting = (planted["planted"] == "other_label").sum()
     assert finding(demo_run, "exact_duplicate_label_conflicts")["count"] == conflicting
     assert finding(demo_run, "exact_duplicates_across_splits")["count"] > 0
-    assert finding(demo_run, "groups_across_splits")["details"]["share"] > 0.2
+    assert finding(demo_run, "groups_across_splits")["details"]["fraction"] > 0.2
 
 
 def test_images_of_one_lesion_are_in_one_group(demo_run, planted):
@@ -246,12 +246,14 @@ def test_error_wrapped_by_kedro_is_reported_without_traceback(project, tmp_path)
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_listing_the_pipelines_does_not_import_torch(project):
+def test_listing_pipelines_and_reading_the_catalog_configuration_does_not_import_torch(project):
     code = (
         "import sys; from pathlib import Path;"
         "from kedro.framework.startup import bootstrap_project;"
         f"bootstrap_project(Path({str(project)!r}));"
-        "from kedro.framework.project import pipelines; print(*sorted(pipelines));"
+        "from kedro.framework.project import pipelines, settings; print(*sorted(pipelines));"
+        "loader = settings.CONFIG_LOADER_CLASS('conf', env='demo', **settings.CONFIG_LOADER_ARGS);"
+        "assert 'model' in loader['catalog'];"
         "sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run(

@@ -76,7 +76,7 @@ def test_lesion_across_splits_is_leakage_reported_with_the_test_fraction():
         "groups": 1,
         "leaked_test_files": 1,
         "test_files": 3,
-        "share": pytest.approx(1 / 3),
+        "fraction": pytest.approx(1 / 3),
     }
 
 
@@ -144,7 +144,7 @@ def test_identical_pixels_with_conflicting_labels_are_severe_and_separate_from_e
     _, found = audit_of(rows, near_duplicates=[(0, 4, "pixels", 1.0), (1, 2, "pixels", 1.0)])
     finding = found["pixel_identical_label_conflicts"]
     assert finding["severity"] == "high"
-    assert finding["details"] == {"pictures": 2, "files": 5, "mel / nv": 2}
+    assert finding["details"] == {"images": 2, "files": 5, "mel / nv": 2}
     assert finding["examples"] == [
         ["test/mel/5", "train/nv/1"],
         ["test/nv/3", "test/nv/6", "train/mel/2"],

@@ -318,7 +318,7 @@ def test_own_model_is_loaded_with_its_head_and_its_normalization(tmp_path):
         torch.equal(value, model["state_dict"][name])
         for name, value in initial.network.state_dict().items()
     )
-    assert initial.origin["head"] == "kept"
+    assert initial.origin["head"] == "loaded"
     assert (initial.mean, initial.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 
 

@@ -42,7 +42,7 @@ def test_model_records_its_initial_weights_and_uses_their_normalization(stored, 
     assert (initial["weights"], initial["file"], initial["head"]) == (
         weights,
         "earlier.pth",
-        "kept",
+        "loaded",
     )
     assert len(initial["sha256"]) == 64
 

@@ -18,7 +18,7 @@ from skin_lesions.models.model_file import load_network
 from skin_lesions.models.networks import create_network
 from skin_lesions.models.precision import choose_precision
 from skin_lesions.pipelines.train.nodes import calibrate
-from skin_lesions.training import fit, identity, loop, monitor, step
+from skin_lesions.training import callbacks, fit, identity, loop, step
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.distributed import ProcessGroup
 from skin_lesions.training.fit import fit_model
@@ -420,7 +420,7 @@ def test_checkpoint_is_saved_after_the_interval(stored, monkeypatch):
         clock[0] += 20
         return real(run, batch)
 
-    monkeypatch.setattr(monitor.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(step, "optimizer_step", slow)
     monkeypatch.setattr(
         "skin_lesions.training.checkpoints.AsyncCheckpointWriter.save",
@@ -433,16 +433,16 @@ def test_checkpoint_is_saved_after_the_interval(stored, monkeypatch):
 def test_losses_are_checked_once_per_second(stored, monkeypatch):
     """Each check synchronizes with the GPU."""
     clock, checks = [0.0], []
-    real_step, real_check = step.optimizer_step, monitor.TrainingMonitor.check_losses
+    real_step, real_check = step.optimizer_step, callbacks.TrainingCallbacks.check_losses
 
     def quick(run, batch):
         clock[0] += 0.3
         return real_step(run, batch)
 
-    monkeypatch.setattr(monitor.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(step, "optimizer_step", quick)
     monkeypatch.setattr(
-        monitor.TrainingMonitor,
+        callbacks.TrainingCallbacks,
         "check_losses",
         lambda self: (checks.append(clock[0]), real_check(self)),
     )

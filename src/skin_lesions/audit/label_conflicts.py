@@ -28,7 +28,7 @@ def _pixel_identical_label_conflicts(table: pd.DataFrame) -> Finding:
         f"{pluralize(len(labels), 'image')} ({pluralize(len(conflicting), 'file')}). "
         "One of the labels must be wrong.",
         len(labels),
-        {"pictures": len(labels), "files": len(conflicting)} | by_labels,
+        {"images": len(labels), "files": len(conflicting)} | by_labels,
         files_by("pixel_id", conflicting),
         _RECOMMENDATION,
     )

@@ -18,7 +18,7 @@ def _near_duplicates(pairs: pd.DataFrame) -> Finding:
         f"Near-duplicates with different bytes: {pluralize(len(pairs), 'pair')} of images "
         "(re-encoded, rotated, cropped, recolored, or another image of the same lesion).",
         len(pairs),
-        {"pairs": len(pairs), **kinds, "pairs not joined for want of a second": not_grouped},
+        {"pairs": len(pairs), **kinds, "pairs_not_merged": not_grouped},
         pair_examples(pairs.sort_values("strength", ascending=False, kind="stable")),
         "split.policy=grouped keeps them in one split. Check the examples and image_links.parquet.",
     )
@@ -128,7 +128,7 @@ def _groups_across_splits(table: pd.DataFrame) -> Finding:
         "high",
         message + ".",
         groups,
-        {"groups": groups, "leaked_test_files": leaked, "test_files": tests, "share": fraction},
+        {"groups": groups, "leaked_test_files": leaked, "test_files": tests, "fraction": fraction},
         files_by("group_id", split_groups),
         "split.policy=grouped keeps every group in one split. Scores on the original split are "
         "too high.",

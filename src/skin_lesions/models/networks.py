@@ -205,7 +205,11 @@ def _load_weights(
     has_head = load_compatible_state_dict(start.network, state, head_names, error_prefix)
     if not has_head:
         _init_head_near_zero(classifier_head(start.network))
-    details = {"file": file.path.name, "sha256": file.sha256, "head": "kept" if has_head else "new"}
+    details = {
+        "file": file.path.name,
+        "sha256": file.sha256,
+        "head": "loaded" if has_head else "new",
+    }
     return replace(start, origin=start.origin | details)
 
 

@@ -20,9 +20,9 @@ from skin_lesions.data.loader import ImageDataset, shuffled_batches
 from skin_lesions.models.inference import predict_logits
 from skin_lesions.training import step
 from skin_lesions.training.augmentation import sample_augmentations
+from skin_lesions.training.callbacks import TrainingCallbacks, check_finite
 from skin_lesions.training.checkpoints import Checkpoint, State, snapshot
 from skin_lesions.training.distributed import ProcessGroup
-from skin_lesions.training.monitor import TrainingMonitor, check_finite
 from skin_lesions.training.optimizers import max_learning_rate
 from skin_lesions.training.schedules import image_size_at
 from skin_lesions.training.state import TrainingRun, create_state, resume, state_of
@@ -84,11 +84,11 @@ def train(
             hidden=not process_group.is_main_process,
         ) as progress,
     ):
-        monitor = TrainingMonitor(run, writer, interrupted, progress)
+        callbacks = TrainingCallbacks(run, writer, interrupted, progress)
         while not run.is_over:
-            train_epoch(run, monitor)
+            train_epoch(run, callbacks)
             _finish_epoch(run)
-            monitor.after_epoch()
+            callbacks.after_epoch()
     return result(network, recipe, state_of(run))
 
 
@@ -101,7 +101,7 @@ def result(network: nn.Module, recipe: TrainRecipe, state: State) -> TrainingRes
     )
 
 
-def train_epoch(run: TrainingRun, monitor: TrainingMonitor) -> None:
+def train_epoch(run: TrainingRun, callbacks: TrainingCallbacks) -> None:
     """Run the remaining steps of the current epoch."""
     step.set_trainable_layers(run)
     clock = time.perf_counter()
@@ -110,8 +110,8 @@ def train_epoch(run: TrainingRun, monitor: TrainingMonitor) -> None:
         loss = step.optimizer_step(run, batch)
         run.step += 1
         run.seconds, clock = run.seconds + time.perf_counter() - clock, time.perf_counter()
-        monitor.after_step(loss, batch.global_batch_size)
-    monitor.check_losses()
+        callbacks.after_step(loss, batch.global_batch_size)
+    callbacks.check_losses()
     run.seconds += time.perf_counter() - clock  # of GPU work that was still queued
 
 

@@ -178,7 +178,7 @@ def test_column_that_predicts_the_label_is_reported_by_name(study):
     assert finding.severity == "high"
     assert "'clinic'" in finding.message
     assert finding.details["balanced_accuracy"] == pytest.approx(2 / 3)
-    assert finding.details["best_possible"] == pytest.approx(2 / 3)
+    assert finding.details["ceiling"] == pytest.approx(2 / 3)
 
 
 def test_missingness_is_separate_from_the_values_of_the_column(study):

@@ -402,7 +402,7 @@ def test_origin_contains_version_license_and_notes(server):
         "kind": "kaggle",
         "dataset": DATASET,
         "version": 3,
-        "licence": "CC0: Public Domain",
+        "license": "CC0: Public Domain",
         "license_notes": license_notes(DATASET, "CC0: Public Domain"),
     }
 
@@ -537,7 +537,7 @@ def test_skin_ds_has_its_original_splits_classes_names_and_version(skin_ds):
     assert image_table["filename_key"].notna().all()
     license = skin_ds.server.license
     assert skin_ds.study.load("raw_images").table.attrs["origin"] == {
-        **{"kind": "kaggle", "dataset": DATASET, "version": 5, "licence": license},
+        **{"kind": "kaggle", "dataset": DATASET, "version": 5, "license": license},
         **{
             "license_notes": license_notes(DATASET, license),
             "metadata": [],

@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -121,11 +119,10 @@ def test_row_with_a_complete_path_matches_its_file_in_any_row_order(files, rng):
         ("front.jpg", "{}/front.jpg"),
     ],
 )
-def test_thirty_thousand_rows_and_files_match_within_two_seconds(key, file):
+@pytest.mark.timeout(60)  # takes 2 s; comparing each row with each file would take far longer
+def test_thirty_thousand_rows_and_files_match_without_comparing_each_pair(key, file):
     keys, files = ([form.format(i) for i in range(30_000)] for form in (key, file))
-    start = time.perf_counter()
-    match_rows(keys, files)
-    assert time.perf_counter() - start < 2
+    assert len(match_rows(keys, files)) == 30_000
 
 
 def test_reserved_columns_are_renamed_and_not_overwritten(tmp_path):

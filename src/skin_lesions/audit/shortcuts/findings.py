@@ -150,7 +150,7 @@ def _details(worst: Probe, predictive: Sequence[Probe]) -> dict[str, int | float
         "low": worst.accuracy.low,
         "high": worst.accuracy.high,
         "chance": worst.chance,
-        "best_possible": worst.ceiling,
+        "ceiling": worst.ceiling,
         "images": worst.accuracy.n,
         "classes": len(worst.classes),
         **{f"by {part} alone": value for part, value in worst.parts.items()},

@@ -72,7 +72,7 @@ class DownloadedDataset:
             "kind": "kaggle",
             "dataset": self.dataset,
             "version": self.version,
-            "licence": self.license,
+            "license": self.license,
             "license_notes": license_notes(self.dataset, self.license),
         }
 
@@ -178,7 +178,7 @@ def _cached(handle: DatasetHandle) -> DownloadedDataset | None:
 
 
 def _license_file(handle: DatasetHandle) -> Path:
-    return Path(Cache().get_archive_path(handle)).with_suffix(".licence")
+    return Path(Cache().get_archive_path(handle)).with_suffix(".license")
 
 
 @contextmanager

@@ -9,24 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from skin_lesions.data.sources.synthetic.drawing import (
-    Color,
-    Image,
-    Rng,
-    absorb,
-    blend,
-    fractal_noise,
-    lattice,
-    outline,
-    poisson_disk_points,
-    shade,
-    smooth_band,
-    smoothstep,
-    spots,
-    value_noise,
-)
-from skin_lesions.data.sources.synthetic.skin import MELANIN, flush, on_skin
-from skin_lesions.data.sources.synthetic.structures import (
+from skin_lesions.data.sources.synthetic.dermoscopic_structures import (
     CRUST,
     KERATIN,
     SCAR,
@@ -46,6 +29,23 @@ from skin_lesions.data.sources.synthetic.structures import (
     veil,
     white_circles,
 )
+from skin_lesions.data.sources.synthetic.drawing import (
+    Color,
+    Image,
+    Rng,
+    absorb,
+    blend,
+    fractal_noise,
+    lattice,
+    outline,
+    poisson_disk_points,
+    shade,
+    smooth_band,
+    smoothstep,
+    spots,
+    value_noise,
+)
+from skin_lesions.data.sources.synthetic.skin import MELANIN, flush, on_skin
 
 # Fraction of nevi that look like an early melanoma, and of melanomas that look like a nevus.
 ATYPICAL_FRACTION = 0.3

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _CHECK_INTERVAL = 1.0  # seconds; reading a loss synchronizes with the GPU
 
 
-class TrainingMonitor:
+class TrainingCallbacks:
     """Checks losses, writes checkpoints and handles interruption between steps."""
 
     def __init__(
