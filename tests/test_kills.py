@@ -111,7 +111,8 @@ def test_next_run_completes_a_killed_evaluation(demo_copy, folder):
 # With a checkpoint after each step, kills hit all moments.
 TRAINING = (
     ",train.epochs=2,train.batch_size=96,train.device=cpu,train.ema_decay=0.9"
-    ",train.augmentation.mixup_alpha=0.2,train.augmentation.rotation=any,train.checkpoint_interval_minutes="
+    ",train.augmentation.mixup_alpha=0.2,train.augmentation.rotation=any"
+    ",train.checkpoint_interval_minutes="
 )
 EACH_STEP, EACH_EPOCH = TRAINING + "0.0001", TRAINING + "10"
 

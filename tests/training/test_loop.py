@@ -18,7 +18,7 @@ from skin_lesions.models.model_file import load_network
 from skin_lesions.models.networks import create_network
 from skin_lesions.models.precision import choose_precision
 from skin_lesions.pipelines.train.nodes import calibrate
-from skin_lesions.training import callbacks, fit, identity, loop, step
+from skin_lesions.training import best_epoch, callbacks, fit, identity, step
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.distributed import ProcessGroup
 from skin_lesions.training.fit import fit_model
@@ -28,8 +28,8 @@ from support.recipes import ALL_AUGMENTATIONS, ALL_OPTIONS, NO_AUGMENTATION, rec
 MODULES = {
     "optimizer_step": step,
     "gradients": step,
-    "validate": loop,
-    "predict_logits": loop,
+    "validate": best_epoch,
+    "predict_logits": best_epoch,
 }  # the functions that tests replace, and the modules in which they are looked up
 
 
@@ -652,7 +652,7 @@ def test_ctrl_c_saves_the_state_and_logs_it(stored, monkeypatch, caplog):
 def test_ctrl_c_during_the_last_validation_stops_before_the_next_node(stored, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     expected, _ = train_model(stored)
-    real, calls = loop.validate, []
+    real, calls = best_epoch.validate, []
 
     def interrupting(*args):
         calls.append(None)
@@ -661,7 +661,7 @@ def test_ctrl_c_during_the_last_validation_stops_before_the_next_node(stored, mo
         return real(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "validate", interrupting)
+        patch.setattr(best_epoch, "validate", interrupting)
         with pytest.raises(KeyboardInterrupt):
             train_model(stored)
     assert "Training stopped after epoch 2. The checkpoint was saved" in caplog.text

@@ -32,6 +32,5 @@ def root_cause(error: BaseException) -> str:
     """Return the reason for a failed request, without the wrapping objects and addresses."""
     inner: Any = error.args[0] if error.args else error
     inner = getattr(inner, "reason", inner)
-    return str(getattr(inner, "original_error", inner)).rpartition(": ")[
-        2
-    ]  # wrapped by a proxy error
+    # The error of a proxy repeats the error that it wraps: "wrapper: reason".
+    return str(getattr(inner, "original_error", inner)).rpartition(": ")[2]
