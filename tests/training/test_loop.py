@@ -578,7 +578,7 @@ def test_complete_training_is_not_repeated(stored, monkeypatch):
             "train.optimizer.learning_rate was 0.001, is 0.002",
         ),
         ("code", "skin-lesions was 0.1.0 ("),
-        ("data", "split of the images was"),
+        ("data", "image split was"),
     ],
 )
 def test_changed_training_starts_from_scratch_and_logs_why(
@@ -625,7 +625,7 @@ def test_settings_without_effect_on_weights_do_not_prevent_resuming(
     caplog.clear()
     train_model(stored, weights=str(other))
     assert "resumed" not in caplog.text
-    assert "starting weights.sha256 was" in caplog.text
+    assert "initial weights.sha256 was" in caplog.text
 
 
 def test_ctrl_c_saves_the_state_and_logs_it(stored, monkeypatch, caplog):

@@ -32,9 +32,9 @@ def training_identity(
     """
     return {
         "train": recipe.model_dump(mode="json", exclude=_NOT_IN_IDENTITY),
-        "starting weights": {key: origin.get(key) for key in ("sha256", "head")},
+        "initial weights": {key: origin.get(key) for key in ("sha256", "head")},
         "preprocess": preprocessing.to_model(),
-        "split of the images": split_fingerprint(split_table),
+        "image split": split_fingerprint(split_table),
         "decoder": DECODER_VERSION,
         "skin-lesions": f"{__version__} ({_code_hash()})",
         "libraries": library_versions(recipe),
