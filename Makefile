@@ -1,7 +1,7 @@
 # make run    install, then run all pipelines on synthetic images
 # make test   install, then run all checks
 # make viz    show the pipelines as a graph in the browser
-# make soak   run the long tests: many kills, long fuzzing (about 20 minutes)
+# make soak   run the long tests: many kills, long fuzzing (about 12 minutes)
 # make bench  measure the speed, print it and save it in benchmarks/results/
 # make clean  delete data, caches and .venv
 # make lock   update requirements.lock (requires uv)
