@@ -1,15 +1,17 @@
 """Audit findings: a severity, a message, the numbers and a recommendation."""
 
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
 
 Severity = Literal["high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the most severe first
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(BaseModel):
     """A message about the data, the numbers behind it, and a recommendation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     severity: Severity

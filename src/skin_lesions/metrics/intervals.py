@@ -11,11 +11,12 @@ of interval agree.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic.dataclasses import dataclass
 from scipy import optimize, stats
 
 LEVEL = 0.95
@@ -49,19 +50,15 @@ class Estimate:
         if None in numbers[:3] and self.reason is None:
             raise ValueError(f"Estimate without value or interval ({self}). Expected a reason.")
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return a dict for JSON; ``n_effective`` and ``reason`` only if they are set."""
-        entry: dict[str, Any] = {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "n": self.n,
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave ``n_effective`` and ``reason`` out of the JSON form if they are not set."""
+        entry: dict[str, object] = serialize(self)
+        return {
+            key: value
+            for key, value in entry.items()
+            if value is not None or key not in ("n_effective", "reason")
         }
-        if self.n_effective is not None:
-            entry["n_effective"] = self.n_effective
-        if self.reason is not None:
-            entry["reason"] = self.reason
-        return entry
 
 
 def unavailable(reason: str, n: int = 0) -> Estimate:

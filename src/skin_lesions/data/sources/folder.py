@@ -10,7 +10,6 @@ import stat
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pandas as pd
 
@@ -18,6 +17,7 @@ from skin_lesions.config.source import Source
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 from skin_lesions.data.diagnoses import diagnosis_of
+from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources.base import SourceFiles
 from skin_lesions.data.sources.filename_keys import filename_keys, normalize_name
 from skin_lesions.data.sources.metadata import (
@@ -42,7 +42,7 @@ MAX_BYTES = 1 << 30  # bytes; each file is read into memory at once
 _NOT_IMAGES = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
-def open_folder(folder: Path, name: str, source: Source, origin: dict[str, Any]) -> SourceFiles:
+def open_folder(folder: Path, name: str, source: Source, origin: Origin) -> SourceFiles:
     """List the files of a folder and read their labels.
 
     Raises:
@@ -67,8 +67,8 @@ def open_folder(folder: Path, name: str, source: Source, origin: dict[str, Any])
     table.insert(4, "filename_key", filename_keys(table["file"].tolist(), source.filename_pattern))
     if tables:
         table = table.join(join_metadata(files, tables, rows), on="file")
-    params = {"metadata": list(source.metadata), "filename_pattern": source.filename_pattern}
-    return SourceFiles(table, partial(_read_file, paths), {**origin, **params})
+    parameters = {"metadata": source.metadata, "filename_pattern": source.filename_pattern}
+    return SourceFiles(table, partial(_read_file, paths), origin.model_copy(update=parameters))
 
 
 def existing_folder(name: str | None) -> Path:

@@ -32,6 +32,7 @@ from tqdm import tqdm
 from skin_lesions.core.atomic_files import file_size, format_bytes
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable, root_cause
+from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources.archives import DamagedArchiveError, unpack
 from skin_lesions.data.sources.kaggle_errors import (
     dataset_name,
@@ -66,15 +67,15 @@ class DownloadedDataset:
     license: str | None
 
     @property
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> Origin:
         """Origin of the images, as stored with the raw images and the model, and in the report."""
-        return {
-            "kind": "kaggle",
-            "dataset": self.dataset,
-            "version": self.version,
-            "license": self.license,
-            "license_notes": license_notes(self.dataset, self.license),
-        }
+        return Origin(
+            kind="kaggle",
+            dataset=self.dataset,
+            version=self.version,
+            license=self.license,
+            license_notes=tuple(license_notes(self.dataset, self.license)),
+        )
 
 
 def license_notes(dataset: str, license: str | None) -> list[str]:
