@@ -9,7 +9,7 @@ from PIL import Image
 from skin_lesions.data.decoding import DecodedImage, decode
 from skin_lesions.data.loader import ImageDataset
 from skin_lesions.data.pixel_store import PixelArray
-from skin_lesions.data.preprocessing import Preprocessing
+from skin_lesions.data.preprocessing_settings import Preprocessing
 
 CLASSES, STORED_SIZE = 14, 256  # number of classes; width and height of stored images, pixels
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}

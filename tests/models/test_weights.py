@@ -21,7 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.preprocessing import Preprocessing, normalize_batch, resize_batch
+from skin_lesions.data.preprocessing import normalize_batch, resize_batch
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
 from skin_lesions.models import networks, weights
 from skin_lesions.models.networks import build_network, create_network

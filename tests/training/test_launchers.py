@@ -19,7 +19,7 @@ from torch import nn
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.loader import build_dataset
 from skin_lesions.data.pixel_store import PixelArray
-from skin_lesions.data.preprocessing import Preprocessing
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.distributed import ProcessGroup
 from skin_lesions.training.launchers import LAUNCHERS, TrainingJob, launch_training

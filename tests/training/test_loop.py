@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.loader import build_dataset, shuffled_batches
-from skin_lesions.data.preprocessing import Preprocessing, normalize_batch
+from skin_lesions.data.preprocessing import normalize_batch
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.evaluation.predictions import predict
 from skin_lesions.models.model_file import load_network
 from skin_lesions.models.networks import create_network

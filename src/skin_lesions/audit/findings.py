@@ -3,6 +3,7 @@
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from skin_lesions.audit.finding import Finding
 from skin_lesions.core.versions import UNSAVED
@@ -48,7 +49,7 @@ class AuditFindings(BaseModel):
     findings: list[Finding]
     shortcut_probes: list[ProbeResult]
     image_table_version: str
-    version: str = Field(default=UNSAVED, exclude=True)
+    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
 
     def with_version(self, version: str) -> Self:
         """Return the same findings with this version."""

@@ -99,7 +99,9 @@ class PixelArray:
     def index(self) -> pd.DataFrame:
         """One row per image_id in the store."""
         columns = ["image_id", "row", "width", "height", "format", "reason"]
-        return pd.DataFrame(_read_index(self.folder, self.size)[0], columns=columns).set_index("image_id")
+        return pd.DataFrame(_read_index(self.folder, self.size)[0], columns=columns).set_index(
+            "image_id"
+        )
 
     @cached_property
     def array(self) -> npt.NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from skin_lesions.data.preprocessing_settings import Preprocessing
 
+
 def resize_batch(
     squares: npt.NDArray[np.uint8], aspects: Sequence[float], preprocessing: Preprocessing
 ) -> torch.Tensor:

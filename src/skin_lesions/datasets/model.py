@@ -25,7 +25,9 @@ class ModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
 
     def preview(self) -> JSONPreview:
         """Show everything except the weights and the lists of images in kedro-viz."""
-        return JSONPreview(self.load().model_dump_json(exclude={"train_image_ids", "val_image_ids"}))
+        return JSONPreview(
+            self.load().model_dump_json(exclude={"train_image_ids", "val_image_ids"})
+        )
 
     def _exists(self) -> bool:
         return self._path.exists()

@@ -44,7 +44,7 @@ class RawImagesDataset(AbstractVersionedDataset[IngestRequest, RawImages]):
     def load(self) -> RawImages:
         """Load the manifest without reading any image."""
         table, origin = read_frame(Path(self._get_load_path()), Origin)
-        return RawImages(table, self._store, origin, self.resolve_load_version())
+        return RawImages(table, self._store, origin, str(self.resolve_load_version()))
 
     def save(self, data: IngestRequest) -> None:
         """Store and decode the missing files, then write the manifest."""

@@ -76,7 +76,9 @@ def read_frame(path: Path, provenance_type: type[P]) -> tuple[pd.DataFrame, P]:
     """
     table = pq.read_table(path, partitioning=None)
     try:
-        provenance = provenance_type.model_validate_json((table.schema.metadata or {}).get(_KEY, b""))
+        provenance = provenance_type.model_validate_json(
+            (table.schema.metadata or {}).get(_KEY, b"")
+        )
     except ValidationError:
         raise InputError(
             f"{path} does not contain the provenance that this version of skin-lesions writes. "

@@ -52,7 +52,7 @@ class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
         """Load the requested version, or the newest."""
         data = self._inner(self.load_path()).load()
         if isinstance(data, Versioned):
-            return data.with_version(self.resolve_load_version())
+            return data.with_version(str(self.resolve_load_version()))
         return data
 
     def save(self, data: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation
+from pydantic.json_schema import SkipJsonSchema
 
 from skin_lesions.core.versions import UNSAVED
 from skin_lesions.data.preprocessing_settings import Preprocessing
@@ -65,8 +66,10 @@ class UncalibratedModel(BaseModel):
     provenance: ModelProvenance
     train_image_ids: tuple[str, ...]
     val_image_ids: tuple[str, ...]
-    state_dict: SkipValidation[Mapping[str, object]] = Field(exclude=True, repr=False)
-    version: str = Field(default=UNSAVED, exclude=True)
+    state_dict: SkipJsonSchema[SkipValidation[Mapping[str, object]]] = Field(
+        exclude=True, repr=False
+    )
+    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
 
     def with_version(self, version: str) -> Self:
         """Return the same model with this version."""

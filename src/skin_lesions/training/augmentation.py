@@ -22,7 +22,7 @@ from scipy.special import betaincinv
 from torch.nn.functional import affine_grid, grid_sample
 
 from skin_lesions.config.train import Augmentation
-from skin_lesions.data.preprocessing import Preprocessing
+from skin_lesions.data.preprocessing_settings import Preprocessing
 
 # The order is part of the result: it decides which random number each transform gets.
 _COLUMNS = (

@@ -11,7 +11,7 @@ from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.loader import build_dataset
 from skin_lesions.data.pixel_store import PixelStore
-from skin_lesions.data.preprocessing import Preprocessing
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.sources.base import is_synthetic
 from skin_lesions.models.model_file import FORMAT
 from skin_lesions.models.networks import InitialNetwork, check_image_size, create_network

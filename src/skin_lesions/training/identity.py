@@ -11,7 +11,7 @@ from skin_lesions import __version__
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.data.fingerprints import split_fingerprint
 from skin_lesions.data.pixel_store import DECODER_VERSION
-from skin_lesions.data.preprocessing import Preprocessing
+from skin_lesions.data.preprocessing_settings import Preprocessing
 
 # Parameters that do not change the result. Initial weights are identified by their content
 # instead, because the file may be moved.

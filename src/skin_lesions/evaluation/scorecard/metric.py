@@ -19,9 +19,7 @@ class Bootstrap:
 
     def percentile(self, name: str, n: int) -> Estimate:
         """Return a statistic with its percentile interval."""
-        return bootstrap.percentile_estimate(
-            float(self.values[name][0]), self.replicates[name], n
-        )
+        return bootstrap.percentile_estimate(float(self.values[name][0]), self.replicates[name], n)
 
     def reflected(self, name: str, n: int) -> Estimate:
         """Return a statistic that chance biases upwards, with its reflected interval."""

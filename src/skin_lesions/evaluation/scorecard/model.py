@@ -3,6 +3,7 @@
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic.json_schema import SkipJsonSchema
 
 from skin_lesions.core.versions import UNSAVED
 from skin_lesions.data.provenance import MetricsProvenance
@@ -114,7 +115,7 @@ class Scorecard(BaseModel):
     test: SplitMetrics
     test_clean: SplitMetrics | None = None
     test_leaked: SplitMetrics | None = None
-    version: str = Field(default=UNSAVED, exclude=True)
+    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
 
     def with_version(self, version: str) -> Self:
         """Return the same metrics with this version."""
