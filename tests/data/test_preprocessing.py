@@ -5,6 +5,7 @@ from PIL import Image
 from torchvision.transforms.v2.functional import normalize
 
 from skin_lesions.data.preprocessing import normalize_batch, resize_batch
+from skin_lesions.data.preprocessing_settings import Preprocessing
 
 
 def stretched_image(width, height, size):
