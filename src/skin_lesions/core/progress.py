@@ -47,7 +47,9 @@ class TrainingProgressBar:
             transient=True,
         )
         self._bar.disable = hidden or not self._bar.console.is_terminal
-        self._log_streams: dict[logging.StreamHandler[TextIO], TextIO] = {}  # before the bar started
+        self._log_streams: dict[
+            logging.StreamHandler[TextIO], TextIO
+        ] = {}  # before the bar started
         self._task = self._bar.add_task(
             title, total=1.0, steps=f"{done}/{steps}", rate=0.0, loss="unknown"
         )
