@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 SNAPSHOTS = """
-import contextlib, importlib, logging, os, pkgutil, signal, socket, sys, warnings
+import importlib, logging, os, pkgutil, signal, socket, sys, warnings
 
 LIBRARIES = [
     "cv2", "kagglehub.clients", "kedro.framework.cli", "kedro.framework.hooks",
@@ -17,10 +17,9 @@ LIBRARIES = [
     "sklearn.discriminant_analysis", "torch.distributed.launcher.api", "torchvision",
 ]
 for name in LIBRARIES:
-    with contextlib.suppress(ModuleNotFoundError):  # some are optional
-        importlib.import_module(name)
+    importlib.import_module(name)
 
-import kagglehub, matplotlib, numpy, PIL.Image, torch
+import cv2, kagglehub, matplotlib, numpy, PIL.Image, torch
 
 
 def logger_state(name):
@@ -36,6 +35,7 @@ def snapshot():
         "logging": (logging.lastResort, logging.getLoggerClass(), logging.root.manager.disable),
         "cuDNN": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
         "torch": (torch.get_num_threads(), torch.get_num_interop_threads(), torch.initial_seed()),
+        "OpenCV": (cv2.getNumThreads(), cv2.useOptimized()),
         "dtype": (torch.get_default_dtype(), torch.get_float32_matmul_precision()),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "numpy": (numpy.geterr(), numpy.get_printoptions()),
