@@ -24,8 +24,6 @@ class Origin(Provenance):
         folder: Absolute path of a folder.
         dataset: Name of a Kaggle dataset.
         version: Version of the Kaggle dataset.
-        license: License on the page of the Kaggle dataset. It is empty if the page states none, and
-            None if it was not looked up.
         license_notes: Known license terms of the images, in complete sentences.
         metadata: Paths of the metadata tables.
         filename_pattern: Parameter ``source.filename_pattern``.
@@ -36,7 +34,6 @@ class Origin(Provenance):
     folder: str | None = None
     dataset: str | None = None
     version: int | None = None
-    license: str | None = None
     license_notes: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
     filename_pattern: str | None = None
