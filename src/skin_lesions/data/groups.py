@@ -57,7 +57,9 @@ def group_images(
         links.append(_links_by_pixels(image_table, near_duplicates))
     first_image = image_table["image_id"].groupby(labels).transform("min")
     all_links = pd.concat(links, ignore_index=True)
-    a, b = all_links.pop("a").to_numpy(int), all_links.pop("b").to_numpy(int)
+    # a, b: (links,), row numbers of the two files of each link.
+    a = all_links.pop("a").to_numpy(int)
+    b = all_links.pop("b").to_numpy(int)
     files = image_table["file"].to_numpy()
     all_links.insert(0, "file_a", files[a])
     all_links.insert(1, "file_b", files[b])
@@ -180,14 +182,16 @@ def _components(keys: list[np.ndarray], n: int) -> np.ndarray:
         n: Number of rows.
     """
     # Bipartite graph: nodes 0 to n - 1 are the rows, the other nodes are the values of the keys.
-    rows, targets, n_nodes = [], [], n
+    rows, targets = [], []
+    n_nodes = n
     for codes in keys:
         known = np.flatnonzero(codes >= 0)
         rows.append(known)
         targets.append(codes[known] + n_nodes)  # equal codes of different keys are separate nodes
         n_nodes += int(codes.max(initial=-1)) + 1
-    i, j = np.concatenate(rows), np.concatenate(targets)
-    graph = coo_array((np.ones(len(i), np.int8), (i, j)), shape=(n_nodes, n_nodes))
+    edges = (np.concatenate(rows), np.concatenate(targets))
+    weights = np.ones(len(edges[0]), np.int8)
+    graph = coo_array((weights, edges), shape=(n_nodes, n_nodes))
     return connected_components(graph, directed=False)[1][:n]
 
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
+
+IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "jfif", "png", "bmp", "tif", "tiff", "webp", "gif"})
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,11 @@ class SourceFiles:
     table: pd.DataFrame
     read: Callable[[str], bytes]
     origin: dict[str, Any] = field(default_factory=dict)
+
+
+def has_image_suffix(file: str) -> bool:
+    """Return whether the name of a file ends with one of ``IMAGE_SUFFIXES``, in any case."""
+    return PurePath(file).suffix.removeprefix(".").casefold() in IMAGE_SUFFIXES
 
 
 def is_synthetic(table: pd.DataFrame) -> bool:
