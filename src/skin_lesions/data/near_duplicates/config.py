@@ -5,13 +5,13 @@ from typing import TypeVar
 
 Number = TypeVar("Number", int, float)
 
-# Origins of the values. The thresholds were selected by hand so that the benchmark met its aims.
-# ``near_duplicates_constants`` shows how the results change with a smaller or larger value.
-QUALITY = "recall and precision: benchmarks/near_duplicates.py"
-OVERLAYS = "common rims, frames, captions and rulers: tests/data/near_duplicates/test_search.py"
-SPEED = "time and memory: benchmarks/near_duplicates_scale.py"
-CHAINING = "simulated false matches: tests/data/near_duplicates/test_search.py"
-BORDER = "width that the filters before it can affect"
+# How the values were found. No optimizer was used: they were set by hand, until the named benchmark
+# or test met its aim. benchmarks/near_duplicates_constants.py measures other values.
+QUALITY = "quality"  # recall and precision of benchmarks/near_duplicates.py
+SPEED = "speed"  # time and memory of benchmarks/near_duplicates_scale.py, at equal quality
+OVERLAYS = "overlays"  # common rims, frames, captions and rulers, in test_search.py
+CHAINING = "chaining"  # simulated false matches, in test_search.py
+CONVENTION = "convention"  # default of OpenCV, or a choice without effect on quality
 
 
 def _constant(default: Number, unit: str, meaning: str, origin: str) -> Number:
@@ -39,7 +39,7 @@ class NearDuplicateConfig:
         2.0, "relative", "maximum slope of the histogram equalization (CLAHE)", QUALITY
     )
     clahe_tiles: int = _constant(
-        8, "tiles", "rows and columns of the histogram equalization (CLAHE)", "default of OpenCV"
+        8, "tiles", "rows and columns of the histogram equalization (CLAHE)", CONVENTION
     )
     thumbnail_size: int = _constant(128, "pixels", "width and height of a gray thumbnail", SPEED)
 
@@ -70,7 +70,7 @@ class NearDuplicateConfig:
         1500, "images", "maximum number of images for fitting the vocabulary", SPEED
     )
     vocabulary_seed: int = _constant(
-        0, "seed", "seed of the choice of these images and of the vocabulary", "arbitrary"
+        0, "seed", "seed of the choice of these images and of the vocabulary", CONVENTION
     )
     word_axes: int = _constant(
         16, "axes", "leading principal axes of each part that define its words", QUALITY
@@ -115,7 +115,7 @@ class NearDuplicateConfig:
         4.0, "structure pixels", "standard deviation of the local mean that is removed", QUALITY
     )
     structure_margin: int = _constant(
-        8, "structure pixels", "width of the border that is ignored", BORDER
+        8, "structure pixels", "width of the border that is ignored", QUALITY
     )
     dark_level: int = _constant(
         40, "gray levels", "darker pixels are the rim of the dermatoscope, or empty", OVERLAYS
@@ -140,8 +140,8 @@ class NearDuplicateConfig:
     lowe_ratio: float = _constant(
         0.85,
         "ratio",
-        "maximum ratio of the distances to the nearest and second nearest descriptor",
-        f"Lowe (2004) uses 0.8; {QUALITY}",
+        "maximum ratio of the distances to the nearest and second nearest descriptor; Lowe: 0.8",
+        QUALITY,
     )
     ransac_threshold: float = _constant(
         4.0, "pixels", "maximum reprojection error of an inlier", QUALITY
@@ -154,7 +154,7 @@ class NearDuplicateConfig:
         8, "keypoints", "minimum number that agree with one affine map", QUALITY
     )
     inliers_of_half_strength: int = _constant(
-        10, "keypoints", "m inliers give the strength m / (m + 10)", "definition"
+        10, "keypoints", "m inliers give the strength m / (m + 10)", CONVENTION
     )
     min_scale: float = _constant(0.4, "factor", "minimum scale factor of the map", QUALITY)
     max_scale: float = _constant(2.5, "factor", "maximum scale factor of the map", QUALITY)
@@ -169,7 +169,7 @@ class NearDuplicateConfig:
         5.0, "thumbnail pixels", "standard deviation of the larger Gaussian", QUALITY
     )
     overlap_margin: int = _constant(
-        3, "thumbnail pixels", "width of the border of the overlap that is ignored", BORDER
+        3, "thumbnail pixels", "width of the border of the overlap that is ignored", OVERLAYS
     )
     min_cell_overlap: float = _constant(
         0.9, "fraction", "minimum fraction of a cell in both images", QUALITY

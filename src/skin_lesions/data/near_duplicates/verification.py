@@ -57,8 +57,9 @@ def verify_pair(features: Features, a: int, b: int, config: NearDuplicateConfig)
         if alignment is None or alignment.count < config.min_inliers:
             continue
         unmirrored = moving[:, ::-1] if mirrored else moving
-        cell_correlation = _correlation_in_cells(fixed, unmirrored, alignment.affine, config)
-        if cell_correlation >= config.min_cell_correlation:
+        correlations = cell_correlations(fixed, unmirrored, alignment.affine, config)
+        used = correlations[~np.isnan(correlations)]
+        if len(used) >= config.min_cells and np.median(used) >= config.min_cell_correlation:
             strength = alignment.count / (alignment.count + config.inliers_of_half_strength)
             return Verdict("changed", strength)
     return None
@@ -134,16 +135,20 @@ def _square(margin: int) -> npt.NDArray[np.uint8]:
     return np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
 
 
-def _correlation_in_cells(
+def cell_correlations(
     a: npt.NDArray[np.uint8],
     b: npt.NDArray[np.uint8],
     affine: npt.NDArray[np.float64],
     config: NearDuplicateConfig,
-) -> float:
-    """Align thumbnail b with a, correlate them in each cell, and return the median correlation.
+) -> npt.NDArray[np.float32]:
+    """Align thumbnail b with a, and correlate them in each cell.
 
     Some content is the same in many images: black corners of two rotated images, a rim, a ruler,
     or a caption. Its keypoints agree, and its cells correlate well, but these cells are few.
+
+    Returns:
+        (64,) Pearson correlation of each cell, row by row. NaN: the cell is not inside of both
+        images, or one of them is flat there.
     """
     fixed = a.astype(np.float32)
     warped, is_inside = _warp(b, affine, config)
@@ -157,12 +162,11 @@ def _correlation_in_cells(
     y = y - y.mean(axis=1, keepdims=True)
     covariance = (x * y).mean(axis=1)  # (64,) gray levels squared
     std_product = np.sqrt((x * x).mean(axis=1) * (y * y).mean(axis=1))  # (64,)
-    # Only cells that are inside of both images and are not flat.
     overlap = _to_cells(is_inside, config.cell_size).mean(axis=1)  # (64,) fraction of the pixels
     used = (overlap > config.min_cell_overlap) & (std_product > config.min_cell_contrast)
-    if used.sum() < config.min_cells:
-        return 0.0
-    return float(np.median(covariance[used] / std_product[used]))
+    correlations = np.full(len(used), np.nan, np.float32)
+    correlations[used] = covariance[used] / std_product[used]
+    return correlations
 
 
 def _warp(
