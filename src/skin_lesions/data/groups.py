@@ -159,8 +159,8 @@ def _links_by_pixels(table: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.D
 
 
 def _merge_near_duplicates(
-    image_id: pd.Series, labels: npt.NDArray[np.int_], near_duplicates: pd.DataFrame
-) -> npt.NDArray[np.int_]:
+    image_id: pd.Series, labels: npt.NDArray[np.integer], near_duplicates: pd.DataFrame
+) -> npt.NDArray[np.integer]:
     """Merge groups of files whose images are near-duplicates; return group numbers, (files,)."""
     image, distinct = pd.factorize(image_id)
     initial_groups = np.zeros(len(distinct), int)  # (images,)
@@ -168,13 +168,13 @@ def _merge_near_duplicates(
     return np.asarray(merge_pairs(len(distinct), near_duplicates, initial_groups)[image])
 
 
-def _factorize(column: pd.Series) -> np.ndarray:
+def _factorize(column: pd.Series) -> npt.NDArray[np.integer]:
     """Number the distinct values of a column; -1 for missing or blank values."""
     known = column.notna() & column.astype(str).str.strip().ne("")
     return np.where(known, pd.factorize(column.astype(str))[0], -1)
 
 
-def _components(keys: list[np.ndarray], n: int) -> np.ndarray:
+def _components(keys: list[npt.NDArray[np.integer]], n: int) -> npt.NDArray[np.integer]:
     """Number the connected components of n rows, linked if the values of any key are equal.
 
     Args:
@@ -196,7 +196,7 @@ def _components(keys: list[np.ndarray], n: int) -> np.ndarray:
 
 
 def _link_types(
-    labels: npt.NDArray[np.int_], link_labels: npt.NDArray[np.int_], links: pd.DataFrame
+    labels: npt.NDArray[np.integer], link_labels: npt.NDArray[np.integer], links: pd.DataFrame
 ) -> list[str]:
     """List, for each file, the link types within its group.
 
