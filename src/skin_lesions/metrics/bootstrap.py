@@ -54,13 +54,17 @@ def resampled_weights(
         )
     label, _ = factorize(labels, n)
     group, _ = factorize(groups, n)
+    # cells: (cells, 2) label and group of each cell, sorted by label; cell: (n,) its number.
     cells, cell = np.unique(np.column_stack([label, group]), axis=0, return_inverse=True)
-    cells_of_label = np.bincount(cells[:, 0])  # cells are sorted by label
+    cells_of_label = np.bincount(cells[:, 0])  # (labels,)
     rng = np.random.default_rng(seed)
+    # Replicates are drawn in chunks, so that memory does not grow with their number.
     chunk = max(1, _CHUNK // n)
     for start in range(0, replicates, chunk):
         b = min(chunk, replicates - start)
-        yield np.concatenate([_multiplicities(rng, m, b) for m in cells_of_label])[cell]
+        # (cells, b), one block of rows per label; ``cell`` expands it to (n, b).
+        multiplicities = np.concatenate([_multiplicities(rng, m, b) for m in cells_of_label])
+        yield multiplicities[cell]
 
 
 def _multiplicities(rng: np.random.Generator, cells: int, b: int) -> NDArray[np.int32]:
@@ -110,6 +114,7 @@ def percentile_estimate(
     """
     if np.ptp(replicates) <= ROUNDING:
         return _no_interval(value, n)
+    # For a level of 0.95: the quantiles 0.025 and 0.975.
     low, high = np.quantile(replicates, [0.5 - level / 2, 0.5 + level / 2])
     return Estimate(value=value, low=float(min(low, value)), high=float(max(high, value)), n=n)
 
@@ -130,7 +135,8 @@ def reflected_estimate(
     """
     # Reflected bounds: 2 * value - upper percentile, 2 * value - lower percentile.
     low, high = 2 * value - np.quantile(replicates, [0.5 + level / 2, 0.5 - level / 2])
-    low, high = max(0.0, min(float(low), value)), max(float(high), value)
+    low = max(0.0, min(float(low), value))
+    high = max(float(high), value)
     if high - low <= ROUNDING or np.ptp(replicates) <= ROUNDING:
         return _no_interval(value, n)
     return Estimate(value=value, low=low, high=high, n=n)
@@ -153,6 +159,7 @@ def row_sums(row: NDArray[np.intp], rows: int, values: ArrayLike = 1) -> sparse.
     Returns:
         A sparse matrix of shape (rows, n). Multiplied by weights (n, b), it gives sums (rows, b).
     """
+    # Entry i is in row ``row[i]`` and column i, so row r of the product sums the entries of r.
     data = np.broadcast_to(np.asarray(values), row.shape)
     return sparse.csr_array((data, (row, np.arange(row.size))), shape=(rows, row.size))
 
@@ -177,6 +184,7 @@ class RankedScores:
                 "AUROC is undefined, because all rows have one label. "
                 "Expected positive and negative rows."
             )
+        # Row numbers: (negatives,) by ascending score, and (positives,).
         negative = np.flatnonzero(~positive)
         self._negative = negative[np.argsort(scores[negative], kind="stable")]
         self._positive = np.flatnonzero(positive)
@@ -190,7 +198,10 @@ class RankedScores:
         # Cumulative weight of the ranked negatives: (negatives + 1, b).
         negatives = np.zeros((self._negative.size + 1, weights.shape[1]), dtype=np.int64)
         np.cumsum(weights[self._negative], axis=0, out=negatives[1:])
-        positives = weights[self._positive]
-        # Each pair counts 2 if the positive ranks higher, and 1 for a tie.
-        half_wins = (positives * (negatives[self._below] + negatives[self._up_to])).sum(axis=0)
-        return half_wins / (2 * positives.sum(axis=0, dtype=np.int64) * negatives[-1])
+        positives = weights[self._positive]  # (positives, b)
+        # Each pair counts 2 if the positive ranks higher, and 1 for a tie: (positives, b).
+        half_wins_of_positive = negatives[self._below] + negatives[self._up_to]
+        half_wins = (positives * half_wins_of_positive).sum(axis=0)  # (b,)
+        # AUROC = wins / pairs. negatives[-1] is the total weight of the negatives.
+        pairs = positives.sum(axis=0, dtype=np.int64) * negatives[-1]
+        return half_wins / (2 * pairs)

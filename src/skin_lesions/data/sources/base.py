@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import pandas as pd
 
 from skin_lesions.data.provenance import Origin
+
+IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "jfif", "png", "bmp", "tif", "tiff", "webp", "gif"})
 
 
 @dataclass(frozen=True)
@@ -20,3 +23,8 @@ class SourceFiles:
     table: pd.DataFrame
     read: Callable[[str], bytes]
     origin: Origin
+
+
+def has_image_suffix(file: str) -> bool:
+    """Return whether the name of a file ends with one of ``IMAGE_SUFFIXES``, in any case."""
+    return PurePath(file).suffix.removeprefix(".").casefold() in IMAGE_SUFFIXES
