@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from torch.nn.functional import one_hot
 
 from images import CLASSES, stored_images
+from options import add_weights_option, reported_weights
 from record import ROOT, save_results
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.progress import TrainingProgressBar
@@ -77,7 +78,14 @@ def main(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = stored_images(folder / "pixels", images, image_size, args.folder)
-        initial = create_network(architecture, weights, None, classes, image_size, recipe.seed)
+        initial = create_network(
+            architecture=architecture,
+            weights=weights,
+            weights_sha256=None,
+            classes=classes,
+            image_size=image_size,
+            seed=recipe.seed,
+        )
         run = create_state(data, data, initial.network, recipe, ProcessGroup())
         inputs = torch.randn(recipe.batch_size, 3, image_size, image_size, device=run.device)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -91,7 +99,7 @@ def main(args: argparse.Namespace) -> None:
         "epoch",
         {
             "architecture": architecture,
-            "weights": weights,
+            "weights": reported_weights(weights),
             "image_size": image_size,
             "images": images,
             "epochs": epochs,
@@ -115,7 +123,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="folder of images; default: random pixels")
     parser.add_argument("--architecture", default="resnet18", help="network (train.architecture)")
-    parser.add_argument("--weights", default="none", help="initial weights (train.weights)")
+    add_weights_option(parser, default="none")
     parser.add_argument("--image-size", type=int, default=160)
     parser.add_argument(
         "--images", type=int, default=1536, help="a multiple of the batch size (32)"

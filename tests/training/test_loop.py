@@ -69,6 +69,18 @@ def train_model(stored, **changes):
     return model, history
 
 
+def random_network(classes):
+    """Return the network with which ``train_model`` starts."""
+    return create_network(
+        architecture="resnet18",
+        weights="none",
+        weights_sha256=None,
+        classes=classes,
+        image_size=32,
+        seed=3,
+    )
+
+
 def same_weights(first, second):
     first, second = first["state_dict"], second["state_dict"]
     return all(torch.equal(first[name], value) for name, value in second.items())
@@ -172,7 +184,7 @@ def test_notebook_recipe_equals_a_plain_adam_loop(stored):
     train = stored[1].query("split == 'train'").sort_values("file")
     classes = sorted(set(train["label"]))
     images = build_dataset(train, classes, stored[0].at(32), Preprocessing("stretch", 32, 32))
-    network = create_network("resnet18", "none", None, classes, 32, 3).network
+    network = random_network(classes).network
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     total = 0.0
     for batch_indices in shuffled_batches(len(images), 8, 3, 1):
@@ -248,7 +260,7 @@ def trace(monkeypatch, name, observe):
 def use_random_weights_as_pretrained(monkeypatch):
     """Use random weights instead of those of the recipe."""
     real = fit.create_network
-    monkeypatch.setattr(fit, "create_network", lambda name, _, *others: real(name, "none", *others))
+    monkeypatch.setattr(fit, "create_network", lambda **args: real(**{**args, "weights": "none"}))
 
 
 def test_first_epochs_train_only_the_head_with_frozen_batch_statistics(stored, monkeypatch):
@@ -286,7 +298,7 @@ def test_schedule_starts_when_all_layers_are_trained(stored, monkeypatch):
 def test_learning_rate_is_set_before_its_step(stored):
     """The first step of a long warm-up is small."""
     first = train_model(stored, epochs=1, batch_size=36, schedule={"warmup_fraction": 0.9})[0]
-    before = create_network("resnet18", "none", None, ["green", "red"], 32, 3)
+    before = random_network(["green", "red"])
     change = (first["state_dict"]["conv1.weight"] - before.network.conv1.weight).abs().max()
     assert 0 < change < 0.8e-3  # the first step of Adam has the size of the learning rate
 
@@ -520,8 +532,8 @@ def train_until_killed(monkeypatch, stored, number, name="optimizer_step", **cha
 def add_dropout(monkeypatch):
     """Add dropout to the head, because ResNet-18 draws no random numbers in training."""
 
-    def create_with_dropout(*args):
-        initial = create_network(*args)
+    def create_with_dropout(**arguments):
+        initial = create_network(**arguments)
         initial.network.fc = nn.Sequential(nn.Dropout(0.5), initial.network.fc)
         return initial
 

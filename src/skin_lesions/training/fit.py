@@ -2,6 +2,7 @@
 
 import logging
 import platform
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -60,7 +61,7 @@ def fit_model(
         "preprocessing": preprocessing.to_model(),
         "test_time_augmentation": recipe.test_time_augmentation,
         "recipe": recipe.model_dump(),
-        "initial_weights": initial.origin,
+        "initial_weights": {k: v for k, v in asdict(initial.origin).items() if v is not None},
         "selection": {
             "best_epoch": int(selected["epoch"]),
             "by": recipe.selection_metric,
@@ -80,12 +81,12 @@ def fit_model(
 
 def _initial_network(classes: list[str], recipe: TrainRecipe) -> InitialNetwork:
     initial = create_network(
-        recipe.architecture,
-        recipe.weights,
-        recipe.weights_sha256,
-        classes,
-        recipe.image_size,
-        recipe.seed,
+        architecture=recipe.architecture,
+        weights=recipe.weights,
+        weights_sha256=recipe.weights_sha256,
+        classes=classes,
+        image_size=recipe.image_size,
+        seed=recipe.seed,
     )
     for size in {recipe.initial_image_size, recipe.eval_image_size} - {recipe.image_size}:
         try:

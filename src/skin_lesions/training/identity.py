@@ -12,6 +12,7 @@ from skin_lesions.config.train import TrainRecipe
 from skin_lesions.data.fingerprints import split_fingerprint
 from skin_lesions.data.pixel_store import DECODER_VERSION
 from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.models.weights_origin import WeightsOrigin
 
 # Parameters that do not change the result. Initial weights are identified by their content
 # instead, because the file may be moved.
@@ -24,7 +25,7 @@ def training_identity(
     split_table: pd.DataFrame,
     recipe: TrainRecipe,
     preprocessing: Preprocessing,
-    origin: dict[str, Any],
+    origin: WeightsOrigin,
 ) -> dict[str, Any]:
     """Return everything that determines the weights.
 
@@ -32,7 +33,7 @@ def training_identity(
     """
     return {
         "train": recipe.model_dump(mode="json", exclude=_NOT_IN_IDENTITY),
-        "initial weights": {key: origin.get(key) for key in ("sha256", "head")},
+        "initial weights": {"sha256": origin.sha256, "head": origin.head},
         "preprocess": preprocessing.to_model(),
         "image split": split_fingerprint(split_table),
         "decoder": DECODER_VERSION,

@@ -22,6 +22,10 @@ def check_training_setup(recipe: TrainRecipe) -> None:
         return
     placeholder_classes = ["one", "another"]  # the classes are not known yet; any head will do
     create_network(
-        *(recipe.architecture, recipe.weights, recipe.weights_sha256),
-        *(placeholder_classes, recipe.image_size, recipe.seed),
+        architecture=recipe.architecture,
+        weights=recipe.weights,
+        weights_sha256=recipe.weights_sha256,
+        classes=placeholder_classes,
+        image_size=recipe.image_size,
+        seed=recipe.seed,
     )
