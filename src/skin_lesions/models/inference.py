@@ -12,7 +12,7 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.data.loader import ImageDataset, build_dataset, sequential_batches
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing import Preprocessing, normalize_batch
-from skin_lesions.models.devices import choose_device, configure_backend, device_label
+from skin_lesions.models.devices import choose_device, device_label, limit_threads
 from skin_lesions.models.model_file import load_network
 from skin_lesions.models.precision import autocast
 
@@ -81,7 +81,7 @@ def model_logits(
         rows, model["classes"], pixels.at(preprocessing.stored_image_size), preprocessing
     )
     chosen = choose_device(device)
-    configure_backend(chosen)
+    limit_threads()
     network = load_network(model).to(chosen).to(memory_format=torch.channels_last)
     tta = model["test_time_augmentation"]
     return predict_logits(network, images, batch_size, chosen, tta=tta)
