@@ -22,7 +22,7 @@ from images import image_files
 from options import add_weights_option, reported_weights
 from record import save_results
 from skin_lesions.data.decoding import decode
-from skin_lesions.models.devices import configure_backend
+from skin_lesions.models.devices import keep_freed_memory, limit_threads
 from skin_lesions.models.networks import create_network
 from skin_lesions.models.precision import autocast, choose_precision
 
@@ -96,7 +96,8 @@ def load_batch(folder: Path | None) -> torch.Tensor:
 
 
 def main(rounds: int, folder: Path | None, architecture: str, weights: str, name: str) -> None:
-    configure_backend(CPU)  # as at the start of a training
+    limit_threads()  # as at the start of a training
+    keep_freed_memory()
     labels = torch.randint(CLASSES, (BATCH,))
     images = load_batch(folder)
     precision_of_recipe = choose_precision(CPU, "auto")

@@ -20,6 +20,7 @@ MACHINE_DEPENDENT = (
     "launcher",
     "num_processes",
     "ray",
+    "keep_freed_memory",
     "seed",
     "checkpoint_interval_minutes",
 )

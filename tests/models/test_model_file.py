@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.models.model_file import FORMAT, load_network, read_model, write_model
+from skin_lesions.models.inference import load_network
+from skin_lesions.models.model_file import FORMAT, read_model, write_model
 from support.models import trained_model
 
 

@@ -54,13 +54,4 @@ def blobs(n: int, size: int = 32, seed: int = 0) -> tuple[np.ndarray, pd.DataFra
             "is_leaked": False,
         }
     )
-    table.attrs = {
-        "version": "v1",
-        "origin": {"kind": "folder"},
-        "split_policy": "grouped",
-        "split_fingerprint": "f",
-        "data_fingerprint": "d",
-        "image_table_version": "v0",
-        "raw_images_version": "v0",
-    }
     return pixels, table

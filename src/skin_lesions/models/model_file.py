@@ -12,13 +12,11 @@ from typing import TypeGuard
 
 import torch
 from pydantic import ValidationError
-from torch import nn
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
-from skin_lesions.models.networks import build_network
 from skin_lesions.models.state_dicts import load_tensors
-from skin_lesions.models.trained_model import TrainedModel, UncalibratedModel
+from skin_lesions.models.trained_model import TrainedModel
 
 FORMAT = 2  # increase it when keys are renamed or change their meaning
 _REMEDY = "Train a model again: kedro run --pipelines train"
@@ -92,21 +90,3 @@ def content_checksum(metadata: Mapping[str, object], state_dict: Mapping[str, ob
             values = tensor.detach().cpu().contiguous().reshape(-1)
             digest.update(values.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def load_network(model: UncalibratedModel) -> nn.Module:
-    """Build the network of a model and load its weights.
-
-    Raises:
-        InputError: The weights do not match the architecture.
-    """
-    network = build_network(model.architecture, len(model.classes))
-    try:
-        network.load_state_dict(model.state_dict)
-    except RuntimeError as error:
-        # The first line of the message names only the class of the network.
-        detail = str(error).splitlines()[-1].strip()
-        raise InputError(
-            f"The weights of the model do not match {model.architecture}: {detail}"
-        ) from None
-    return network

@@ -11,6 +11,7 @@ from torch import nn
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable, suggest
+from skin_lesions.models.model_file import is_model_content, model_from_content
 from skin_lesions.models.state_dicts import (
     State,
     extract_state_dict,
@@ -218,18 +219,16 @@ def _load_weights(
     content = load_tensors(file.path, "Set train.weights to another weights file")
     state = _convert_published_state(extract_state_dict(content, file.path), architecture)
     head_names = _head_names(start.network)
-    # A model of this project.
-    own_keys = {"format", "architecture", "classes", "preprocessing"}
-    if isinstance(content, dict) and own_keys <= content.keys():
-        if content["architecture"] != architecture:
+    if is_model_content(content):
+        model = model_from_content(content, file.path)
+        if model.architecture != architecture:
             raise InputError(
                 f"{file.path} is a model of another architecture "
-                f"({printable(content['architecture'])}, not {architecture}). Set "
+                f"({printable(model.architecture)}, not {architecture}). Set "
                 "train.architecture to the architecture of the model"
             )
-        mean, std = (tuple(content["preprocessing"][key]) for key in ("mean", "std"))
-        start = replace(start, mean=mean, std=std)
-        if list(content["classes"]) != list(classes):
+        start = replace(start, mean=model.preprocessing.mean, std=model.preprocessing.std)
+        if model.classes != tuple(classes):
             for name in head_names:
                 state.pop(name, None)
     error_prefix = (

@@ -26,7 +26,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 calibrate,
-                inputs=["uncalibrated_model", "pixel_store", "split_table"],
+                inputs=["uncalibrated_model", "pixel_store", "split_table", "params:train"],
                 outputs="model",
                 name="calibrate",
             ),
