@@ -12,7 +12,7 @@ from skin_lesions.audit.class_counts import (
     repeated_class_counts,
     small_classes,
 )
-from skin_lesions.audit.finding import SEVERITIES, Finding, pluralize
+from skin_lesions.audit.finding import SEVERITIES, Finding
 from skin_lesions.audit.label_conflicts import (
     _exact_duplicate_label_conflicts,
     _groups_with_multiple_labels,
@@ -31,7 +31,7 @@ from skin_lesions.audit.leakage import (
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.split import Split
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import printable
+from skin_lesions.core.text import pluralize, printable
 from skin_lesions.data.groups import NEAR_DUPLICATE_KINDS, add_groups, attach_file_columns
 
 

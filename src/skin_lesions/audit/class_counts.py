@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from skin_lesions.audit.finding import Finding, Severity, pluralize
+from skin_lesions.audit.finding import Finding, Severity
 from skin_lesions.config.split import Split
+from skin_lesions.core.text import pluralize
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.groups import add_groups
 from skin_lesions.data.splits import SPLITS, has_label_conflict

@@ -18,12 +18,3 @@ class Finding:
     details: dict[str, int | float]
     examples: list[list[str]]
     recommendation: str
-
-
-def pluralize(n: int, one: str, many: str | None = None) -> str:
-    """Format a number with its noun.
-
-    >>> pluralize(1, "file"), pluralize(2000, "class", "classes")
-    ('1 file', '2,000 classes')
-    """
-    return f"{n:,} {one if n == 1 else many or one + 's'}"

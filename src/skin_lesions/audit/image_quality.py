@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skin_lesions.audit.finding import Finding, pluralize
+from skin_lesions.audit.finding import Finding
 from skin_lesions.core.parallel import ordered_map
+from skin_lesions.core.text import pluralize
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds
     from skin_lesions.data.pixel_store import PixelArray

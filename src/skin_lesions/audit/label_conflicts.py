@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from skin_lesions.audit.finding import Finding, pluralize
+from skin_lesions.audit.finding import Finding
 from skin_lesions.audit.leakage import files_by, pair_examples
+from skin_lesions.core.text import pluralize
 from skin_lesions.data.groups import NEAR_DUPLICATE_KINDS
 from skin_lesions.data.splits import has_label_conflict
 

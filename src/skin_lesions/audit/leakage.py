@@ -4,7 +4,8 @@ from itertools import combinations
 
 import pandas as pd
 
-from skin_lesions.audit.finding import Finding, pluralize
+from skin_lesions.audit.finding import Finding
+from skin_lesions.core.text import pluralize
 from skin_lesions.data.groups import across_splits
 from skin_lesions.data.splits import leaked_test_mask
 
