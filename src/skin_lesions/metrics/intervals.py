@@ -11,11 +11,12 @@ of interval agree.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import ConfigDict, model_serializer
+from pydantic.dataclasses import dataclass
 from scipy import optimize, stats
 
 LEVEL = 0.95
@@ -23,9 +24,9 @@ LEVEL = 0.95
 ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Estimate:
-    """A value with its interval and sample size.
+    """A value with its interval and sample size, also as part of a pydantic model.
 
     ``n`` is the number of rows. Values that cannot be computed are None: either the value and its
     interval, or only the interval. ``reason`` then contains the cause.
@@ -49,9 +50,10 @@ class Estimate:
         if None in numbers[:3] and self.reason is None:
             raise ValueError(f"Estimate without value or interval ({self}). Expected a reason.")
 
-    def as_dict(self) -> dict[str, Any]:
+    @model_serializer
+    def as_dict(self) -> dict[str, float | int | str | None]:
         """Return a dict for JSON; ``n_effective`` and ``reason`` only if they are set."""
-        entry: dict[str, Any] = {
+        entry: dict[str, float | int | str | None] = {
             "value": self.value,
             "low": self.low,
             "high": self.high,
