@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import ConfigDict, model_serializer
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 from pydantic.dataclasses import dataclass
 from scipy import optimize, stats
 
@@ -24,9 +24,9 @@ LEVEL = 0.95
 ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value with its interval and sample size, also as part of a pydantic model.
+    """A value with its interval and sample size.
 
     ``n`` is the number of rows. Values that cannot be computed are None: either the value and its
     interval, or only the interval. ``reason`` then contains the cause.
@@ -50,7 +50,16 @@ class Estimate:
         if None in numbers[:3] and self.reason is None:
             raise ValueError(f"Estimate without value or interval ({self}). Expected a reason.")
 
-    @model_serializer
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave ``n_effective`` and ``reason`` out of the JSON form if they are not set."""
+        entry: dict[str, object] = serialize(self)
+        return {
+            key: value
+            for key, value in entry.items()
+            if value is not None or key not in ("n_effective", "reason")
+        }
+
     def as_dict(self) -> dict[str, float | int | str | None]:
         """Return a dict for JSON; ``n_effective`` and ``reason`` only if they are set."""
         entry: dict[str, float | int | str | None] = {
