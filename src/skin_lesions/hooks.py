@@ -12,6 +12,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from skin_lesions.audit import summary_messages
+from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.checks import check_parameters
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
@@ -114,7 +115,7 @@ def _log_test_metrics(catalog: DataCatalog) -> None:
 
 
 def _log_report_path(catalog: DataCatalog) -> None:
-    findings: dict[str, Any] = catalog.load("audit_findings")
+    findings = AuditFindings.model_validate(catalog.load("audit_findings"))
     counts, *severe = summary_messages(findings)
     log.info("Data: %s; %d severe finding%s", counts, len(severe), "s" * (len(severe) != 1))
     dataset: Any = catalog["report"]

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from skin_lesions.audit import run_audit, summary_messages
-from skin_lesions.audit.finding import Finding
+from skin_lesions.audit.context import AuditContext
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.split import Split
@@ -44,34 +44,23 @@ def audit_images(
     audit: Audit,
     split: Split,
 ) -> dict[str, Any]:
-    """Collect all findings and log the severe ones."""
-    from skin_lesions.audit import shortcuts  # noqa: PLC0415  (imports torch)
-    from skin_lesions.audit.image_quality import (  # noqa: PLC0415  (imports torch)
-        find_low_quality_images,
+    """Run the audit and log the severe findings."""
+    audit_findings = run_audit(
+        AuditContext(
+            image_table=image_table,
+            image_table_version=image_table.attrs["version"],
+            image_groups=image_groups,
+            image_links=image_links,
+            quarantine=quarantine,
+            images=pixel_store.at(ingest.stored_image_size),
+            raw_images=raw_images.store,
+            split=split,
+            parameters=audit,
+        )
     )
-
-    images = pixel_store.at(ingest.stored_image_size)
-    probes = shortcuts.probe_shortcuts(
-        image_table,
-        image_groups,
-        images,
-        raw_images.store,
-        sample=audit.max_probe_images,
-        seed=audit.seed,
-        replicates=audit.bootstrap_replicates,
-    )
-    extra_findings: list[Finding] = [
-        *shortcuts.shortcut_findings(probes),
-        *find_low_quality_images(image_table, images),
-    ]
-    findings = run_audit(
-        image_table, image_groups, image_links, quarantine, split, audit, extra_findings
-    )
-    findings["shortcut_probes"] = [probe.as_dict() for probe in probes]
-    findings["image_table_version"] = image_table.attrs["version"]
-    for message in summary_messages(findings):
+    for message in summary_messages(audit_findings):
         log.info(message)
-    return findings
+    return audit_findings.model_dump(mode="json")
 
 
 def draw_linked_image_pairs(

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from skin_lesions.audit import enforce_fail_on
+from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.split import Split
 from skin_lesions.data import splits as splitting
@@ -25,7 +26,8 @@ def split_images(
 
     Stop the run if the audit has findings of severity ``audit.fail_on`` or above.
     """
-    enforce_fail_on(audit_findings, image_table.attrs["version"], audit.fail_on)
+    findings = AuditFindings.model_validate(audit_findings)
+    enforce_fail_on(findings, image_table.attrs["version"], audit.fail_on)
     table = splitting.split_images(image_table, image_groups, split)
     table.attrs = {
         "split_policy": split.policy,
