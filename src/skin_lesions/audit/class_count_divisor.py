@@ -20,7 +20,8 @@ def class_counts_share_divisor(context: AuditContext) -> list[Finding]:
     only in part. All classes are therefore checked, and then the classes of each origin
     (diagnoses.py); of both, all files and each original split.
 
-    Among random counts of three classes, 6 % have such a divisor; of four 2 %; of six 0.2 %.
+    Chance produces such a divisor in 24 % of datasets with three classes of random sizes and three
+    original splits, in 6 % of those with four classes, and in 1 % of those with six.
     """
     image_table = context.image_table
     diagnoses = {label: diagnosis_of(label) for label in image_table["label"].unique()}
