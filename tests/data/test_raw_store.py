@@ -139,6 +139,18 @@ def test_missing_bytes_are_detected_and_restored_by_the_next_ingest(files, store
     assert store.get(image_id) == FILES["mel/1.jpg"]
 
 
+def test_opened_file_has_the_bytes_and_a_missing_one_is_an_error_with_a_fix(files, store):
+    image_id = store_files(files, store)["image_id"][0]
+    with store.open(image_id) as file:
+        assert file.read() == FILES["mel/1.jpg"]
+    store.path(image_id).unlink()
+    with pytest.raises(InputError, match="is missing.* kedro run --pipelines ingest"):
+        store.open(image_id)
+    store.path(image_id).mkdir()
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        store.open(image_id)
+
+
 def test_a_full_disk_leaves_no_incomplete_file(files, store, monkeypatch):
     def full(path, data):
         path.write_bytes(data[: len(data) // 2])

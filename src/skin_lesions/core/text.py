@@ -1,9 +1,18 @@
-"""Text: normalized and printable names, suggestions for misspelled names, root causes."""
+"""Text: counts, normalized and printable names, suggestions, root causes."""
 
 import difflib
 import unicodedata
 from collections.abc import Collection
 from typing import Any
+
+
+def pluralize(n: int, one: str, many: str | None = None) -> str:
+    """Format a number with its noun.
+
+    >>> pluralize(1, "file"), pluralize(2000, "class", "classes")
+    ('1 file', '2,000 classes')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def suggest(name: str, known: Collection[str], limit: int = 1, listing: str | None = None) -> str:

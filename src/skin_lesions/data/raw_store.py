@@ -7,10 +7,11 @@ import errno
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 import pandas as pd
 
@@ -56,18 +57,37 @@ class ObjectStore:
             InputError: The file is missing, unreadable, or has changed since it was stored.
         """
         path = self.path(image_id)
-        try:
+        with _readable_errors(path):
             data = path.read_bytes()
-        except FileNotFoundError:
-            raise InputError(f"Raw image {path} is missing. {_FIX}") from None
-        except OSError as error:
-            raise InputError(f"Raw image {path} cannot be read: {error.strerror}") from None
         if hashlib.sha256(data).hexdigest() != image_id:
             raise InputError(f"Raw image {path} has changed since it was stored. {_FIX}")
         return data
 
+    def open(self, image_id: str) -> BinaryIO:
+        """Open the file of ``image_id``, for example to read only its header.
+
+        Unlike ``get``, this does not check whether the file has changed.
+
+        Raises:
+            InputError: The file is missing or unreadable.
+        """
+        path = self.path(image_id)
+        with _readable_errors(path):
+            return path.open("rb")
+
 
 _FIX = "Fix: restore it from the source with kedro run --pipelines ingest (same --env and --params)"
+
+
+@contextmanager
+def _readable_errors(path: Path) -> Iterator[None]:
+    """Raise the errors of the system as errors that the user can fix."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"Raw image {path} is missing. {_FIX}") from None
+    except OSError as error:
+        raise InputError(f"Raw image {path} cannot be read: {error.strerror}") from None
 
 
 def _write_read_only(path: Path, data: bytes) -> None:
