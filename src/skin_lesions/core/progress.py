@@ -7,6 +7,8 @@ from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from skin_lesions.core.text import format_duration
+
 log = logging.getLogger(__name__)
 
 _STEPS_BEFORE_ESTIMATE = 20
@@ -90,11 +92,3 @@ def _redirect_log_to_stdout() -> None:
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:
             handler.setStream(sys.stdout)
-
-
-def format_duration(seconds: float) -> str:
-    """Format a duration in s, min, or h and min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
