@@ -20,6 +20,7 @@ from support.report_inputs import (
     twenty_three_classes,
     two_classes,
     with_frame,
+    with_provenance,
 )
 
 # The smallest PNG: one pixel, with the size 1 x 1 in its header.
@@ -92,10 +93,6 @@ def estimate(e: Estimate, scale: int) -> tuple[str, str]:
     digits, unit = (1, " %") if scale == 100 else (3, "")
     value, low, high = (f"{scale * number:.{digits}f}" for number in (e.value, e.low, e.high))
     return f"{value}{unit}", f"{low} to {high}{unit}"
-
-
-def with_provenance(entry, **changes):
-    return entry.model_copy(update={"provenance": entry.provenance.model_copy(update=changes)})
 
 
 @pytest.mark.parametrize("name", ["fourteen", "synthetic", "two", "original", "unusual"])

@@ -3,8 +3,11 @@ import re
 from functools import cache
 
 import pytest
+import yaml
 from markdown_it import MarkdownIt
 
+from skin_lesions.data.provenance import Origin
+from skin_lesions.metrics.intervals import unavailable
 from skin_lesions.reporting.markdown import markdown_text
 from skin_lesions.reporting.model_card import render_model_card
 from support.report_inputs import (
@@ -14,6 +17,7 @@ from support.report_inputs import (
     twenty_three_classes,
     two_classes,
     with_frame,
+    with_provenance,
 )
 
 TAGS = {"h1", "h2", "p", "strong", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
@@ -39,7 +43,16 @@ def visible_text(markdown: str) -> str:
     return html.unescape(re.sub(r"\s*<[^>]*>\s*", " ", page)).replace("  ", " ")
 
 
+def split_front_matter(card_text: str) -> tuple[dict, str]:
+    """Return the metadata that the Hugging Face Hub reads, and the rest of the card."""
+    block = re.match(r"---\n(.*?)\n---\n\n", card_text, flags=re.DOTALL)
+    assert block
+    return yaml.safe_load(block[1]), card_text[block.end() :]
+
+
 def to_html(markdown: str) -> str:
+    if markdown.startswith("---\n"):
+        markdown = split_front_matter(markdown)[1]
     return MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown)
 
 
@@ -230,3 +243,51 @@ def test_command_to_reproduce_is_not_escaped():
 def test_card_contains_no_template_syntax_and_no_missing_values():
     for name in ("fourteen", "unusual", "synthetic"):
         assert not re.search(r"\{\{|\}\}|\{%|\bNone\b|\bnan\b|Undefined", card_of(name))
+
+
+def test_front_matter_has_the_test_metrics_of_the_scorecard():
+    metadata, body = split_front_matter(card_of("fourteen"))
+    assert body.startswith("# Model card: resnet18")
+    assert metadata["pipeline_tag"] == "image-classification"
+    assert metadata["library_name"] == "skin-lesions"
+    (entry,) = metadata["model-index"]
+    (results,) = entry["results"]
+    assert entry["name"] == "resnet18"
+    assert results["task"]["type"] == "image-classification"
+    assert results["dataset"] == {
+        "type": "folder",
+        "name": "folder d",
+        "split": "test",
+        "args": {"split_policy": "grouped"},
+    }
+    values = {metric["type"]: metric["value"] for metric in results["metrics"]}
+    estimates = fourteen_classes().metrics.test.estimates
+    assert values == {key: estimate.value for key, estimate in estimates.items()}
+
+
+def test_license_of_the_model_is_unknown_unless_the_images_have_license_notes():
+    assert split_front_matter(card_of("two"))[0]["license"] == "other"
+    assert split_front_matter(card_of("synthetic"))[0]["license"] == "unknown"
+
+
+def test_metrics_that_cannot_be_computed_are_not_in_the_front_matter():
+    arguments = two_classes().card_arguments()
+    test = arguments["metrics"].test
+    unknown = type(test)(**dict(test) | {"auroc_macro": unavailable("one class only")})
+    arguments["metrics"] = arguments["metrics"].model_copy(update={"test": unknown})
+    (entry,) = split_front_matter(render_model_card(**arguments))[0]["model-index"]
+    assert "auroc_macro" not in [m["type"] for m in entry["results"][0]["metrics"]]
+
+
+@pytest.mark.parametrize(
+    "name", [*UNUSUAL_NAMES, "---", "a: b", "# c", "{{ d }}", "- e", "'\"", "f\n---\ng", "\x1b[2J"]
+)
+def test_front_matter_is_valid_yaml_for_any_name(name):
+    study = Study([name, "Melanoma"], [40, 40])
+    model = study.model.model_copy(update={"architecture": name})
+    model = with_provenance(model, origin=Origin(kind="folder", folder=f"/d/{name}"))
+    metadata, body = split_front_matter(
+        render_model_card(**study.card_arguments() | {"model": model})
+    )
+    assert metadata["model-index"][0]["name"] == name
+    assert body.startswith("# Model card: ")

@@ -380,6 +380,11 @@ def with_frame(table, frame: pd.DataFrame):
     return replace(table, frame=frame)
 
 
+def with_provenance(entry, **changes: object):
+    """Return a model or metrics with other entries in the provenance."""
+    return entry.model_copy(update={"provenance": entry.provenance.model_copy(update=changes)})
+
+
 class FakePixels:
     """Pixels of any image_id: a disc on a skin-colored background."""
 

@@ -19,6 +19,7 @@ from skin_lesions.evaluation.scorecard import registry as metric_registry
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting import formatting
 from skin_lesions.reporting.environment import environment
+from skin_lesions.reporting.front_matter import front_matter
 from skin_lesions.reporting.metric_tables import (
     class_rows,
     malignancy_rows,
@@ -40,7 +41,7 @@ def render_model_card(
     split_table: SplitTable,
     image_table: ImageTable,
 ) -> str:
-    """Render the model card in Markdown.
+    """Render the model card in Markdown, with YAML front matter for the Hugging Face Hub.
 
     Facts that no file contains are marked "Author must fill". Names are untrusted input and are
     escaped.
@@ -50,6 +51,7 @@ def render_model_card(
         environment()
         .get_template("model_card.md.jinja")
         .render(
+            front_matter=front_matter(model, metrics),
             metrics=metrics,
             model=model,
             images_from=formatting.images_from(model.provenance.origin),
