@@ -12,6 +12,7 @@ from skin_lesions.metrics.intervals import Estimate
 from skin_lesions.reporting.html_report import render_report
 from support.report_inputs import (
     LICENSE_NOTE,
+    PNG,
     SPLIT_FINGERPRINT,
     UNUSUAL_NAMES,
     Study,
@@ -23,10 +24,6 @@ from support.report_inputs import (
     with_provenance,
 )
 
-# The smallest PNG: one pixel, with the size 1 x 1 in its header.
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 FIGURES = ("sample_images", "loss_curves", "confusion_matrix", "per_class_recall")
 VOID = {"meta", "img", "br"}
 

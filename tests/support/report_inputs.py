@@ -1,5 +1,6 @@
 """Made-up inputs of figures, report and model card, as a run saves them, for any class names."""
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -49,6 +50,10 @@ RAW_IMAGES_VERSION = "2026-11-23T05.00.00.000Z"
 IMAGE_TABLE_VERSION = "2026-11-23T05.10.00.000Z"
 SPLIT_TABLE_VERSION = "2026-11-23T05.20.00.000Z"
 DATA_FINGERPRINT, SPLIT_FINGERPRINT = "d00d" * 16, "5f1a" * 16
+# The smallest PNG: one pixel, with the size 1 x 1 in its header.
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 LICENSE_NOTE = "ISIC 2019: CC BY-NC 4.0 <b>"
 
 
