@@ -48,7 +48,7 @@ def training_identity(
     recipe: TrainRecipe,
     preprocessing: Preprocessing,
     origin: dict[str, Any],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return everything that determines the weights.
 
     A training resumes from a checkpoint only if their identities are equal.
