@@ -205,7 +205,7 @@ def test_settings_of_the_training_process_do_not_apply_to_predictions(stored, mo
     model, _ = train_model(stored, epochs=1, keep_freed_memory=True)
     assert len(calls) == 1
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)  # as set by a notebook
-    predict(calibrate(model, *stored), *stored, batch_size=16, device="cpu")
+    predict_stored(calibrate_stored(model, stored), stored)
     assert torch.backends.cudnn.benchmark
     assert len(calls) == 1
 

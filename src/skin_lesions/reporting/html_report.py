@@ -14,18 +14,11 @@ from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.core.text import format_duration
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.scorecard import Scorecard
-from skin_lesions.evaluation.scorecard import registry as metric_registry
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting import formatting
-from skin_lesions.reporting.environment import environment
+from skin_lesions.reporting.environment import render_template
 from skin_lesions.reporting.figures import registry
 from skin_lesions.reporting.figures.spec import FigureSpec, ReportInputs
-from skin_lesions.reporting.metric_tables import (
-    class_rows,
-    malignancy_rows,
-    overall_rows,
-    subsets,
-)
 from skin_lesions.reporting.shortcut_table import shortcut_rows
 
 _MAX_QUARANTINE_ROWS = 50
@@ -42,7 +35,7 @@ def render_report(
     image_table: ImageTable,
     **figures: bytes,
 ) -> str:
-    """Render the report.
+    """Render one HTML document with embedded styles and figures.
 
     Class names, file names and reasons are untrusted input. All of them are escaped.
 
@@ -54,11 +47,8 @@ def render_report(
         quarantine: One row per unusable file; file and reason.
         training_history: One row per epoch.
         image_table: One row per readable file.
-        figures: PNG of each figure, by its name in the registry. The order of the registry is
-            displayed; figures that are not given are left out.
-
-    Returns:
-        One HTML document with embedded styles and figures.
+        figures: PNG of each figure by its name in the registry, which also gives the order.
+            Figures that are not given are left out.
     """
     inputs = ReportInputs(
         metrics=metrics,
@@ -69,42 +59,23 @@ def render_report(
         training_history=training_history,
         image_table=image_table,
     )
+    specs = [spec for spec in registry.FIGURES if spec.name in figures]
     css = files("skin_lesions.reporting").joinpath("templates", "report.css")
-    return (
-        environment()
-        .get_template("report.html.jinja")
-        .render(
-            css=css.read_text(encoding="utf-8"),
-            metrics=metrics,
-            model=model,
-            images_from=formatting.images_from(model.provenance.origin),
-            synthetic=formatting.is_synthetic(model, metrics),
-            correct=sum(row.correct for row in metrics.test.per_class.values()),
-            subsets=subsets(metrics),
-            overall_rows=overall_rows(metrics),
-            malignancy_rows=malignancy_rows(metrics),
-            policy=formatting.policy_note(metrics.split_policy),
-            original_test=formatting.original_test_note(split_table),
-            splits=_splits(split_table),
-            audit=audit_findings,
-            shortcut_rows=shortcut_rows(audit_findings.shortcut_probes),
-            figures=[
-                _embed(spec, figures[spec.name], inputs)
-                for spec in registry.FIGURES
-                if spec.name in figures
-            ],
-            class_metrics=metric_registry.CLASS_METRICS,
-            class_rows=class_rows(metrics),
-            counts=formatting.counts_by_class(model.classes, split_table),
-            malignant={label for label in model.classes if formatting.is_malignant(label)},
-            quarantine=quarantine.head(_MAX_QUARANTINE_ROWS).astype(str).to_dict("records"),
-            quarantined=len(quarantine),
-            training=_training(training_history),
-            class_prior=formatting.class_prior_note(model.recipe),
-            recipe=formatting.format_recipe(model.recipe),
-            provenance_rows=formatting.provenance_rows(model, metrics),
-            load_versions=formatting.load_versions(metrics),
-        )
+    return render_template(
+        "report.html.jinja",
+        metrics=metrics,
+        model=model,
+        split_table=split_table,
+        css=css.read_text(encoding="utf-8"),
+        correct=sum(row.correct for row in metrics.test.per_class.values()),
+        splits=_splits(split_table),
+        audit=audit_findings,
+        shortcut_rows=shortcut_rows(audit_findings.shortcut_probes),
+        figures=[_embed(spec, figures[spec.name], inputs) for spec in specs],
+        malignant={label for label in model.classes if formatting.is_malignant(label)},
+        quarantine=quarantine.head(_MAX_QUARANTINE_ROWS).astype(str).to_dict("records"),
+        quarantined=len(quarantine),
+        training=_training(training_history),
     )
 
 

@@ -15,17 +15,10 @@ from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.scorecard import Scorecard
-from skin_lesions.evaluation.scorecard import registry as metric_registry
 from skin_lesions.models.trained_model import TrainedModel
-from skin_lesions.reporting import formatting
-from skin_lesions.reporting.environment import environment
+from skin_lesions.reporting.environment import render_template
+from skin_lesions.reporting.formatting import NBSP
 from skin_lesions.reporting.front_matter import front_matter
-from skin_lesions.reporting.metric_tables import (
-    class_rows,
-    malignancy_rows,
-    overall_rows,
-    subsets,
-)
 
 # Column names in the tables of the ISIC challenges, the ISIC Archive and HAM10000.
 _AGE_COLUMNS = ("age", "age_approx")
@@ -47,40 +40,22 @@ def render_model_card(
     escaped.
     """
     diagnoses = {label: diagnosis_of(label) for label in model.classes}
-    text = (
-        environment()
-        .get_template("model_card.md.jinja")
-        .render(
-            front_matter=front_matter(model, metrics),
-            metrics=metrics,
-            model=model,
-            images_from=formatting.images_from(model.provenance.origin),
-            synthetic=formatting.is_synthetic(model, metrics),
-            counts=formatting.counts_by_class(model.classes, split_table),
-            malignant=[label for label, known in diagnoses.items() if known and known.malignant],
-            premalignant=[
-                label for label, known in diagnoses.items() if known and known.premalignant
-            ],
-            unknown=[label for label, known in diagnoses.items() if known is None],
-            sources=image_table.frame["source"].value_counts().to_dict(),
-            composition=_composition(image_table, split_table),
-            policy=formatting.policy_note(metrics.split_policy),
-            original_test=formatting.original_test_note(split_table),
-            findings=[f for f in audit_findings.findings if f.severity in ("high", "medium")],
-            summary=audit_findings.summary,
-            subsets=subsets(metrics),
-            overall_rows=overall_rows(metrics),
-            malignancy_rows=malignancy_rows(metrics),
-            class_metrics=metric_registry.CLASS_METRICS,
-            class_rows=class_rows(metrics),
-            weakest=_weakest(metrics),
-            recipe=formatting.format_recipe(model.recipe),
-            class_prior=formatting.class_prior_note(model.recipe),
-            provenance_rows=formatting.provenance_rows(model, metrics),
-            load_versions=formatting.load_versions(metrics),
-        )
+    text = render_template(
+        "model_card.md.jinja",
+        metrics=metrics,
+        model=model,
+        split_table=split_table,
+        front_matter=front_matter(model, metrics),
+        malignant=[label for label, known in diagnoses.items() if known and known.malignant],
+        premalignant=[label for label, known in diagnoses.items() if known and known.premalignant],
+        unknown=[label for label, known in diagnoses.items() if known is None],
+        sources=image_table.frame["source"].value_counts().to_dict(),
+        composition=_composition(image_table, split_table),
+        findings=[f for f in audit_findings.findings if f.severity in ("high", "medium")],
+        summary=audit_findings.summary,
+        weakest=_weakest(metrics),
     )
-    return text.replace(formatting.NBSP, " ")
+    return text.replace(NBSP, " ")
 
 
 def _composition(image_table: ImageTable, split_table: SplitTable) -> list[str]:
@@ -92,19 +67,14 @@ def _composition(image_table: ImageTable, split_table: SplitTable) -> list[str]:
         if column is not None:
             values = pd.to_numeric(column, errors="coerce") if name == "Age" else column
             known = values.dropna()
-            sentence = f"{name}: known for {len(known):,} of {len(used):,} images"
-            if len(known):
-                sentence += f"; {_age_range(known) if name == 'Age' else _most_frequent(known)}"
-            sentences.append(f"{sentence}.")
+            summary = ""
+            if len(known) and name == "Age":
+                summary = f"; {known.min():.0f} to {known.max():.0f}, median {known.median():.0f}"
+            elif len(known):
+                counts = known.value_counts().head(10)
+                summary = "; " + ", ".join(f"{value} {n:,}" for value, n in counts.items())
+            sentences.append(f"{name}: known for {len(known):,} of {len(used):,} images{summary}.")
     return sentences
-
-
-def _age_range(ages: pd.Series) -> str:
-    return f"{ages.min():.0f} to {ages.max():.0f}, median {ages.median():.0f}"
-
-
-def _most_frequent(values: pd.Series) -> str:
-    return ", ".join(f"{name} {n:,}" for name, n in values.value_counts().head(10).items())
 
 
 class _Weakest(NamedTuple):

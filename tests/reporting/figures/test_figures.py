@@ -357,6 +357,19 @@ def test_long_titles_are_wrapped_into_lines_that_fit(size):
     assert all(style.text_width(line, size, "bold") <= 400 for line in lines)
 
 
+def test_lines_of_a_wrapped_text_have_about_equal_length():
+    lines = style.wrap_text("one two three four five six seven eight", 150, 9.0)
+    lengths = [len(line) for line in lines]
+    assert len(lines) == 2
+    assert max(lengths) - min(lengths) <= len("three")
+
+
+def test_word_that_is_wider_than_the_figure_is_broken():
+    lines = style.wrap_text("Most frequent error: " + "W" * 200, 400, 13.0, "bold")
+    assert "".join(lines).replace(" ", "").endswith("W" * 200)
+    assert all(style.text_width(line, 13.0, "bold") <= 400 for line in lines)
+
+
 def test_shortcut_probes_have_a_point_for_every_probe_and_a_line_for_chance():
     inputs = inputs_of("fourteen")
     drawn = cached_figure("shortcut_probes", "fourteen")
