@@ -156,7 +156,7 @@ HARD: dict[str, Transform] = {
     "smaller": lambda image, rng: warp(image, rng, scale=rng.uniform(0.65, 0.9)),
     "larger": lambda image, rng: warp(image, rng, scale=rng.uniform(1.1, 1.4)),
     "cropped": lambda image, rng: crop(image, rng, rng.uniform(0.6, 0.9)),
-    "coloured": lambda image, rng: adjust_color(
+    "colored": lambda image, rng: adjust_color(
         image, signed_uniform(rng, 5, 20), rng.uniform(0.5, 1.5)
     ),
     "contrast": lambda image, rng: adjust_tone(
