@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Collection
-from typing import Any
 
 
 def suggest(name: str, known: Collection[str], limit: int = 1, listing: str | None = None) -> str:
@@ -30,7 +29,7 @@ def printable(text: object) -> str:
 
 def root_cause(error: BaseException) -> str:
     """Return the reason for a failed request, without the wrapping objects and addresses."""
-    inner: Any = error.args[0] if error.args else error
+    inner: object = error.args[0] if error.args else error
     inner = getattr(inner, "reason", inner)
     # The error of a proxy repeats the error that it wraps: "wrapper: reason".
     return str(getattr(inner, "original_error", inner)).rpartition(": ")[2]

@@ -10,6 +10,7 @@ widened with ``intervals.mover_interval`` and ``intervals.hanley_mcneil``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -142,7 +143,14 @@ def _no_interval(value: float, n: int) -> Estimate:
     )
 
 
-def row_sums(row: NDArray[np.intp], rows: int, values: ArrayLike = 1) -> sparse.csr_array:
+class RowSums(Protocol):
+    """A matrix for weighted sums by row."""
+
+    def __matmul__(self, weights: NDArray[np.int32], /) -> NDArray[np.int64 | np.float64]:
+        """Return the sums for each column of the weights: (n, b) -> (rows, b)."""
+
+
+def row_sums(row: NDArray[np.intp], rows: int, values: ArrayLike = 1) -> RowSums:
     """Return a sparse matrix for weighted sums by row: ``row_sums(...) @ weights``.
 
     Args:
@@ -154,7 +162,8 @@ def row_sums(row: NDArray[np.intp], rows: int, values: ArrayLike = 1) -> sparse.
         A sparse matrix of shape (rows, n). Multiplied by weights (n, b), it gives sums (rows, b).
     """
     data = np.broadcast_to(np.asarray(values), row.shape)
-    return sparse.csr_array((data, (row, np.arange(row.size))), shape=(rows, row.size))
+    matrix = sparse.csr_array((data, (row, np.arange(row.size))), shape=(rows, row.size))
+    return cast("RowSums", matrix)  # the types of SciPy do not know the type of a product
 
 
 class RankedScores:
@@ -190,7 +199,11 @@ class RankedScores:
         # Cumulative weight of the ranked negatives: (negatives + 1, b).
         negatives = np.zeros((self._negative.size + 1, weights.shape[1]), dtype=np.int64)
         np.cumsum(weights[self._negative], axis=0, out=negatives[1:])
-        positives = weights[self._positive]
-        # Each pair counts 2 if the positive ranks higher, and 1 for a tie.
-        half_wins = (positives * (negatives[self._below] + negatives[self._up_to])).sum(axis=0)
-        return half_wins / (2 * positives.sum(axis=0, dtype=np.int64) * negatives[-1])
+        positives = weights[self._positive]  # (positives, b)
+        # Each pair counts 2 if the positive ranks higher, and 1 for a tie: (positives, b).
+        half_wins_of_positive = negatives[self._below] + negatives[self._up_to]
+        half_wins = (positives * half_wins_of_positive).sum(axis=0)  # (b,)
+        # AUROC = wins / pairs. negatives[-1] is the total weight of the negatives.
+        pairs = positives.sum(axis=0, dtype=np.int64) * negatives[-1]
+        auroc: NDArray[np.float64] = half_wins / (2 * pairs)
+        return auroc
