@@ -25,6 +25,8 @@ from skin_lesions.training.fit import fit_model
 from skin_lesions.training.optimizers import max_learning_rate
 from support.recipes import ALL_AUGMENTATIONS, ALL_OPTIONS, NO_AUGMENTATION, recipe
 
+pytestmark = pytest.mark.slow
+
 MODULES = {
     "optimizer_step": step,
     "gradients": step,
