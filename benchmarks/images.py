@@ -9,10 +9,10 @@ from PIL import Image
 from skin_lesions.data.decoding import DecodedImage, decode
 from skin_lesions.data.loader import ImageDataset
 from skin_lesions.data.pixel_store import PixelArray
-from skin_lesions.data.preprocessing import Preprocessing
+from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.data.sources.base import IMAGE_SUFFIXES, has_image_suffix
 
 CLASSES, STORED_SIZE = 14, 256  # number of classes; width and height of stored images, pixels
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 def make_photographs(folder: Path, n: int, width: int, height: int) -> None:
@@ -29,10 +29,10 @@ def make_photographs(folder: Path, n: int, width: int, height: int) -> None:
 
 def image_files(folder: Path) -> list[Path]:
     """Return the image files in a folder and its subfolders, sorted."""
-    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    files = [file for file in sorted(folder.rglob("*")) if has_image_suffix(file.name)]
     if not files:
         raise SystemExit(
-            f"No images in {folder}. Expected files with {', '.join(sorted(SUFFIXES))}."
+            f"No images in {folder}. Expected the suffixes {', '.join(sorted(IMAGE_SUFFIXES))}."
         )
     return files
 

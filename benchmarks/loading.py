@@ -28,7 +28,7 @@ from record import ROOT, save_results
 from skin_lesions.config.train import Augmentation, TrainRecipe
 from skin_lesions.data.loader import ImageDataset, shuffled_batches
 from skin_lesions.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
-from skin_lesions.models.devices import configure_backend
+from skin_lesions.models.devices import keep_freed_memory, limit_threads
 from skin_lesions.training.augmentation import apply_augmentations, sample_augmentations
 
 BATCH, SIZE, SEED = 32, 224, 1
@@ -105,7 +105,8 @@ def memory_over_an_epoch(folder: Path, n: int) -> dict[str, float]:
 
 
 def main(images: int, rounds: int, epoch_images: int) -> None:
-    configure_backend(CPU)  # as at the start of a training
+    limit_threads()  # as at the start of a training
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make_photographs(folder / "source", images, 600, 450)

@@ -30,12 +30,10 @@ import numpy as np
 from near_duplicates import read_images, transform_images
 from record import save_results
 from skin_lesions.data.near_duplicates import find_near_duplicates, merge_pairs
-from skin_lesions.data.near_duplicates.features import THUMBNAIL, Features, FileArray, describe
+from skin_lesions.data.near_duplicates.config import DEFAULT_CONFIG
+from skin_lesions.data.near_duplicates.features import Features, describe
 from skin_lesions.data.near_duplicates.global_descriptors import match_global_descriptors
-from skin_lesions.data.near_duplicates.local_matching import (
-    FEATURES_PER_IMAGE,
-    match_local_features,
-)
+from skin_lesions.data.near_duplicates.local_matching import match_local_features
 from skin_lesions.data.near_duplicates.search import single_threaded_backends
 
 EXTRAPOLATED_IMAGES = 30_000  # number of images for which the end-to-end time is estimated
@@ -49,20 +47,20 @@ MEMORY = {"RssAnon": "anonymous", "VmRSS": "resident"}
 def real_keypoints(squares: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the voting keypoints of real images, (m, 4), and their descriptors, (m, 128)."""
     with single_threaded_backends():
-        features = describe(squares, np.arange(len(squares)), folder)
-    _, keypoints, descriptors = features.local_features(0, len(features), FEATURES_PER_IMAGE)
-    return keypoints, descriptors
+        features = describe(squares, np.arange(len(squares)), folder, DEFAULT_CONFIG)
+    local = features.local_features(0, len(features), DEFAULT_CONFIG.max_voting_keypoints)
+    return local.keypoints, local.descriptors
 
 
 def simulate_features(n: int, real: tuple[np.ndarray, np.ndarray], folder: Path) -> Features:
     """Simulate the features of n images: keypoints drawn from ``real``, and smooth thumbnails."""
     rng = np.random.default_rng(0)
-    num_keypoints = FEATURES_PER_IMAGE
-    columns = (
-        FileArray(folder / "keypoints", np.float32, (num_keypoints, 4)),
-        FileArray(folder / "descriptors", np.uint8, (num_keypoints, 128)),
-        FileArray(folder / "thumbnails", np.uint8, (THUMBNAIL, THUMBNAIL)),
+    num_keypoints = DEFAULT_CONFIG.max_voting_keypoints
+    size = DEFAULT_CONFIG.thumbnail_size
+    features = Features.of(
+        np.full(n, num_keypoints), folder, max_keypoints=num_keypoints, thumbnail_size=size
     )
+    columns = (features.keypoints, features.descriptors, features.thumbnails)
     with ExitStack() as stack:
         files = [stack.enter_context(column.path.open("wb")) for column in columns]
         for start in range(0, n, 1000):
@@ -73,11 +71,11 @@ def simulate_features(n: int, real: tuple[np.ndarray, np.ndarray], folder: Path)
             # Descriptors have the L2 norm 512, like real ones.
             noisy *= 512 / np.linalg.norm(noisy, axis=2, keepdims=True)
             coarse = rng.integers(0, 255, (len(drawn), 6, 6)).astype(np.uint8)
-            smooth = np.stack([cv2.resize(gray, (THUMBNAIL, THUMBNAIL)) for gray in coarse])
+            smooth = np.stack([cv2.resize(gray, (size, size)) for gray in coarse])
             arrays = (real[0][drawn], noisy.clip(0, 255).astype(np.uint8), smooth)
             for file, array in zip(files, arrays, strict=True):
                 file.write(array.data)
-    return Features(np.full(n, num_keypoints), *columns)
+    return features
 
 
 def memory() -> dict[str, float]:
@@ -113,7 +111,7 @@ def measure_search(n: int, real: tuple[np.ndarray, np.ndarray]) -> dict[str, Any
         with single_threaded_backends(), peak_memory() as peak:
             for search in searches:
                 start = time.perf_counter()
-                proposed += len(search(features))
+                proposed += len(search(features, DEFAULT_CONFIG))
                 seconds[search.__name__] = time.perf_counter() - start
             cpu = time.process_time() - cpu_start
     return {

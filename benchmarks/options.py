@@ -4,6 +4,11 @@ import argparse
 import re
 from pathlib import Path
 
+from record import ROOT
+
+PACKAGED = "packaged"
+_CONVERTED = ROOT / "data" / "benchmarks" / "weights" / "tf_efficientnet_lite0.pth"
+
 
 def add_study_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--folder``, ``--architecture``, ``--weights`` and ``--params``.
@@ -12,8 +17,35 @@ def add_study_options(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument("--folder", type=Path, help="folder of images (source.folder)")
     parser.add_argument("--architecture", help="network (train.architecture)")
-    parser.add_argument("--weights", help="initial weights (train.weights)")
+    add_weights_option(parser)
     parser.add_argument("--params", default="", help="further parameters, as in kedro run --params")
+
+
+def add_weights_option(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add ``--weights``, the initial weights."""
+    parser.add_argument(
+        "--weights",
+        type=_initial_weights,
+        default=default,
+        help="initial weights (train.weights), or packaged: EfficientNet-Lite0 without a download",
+    )
+
+
+def _initial_weights(value: str) -> str:
+    """Return the value of ``train.weights``; convert the packaged weights on first use."""
+    if value != PACKAGED:
+        return value
+    if not _CONVERTED.exists():
+        # Imported here: timm is not installed without the extra dev.
+        from convert_packaged_weights import convert_packaged_weights  # noqa: PLC0415
+
+        convert_packaged_weights(_CONVERTED)
+    return str(_CONVERTED)
+
+
+def reported_weights(weights: str) -> str:
+    """Return the initial weights for a record: the name of a file, without its folder."""
+    return weights.rpartition("/")[2]
 
 
 def study_params(args: argparse.Namespace) -> str:
@@ -31,5 +63,5 @@ def study_params(args: argparse.Namespace) -> str:
 
 
 def without_folders(params: str) -> str:
-    """Return the parameters for a record: the folder name replaces the path of the folder."""
-    return re.sub(r"source\.folder=[^,]*/", "source.folder=", params)
+    """Return the parameters for a record: the name replaces the path of a folder or file."""
+    return re.sub(r"(source\.folder|train\.weights)=/[^,]*/", r"\1=", params)

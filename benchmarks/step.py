@@ -19,9 +19,10 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from images import image_files
+from options import add_weights_option, reported_weights
 from record import save_results
 from skin_lesions.data.decoding import decode
-from skin_lesions.models.devices import configure_backend
+from skin_lesions.models.devices import keep_freed_memory, limit_threads
 from skin_lesions.models.networks import create_network
 from skin_lesions.models.precision import autocast, choose_precision
 
@@ -33,7 +34,14 @@ def trainer(
     architecture: str, weights: str, memory_format: torch.memory_format
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
     classes = [str(number) for number in range(CLASSES)]
-    initial = create_network(architecture, weights, None, classes, SIZE, seed=0)
+    initial = create_network(
+        architecture=architecture,
+        weights=weights,
+        weights_sha256=None,
+        classes=classes,
+        image_size=SIZE,
+        seed=0,
+    )
     network = initial.network.to(memory_format=memory_format)
     return network, torch.optim.AdamW(network.parameters(), lr=1e-4)
 
@@ -88,7 +96,8 @@ def load_batch(folder: Path | None) -> torch.Tensor:
 
 
 def main(rounds: int, folder: Path | None, architecture: str, weights: str, name: str) -> None:
-    configure_backend(CPU)  # as at the start of a training
+    limit_threads()  # as at the start of a training
+    keep_freed_memory()
     labels = torch.randint(CLASSES, (BATCH,))
     images = load_batch(folder)
     precision_of_recipe = choose_precision(CPU, "auto")
@@ -121,7 +130,7 @@ def main(rounds: int, folder: Path | None, architecture: str, weights: str, name
 
     save_results(
         name,
-        {"architecture": architecture, "weights": weights}
+        {"architecture": architecture, "weights": reported_weights(weights)}
         | {"precision_of_default_recipe": str(precision_of_recipe).removeprefix("torch.")}
         | {f"{variant}_images_per_second": rate for variant, rate in rates.items()}
         | {f"ratio_{variant}": ratio(variant) for variant in list(variants)[1:]}
@@ -140,6 +149,6 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--folder", type=Path, help="folder of images; default: random pixels")
     parser.add_argument("--architecture", default="resnet18", help="network (train.architecture)")
-    parser.add_argument("--weights", default="none", help="initial weights (train.weights)")
+    add_weights_option(parser, default="none")
     parser.add_argument("--name", default="step")
     main(**vars(parser.parse_args()))

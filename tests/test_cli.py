@@ -5,8 +5,9 @@ import sys
 import click
 import pytest
 from kedro.io import DatasetError
+from kedro.pipeline import Pipeline
 
-from skin_lesions.cli import _show_readable_errors, cli
+from skin_lesions.cli import _UNKNOWN_NODES, _show_readable_errors, cli
 from skin_lesions.core.errors import InputError
 
 
@@ -64,6 +65,13 @@ def test_unknown_nodes_are_reported_without_traceback():
         click.ClickException, match=r"\['train.fitt'\]\. To list all names: kedro registry"
     ):
         failing(ValueError("Pipeline does not contain nodes named ['train.fitt']."))()
+
+
+def test_kedro_reports_unknown_nodes_with_the_recognized_message():
+    """Kedro has no error class for this, so the command line recognizes the message."""
+    for select in (Pipeline([]).only_nodes, Pipeline([]).from_nodes, Pipeline([]).to_nodes):
+        with pytest.raises(ValueError, match=f"^{_UNKNOWN_NODES}"):
+            select("train.fitt")
 
 
 def skin_lesions(*arguments, folder):

@@ -1,5 +1,8 @@
 """Consistency of conf/ and the pipelines."""
 
+import inspect
+from typing import Any, get_type_hints
+
 import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project, pipelines
@@ -7,6 +10,7 @@ from kedro.framework.session import KedroSession
 from kedro.validation.type_extractor import TypeExtractor
 
 from skin_lesions.config.checks import Parameters, check_parameters
+from skin_lesions.pipelines import ingest, train
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 from support.recipes import NO_AUGMENTATION
 
@@ -16,6 +20,7 @@ MACHINE_DEPENDENT = (
     "launcher",
     "num_processes",
     "ray",
+    "keep_freed_memory",
     "seed",
     "checkpoint_interval_minutes",
 )
@@ -86,6 +91,20 @@ def test_nodes_receive_each_parameter_group_as_its_model(project):
     groups = {name: field.annotation for name, field in Parameters.model_fields.items()}
     assert {name.removeprefix("params:") for name in requested} == set(groups)
     assert found == groups
+
+
+def test_kedro_resolves_every_annotation_of_a_node(project):
+    """Nodes import their types at runtime, also the types of pixel store, checkpoints and model."""
+    for node in pipelines["__default__"].nodes:
+        hints = get_type_hints(node.func)
+        parameters = inspect.signature(node.func).parameters
+        assert hints.keys() == {*parameters, "return"}, node.name
+        assert Any not in hints.values(), node.name
+
+
+def test_hooks_use_the_names_of_existing_nodes(project):
+    names = {node.name for node in pipelines["__default__"].nodes}
+    assert {ingest.READ_SOURCE, train.FIT} <= names
 
 
 def test_default_pipeline_has_six_stages_in_namespaces_of_the_same_name(project):

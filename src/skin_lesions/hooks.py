@@ -1,99 +1,81 @@
 """Kedro hooks: checks before a run, the lock of the data root, and log messages after a run."""
 
 import logging
-import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
-from filelock import FileLock, Timeout
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from skin_lesions.audit import summary_messages
+from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.checks import check_parameters
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
-from skin_lesions.core.errors import InputError
+from skin_lesions.core.run_lock import RunLock
 from skin_lesions.data.sources import check_folder
+from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.models.trained_model import TrainedModel
+from skin_lesions.pipelines import ingest, train
 from skin_lesions.reporting.formatting import headline
+
+if TYPE_CHECKING:  # they import torch, and Kedro loads the hooks even to list the pipelines
+    from skin_lesions.datasets import AtomicVersionedDataset
+    from skin_lesions.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
 
 
-class ProjectHooks:
-    """Checks parameters, locks the data root, deletes finished checkpoints and logs the results.
-
-    Registered in settings.py. Holds the lock of the current run.
-    """
-
-    def __init__(self) -> None:
-        self._root = Path()
-        self._lock: FileLock | None = None
-        self._catalog = DataCatalog()
-        self._recipe: TrainRecipe | None = None
-        self._source: Source | None = None
+class InputChecks:
+    """Checks before a run what would make a later node fail."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Check all parameters for every pipeline: Kedro checks only those that a node receives."""
-        parameters = context.config_loader["parameters"]
-        check_parameters(parameters)
-        self._recipe = TrainRecipe.model_validate(parameters["train"])
-        self._source = Source.model_validate(parameters["source"])
-        configured = context.config_loader["globals"]["data_root"]
-        self._root = context.project_path / parameters.get("data_root", configured)
+        check_parameters(context.config_loader["parameters"])
 
-    @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Check what would make a later node fail, then lock the data root."""
+    @hook_impl(tryfirst=True)  # before the lock: a failed check leaves no lock
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Check the source folder and the setup of the training, if the run needs them."""
+        parameters = catalog.load("parameters")
         nodes = {node.name for node in pipeline.nodes}
-        if self._source and "ingest.read_source" in nodes:
-            check_folder(self._source)
-        if self._recipe and "train.fit" in nodes:
+        if ingest.READ_SOURCE in nodes:
+            check_folder(Source.model_validate(parameters["source"]))
+        if train.FIT in nodes:
             from skin_lesions.training.preflight import (  # noqa: PLC0415 (torch)
                 check_training_setup,
             )
 
-            check_training_setup(self._recipe)
-        self._root.mkdir(parents=True, exist_ok=True)
-        owner_file = self._root / ".lock.owner"
-        lock = FileLock(self._root / ".lock")  # the system releases it when the process ends
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            owner = owner_file.read_text() if owner_file.exists() else "another process"
-            raise InputError(
-                f"The data root {self._root} is locked: {owner} is writing to it. "
-                "Wait until it ends, or choose another location: --params data_root=/path"
-            ) from None
-        owner_file.write_text(f"process {os.getpid()}")
+            check_training_setup(TrainRecipe.model_validate(parameters["train"]))
+
+
+class DataRootLock:
+    """Holds the lock of the data root during a run."""
+
+    def __init__(self) -> None:
+        self._root = Path()
+        self._lock: RunLock | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Store the data root."""
+        configured = context.config_loader["globals"]["data_root"]
+        parameters = context.config_loader["parameters"]
+        self._root = context.project_path / parameters.get("data_root", configured)
+
+    @hook_impl
+    def before_pipeline_run(self) -> None:
+        """Lock the data root."""
+        lock = RunLock(self._root)
+        lock.acquire()
         self._lock = lock
 
-    @hook_impl
-    def after_catalog_created(self, catalog: DataCatalog) -> None:
-        """Store the catalog, to find the checkpoints later."""
-        self._catalog = catalog
-
-    @hook_impl
-    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Delete the checkpoints of a training once its model is saved.
-
-        They are not deleted earlier, because saving the model can fail.
-        """
-        if dataset_name == "model":
-            checkpoints: Any = self._catalog.load("checkpoints")
-            checkpoints.discard(data["provenance"]["training"])
-
-    @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Release the lock, then log the test metrics, the findings and the path of the report."""
+    @hook_impl(tryfirst=True)
+    def after_pipeline_run(self) -> None:
+        """Release the lock."""
         self._release()
-        if "metrics" in pipeline.all_outputs():
-            _log_test_metrics(catalog)
-        if "report" in pipeline.all_outputs():
-            _log_report_path(catalog)
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -106,16 +88,42 @@ class ProjectHooks:
             self._lock = None
 
 
-def _log_test_metrics(catalog: DataCatalog) -> None:
-    metrics = catalog.load("metrics")
-    if metrics["provenance"]["synthetic_images"]:
-        log.info("Synthetic images: these numbers say nothing about real skin.")
-    log.info("Test (%s split): %s", metrics["split_policy"], headline(metrics["test"]))
+class CheckpointCleanup:
+    """Deletes the checkpoints of a training once its model is saved.
+
+    They are not deleted earlier, because saving the model can fail.
+    """
+
+    def __init__(self) -> None:
+        self._catalog = DataCatalog()
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog) -> None:
+        """Store the catalog, to find the checkpoints later."""
+        self._catalog = catalog
+
+    @hook_impl
+    def after_dataset_saved(self, data: object) -> None:
+        """Delete the checkpoints of a saved model."""
+        if isinstance(data, TrainedModel):
+            checkpoints: Checkpoints = self._catalog.load("checkpoints")
+            checkpoints.discard(data.provenance.training)
 
 
-def _log_report_path(catalog: DataCatalog) -> None:
-    findings: dict[str, Any] = catalog.load("audit_findings")
-    counts, *severe = summary_messages(findings)
-    log.info("Data: %s; %d severe finding%s", counts, len(severe), "s" * (len(severe) != 1))
-    dataset: Any = catalog["report"]
-    log.info("Report: %s", dataset.load_path())
+class RunSummary:
+    """Logs the test metrics, the number of findings and the path of the report after a run."""
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Log the results that this run has computed."""
+        if "metrics" in pipeline.all_outputs():
+            metrics: Scorecard = catalog.load("metrics")
+            if metrics.provenance.synthetic_images:
+                log.info("Synthetic images: these numbers say nothing about real skin.")
+            log.info("Test (%s split): %s", metrics.split_policy, headline(metrics.test))
+        if "report" in pipeline.all_outputs():
+            findings: AuditFindings = catalog.load("audit_findings")
+            counts, *severe = summary_messages(findings)
+            log.info("Data: %s; %d severe finding%s", counts, len(severe), "s" * (len(severe) != 1))
+            report = cast("AtomicVersionedDataset", catalog["report"])
+            log.info("Report: %s", report.load_path())

@@ -2,9 +2,9 @@
 
 from kedro.config import OmegaConfigLoader
 
-from skin_lesions.hooks import ProjectHooks
+from skin_lesions.hooks import CheckpointCleanup, DataRootLock, InputChecks, RunSummary
 
-HOOKS = (ProjectHooks(),)
+HOOKS = (InputChecks(), DataRootLock(), CheckpointCleanup(), RunSummary())
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

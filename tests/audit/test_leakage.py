@@ -1,10 +1,10 @@
 import pandas as pd
 import pytest
 
-from skin_lesions.audit import enforce_fail_on, run_audit
-from skin_lesions.core.errors import InputError
-from skin_lesions.data.groups import group_images
-from support.factories import AUDIT, SPLIT
+from skin_lesions.audit import run_audit
+from skin_lesions.audit.findings import AuditSummary
+from support.audit import audit_context, by_id
+from support.factories import AUDIT
 
 
 def audit_of(rows, quarantine=(), examples=5, near_duplicates=None):
@@ -14,17 +14,14 @@ def audit_of(rows, quarantine=(), examples=5, near_duplicates=None):
     near_duplicates: (a, b, kind, strength); a and b are positions in rows.
     """
     columns = ["file", "image_id", "label", "original_split", "lesion_id"]
-    table = pd.DataFrame(rows, columns=columns)
-    quarantine = pd.DataFrame(quarantine, columns=["file", "reason"])
-    pairs = pd.DataFrame(near_duplicates or [], columns=["a", "b", "kind", "strength"])
-    result = run_audit(
-        table,
-        *group_images(table, pairs),
-        quarantine,
-        SPLIT,
-        AUDIT.model_copy(update={"max_examples": examples}),
+    context = audit_context(
+        pd.DataFrame(rows, columns=columns),
+        pd.DataFrame(near_duplicates or [], columns=["a", "b", "kind", "strength"]),
+        quarantine=pd.DataFrame(quarantine, columns=["file", "reason"]),
+        parameters=AUDIT.model_copy(update={"max_examples": examples}),
     )
-    return result["summary"], {finding["id"]: finding for finding in result["findings"]}
+    found = run_audit(context)
+    return found.summary, by_id(found.findings)
 
 
 CLEAN = [
@@ -38,40 +35,35 @@ CLEAN = [
 def test_clean_dataset_has_only_findings_on_its_size():
     summary, findings = audit_of(CLEAN)
     assert set(findings) == {"small_classes", "class_counts_balanced"}  # two files per class
-    assert summary == {
-        "files": 4,
-        "images": 4,
-        "groups": 4,
-        "classes": 2,
-        "quarantined": 0,
-        "largest_groups": [1, 1, 1, 1],
-    }
+    assert summary == AuditSummary(
+        files=4, images=4, groups=4, classes=2, quarantined=0, largest_groups=[1, 1, 1, 1]
+    )
 
 
 def test_exact_duplicates_across_splits_are_counted_as_pairs_with_both_files():
     _, findings = audit_of([*CLEAN, ("test/nv/5", "a", "nv", "test", None)])
     finding = findings["exact_duplicates_across_splits"]
-    assert (finding["count"], finding["severity"]) == (1, "high")
-    assert finding["examples"] == [["test/nv/5", "train/nv/1"]]
-    assert findings["exact_duplicates"]["details"] == {"pairs": 1, "files": 2}
+    assert (finding.count, finding.severity) == (1, "high")
+    assert finding.examples == [["test/nv/5", "train/nv/1"]]
+    assert findings["exact_duplicates"].details == {"pairs": 1, "files": 2}
 
 
 def test_three_equal_files_are_three_pairs():
     _, findings = audit_of([*CLEAN, *((f"train/nv/{i}", "a", "nv", "train", None) for i in "xy")])
-    assert findings["exact_duplicates"]["count"] == 3
+    assert findings["exact_duplicates"].count == 3
     assert "exact_duplicates_across_splits" not in findings
 
 
 def test_exact_duplicates_with_conflicting_labels_are_reported_with_the_labels():
     _, findings = audit_of([*CLEAN, ("train/mel/5", "a", "mel", "train", None)])
     finding = findings["exact_duplicate_label_conflicts"]
-    assert finding["details"] == {"pairs": 1, "images": 1, "mel / nv": 1}
+    assert finding.details == {"pairs": 1, "images": 1, "mel / nv": 1}
     assert "pixel_identical_label_conflicts" not in findings
 
 
 def test_lesion_across_splits_is_leakage_reported_with_the_test_fraction():
     _, findings = audit_of([*CLEAN, ("test/nv/5", "e", "nv", "test", "l1")])
-    details = findings["groups_across_splits"]["details"]
+    details = findings["groups_across_splits"].details
     assert details == {
         "groups": 1,
         "leaked_test_files": 1,
@@ -82,7 +74,7 @@ def test_lesion_across_splits_is_leakage_reported_with_the_test_fraction():
 
 def test_lesion_across_train_and_val_is_no_test_leakage():
     _, findings = audit_of([*CLEAN, ("val/nv/5", "e", "nv", "val", "l1")])
-    assert findings["groups_across_splits"]["details"]["leaked_test_files"] == 0
+    assert findings["groups_across_splits"].details["leaked_test_files"] == 0
 
 
 def test_without_original_splits_there_are_no_findings_across_splits():
@@ -95,30 +87,25 @@ def test_without_original_splits_there_are_no_findings_across_splits():
 
 def test_unreadable_files_are_listed_with_the_reason():
     summary, findings = audit_of(CLEAN, quarantine=[("train/nv/bad.jpg", "the file is empty")])
-    assert summary["files"] == 5
-    assert findings["unreadable_files"]["examples"] == [["train/nv/bad.jpg", "the file is empty"]]
+    assert summary.files == 5
+    assert findings["unreadable_files"].examples == [["train/nv/bad.jpg", "the file is empty"]]
 
 
 def test_classes_missing_from_the_original_test_split_are_listed():
     _, findings = audit_of([*CLEAN, ("train/df/1", "z", "df", "train", None)])
-    assert findings["classes_missing_from_test"]["examples"] == [["df"]]
+    assert findings["classes_missing_from_test"].examples == [["df"]]
 
 
 def test_examples_are_limited_but_all_pairs_are_counted():
     duplicates = [(f"train/nv/copy{i}", "a", "nv", "train", None) for i in range(9)]
     _, findings = audit_of([*CLEAN, *duplicates], examples=3)
-    assert findings["exact_duplicates"]["count"] == 45
-    assert len(findings["exact_duplicates"]["examples"]) == 3
+    assert findings["exact_duplicates"].count == 45
+    assert len(findings["exact_duplicates"].examples) == 3
 
 
 def test_most_severe_findings_come_first():
-    rows = [*CLEAN, ("train/mel/5", "c", "mel", "train", None)]
-    table = pd.DataFrame(rows, columns=["file", "image_id", "label", "original_split", "lesion_id"])
-    empty = pd.DataFrame(columns=["file", "reason"])
-    severities = [
-        f["severity"]
-        for f in run_audit(table, *group_images(table), empty, SPLIT, AUDIT)["findings"]
-    ]
+    _, findings = audit_of([*CLEAN, ("train/mel/5", "c", "mel", "train", None)])
+    severities = [finding.severity for finding in findings.values()]
     assert severities == sorted(severities, key=["high", "medium", "low", "info"].index)
     assert "high" in severities
     assert "medium" in severities
@@ -127,11 +114,11 @@ def test_most_severe_findings_come_first():
 def test_near_duplicates_are_counted_by_kind_and_label_conflicts_are_listed():
     pairs = [(0, 2, "simple", 0.95), (1, 2, "changed", 0.6)]
     _, found = audit_of(CLEAN, near_duplicates=pairs)
-    assert found["near_duplicates"].items() >= {"count": 2, "severity": "medium"}.items()
-    details = found["near_duplicates"]["details"]
+    assert (found["near_duplicates"].count, found["near_duplicates"].severity) == (2, "medium")
+    details = found["near_duplicates"].details
     assert (details["near_duplicate_simple"], details["near_duplicate_transformed"]) == (1, 1)
     conflicts = found["near_duplicate_label_conflicts"]
-    assert conflicts["examples"] == [["train/mel/2", "test/nv/3"]]
+    assert conflicts.examples == [["train/mel/2", "test/nv/3"]]
 
 
 def test_identical_pixels_with_conflicting_labels_are_severe_and_separate_from_exact_duplicates():
@@ -143,14 +130,14 @@ def test_identical_pixels_with_conflicting_labels_are_severe_and_separate_from_e
     # 1 and 5 have equal pixels, and so have 2 and 3. 2 and 6 also have equal bytes.
     _, found = audit_of(rows, near_duplicates=[(0, 4, "pixels", 1.0), (1, 2, "pixels", 1.0)])
     finding = found["pixel_identical_label_conflicts"]
-    assert finding["severity"] == "high"
-    assert finding["details"] == {"images": 2, "files": 5, "mel / nv": 2}
-    assert finding["examples"] == [
+    assert finding.severity == "high"
+    assert finding.details == {"images": 2, "files": 5, "mel / nv": 2}
+    assert finding.examples == [
         ["test/mel/5", "train/nv/1"],
         ["test/nv/3", "test/nv/6", "train/mel/2"],
     ]
     exact = found["exact_duplicate_label_conflicts"]
-    assert exact["details"] == {"pairs": 1, "images": 1, "mel / nv": 1}
+    assert exact.details == {"pairs": 1, "images": 1, "mel / nv": 1}
     assert "near_duplicate_label_conflicts" not in found  # only of pairs with different pixels
     assert "groups_with_multiple_labels" not in found  # all of them are left out
 
@@ -164,32 +151,6 @@ def test_identical_pixels_with_one_label_are_no_conflict():
 def test_leakage_is_reported_by_class_and_by_link_type():
     rows = [*CLEAN, ("test/nv/5", "a", "nv", "test", "l5")]  # the bytes of train/nv/1
     _, found = audit_of(rows, near_duplicates=[(1, 3, "changed", 0.8)])
-    assert found["test_leakage_by_class"]["details"] == {"mel": 1.0, "nv": 0.5}
-    by_link_type = found["leakage_by_link_type"]["details"]
+    assert found["test_leakage_by_class"].details == {"mel": 1.0, "nv": 0.5}
+    by_link_type = found["leakage_by_link_type"].details
     assert by_link_type == {"image_id": 1, "near_duplicate_transformed": 1}
-
-
-@pytest.mark.parametrize(
-    ("fail_on", "stops"), [("never", False), ("high", False), ("medium", True), ("low", True)]
-)
-def test_finding_as_severe_as_fail_on_stops_the_run_with_a_recommendation(fail_on, stops):
-    finding = {
-        "severity": "medium",
-        "message": "2 files are blank.",
-        "recommendation": "Check these files.",
-    }
-    findings = {"findings": [finding], "image_table_version": "v1"}
-    if not stops:
-        enforce_fail_on(findings, "v1", fail_on)
-        return
-    with pytest.raises(
-        InputError, match=r"2 files are blank\. Recommendation: Check .*fail_on=never"
-    ):
-        enforce_fail_on(findings, "v1", fail_on)
-
-
-def test_findings_of_other_images_are_rejected():
-    findings = {"findings": [], "image_table_version": "v1"}
-    enforce_fail_on(findings, "v2", "never")
-    with pytest.raises(InputError, match=r"version v1\. Expected version v2\. .*--pipelines audit"):
-        enforce_fail_on(findings, "v2", "high")

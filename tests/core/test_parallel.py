@@ -1,9 +1,11 @@
+import os
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
-from skin_lesions.core import parallel
 from skin_lesions.core.parallel import ordered_map, usable_cpus
 
 
@@ -34,13 +36,13 @@ def test_prefetch_limits_the_pending_results():
     results.close()
 
 
-def test_cpu_limit_of_a_container_is_respected(monkeypatch, tmp_path):
-    monkeypatch.setattr(parallel, "_QUOTA", tmp_path / "cpu.max")
-    unlimited = usable_cpus()
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert usable_cpus() == unlimited
-    (tmp_path / "cpu.max").write_text("50000 100000\n")
-    assert usable_cpus() == 1
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no CPU affinity")
+def test_only_cpus_that_the_process_may_use_are_counted():
+    code = (
+        "import os; from skin_lesions.core.parallel import usable_cpus;"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(usable_cpus())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "1\n"
 
 
 def test_error_is_raised_and_ends_the_threads():

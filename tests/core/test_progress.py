@@ -1,6 +1,7 @@
 import io
 import logging
 import sys
+from contextlib import nullcontext
 
 import pytest
 import rich
@@ -31,6 +32,23 @@ def test_terminal_shows_a_bar_and_log_lines_above_it(terminal):
     output = terminal.getvalue()
     assert "1/3 steps, loss 0.123, " in output
     assert "epoch 1/3" in output
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_log_handlers_write_to_their_own_streams_again_after_the_bar(terminal, error):
+    streams = [io.StringIO(), sys.stderr]
+    handlers = [logging.StreamHandler(stream) for stream in streams]
+    for handler in handlers:
+        logging.getLogger().addHandler(handler)
+    try:
+        with pytest.raises(error) if error else nullcontext(), TrainingProgressBar("training", 3):
+            assert [handler.stream for handler in handlers] == [sys.stdout] * 2
+            if error:
+                raise error
+        assert [handler.stream for handler in handlers] == streams
+    finally:
+        for handler in handlers:
+            logging.getLogger().removeHandler(handler)
 
 
 def test_earlier_steps_count_in_the_bar_but_not_in_the_estimate(terminal, caplog):

@@ -172,7 +172,7 @@ def test_a_second_run_on_the_same_files_stores_and_decodes_nothing(study, tmp_pa
     folder = write_files(tmp_path / "source", GOOD)
     run = ingest(study, folder)
     before = {p: p.stat().st_mtime_ns for p in (run.data_root / "01_raw/objects").rglob("*")}
-    monkeypatch.setattr("skin_lesions.data.pixel_store.decode", None)
+    monkeypatch.setattr("skin_lesions.data.decoding.decode", None)
     run.run("ingest")
     after = {p: p.stat().st_mtime_ns for p in (run.data_root / "01_raw/objects").rglob("*")}
     assert before == after

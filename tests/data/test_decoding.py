@@ -1,6 +1,9 @@
+import io
 import struct
 import subprocess
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,8 +11,6 @@ from PIL import Image
 
 from skin_lesions.data.decoding import FORMATS, MAX_PIXELS, UnreadableImageError, decode
 from support.factories import CORNERS, corner_colors, corners, encoded, png
-
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::DeprecationWarning")
 
 SIZE = 32
 
@@ -205,6 +206,36 @@ def test_incomplete_files_and_other_file_types_are_rejected_with_the_reason(data
 def test_a_header_with_too_many_pixels_is_rejected_before_decoding():
     with pytest.raises(UnreadableImageError, match="60000 x 60000 pixels exceed the limit"):
         decode(png(60000, 60000, 8, 2, b""), SIZE)
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+def test_limit_of_pillow_is_neither_used_nor_changed(monkeypatch, limit):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    for kind in ("JPEG", "PNG", "BMP", "GIF"):  # the plugins of WEBP and TIFF check it themselves
+        assert_has_corners(encoded(corners().quantize() if kind == "GIF" else corners(), kind))
+    with pytest.raises(UnreadableImageError, match="60000 x 60000 pixels exceed the limit"):
+        decode(png(60000, 60000, 8, 2, b""), SIZE)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_size_check_of_a_plugin_is_not_reported_as_damage(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UnreadableImageError, match="^Image size .* exceeds limit"):
+        decode(encoded(corners(), "WEBP"), SIZE)
+
+
+def test_warnings_of_pillow_are_ignored_in_threads_and_the_filters_are_restored():
+    corrupt_exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12"
+    data = encoded(corners(), "JPEG", exif=corrupt_exif)
+    with pytest.warns(UserWarning, match="Corrupt EXIF data"):
+        Image.open(io.BytesIO(data)).getexif()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        before = warnings.filters.copy()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: decode(data, SIZE), range(400)))
+        assert warnings.filters == before
+    assert [str(warning.message) for warning in caught] == []
 
 
 BOMBS = f"""

@@ -10,7 +10,7 @@ UNREADABLE = {"width": None, "height": None, "format": None, "reason": "the file
 
 def manifest(files, labels=None, ids=None, problems=None):
     n = len(files)
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "file": files,
             "image_id": ids or [f"id of {file}" for file in files],
@@ -23,8 +23,6 @@ def manifest(files, labels=None, ids=None, problems=None):
             "age": 50.0,
         }
     )
-    table.attrs = {"origin": {"kind": "folder"}, "version": "v1"}
-    return table
 
 
 def decode_results(**by_id):
@@ -57,7 +55,6 @@ def test_exact_duplicates_have_equal_properties_and_metadata_columns_are_last():
     assert images["width"].tolist() == [600, 600]
     assert images.columns[-1] == "age"
     assert "problem" not in images
-    assert images.attrs == {"origin": {"kind": "folder"}, "raw_images_version": "v1"}
     assert quarantine.columns.tolist() == ["file", "reason"]
     assert quarantine.empty
 

@@ -9,7 +9,7 @@ from skin_lesions.data.loader import (
     shuffled_batches,
     steps_per_epoch,
 )
-from skin_lesions.data.preprocessing import Preprocessing
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from support.imagesets import blobs, square_images
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from skin_lesions.core.errors import InputError
 from skin_lesions.data import pixel_store
 from skin_lesions.data.decoding import DecodedImage, UnreadableImageError, decode
-from skin_lesions.data.pixel_store import DecodeRequest, PixelArray, PixelStore
+from skin_lesions.data.pixel_store import DecodeRequest, PixelArray, PixelStore, open_for_append
+from skin_lesions.data.provenance import Origin
 from skin_lesions.data.raw_store import ObjectStore, RawImages
 from support.factories import jpeg
 
@@ -30,15 +31,17 @@ def square(image_id):
 
 
 def append(images, ids, decoded):
-    with images.open_for_append() as writer:
+    with open_for_append(images) as writer:
         for image_id, image in zip(ids, decoded, strict=True):
-            writer.add(image_id, image)
+            if isinstance(image, DecodedImage):
+                writer.add(image_id, image)
+            else:
+                writer.add_unreadable(image_id, str(image))
 
 
 def filled_store(folder, ids=IDS):
-    images = PixelArray(folder, SIZE)
-    append(images, ids, map(square, ids))
-    return images
+    append(PixelArray(folder, SIZE), ids, map(square, ids))
+    return PixelArray(folder, SIZE)
 
 
 def assert_contents(images, ids=IDS):
@@ -68,10 +71,9 @@ def resume(folder):
 
 def test_appended_images_are_read_in_any_order(tmp_path):
     filled_store(tmp_path, IDS[:5])
+    append(PixelArray(tmp_path, SIZE), IDS[5:], map(square, IDS[5:]))
     images = PixelArray(tmp_path, SIZE)
-    append(images, IDS[5:], map(square, IDS[5:]))
     assert_contents(images)
-    assert_contents(PixelArray(tmp_path, SIZE))
     chosen = [IDS[8], IDS[0], IDS[8]]
     np.testing.assert_array_equal(images.array[images.rows(chosen)][:, 0, 0, 0], [8, 0, 8])
 
@@ -205,15 +207,17 @@ def raw(tmp_path):
     data = [jpeg(seed) for seed in range(6)] + [b"not an image"]
     ids = [store.put(d)[0] for d in data]
     table = pd.DataFrame({"file": [f"{i}.jpg" for i in range(len(ids))], "image_id": ids})
-    return RawImages(table, store)
+    return RawImages(table, store, Origin(kind="demo", seed=0))
 
 
 def test_only_images_missing_in_the_store_are_decoded(raw, tmp_path, monkeypatch):
     store = PixelStore(tmp_path / "px")
-    first_three = RawImages(raw.table[:3], raw.store)
+    first_three = RawImages(raw.table[:3], raw.store, raw.origin)
     store.add(DecodeRequest(first_three, 16))
     decoded = []
-    monkeypatch.setattr(pixel_store, "decode", lambda d, size: decoded.append(d) or decode(d, size))
+    monkeypatch.setattr(
+        "skin_lesions.data.decoding.decode", lambda d, size: decoded.append(d) or decode(d, size)
+    )
     for expected in (4, 4):
         store.add(DecodeRequest(raw, 16))
         assert len(decoded) == expected

@@ -4,7 +4,8 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2.functional import normalize
 
-from skin_lesions.data.preprocessing import Preprocessing, normalize_batch, resize_batch
+from skin_lesions.data.preprocessing import normalize_batch, resize_batch
+from skin_lesions.data.preprocessing_settings import Preprocessing
 
 
 def stretched_image(width, height, size):
@@ -53,8 +54,3 @@ def test_normalization_equals_torchvision():
     preprocessing = Preprocessing("stretch", 8, 8)
     expected = normalize(batch / 255, list(preprocessing.mean), list(preprocessing.std))
     torch.testing.assert_close(normalize_batch(batch, preprocessing), expected)
-
-
-def test_settings_survive_a_round_trip_through_a_model_file():
-    preprocessing = Preprocessing("center_crop", 256, 224, (0.5,) * 3, (0.5,) * 3)
-    assert Preprocessing.from_model(preprocessing.to_model()) == preprocessing

@@ -4,11 +4,13 @@ import pandas as pd
 import pytest
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.data.provenance import Origin
 from skin_lesions.data.raw_store import ObjectStore, RawImages, store_files
 from skin_lesions.data.sources import open_source
 from skin_lesions.data.sources.base import SourceFiles
 from support.factories import jpeg_files, source, write_files
 
+ORIGIN = Origin(kind="demo", seed=0)
 FILES = jpeg_files(["mel/1.jpg", "mel/2.jpg", "nv/3.jpg"]) | {
     "nv/copy.jpg": b"same",
     "nv/of.jpg": b"same",
@@ -39,7 +41,7 @@ def test_distinct_files_are_stored_once_under_their_sha256(files, store):
 
 
 def test_image_ids_are_distinct_and_in_the_order_of_their_files(files, store):
-    images = RawImages(store_files(files, store), store)
+    images = RawImages(store_files(files, store), store, files.origin)
     assert len(images.image_ids) == 4
     assert images.image_ids[0] == hashlib.sha256(FILES["mel/1.jpg"]).hexdigest()
 
@@ -102,10 +104,10 @@ def test_a_file_that_cannot_be_opened_is_reported_and_the_others_are_stored(stor
         return file.encode()
 
     table = pd.DataFrame({"file": ["a", "locked", "b"], "label": "x"})
-    manifest = store_files(SourceFiles(table, read), store)
+    manifest = store_files(SourceFiles(table, read, ORIGIN), store)
     assert manifest["problem"].dropna().to_dict() == {1: "could not be opened: Permission denied"}
     assert manifest["image_id"].isna().tolist() == [False, True, False]
-    assert RawImages(manifest, store).image_ids == manifest["image_id"].dropna().tolist()
+    assert RawImages(manifest, store, ORIGIN).image_ids == manifest["image_id"].dropna().tolist()
 
 
 @pytest.mark.parametrize("position", [0, -1])
@@ -135,6 +137,18 @@ def test_missing_bytes_are_detected_and_restored_by_the_next_ingest(files, store
         store.get(image_id)
     store_files(files, store)
     assert store.get(image_id) == FILES["mel/1.jpg"]
+
+
+def test_opened_file_has_the_bytes_and_a_missing_one_is_an_error_with_a_fix(files, store):
+    image_id = store_files(files, store)["image_id"][0]
+    with store.open(image_id) as file:
+        assert file.read() == FILES["mel/1.jpg"]
+    store.path(image_id).unlink()
+    with pytest.raises(InputError, match="is missing.* kedro run --pipelines ingest"):
+        store.open(image_id)
+    store.path(image_id).mkdir()
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        store.open(image_id)
 
 
 def test_a_full_disk_leaves_no_incomplete_file(files, store, monkeypatch):

@@ -5,6 +5,7 @@ import pandas as pd
 
 from skin_lesions.data.decoding import decode
 from skin_lesions.data.pixel_store import DecodeRequest
+from skin_lesions.data.provenance import Origin
 from skin_lesions.data.raw_store import ObjectStore, RawImages
 from skin_lesions.datasets import PixelStoreDataset
 from support.factories import jpeg
@@ -13,7 +14,7 @@ from support.factories import jpeg
 def raw_images(folder, seeds):
     store = ObjectStore(folder)
     ids = [store.put(jpeg(seed))[0] for seed in seeds]
-    return RawImages(pd.DataFrame({"image_id": ids}), store)
+    return RawImages(pd.DataFrame({"image_id": ids}), store, Origin(kind="demo", seed=0))
 
 
 def test_saving_decodes_images_and_loading_opens_the_store(tmp_path):

@@ -24,7 +24,7 @@ def dataset(tmp_path):
         return RawImagesDataset(
             filepath=str(tmp_path / "raw_images/manifest.parquet"),
             objects=str(tmp_path / "objects"),
-            pixel_store=str(tmp_path / "pixels"),
+            decode_into=str(tmp_path / "pixels"),
             version=Version(load, save),
         )
 
@@ -37,14 +37,14 @@ def test_images_are_loaded_with_their_version_and_origin(dataset, files, tmp_pat
     assert images.table["file"].tolist() == list(FILES)
     assert images.table["label"].tolist() == ["mel", "nv"]
     assert [images.store.get(i) for i in images.image_ids] == list(FILES.values())
-    assert images.table.attrs["version"] == "v1"
-    assert images.table.attrs["origin"]["folder"] == str(tmp_path / "source")
+    assert images.version == "v1"
+    assert images.origin.folder == str(tmp_path / "source")
 
 
 def test_saving_decodes_each_image_once(dataset, files, tmp_path, monkeypatch):
     decoded = []
     monkeypatch.setattr(
-        "skin_lesions.data.pixel_store.decode",
+        "skin_lesions.data.decoding.decode",
         lambda data, size: decoded.append(data) or decode(data, size),
     )
     dataset(save="v1").save(IngestRequest(files, 16))

@@ -3,12 +3,14 @@ import json
 
 import pandas as pd
 import pytest
-import torch
 from kedro.io import DatasetError, Version
-from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 from matplotlib.figure import Figure
 
+from skin_lesions.data.provenance import ImageProvenance, Origin
+from skin_lesions.data.tables import ImageTable
 from skin_lesions.datasets import AtomicVersionedDataset, FigureDataset, ModelDataset
+from skin_lesions.datasets.previews import ImagePreview, JSONPreview, TablePreview
+from support.models import trained_model
 
 PARQUET = {"type": "pandas.ParquetDataset"}
 JSON = {"type": "json.JSONDataset"}
@@ -29,17 +31,16 @@ def test_newest_version_is_loaded_unless_another_is_requested(tmp_path):
     assert (path / "V1" / "t.parquet").is_file()
 
 
-def test_table_is_loaded_with_its_version_and_attributes(tmp_path):
-    table = TABLE.copy()
-    table.attrs = {"made_from": {"raw": "V0"}}
-    entry(tmp_path / "t.parquet", save="V1").save(table)
-    loaded = entry(tmp_path / "t.parquet").load()
-    assert loaded.attrs == {"made_from": {"raw": "V0"}, "version": "V1"}
-
-
-def test_dict_with_provenance_is_loaded_with_its_version(tmp_path):
-    entry(tmp_path / "m.json", JSON, save="V1").save({"provenance": {}})
-    assert entry(tmp_path / "m.json", JSON).load() == {"provenance": {"version": "V1"}}
+def test_versioned_data_are_loaded_with_their_version(tmp_path):
+    file = {
+        "type": "skin_lesions.datasets.TableDataset",
+        "table": "skin_lesions.data.tables.ImageTable",
+    }
+    provenance = ImageProvenance(origin=Origin(kind="demo", seed=1), raw_images_version="V0")
+    for version in ("V1", "V2"):
+        entry(tmp_path / "t", file, save=version).save(ImageTable(TABLE, provenance))
+    assert entry(tmp_path / "t", file).load().version == "V2"
+    assert entry(tmp_path / "t", file, load="V1").load().version == "V1"
 
 
 def test_failed_write_leaves_no_version(tmp_path):
@@ -94,17 +95,11 @@ def test_equal_figures_give_equal_files(tmp_path):
     assert contents[0].startswith(b"\x89PNG")
 
 
-def test_model_preview_has_no_weights(tmp_path):
-    keys = (
-        "architecture",
-        "classes",
-        "preprocessing",
-        "test_time_augmentation",
-        "calibration",
-    )
-    model = {"format": 1, "state_dict": {"w": torch.zeros(3)}} | dict.fromkeys(keys, "x")
+def test_model_preview_has_neither_weights_nor_image_ids(tmp_path):
     dataset = ModelDataset(filepath=str(tmp_path / "m.pth"))
     assert not dataset.exists()
-    dataset.save(model)
-    assert set(json.loads(dataset.preview())) == {"format", *keys}
+    dataset.save(trained_model())
+    preview = json.loads(dataset.preview())
+    assert preview["architecture"] == "resnet18"
+    assert not preview.keys() & {"state_dict", "train_image_ids", "val_image_ids"}
     assert dataset.exists()

@@ -60,7 +60,8 @@ def certain_predictions(labels, predicted, groups=None):
 
 
 def metrics_of(predictions, classes=CLASSES, replicates=50, seed=0):
-    return compute_metrics(predictions, classes, replicates, seed)
+    """Return the metrics as in ``metrics.json``."""
+    return compute_metrics(predictions, classes, replicates, seed).model_dump(mode="json")
 
 
 def find_estimates(entry):

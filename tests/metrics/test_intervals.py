@@ -1,9 +1,11 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from scipy import stats
 from sklearn.metrics import f1_score, roc_auc_score
 from statsmodels.regression.linear_model import OLS
@@ -392,3 +394,23 @@ def test_estimates_in_json_have_only_the_keys_that_apply():
     }
     gap = {"value": None, "low": None, "high": None, "n": 0, "reason": "no images"}
     assert unavailable("no images").as_dict() == gap
+
+
+def test_estimates_in_models_are_saved_and_loaded_as_the_same_json():
+    adapter = TypeAdapter(dict[str, Estimate])
+    estimates = {
+        "full": Estimate(value=0.5, low=0.1, high=0.9, n=4, n_effective=2.0),
+        "gap": unavailable("no images"),
+    }
+    entries = {name: estimate.as_dict() for name, estimate in estimates.items()}
+    assert adapter.dump_python(estimates, mode="json") == entries
+    assert adapter.validate_json(adapter.dump_json(estimates)) == estimates
+    schema = adapter.json_schema()["$defs"]["Estimate"]
+    assert schema["required"] == ["value", "low", "high", "n"]
+
+
+def test_replaced_estimate_is_checked_again():
+    estimate = Estimate(value=0.5, low=0.1, high=0.9, n=4)
+    assert replace(estimate, n=5).n == 5
+    with pytest.raises(ValueError, match="not finite"):
+        replace(estimate, low=float("-inf"))

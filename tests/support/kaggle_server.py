@@ -1,7 +1,7 @@
 """A local HTTP server with the API of Kaggle and configurable failures.
 
-It has one data set. GetDataset returns its newest version and its license. DownloadDataset
-redirects to a store. The store serves archives, supports range requests, and sends a checksum.
+It has one data set. GetDataset returns its newest version. DownloadDataset redirects to a store.
+The store serves archives, supports range requests, and sends a checksum.
 """
 
 import base64
@@ -17,6 +17,26 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
+import pytest
+from kagglesdk import kaggle_env
+
+# kagglehub has no setting for the address of Kaggle. Only the tests replace this private table.
+_ENDPOINTS = kaggle_env._env_to_endpoint
+
+# ``kedro`` as a script: python -c REDIRECTED_KEDRO <url> <arguments of kedro>
+REDIRECTED_KEDRO = """
+import sys
+from kagglesdk import kaggle_env
+kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.PROD] = sys.argv.pop(1)
+sys.argv[0] = "kedro"
+from kedro.framework.cli import main
+main()
+"""
+
+
+def redirect_kaggle(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Send the requests of kagglehub to this address."""
+    monkeypatch.setitem(_ENDPOINTS, kaggle_env.KaggleEnv.PROD, url)
 
 
 def make_zip(members: Mapping[str, bytes]) -> bytes:
@@ -40,18 +60,15 @@ class KaggleServer:
 
     Failures: ``status`` sets the HTTP status of a request (by its name, or ``store``). Each entry
     of ``cut_after`` interrupts one download after this number of bytes. ``damaged`` flips a bit of
-    each archive. ``silent`` never responds. ``login_page`` responds with HTML instead of JSON.
+    each archive. ``login_page`` responds with HTML instead of JSON.
     """
 
     dataset: str
     versions: dict[int, bytes]
-    license: str = "CC0: Public Domain"
     status: dict[str, int] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: list[int] = field(default_factory=list)
     damaged: bool = False
-    with_checksum: bool = True
-    silent: bool = False
     mount: str | None = None
     login_page: bool = False
     requests: list[str] = field(default_factory=list)
@@ -65,8 +82,7 @@ class KaggleServer:
 @contextmanager
 def serving(server: KaggleServer) -> Iterator[KaggleServer]:
     """Serve at ``server.url`` until the block ends."""
-    stop = threading.Event()
-    handler = type("Handler", (_Handler,), {"kaggle": server, "stop": stop})
+    handler = type("Handler", (_Handler,), {"kaggle": server})
     http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.url = f"http://127.0.0.1:{http.server_port}"
     thread = threading.Thread(target=http.serve_forever, args=(0.05,))
@@ -74,7 +90,6 @@ def serving(server: KaggleServer) -> Iterator[KaggleServer]:
     try:
         yield server
     finally:
-        stop.set()
         http.shutdown()
         http.server_close()
         thread.join()
@@ -82,16 +97,12 @@ def serving(server: KaggleServer) -> Iterator[KaggleServer]:
 
 class _Handler(BaseHTTPRequestHandler):
     kaggle: KaggleServer
-    stop: threading.Event
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         name = self.path.rpartition("/")[2]
         self.kaggle.authorizations.add(self.headers["Authorization"])
         self.kaggle.requests.append(f"{name} {json.dumps(body, sort_keys=True)}")
-        if self.kaggle.silent:
-            self.stop.wait()
-            return
         responses = {
             "/v1/datasets.DatasetApiService/GetDataset": self._page,
             "/v1/datasets.DatasetApiService/DownloadDataset": self._redirect,
@@ -120,8 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        if self.kaggle.with_checksum:
-            self.send_header("x-goog-hash", f"crc32c=n03x6A==,md5={checksum}")
+        self.send_header("x-goog-hash", f"crc32c=n03x6A==,md5={checksum}")
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Type", "application/zip")
         self.send_header("Content-Length", str(len(data) - start))
@@ -147,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         if f"{body.get('ownerSlug')}/{body.get('datasetSlug')}" != self.kaggle.dataset:
             self._send_error(403)
             return
-        page = {"id": 7, "ref": self.kaggle.dataset, "licenseName": self.kaggle.license}
+        page = {"id": 7, "ref": self.kaggle.dataset}
         if self.kaggle.versions:
             page["currentVersionNumber"] = max(self.kaggle.versions)
         self._send(200, json.dumps(page).encode())

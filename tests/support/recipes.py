@@ -66,6 +66,7 @@ RECIPE = TrainRecipe.model_validate(
         "launcher": "single",
         "num_processes": None,
         "ray": {"address": None},
+        "keep_freed_memory": False,
         "checkpoint_interval_minutes": 10,
     }
 )

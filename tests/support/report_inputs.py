@@ -13,7 +13,7 @@ from skin_lesions.audit import run_audit
 from skin_lesions.data.diagnoses import DIAGNOSES
 from skin_lesions.data.groups import group_images
 from skin_lesions.evaluation.scorecard import compute_metrics
-from support.factories import AUDIT, SPLIT
+from support.audit import audit_context
 
 DIAGNOSIS_NAMES = [diagnosis.name for diagnosis in DIAGNOSES]
 UNUSUAL_NAMES = [
@@ -125,8 +125,8 @@ class ReportInputs:
 
     @cached_property
     def audit_findings(self) -> dict[str, Any]:
-        groups, links = group_images(self.image_table[["file", "image_id"]])
-        found = run_audit(self.image_table, groups, links, self.quarantine, SPLIT, AUDIT)
+        context = audit_context(self.image_table, quarantine=self.quarantine)
+        found = run_audit(context).model_dump(mode="json")
         return found | {"shortcut_probes": list(self.probes())}
 
     def probes(self) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,8 @@ import torch
 from torchvision.transforms import functional as reference
 
 from skin_lesions.config.train import Augmentation
-from skin_lesions.data.preprocessing import Preprocessing, normalize_batch
+from skin_lesions.data.preprocessing import normalize_batch
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.training.augmentation import (
     apply_augmentations,
     draw_random_numbers,

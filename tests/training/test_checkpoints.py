@@ -1,17 +1,12 @@
 import errno
+from pathlib import Path
 
 import pytest
 import torch
-import torchvision
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.training import checkpoints
-from skin_lesions.training.checkpoints import (
-    Checkpoints,
-    describe_differences,
-    fingerprint,
-    snapshot,
-)
+from skin_lesions.training.checkpoints import Checkpoints, describe_differences, fingerprint
 from support.disks import small_disk
 
 IDENTITY = {"train": {"seed": 3, "crop": [0.5, 1.0]}, "code": "1"}
@@ -133,20 +128,16 @@ def test_discarding_one_training_does_not_delete_the_others(tmp_path):
     store.discard("never_saved")
 
 
-def test_snapshot_does_not_change_with_its_source():
-    source = state()
-    copy = snapshot(source)
-    source["weights"] += 1
-    source["history"][0]["loss"] = 9
-    source["history"].append({})
-    assert torch.equal(copy["weights"], state()["weights"])
-    assert copy["history"] == [{"loss": 0.5}]
-    assert copy["weights"].stride() == source["weights"].stride()
+def test_error_of_a_worker_is_kept_until_it_is_cleared(checkpoint):
+    assert checkpoint.read_error() is None
+    checkpoint.write_error("Disk full")
+    assert checkpoint.read_error() == "Disk full"
+    checkpoint.clear_error()
+    checkpoint.clear_error()
+    assert checkpoint.read_error() is None
 
 
-def test_snapshot_of_a_network_can_be_loaded_also_from_a_file(checkpoint):
-    """MNASNet requires a version in the state, which is metadata beside the tensors."""
-    network = torchvision.models.mnasnet0_5(num_classes=2)
-    network.load_state_dict(snapshot(network.state_dict()))
-    checkpoint.save({"network": snapshot(network.state_dict())})
-    network.load_state_dict(checkpoint.load()["network"])
+def test_ray_gets_an_absolute_folder_beside_the_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = Checkpoints(Path("data")).for_training(IDENTITY)
+    assert checkpoint.ray_storage == tmp_path / "data" / checkpoint.name

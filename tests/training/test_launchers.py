@@ -19,10 +19,12 @@ from torch import nn
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.loader import build_dataset
 from skin_lesions.data.pixel_store import PixelArray
-from skin_lesions.data.preprocessing import Preprocessing
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.distributed import ProcessGroup
-from skin_lesions.training.launchers import LAUNCHERS, TrainingJob, launch_training
+from skin_lesions.training.fit import fit_model
+from skin_lesions.training.job import TrainingJob
+from skin_lesions.training.launchers import LAUNCHERS
 from support.disks import small_disk
 from support.imagesets import blobs, square_images
 from support.recipes import recipe
@@ -63,13 +65,19 @@ def job(tmp_path):
     def make(name, *norms, **changes):
         changes = {"batch_size": 16, "precision": "float32", "ema_decay": 0.9} | changes
         checkpoint = Checkpoints(tmp_path / name).for_training({"a": 1})
-        return TrainingJob(images, images, network(*norms), recipe(**changes), checkpoint)
+        return TrainingJob(
+            recipe=recipe(**changes),
+            train_images=images,
+            val_images=images,
+            network=network(*norms),
+            checkpoint=checkpoint,
+        )
 
     return make
 
 
 def weights(result):
-    return torch.cat([value.flatten().double() for value in result[0].state_dict().values()])
+    return torch.cat([value.flatten().double() for value in result.network.state_dict().values()])
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
@@ -96,21 +104,21 @@ def test_two_processes_have_the_same_loss_curve_as_one(job):
     changes = {"epochs": 3, "augmentation": AUGMENTATION, "optimizer": {"max_grad_norm": 1.0}}
     handler = signal.getsignal(signal.SIGINT)
     one, two = (
-        launch_training(job("one", **changes)),
-        launch_training(job("two", **changes, **LOCAL)),
+        fit_model(job("one", **changes)),
+        fit_model(job("two", **changes, **LOCAL)),
     )
     assert signal.getsignal(signal.SIGINT) == handler, "the handler of Ctrl-C has changed"
     for column in ("train_loss", "val_loss"):
-        np.testing.assert_allclose(two[1][column], one[1][column], rtol=1e-5)
-    assert one[1]["train_loss"].iloc[-1] < one[1]["train_loss"].iloc[0]
+        np.testing.assert_allclose(two.history[column], one.history[column], rtol=1e-5)
+    assert one.history["train_loss"].iloc[-1] < one.history["train_loss"].iloc[0]
     torch.testing.assert_close(weights(two), weights(one), rtol=1e-4, atol=1e-5)
 
 
 def test_two_processes_have_the_same_loss_curve_as_one_with_frozen_batch_statistics(job):
     changes = {"epochs": 2, "frozen_backbone_epochs": 2, "weights": "/some/file.pth"}
-    one = launch_training(job("one", nn.BatchNorm2d(8), **changes))
-    two = launch_training(job("two", nn.BatchNorm2d(8), **changes, **LOCAL))
-    np.testing.assert_allclose(two[1]["train_loss"], one[1]["train_loss"], rtol=1e-5)
+    one = fit_model(job("one", nn.BatchNorm2d(8), **changes))
+    two = fit_model(job("two", nn.BatchNorm2d(8), **changes, **LOCAL))
+    np.testing.assert_allclose(two.history["train_loss"], one.history["train_loss"], rtol=1e-5)
     torch.testing.assert_close(weights(two), weights(one), rtol=1e-4, atol=1e-5)
 
 
@@ -122,7 +130,7 @@ def test_killed_worker_does_not_change_the_weights(job, capfd, select):
         "checkpoint_interval_minutes": 0.0001,
         **LOCAL,
     }
-    expected = launch_training(job("undisturbed", **changes))
+    expected = fit_model(job("undisturbed", **changes))
     interrupted, killed = job("disturbed", **changes), []
 
     def kill():
@@ -133,7 +141,7 @@ def test_killed_worker_does_not_change_the_weights(job, capfd, select):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    result = launch_training(interrupted)
+    result = fit_model(interrupted)
     killer.join()
     assert killed
     assert (
@@ -144,28 +152,28 @@ def test_killed_worker_does_not_change_the_weights(job, capfd, select):
 
 def test_input_error_of_a_worker_is_raised_as_in_a_single_process(job):
     with pytest.raises(InputError, match="The loss is .* at a learning rate of"):
-        launch_training(job("job", optimizer={"learning_rate": 1e30}, **LOCAL))
+        fit_model(job("job", optimizer={"learning_rate": 1e30}, **LOCAL))
 
 
 def test_result_is_loaded_without_the_device_of_the_workers(job, monkeypatch):
     """The head node of a cluster may have no GPU. It must still load the result of GPU workers."""
     complete = job("job")
-    expected = launch_training(complete)
+    expected = fit_model(complete)
 
     def raise_unavailable(*_):
         raise InputError("this machine has only: cpu")
 
-    monkeypatch.setattr("skin_lesions.training.state.choose_device", raise_unavailable)
+    monkeypatch.setattr("skin_lesions.training.loop.choose_device", raise_unavailable)
     repeated = replace(complete, network=network(), recipe=recipe(launcher="ray", device="cuda"))
     monkeypatch.setitem(LAUNCHERS, "ray", lambda job: None)
-    assert torch.equal(weights(launch_training(repeated)), weights(expected))
+    assert torch.equal(weights(fit_model(repeated)), weights(expected))
 
 
 def test_batch_size_too_small_for_the_processes_is_rejected(job):
     with pytest.raises(
         InputError, match=r"batch_size=3 is too small .*num_processes=1 or fewer.*4 or more"
     ):
-        launch_training(job("job", batch_size=3, **LOCAL))
+        fit_model(job("job", batch_size=3, **LOCAL))
 
 
 def test_full_disk_does_not_restart_the_workers(job, tmp_path, capfd):
@@ -173,7 +181,7 @@ def test_full_disk_does_not_restart_the_workers(job, tmp_path, capfd):
     with small_disk(tmp_path / "small", "20k") as disk:
         full = replace(job("job", **LOCAL), checkpoint=Checkpoints(disk).for_training({"a": 1}))
         with pytest.raises(InputError, match=r"Disk full .* Free some space"):
-            launch_training(full)
+            fit_model(full)
     assert "All processes restarted" not in capfd.readouterr().out
 
 
@@ -182,7 +190,7 @@ def test_error_on_windows_names_a_working_launcher(job, monkeypatch):
     with pytest.raises(
         InputError, match=r"not work on Windows\. Fix: --params train\.launcher=single"
     ):
-        launch_training(job("job", **LOCAL))
+        fit_model(job("job", **LOCAL))
 
 
 @pytest.fixture
@@ -194,9 +202,9 @@ def ray_installed(monkeypatch):
 @pytest.mark.usefixtures("ray_installed")
 def test_ray_workers_have_the_same_loss_curve_as_one_process(job):
     changes = {"epochs": 2, "augmentation": AUGMENTATION}
-    one = launch_training(job("one", **changes))
-    two = launch_training(job("two", **changes, launcher="ray", num_processes=2))
-    np.testing.assert_allclose(two[1]["train_loss"], one[1]["train_loss"], rtol=1e-5)
+    one = fit_model(job("one", **changes))
+    two = fit_model(job("two", **changes, launcher="ray", num_processes=2))
+    np.testing.assert_allclose(two.history["train_loss"], one.history["train_loss"], rtol=1e-5)
     torch.testing.assert_close(weights(two), weights(one), rtol=1e-4, atol=1e-5)
 
 
@@ -205,7 +213,7 @@ def test_ray_workers_have_the_same_loss_curve_as_one_process(job):
 def test_killed_ray_worker_does_not_change_the_weights(job):
     ray_options = {"launcher": "ray", "num_processes": 2, "checkpoint_interval_minutes": 0.0001}
     changes = {"epochs": 40, "augmentation": AUGMENTATION} | ray_options
-    expected = launch_training(job("undisturbed", **changes))
+    expected = fit_model(job("undisturbed", **changes))
     interrupted, restarted = job("disturbed", **changes), set()
 
     def kill():
@@ -220,7 +228,7 @@ def test_killed_ray_worker_does_not_change_the_weights(job):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    result = launch_training(interrupted)
+    result = fit_model(interrupted)
     killer.join()
     assert restarted, "the worker was killed after its last step"
     assert torch.equal(weights(result), weights(expected))
@@ -239,4 +247,4 @@ def ray_workers() -> set[int]:
 def test_error_without_ray_names_the_install_command(job, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install .*\[ray\]"):
-        launch_training(job("job", launcher="ray"))
+        fit_model(job("job", launcher="ray"))

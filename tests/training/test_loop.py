@@ -2,6 +2,7 @@ import copy
 import logging
 import math
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,24 +13,23 @@ from torch.nn.functional import cross_entropy
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.loader import build_dataset, shuffled_batches
-from skin_lesions.data.preprocessing import Preprocessing, normalize_batch
-from skin_lesions.evaluation.predictions import predict
-from skin_lesions.models.model_file import load_network
+from skin_lesions.data.preprocessing import normalize_batch
+from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.models.inference import load_network
 from skin_lesions.models.networks import create_network
 from skin_lesions.models.precision import choose_precision
-from skin_lesions.pipelines.train.nodes import calibrate
-from skin_lesions.training import best_epoch, callbacks, fit, identity, step
+from skin_lesions.models.trained_model import Postprocessing, Selection
+from skin_lesions.training import batches, best_epoch, callbacks, identity, step
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.distributed import ProcessGroup
-from skin_lesions.training.fit import fit_model
 from skin_lesions.training.optimizers import max_learning_rate
-from support.recipes import ALL_AUGMENTATIONS, ALL_OPTIONS, NO_AUGMENTATION, recipe
+from support.recipes import ALL_AUGMENTATIONS, ALL_OPTIONS, NO_AUGMENTATION
+from support.training import calibrate_stored, fit_stored, predict_stored
 
 pytestmark = pytest.mark.slow
 
 MODULES = {
     "optimizer_step": step,
-    "gradients": step,
     "validate": best_epoch,
     "predict_logits": best_epoch,
 }  # the functions that tests replace, and the modules in which they are looked up
@@ -64,22 +64,32 @@ def small_network(monkeypatch):
 
 def train_model(stored, **changes):
     """Train to the end, then delete the checkpoint, as after saving the model."""
-    checkpoints = Checkpoints(stored[0].folder / "checkpoints")
-    model, history = fit_model(*stored, checkpoints, recipe(**changes), "stretch", 32)
-    checkpoints.discard(model["provenance"]["training"])
+    model, history = fit_stored(stored, **changes)
+    Checkpoints(stored[0].folder / "checkpoints").discard(model.provenance.training)
     return model, history
 
 
+def random_network(classes):
+    """Return the network with which ``train_model`` starts."""
+    return create_network(
+        architecture="resnet18",
+        weights="none",
+        weights_sha256=None,
+        classes=classes,
+        image_size=32,
+        seed=3,
+    )
+
+
 def same_weights(first, second):
-    first, second = first["state_dict"], second["state_dict"]
+    first, second = first.state_dict, second.state_dict
     return all(torch.equal(first[name], value) for name, value in second.items())
 
 
 def test_training_reduces_the_loss_and_classifies_the_test_images(stored):
     model, history = train_model(stored, epochs=6, optimizer={"learning_rate": 3e-2})
     assert history["train_loss"].iloc[-1] < 0.5 * history["train_loss"].iloc[0]
-    calibrated = calibrate(model, *stored)
-    test = predict(calibrated, *stored, batch_size=16, device="cpu").query("split == 'test'")
+    test = predict_stored(calibrate_stored(model, stored), stored, "test")
     assert (test["predicted"] == test["label"]).mean() >= 0.9
 
 
@@ -105,27 +115,27 @@ def test_best_epoch_on_validation_is_selected(stored, metric):
     assert history["best"].sum() == 1
     selected = history[history["best"]].iloc[0]
     assert selected[f"val_{metric}"] == history[f"val_{metric}"].max()
-    assert model["selection"] == {
-        "best_epoch": selected["epoch"],
-        "by": metric,
-        "value": selected[f"val_{metric}"],
-    }
+    assert model.selection == Selection(
+        best_epoch=selected["epoch"], metric=metric, value=selected[f"val_{metric}"]
+    )
     # The weights are those of the selected epoch: evaluation on val gives the same value.
-    val = predict(calibrate(model, *stored), *stored, 16, "cpu").query("split == 'val'")
+    val = predict_stored(calibrate_stored(model, stored), stored, "val")
     correct = (val["predicted"] == val["label"]).groupby(val["label"]).mean()
     assert correct.mean() == pytest.approx(history["val_balanced_accuracy"][selected.name])
 
 
 def test_content_of_the_test_split_does_not_affect_training(stored, tmp_path):
     store, table = stored
-    other = table.assign(label=table["label"].where(table["split"] != "test", "green"))
-    other.attrs = table.attrs
+    rows = table.frame
+    changed = rows.assign(label=rows["label"].where(rows["split"] != "test", "green"))
+    other = replace(table, frame=changed)
     first, second = train_model((store, table))[0], train_model((store, other))[0]
     assert same_weights(first, second)
-    assert (
-        calibrate(first, store, table)["calibration"]
-        == (calibrate(second, store, other)["calibration"])
-    )
+    calibrated = [
+        calibrate_stored(first, (store, table)),
+        calibrate_stored(second, (store, other)),
+    ]
+    assert calibrated[0].postprocessing == calibrated[1].postprocessing
 
 
 def test_error_of_a_non_finite_loss_names_epoch_step_rate_and_fix(stored):
@@ -153,7 +163,7 @@ def test_state_after_a_non_finite_loss_is_not_saved(stored):
     with pytest.raises(InputError, match="The loss is"):
         train_model(stored, optimizer={"learning_rate": 1e30}, checkpoint_interval_minutes=1e-9)
     (path,) = (stored[0].folder / "checkpoints").rglob("checkpoint.pt")
-    assert torch.load(path, weights_only=True)["step"] == 1
+    assert torch.load(path, weights_only=True)["progress"]["step"] == 1
 
 
 NOTEBOOK = {
@@ -170,10 +180,10 @@ def test_notebook_recipe_equals_a_plain_adam_loop(stored):
     """A loop as in the notebook gives the same weights."""
     model, history = train_model(stored, epochs=1, **NOTEBOOK)
     assert history["learning_rate"].tolist() == [1e-3]
-    train = stored[1].query("split == 'train'").sort_values("file")
+    train = stored[1].frame.query("split == 'train'").sort_values("file")
     classes = sorted(set(train["label"]))
     images = build_dataset(train, classes, stored[0].at(32), Preprocessing("stretch", 32, 32))
-    network = create_network("resnet18", "none", None, classes, 32, 3).network
+    network = random_network(classes).network
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     total = 0.0
     for batch_indices in shuffled_batches(len(images), 8, 3, 1):
@@ -207,17 +217,17 @@ def test_history_has_finite_numbers_for_every_epoch(stored):
 
 
 def test_predictions_are_calibrated_probabilities_of_val_and_test(stored):
-    model = calibrate(train_model(stored)[0], *stored)
-    predictions = predict(model, *stored, batch_size=7, device="cpu")
+    model = calibrate_stored(train_model(stored)[0], stored)
+    predictions = predict_stored(model, stored, batch_size=7)
     assert set(predictions["split"]) == {"val", "test"}
     probabilities = predictions[["p_green", "p_red"]]
     assert probabilities.sum(axis=1).to_numpy() == pytest.approx(1)
     assert (probabilities.idxmax(axis=1).str.removeprefix("p_") == predictions["predicted"]).all()
-    softer = {**model, "calibration": {"temperature": model["calibration"]["temperature"] * 10}}
-    assert (
-        predict(softer, *stored, 7, "cpu")[["p_green", "p_red"]].max().max()
-        < probabilities.max().max()
-    )
+    calibration = model.postprocessing.calibration
+    higher = replace(calibration, temperature=10 * calibration.temperature)
+    softer = model.model_copy(update={"postprocessing": Postprocessing(calibration=higher)})
+    softened = predict_stored(softer, stored)[["p_green", "p_red"]]
+    assert softened.max().max() < probabilities.max().max()
 
 
 # Options of the recipe
@@ -248,15 +258,17 @@ def trace(monkeypatch, name, observe):
 
 def use_random_weights_as_pretrained(monkeypatch):
     """Use random weights instead of those of the recipe."""
-    real = fit.create_network
-    monkeypatch.setattr(fit, "create_network", lambda name, _, *others: real(name, "none", *others))
+    monkeypatch.setattr(
+        "skin_lesions.models.networks.create_network",
+        lambda **values: create_network(**values | {"weights": "none"}),
+    )
 
 
 def test_first_epochs_train_only_the_head_with_frozen_batch_statistics(stored, monkeypatch):
     use_random_weights_as_pretrained(monkeypatch)
 
-    def weights(run, *_):
-        state = run.network.state_dict()
+    def weights(context, *_):
+        state = context.network.state_dict()
         backbone = torch.cat([v.flatten() for n, v in state.items() if not n.startswith("fc")])
         return backbone, state["fc.weight"].clone()
 
@@ -269,14 +281,18 @@ def test_first_epochs_train_only_the_head_with_frozen_batch_statistics(stored, m
 
 
 def test_random_weights_are_trained_in_all_layers_from_the_start(stored, monkeypatch):
-    weights = trace(monkeypatch, "optimizer_step", lambda run, *_: run.network.conv1.weight.clone())
+    weights = trace(
+        monkeypatch, "optimizer_step", lambda context, *_: context.network.conv1.weight.clone()
+    )
     train_model(stored, frozen_backbone_epochs=1)
     assert not torch.equal(weights[0], weights[1])
 
 
 def test_schedule_starts_when_all_layers_are_trained(stored, monkeypatch):
     use_random_weights_as_pretrained(monkeypatch)
-    rates = trace(monkeypatch, "optimizer_step", lambda run, *_: max_learning_rate(run.optimizer))
+    rates = trace(
+        monkeypatch, "optimizer_step", lambda context, *_: max_learning_rate(context.optimizer)
+    )
     schedule = {"name": "cosine", "warmup_fraction": 0.0}
     train_model(stored, weights="imagenet", frozen_backbone_epochs=1, epochs=3, schedule=schedule)
     assert rates[:6] == [1e-3] * 6
@@ -287,8 +303,8 @@ def test_schedule_starts_when_all_layers_are_trained(stored, monkeypatch):
 def test_learning_rate_is_set_before_its_step(stored):
     """The first step of a long warm-up is small."""
     first = train_model(stored, epochs=1, batch_size=36, schedule={"warmup_fraction": 0.9})[0]
-    before = create_network("resnet18", "none", None, ["green", "red"], 32, 3)
-    change = (first["state_dict"]["conv1.weight"] - before.network.conv1.weight).abs().max()
+    before = random_network(["green", "red"])
+    change = (first.state_dict["conv1.weight"] - before.network.conv1.weight).abs().max()
     assert 0 < change < 0.8e-3  # the first step of Adam has the size of the learning rate
 
 
@@ -300,26 +316,26 @@ def test_gradient_accumulation_gives_the_gradients_of_the_complete_batch(stored,
         np.testing.assert_allclose(losses[0][column], losses[1][column], rtol=1e-4)
 
 
-def _gradient_norm(run):
-    return torch.stack([p.grad.norm() for p in run.network.parameters()]).norm().item()
+def _gradient_norm(context):
+    return torch.stack([p.grad.norm() for p in context.network.parameters()]).norm().item()
 
 
 def test_gradient_norm_is_at_most_the_requested_one(stored, monkeypatch):
     with monkeypatch.context() as patch:
-        unclipped = trace(patch, "optimizer_step", lambda run, *_: _gradient_norm(run))
+        unclipped = trace(patch, "optimizer_step", lambda context, *_: _gradient_norm(context))
         train_model(stored, epochs=1)
     assert max(unclipped) > 0.1
-    clipped = trace(monkeypatch, "optimizer_step", lambda run, *_: _gradient_norm(run))
+    clipped = trace(monkeypatch, "optimizer_step", lambda context, *_: _gradient_norm(context))
     train_model(stored, epochs=1, optimizer={"max_grad_norm": 0.05})
     assert max(clipped) <= 0.0501
 
 
 def test_ema_weights_are_validated_and_saved(stored, monkeypatch):
-    def ema_weights(run):
-        return {name: value.clone() for name, value in run.ema.network.state_dict().items()}
+    def ema_weights(context):
+        return {name: value.clone() for name, value in context.ema.network.state_dict().items()}
 
     averages = trace(monkeypatch, "validate", ema_weights)
-    last = trace(monkeypatch, "validate", lambda run: run.network.conv1.weight.clone())
+    last = trace(monkeypatch, "validate", lambda context: context.network.conv1.weight.clone())
     validated = trace(
         monkeypatch, "predict_logits", lambda network, *_: network.conv1.weight.clone()
     )
@@ -327,7 +343,8 @@ def test_ema_weights_are_validated_and_saved(stored, monkeypatch):
     for weight, average, last_weight in zip(validated, averages, last, strict=True):
         assert torch.equal(weight, average["conv1.weight"])
         assert not torch.equal(weight, last_weight)
-    assert same_weights(model, {"state_dict": averages[int(history["best"].argmax())]})
+    best = averages[int(history["best"].argmax())]
+    assert all(torch.equal(model.state_dict[name], value) for name, value in best.items())
 
 
 def test_early_stopping_after_the_patience(stored):
@@ -340,22 +357,22 @@ def test_early_stopping_after_the_patience(stored):
 
 
 def test_progressive_resizing_in_training_and_fixed_size_in_validation(stored, monkeypatch):
-    sizes = trace(monkeypatch, "gradients", lambda run, batch, *_: batch.inputs.shape[-1])
+    sizes = trace(monkeypatch, "optimizer_step", lambda *args: args[3].inputs.shape[-1])
     model, history = train_model(
         stored, epochs=3, progressive_resizing_start=0.67, image_size=24, eval_size_ratio=1.33
     )
     assert history["image_size"].tolist() == [16, 24, 24]
     assert sizes == [16] * 5 + [24] * 10
-    assert model["preprocessing"]["image_size"] == 32
+    assert model.preprocessing.image_size == 32
 
 
 def test_test_time_augmentation_is_used_in_predictions_and_calibration(stored):
     model, _ = train_model(stored, test_time_augmentation="flips")
-    assert model["test_time_augmentation"] == "flips"
-    augmented = calibrate(model, *stored)
-    plain = calibrate({**model, "test_time_augmentation": "none"}, *stored)
-    assert augmented["calibration"] != plain["calibration"]
-    probabilities = [predict(m, *stored, 16, "cpu")["p_red"] for m in (augmented, plain)]
+    assert model.test_time_augmentation == "flips"
+    augmented = calibrate_stored(model, stored)
+    plain = calibrate_stored(model.model_copy(update={"test_time_augmentation": "none"}), stored)
+    assert augmented.postprocessing != plain.postprocessing
+    probabilities = [predict_stored(m, stored)["p_red"] for m in (augmented, plain)]
     assert not np.allclose(*probabilities)
 
 
@@ -390,8 +407,9 @@ def test_each_option_of_the_recipe_affects_the_weights(stored, monkeypatch, opti
     """Nobody would notice a parameter without effect."""
     use_random_weights_as_pretrained(monkeypatch)
     store, table = stored
-    imbalanced = table[(table["label"] == "red") | (table.index % 3 > 0)].reset_index(drop=True)
-    imbalanced.attrs = table.attrs
+    rows = table.frame
+    kept = rows[(rows["label"] == "red") | (rows.index % 3 > 0)].reset_index(drop=True)
+    imbalanced = replace(table, frame=kept)
     plain, changed = (
         train_model(
             (store, imbalanced), weights="imagenet", selection_metric="accuracy", **changes
@@ -407,7 +425,9 @@ def test_gradient_accumulation_does_not_change_clipping(stored, monkeypatch):
     norms = []
     for steps in (1, 3):
         with monkeypatch.context() as patch:
-            norms_of_steps = trace(patch, "gradients", lambda run, *_: _gradient_norm(run))
+            norms_of_steps = trace(
+                patch, "optimizer_step", lambda context, *_: _gradient_norm(context)
+            )
             train_model(stored, epochs=1, gradient_accumulation_steps=steps, precision="float32")
         norms.append(norms_of_steps)
     np.testing.assert_allclose(*norms, rtol=1e-3)
@@ -418,15 +438,15 @@ def test_checkpoint_is_saved_after_the_interval(stored, monkeypatch):
     clock, saved = [0.0], []
     real = step.optimizer_step
 
-    def slow(run, batch):
+    def slow(*args):
         clock[0] += 20
-        return real(run, batch)
+        return real(*args)
 
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(step, "optimizer_step", slow)
     monkeypatch.setattr(
         "skin_lesions.training.checkpoints.AsyncCheckpointWriter.save",
-        lambda _, state: saved.append((state["epoch"], state["step"])),
+        lambda _, state: saved.append((state["progress"]["epoch"], state["progress"]["step"])),
     )
     train_model(stored, checkpoint_interval_minutes=1)
     assert saved == [(1, 3), (2, 0), (2, 3), (3, 0)]
@@ -437,9 +457,9 @@ def test_losses_are_checked_once_per_second(stored, monkeypatch):
     clock, checks = [0.0], []
     real_step, real_check = step.optimizer_step, callbacks.TrainingCallbacks.check_losses
 
-    def quick(run, batch):
+    def quick(*args):
         clock[0] += 0.3
-        return real_step(run, batch)
+        return real_step(*args)
 
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(step, "optimizer_step", quick)
@@ -466,7 +486,7 @@ def test_training_uses_the_requested_precision_and_memory_format(stored, monkeyp
         "torchvision.models.get_model", lambda *_, num_classes, **__: RecordingResNet(num_classes)
     )
     train_model(stored, epochs=1)
-    monkeypatch.setattr("skin_lesions.training.state.choose_precision", lambda *_: torch.bfloat16)
+    monkeypatch.setattr("skin_lesions.training.context.choose_precision", lambda *_: torch.bfloat16)
     train_model(stored, epochs=1, memory_format="contiguous")
     assert formats[0] == (choose_precision(torch.device("cpu"), "auto"), True)
     assert formats[-1] == (torch.bfloat16, False)
@@ -474,19 +494,22 @@ def test_training_uses_the_requested_precision_and_memory_format(stored, monkeyp
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_steps_do_not_synchronize_with_the_gpu(stored, monkeypatch):
-    """From augmentation to the EMA; the first step of an epoch may synchronize."""
+    """From augmentation to the EMA; the first of the five steps of an epoch may synchronize."""
 
     def strict(real):
-        def watched(run, *others):
-            torch.cuda.set_sync_debug_mode("error" if run.step else "default")
+        calls = []
+
+        def watched(*args, **options):
+            torch.cuda.set_sync_debug_mode("error" if len(calls) % 5 else "default")
+            calls.append(None)
             try:
-                return real(run, *others)
+                return real(*args, **options)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
 
         return watched
 
-    monkeypatch.setattr(step, "make_batch", strict(step.make_batch))
+    monkeypatch.setattr(batches, "augment_batch", strict(batches.augment_batch))
     monkeypatch.setattr(step, "optimizer_step", strict(step.optimizer_step))
     train_model(stored, device="cuda", **ALL_OPTIONS)
 
@@ -521,12 +544,12 @@ def train_until_killed(monkeypatch, stored, number, name="optimizer_step", **cha
 def add_dropout(monkeypatch):
     """Add dropout to the head, because ResNet-18 draws no random numbers in training."""
 
-    def create_with_dropout(*args):
-        initial = create_network(*args)
+    def create_with_dropout(**values):
+        initial = create_network(**values)
         initial.network.fc = nn.Sequential(nn.Dropout(0.5), initial.network.fc)
         return initial
 
-    monkeypatch.setattr(fit, "create_network", create_with_dropout)
+    monkeypatch.setattr("skin_lesions.models.networks.create_network", create_with_dropout)
 
 
 @pytest.mark.parametrize("minutes", [1e-9, 10], ids=["saved every step", "saved every epoch"])
@@ -564,10 +587,9 @@ def test_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
 
 
 def test_complete_training_is_not_repeated(stored, monkeypatch):
-    checkpoints = Checkpoints(stored[0].folder / "checkpoints")
-    first, _ = fit_model(*stored, checkpoints, recipe(), "stretch", 32)
+    first, _ = fit_stored(stored)
     raise_at_call(monkeypatch, 1)
-    second, _ = fit_model(*stored, checkpoints, recipe(), "stretch", 32)
+    second, _ = fit_stored(stored)
     assert same_weights(first, second)
 
 
@@ -579,7 +601,7 @@ def test_complete_training_is_not_repeated(stored, monkeypatch):
             {"optimizer": {"learning_rate": 2e-3}},
             "train.optimizer.learning_rate was 0.001, is 0.002",
         ),
-        ("code", "skin-lesions was 0.1.0 ("),
+        ("code", "is 0badc0de"),
         ("data", "image split was"),
     ],
 )
@@ -590,15 +612,16 @@ def test_changed_training_starts_from_scratch_and_logs_why(
     train_until_killed(monkeypatch, stored, 7)
     store, table = stored
     if change == "code":
-        monkeypatch.setattr(identity, "_code_hash", lambda: "0badc0de")
+        monkeypatch.setattr(identity, "code_hash", lambda: "0badc0de")
     elif change == "data":
-        table = table.assign(label=table["label"].where(table.index != 0, "red"))
-        table.attrs = stored[1].attrs
+        rows = table.frame
+        relabeled = rows.assign(label=rows["label"].where(rows.index != 0, "red"))
+        table = replace(table, frame=relabeled)
     changes = change if isinstance(change, dict) else {}
     _, history = train_model((store, table), **changes)
     messages = "\n".join(record.getMessage() for record in caplog.records)
     assert message in messages
-    assert change != "code" or "is 0.1.0 (0badc0de)" in messages
+    assert change != "code" or "training code was " in messages
     assert "resumed" not in messages
     assert len(history) == 2
 
@@ -613,14 +636,19 @@ def test_changed_checkpoint_interval_does_not_prevent_resuming(stored, monkeypat
 def test_settings_without_effect_on_weights_do_not_prevent_resuming(
     stored, monkeypatch, tmp_path, caplog
 ):
-    """A moved weights file, another address of the cluster, other test-time augmentation."""
+    """A moved weights file, another Ray address, other test-time augmentation, kept memory."""
     caplog.set_level(logging.INFO)
     first, moved, other = (tmp_path / name for name in ("first.pth", "moved.pth", "other.pth"))
     torch.save(SmallResNet(2).state_dict(), first)
     torch.save(SmallResNet(2).state_dict(), other)
     train_until_killed(monkeypatch, stored, 7, weights=str(first))
     first.rename(moved)
-    changes = {"ray": {"address": "auto"}, "test_time_augmentation": "flips"}
+    monkeypatch.setattr("skin_lesions.models.devices.keep_freed_memory", lambda: None)
+    changes = {
+        "ray": {"address": "auto"},
+        "test_time_augmentation": "flips",
+        "keep_freed_memory": True,
+    }
     train_model(stored, weights=str(moved), **changes)
     assert "Training resumed at epoch 2, step 0" in caplog.text
     train_until_killed(monkeypatch, stored, 7, weights=str(moved))
@@ -676,9 +704,9 @@ def test_training_resumes_in_another_precision(stored, monkeypatch, caplog):
     """Free notebook services assign a different GPU each time: from bfloat16 to float16."""
     caplog.set_level(logging.INFO)
     with monkeypatch.context() as patch:
-        patch.setattr("skin_lesions.training.state.choose_precision", lambda *_: torch.bfloat16)
+        patch.setattr("skin_lesions.training.context.choose_precision", lambda *_: torch.bfloat16)
         train_until_killed(monkeypatch, stored, 7)
-    monkeypatch.setattr("skin_lesions.training.state.choose_precision", lambda *_: torch.float16)
+    monkeypatch.setattr("skin_lesions.training.context.choose_precision", lambda *_: torch.float16)
     _, history = train_model(stored)
     assert "Training resumed at epoch 2, step 0" in caplog.text
     assert np.isfinite(history["train_loss"]).all()
@@ -692,14 +720,14 @@ def test_training_on_the_cpu_works_with_an_unusable_cuda_driver(stored, monkeypa
 
 def limit_gpu_memory(monkeypatch, images):
     """Simulate a GPU whose memory is sufficient for ``images`` images at a time."""
-    real = step.gradients
+    real = step.optimizer_step
 
-    def small_gpu(run, batch, accumulation_steps):
+    def small_gpu(context, progress, forward, batch, accumulation_steps):
         if len(batch) / accumulation_steps > images:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return real(run, batch, accumulation_steps)
+        return real(context, progress, forward, batch, accumulation_steps)
 
-    monkeypatch.setattr(step, "gradients", small_gpu)
+    monkeypatch.setattr(step, "optimizer_step", small_gpu)
 
 
 def test_out_of_memory_error_names_settings_that_fit(stored, monkeypatch):
@@ -733,12 +761,15 @@ def test_several_processes_try_no_other_settings_when_memory_is_too_small(stored
     """They would wait for the processes that have enough memory."""
     tried = []
 
-    def small_gpu(run, batch, accumulation_steps):
+    def small_gpu(context, progress, forward, batch, accumulation_steps):
         tried.append(accumulation_steps)
-        run.process_group = ProcessGroup(0, 2)
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(step, "gradients", small_gpu)
+    def training_step(context, *others):
+        return step.training_step(replace(context, process_group=ProcessGroup(0, 2)), *others)
+
+    monkeypatch.setattr(step, "optimizer_step", small_gpu)
+    monkeypatch.setattr("skin_lesions.training.loop.training_step", training_step)
     with pytest.raises(
         InputError, match=r"Fix \(not tested\): --params train\.gradient_accumulation_steps=2"
     ):
@@ -750,6 +781,6 @@ def test_out_of_memory_error_in_augmentation_names_a_smaller_batch(stored, monke
     def small_gpu(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(step, "apply_augmentations", small_gpu)
+    monkeypatch.setattr(batches, "apply_augmentations", small_gpu)
     with pytest.raises(InputError, match=r"augment 8 images of 32 .* --params train\.batch_size=4"):
         train_model(stored)

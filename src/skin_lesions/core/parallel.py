@@ -1,33 +1,21 @@
 """Parallel map with threads on all CPUs, in order and with bounded memory."""
 
-import math
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from functools import cache
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # CPU limit of a container (Linux, cgroup v2)
-
-
+@cache  # joblib reads the limits of the container at each call, and every batch needs the number
 def usable_cpus() -> int:
     """Count the CPUs that this process can use; a container often has fewer than the machine."""
-    has_affinity = hasattr(os, "sched_getaffinity")
-    available = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return max(1, min(available, math.ceil(min(available, _cpu_quota()))))
+    from joblib import cpu_count  # noqa: PLC0415 (takes 30 ms, and imports numpy)
 
-
-def _cpu_quota() -> float:
-    """Return the CPU limit of the container in CPUs, or infinity without a limit."""
-    if not _QUOTA.exists():
-        return math.inf
-    quota, period = _QUOTA.read_text().split()
-    return math.inf if quota == "max" else int(quota) / int(period)
+    return int(cpu_count())
 
 
 def ordered_map(

@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from types import TracebackType
+from typing import TextIO
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -46,6 +47,9 @@ class TrainingProgressBar:
             transient=True,
         )
         self._bar.disable = hidden or not self._bar.console.is_terminal
+        self._log_streams: dict[
+            logging.StreamHandler[TextIO], TextIO
+        ] = {}  # before the bar started
         self._task = self._bar.add_task(
             title, total=1.0, steps=f"{done}/{steps}", rate=0.0, loss="unknown"
         )
@@ -55,8 +59,11 @@ class TrainingProgressBar:
         self._start = time.perf_counter()
         self._bar.start()
         if not self._bar.disable:
-            # The bar replaces sys.stdout: log lines appear above the bar, not across it.
-            _redirect_log_to_stdout()
+            for handler in logging.getLogger().handlers:
+                if type(handler) is logging.StreamHandler:
+                    self._log_streams[handler] = handler.stream
+                    # The bar replaces sys.stdout: log lines appear above the bar, not across it.
+                    handler.setStream(sys.stdout)
         return self
 
     def __exit__(
@@ -66,8 +73,8 @@ class TrainingProgressBar:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
-        if not self._bar.disable:
-            _redirect_log_to_stdout()
+        for handler, stream in self._log_streams.items():
+            handler.setStream(stream)
 
     def show(self, loss: float) -> None:
         """Show the loss of the latest step."""
@@ -84,12 +91,6 @@ class TrainingProgressBar:
             # seconds per fraction of the work done here, times the fraction that remains
             remaining = seconds * (1 - fraction) / (fraction - self._fraction_before)
             log.info("Remaining %s time: about %s", self._title, format_duration(remaining))
-
-
-def _redirect_log_to_stdout() -> None:
-    for handler in logging.getLogger().handlers:
-        if type(handler) is logging.StreamHandler:
-            handler.setStream(sys.stdout)
 
 
 def format_duration(seconds: float) -> str:

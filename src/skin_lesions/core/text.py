@@ -1,7 +1,17 @@
-"""Text for messages: printable names, suggestions for misspelled names, root causes."""
+"""Text: counts, normalized and printable names, suggestions, root causes."""
 
 import difflib
+import unicodedata
 from collections.abc import Collection
+
+
+def pluralize(n: int, one: str, many: str | None = None) -> str:
+    """Format a number with its noun.
+
+    >>> pluralize(1, "file"), pluralize(2000, "class", "classes")
+    ('1 file', '2,000 classes')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def suggest(name: str, known: Collection[str], limit: int = 1, listing: str | None = None) -> str:
@@ -12,10 +22,28 @@ def suggest(name: str, known: Collection[str], limit: int = 1, listing: str | No
     >>> suggest("Foldr", ["demo", "folder"]), suggest("x", ["demo", "folder"])
     ('did you mean folder?', 'expected one of demo, folder')
     """
-    close = difflib.get_close_matches(name.lower(), known, n=limit)
+    close = similar_names(name, known, limit)
     if close:
         return f"did you mean {' or '.join(close)}?"
     return listing or f"expected one of {', '.join(known)}"
+
+
+def similar_names(name: str, known: Collection[str], limit: int = 1) -> list[str]:
+    """Return up to ``limit`` known names similar to a name. Case and outer spaces are ignored.
+
+    >>> similar_names("melanom ", ["Nevus", "Melanoma"]), similar_names("x", ["Nevus"])
+    (['Melanoma'], [])
+    """
+    folded = {other.casefold().strip(): other for other in known}
+    close = difflib.get_close_matches(name.casefold().strip(), folded, n=limit)
+    return [folded[other] for other in close]
+
+
+def normalize_name(name: str) -> str:
+    """Return a name in Unicode normal form C."""
+    # macOS stores é as e plus an accent. Without normalization, two names that look the same
+    # would be two different classes or keys.
+    return unicodedata.normalize("NFC", name)
 
 
 def printable(text: object) -> str:

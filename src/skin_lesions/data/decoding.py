@@ -7,13 +7,16 @@ PNG: a damaged PNG file makes torchvision 0.29 end the process with a segmentati
 
 import io
 import re
+import struct
+import threading
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageFile
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2.functional import resize
 
@@ -24,11 +27,6 @@ Pixels = npt.NDArray[np.uint8]
 # Only formats that are pure data: Pillow passes an EPS file, for example, to an interpreter.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
 MAX_PIXELS = 100_000_000  # 300 MB when decoded; a larger image is treated as a decompression bomb
-# MAX_PIXELS replaces the limit of Pillow: `_open` checks the header before decoding.
-Image.MAX_IMAGE_PIXELS = None
-Image.init()  # Pillow knows some formats only after all its plugins are loaded
-# Pillow's warnings about a damaged file are either in the reason or irrelevant.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _TRUNCATED = "damaged or truncated: the file starts like an image, but its header cannot be read"
 # (offset in bytes, signature in lower case, reason)
@@ -70,6 +68,36 @@ class DecodedImage:
     format: str
 
 
+class _IgnoreDecoderWarnings:
+    """Ignores the warnings of the decoders while at least one thread decodes.
+
+    Their warnings about a damaged file are either in the reason or irrelevant. Filters belong to
+    the process: with one ``catch_warnings`` per thread, a thread could restore the filters that
+    another thread has set. So the first thread sets the filter, and the last one removes it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._previous_filters = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._threads == 0:
+                self._previous_filters.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module=r"(PIL|torchvision\.io)\.")
+            self._threads += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._threads -= 1
+            if self._threads == 0:
+                self._previous_filters.close()
+
+
+_ignore_decoder_warnings = _IgnoreDecoderWarnings()
+
+
 def decode(data: bytes, size: int) -> DecodedImage:
     """Decode one image file and resize it to a square, without preserving the aspect ratio.
 
@@ -84,9 +112,10 @@ def decode(data: bytes, size: int) -> DecodedImage:
         UnreadableImageError: The bytes are not exactly one complete image in a format of
             ``FORMATS``.
     """
-    image = _open(data)
-    orientation = _orientation(image)
-    pixels = _decode_pixels(image, data)  # (channels, height, width)
+    with _ignore_decoder_warnings:
+        image = _open(data)
+        orientation = _orientation(image)
+        pixels = _decode_pixels(image, data)  # (channels, height, width)
     height, width = pixels.shape[1:]
     if orientation >= 5:  # stored rotated by 90 degrees
         width, height = height, width
@@ -95,16 +124,21 @@ def decode(data: bytes, size: int) -> DecodedImage:
     return DecodedImage(square, width, height, str(image.format))
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes) -> ImageFile.ImageFile:
+    """Read the header, but no pixels.
+
+    Raises:
+        UnreadableImageError: The header is damaged, or the file has too many pixels or frames.
+    """
     if not data:
         raise UnreadableImageError("the file is empty")
     try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = _read_header(data)
         frames = getattr(image, "n_frames", 1)
-    except UnidentifiedImageError:
-        raise UnreadableImageError(_sniff_type(data)) from None
-    except MemoryError:  # not a property of the file
+    except (UnreadableImageError, MemoryError):  # MemoryError: not a property of the file
         raise
+    except Image.DecompressionBombError as error:  # some plugins check the size themselves
+        raise UnreadableImageError(_first_line(error)) from None
     except Exception as error:  # Pillow's parsers raise arbitrary errors for damaged headers
         raise UnreadableImageError(f"damaged or truncated header: {_first_line(error)}") from None
     if image.width * image.height > MAX_PIXELS:
@@ -116,6 +150,19 @@ def _open(data: bytes) -> Image.Image:
     return image
 
 
+def _read_header(data: bytes) -> ImageFile.ImageFile:
+    """Do what ``Image.open`` does, without its limit, which belongs to the process."""
+    Image.init()  # Pillow knows some formats only after all its plugins are loaded
+    for name in FORMATS:
+        factory, accept = Image.OPEN[name]
+        if accept is not None and accept(data[:16]) is True:
+            try:
+                return factory(io.BytesIO(data), "")
+            except (SyntaxError, IndexError, TypeError, struct.error):  # as in Image.open
+                break
+    raise UnreadableImageError(_sniff_type(data))
+
+
 def _sniff_type(data: bytes) -> str:
     if not any(data):
         return "only zero bytes; the copy or download of the file failed"
@@ -125,7 +172,7 @@ def _sniff_type(data: bytes) -> str:
     return f"not an image in a known format ({', '.join(FORMATS)})"
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: ImageFile.ImageFile) -> int:
     if image.format == "TIFF":  # Pillow applies the orientation of TIFF files itself
         return 1
     if image.format == "PNG" and "exif" not in image.info:  # getexif would decode the complete file
@@ -137,7 +184,7 @@ def _orientation(image: Image.Image) -> int:
     return int(value) if value in range(1, 9) else 1
 
 
-def _decode_pixels(image: Image.Image, data: bytes) -> torch.Tensor:
+def _decode_pixels(image: ImageFile.ImageFile, data: bytes) -> torch.Tensor:
     """Return uint8 pixels: (3, height, width), or (1, height, width) for 16-bit gray images."""
     try:
         if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):

@@ -57,7 +57,9 @@ def group_images(
         links.append(_links_by_pixels(image_table, near_duplicates))
     first_image = image_table["image_id"].groupby(labels).transform("min")
     all_links = pd.concat(links, ignore_index=True)
-    a, b = all_links.pop("a").to_numpy(int), all_links.pop("b").to_numpy(int)
+    # a, b: (links,), row numbers of the two files of each link.
+    a = all_links.pop("a").to_numpy(int)
+    b = all_links.pop("b").to_numpy(int)
     files = image_table["file"].to_numpy()
     all_links.insert(0, "file_a", files[a])
     all_links.insert(1, "file_b", files[b])
@@ -157,8 +159,8 @@ def _links_by_pixels(table: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.D
 
 
 def _merge_near_duplicates(
-    image_id: pd.Series, labels: npt.NDArray[np.int_], near_duplicates: pd.DataFrame
-) -> npt.NDArray[np.int_]:
+    image_id: pd.Series, labels: npt.NDArray[np.integer], near_duplicates: pd.DataFrame
+) -> npt.NDArray[np.integer]:
     """Merge groups of files whose images are near-duplicates; return group numbers, (files,)."""
     image, distinct = pd.factorize(image_id)
     initial_groups = np.zeros(len(distinct), int)  # (images,)
@@ -166,13 +168,13 @@ def _merge_near_duplicates(
     return np.asarray(merge_pairs(len(distinct), near_duplicates, initial_groups)[image])
 
 
-def _factorize(column: pd.Series) -> np.ndarray:
+def _factorize(column: pd.Series) -> npt.NDArray[np.integer]:
     """Number the distinct values of a column; -1 for missing or blank values."""
     known = column.notna() & column.astype(str).str.strip().ne("")
     return np.where(known, pd.factorize(column.astype(str))[0], -1)
 
 
-def _components(keys: list[np.ndarray], n: int) -> np.ndarray:
+def _components(keys: list[npt.NDArray[np.integer]], n: int) -> npt.NDArray[np.integer]:
     """Number the connected components of n rows, linked if the values of any key are equal.
 
     Args:
@@ -180,19 +182,21 @@ def _components(keys: list[np.ndarray], n: int) -> np.ndarray:
         n: Number of rows.
     """
     # Bipartite graph: nodes 0 to n - 1 are the rows, the other nodes are the values of the keys.
-    rows, targets, n_nodes = [], [], n
+    rows, targets = [], []
+    n_nodes = n
     for codes in keys:
         known = np.flatnonzero(codes >= 0)
         rows.append(known)
         targets.append(codes[known] + n_nodes)  # equal codes of different keys are separate nodes
         n_nodes += int(codes.max(initial=-1)) + 1
-    i, j = np.concatenate(rows), np.concatenate(targets)
-    graph = coo_array((np.ones(len(i), np.int8), (i, j)), shape=(n_nodes, n_nodes))
+    edges = (np.concatenate(rows), np.concatenate(targets))
+    weights = np.ones(len(edges[0]), np.int8)
+    graph = coo_array((weights, edges), shape=(n_nodes, n_nodes))
     return connected_components(graph, directed=False)[1][:n]
 
 
 def _link_types(
-    labels: npt.NDArray[np.int_], link_labels: npt.NDArray[np.int_], links: pd.DataFrame
+    labels: npt.NDArray[np.integer], link_labels: npt.NDArray[np.integer], links: pd.DataFrame
 ) -> list[str]:
     """List, for each file, the link types within its group.
 

@@ -60,10 +60,6 @@ def build_image_table(
     table = table.astype({"width": "int64", "height": "int64"})
     other_columns = [column for column in table if column not in _LEADING_COLUMNS]
     table = table[[*_LEADING_COLUMNS, *other_columns]].reset_index(drop=True)
-    table.attrs = {
-        "origin": manifest.attrs["origin"],
-        "raw_images_version": manifest.attrs["version"],
-    }
     _log_quarantine(quarantine, len(manifest))
     return table, quarantine
 

@@ -3,7 +3,7 @@
 The order of the images depends only on the seed and the epoch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -15,7 +15,8 @@ import torch
 
 from skin_lesions.core.parallel import ordered_map, usable_cpus
 from skin_lesions.data.pixel_store import PixelArray
-from skin_lesions.data.preprocessing import Preprocessing, resize_batch
+from skin_lesions.data.preprocessing import resize_batch
+from skin_lesions.data.preprocessing_settings import Preprocessing
 
 _PREFETCH = 8  # batches that threads read ahead for a GPU
 
@@ -150,7 +151,7 @@ def _pin(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.
 
 
 def build_dataset(
-    table: pd.DataFrame, classes: list[str], images: PixelArray, preprocessing: Preprocessing
+    table: pd.DataFrame, classes: Sequence[str], images: PixelArray, preprocessing: Preprocessing
 ) -> ImageDataset:
     """Create the dataset of a table with the columns image_id and label.
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +24,15 @@ import pandas as pd
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.parallel import ordered_map
-from skin_lesions.data.decoding import DecodedImage, Pixels, UnreadableImageError, decode
 from skin_lesions.data.raw_store import RawImages
 from skin_lesions.data.sources.base import SourceFiles
 
+if TYPE_CHECKING:  # it imports torch, which must not be imported to list the pipelines
+    from skin_lesions.data.decoding import DecodedImage
+
 log = logging.getLogger(__name__)
 
+Pixels = npt.NDArray[np.uint8]
 DECODER_VERSION = 1  # increase it when decoding.decode returns different pixels
 _FLUSH_EVERY = 64  # images between two writes of the index
 
@@ -72,22 +75,23 @@ class PixelStore:
         missing = [i for i in raw.image_ids if i not in images.index.index]
         if not missing:
             return
-        with images.open_for_append() as writer:
+        with open_for_append(images) as writer:
             for _ in ordered_map(lambda i: writer.decode(i, raw.store.get(i)), missing):
                 pass
 
 
+@dataclass(frozen=True)
 class PixelArray:
     """Images of one size: ``images[image_id]`` is (size, size, 3) uint8, read from a memory map.
 
     ``index`` has one row per image_id that was decoded before: row (-1 if unreadable), width,
-    height, format and reason.
+    height, format and reason. Images that are decoded later are not visible.
     """
 
-    def __init__(self, folder: Path, size: int):
-        self.folder, self.size = folder, size
+    folder: Path
+    size: int
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, Path | int]:
         """Pickle only the folder and the size, so another process opens the files itself."""
         return {"folder": self.folder, "size": self.size}
 
@@ -95,7 +99,9 @@ class PixelArray:
     def index(self) -> pd.DataFrame:
         """One row per image_id in the store."""
         columns = ["image_id", "row", "width", "height", "format", "reason"]
-        return pd.DataFrame(self._read_index()[0], columns=columns).set_index("image_id")
+        return pd.DataFrame(_read_index(self.folder, self.size)[0], columns=columns).set_index(
+            "image_id"
+        )
 
     @cached_property
     def array(self) -> npt.NDArray[np.uint8]:
@@ -105,25 +111,6 @@ class PixelArray:
             return np.empty((0, self.size, self.size, 3), np.uint8)
         shape = (n, self.size, self.size, 3)
         return np.memmap(self.folder / "images.bin", np.uint8, mode="r", shape=shape)
-
-    def _read_index(self) -> tuple[list[dict[str, Any]], int]:
-        """Return the valid index entries and their length in bytes.
-
-        The index is read up to the first line that is incomplete, or whose pixels are incomplete.
-        """
-        images = self.folder / "images.bin"
-        n_squares = images.stat().st_size // (self.size**2 * 3) if images.exists() else 0
-        entries, length = [], 0
-        for line in _complete_lines(self.folder / "index.jsonl"):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                break
-            if entry["row"] >= n_squares:
-                break
-            entries.append(entry)
-            length += len(line) + 1
-        return entries, length
 
     def rows(self, image_ids: Iterable[str]) -> npt.NDArray[np.int64]:
         """Return the rows of ``array`` that contain these images.
@@ -149,32 +136,34 @@ class PixelArray:
         """Return these images, indexed in this order; no pixels are read yet."""
         return PixelSubset(self.array, self.rows(image_ids))
 
-    @contextmanager
-    def open_for_append(self) -> Iterator["PixelWriter"]:
-        """Open the files for writing; remove the incomplete data of a killed run."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        index_path, images_path = self.folder / "index.jsonl", self.folder / "images.bin"
-        entries, length = self._read_index()
-        row = max((entry["row"] for entry in entries), default=-1) + 1
-        images_path.touch()
-        index_path.touch()
-        with images_path.open("r+b") as pixels, index_path.open("r+b") as index:
-            _truncate(pixels, row * self.size**2 * 3)
-            _truncate(index, length)
-            known = {entry["image_id"] for entry in entries}
-            writer = PixelWriter(self.size, known, row, pixels, index)
-            start = time.perf_counter()
-            yield writer
-            writer.commit()
-        if writer.added:
-            log.info(
-                "Decoded %d images at %d pixels (%.0f images/s)",
-                writer.added,
-                self.size,
-                writer.added / (time.perf_counter() - start),
-            )
-        self.__dict__.pop("index", None)
-        self.__dict__.pop("array", None)
+
+@contextmanager
+def open_for_append(images: PixelArray) -> Iterator["PixelWriter"]:
+    """Open the files of ``images`` for writing; remove the incomplete data of a killed run.
+
+    ``images`` does not change. Open the store again to read the new images.
+    """
+    images.folder.mkdir(parents=True, exist_ok=True)
+    index_path, images_path = images.folder / "index.jsonl", images.folder / "images.bin"
+    entries, length = _read_index(images.folder, images.size)
+    row = max((entry["row"] for entry in entries), default=-1) + 1
+    images_path.touch()
+    index_path.touch()
+    with images_path.open("r+b") as pixels, index_path.open("r+b") as index:
+        _truncate(pixels, row * images.size**2 * 3)
+        _truncate(index, length)
+        known = {entry["image_id"] for entry in entries}
+        writer = PixelWriter(images.size, known, row, pixels, index)
+        start = time.perf_counter()
+        yield writer
+        writer.commit()
+    if writer.added:
+        log.info(
+            "Decoded %d images at %d pixels (%.0f images/s)",
+            writer.added,
+            images.size,
+            writer.added / (time.perf_counter() - start),
+        )
 
 
 @dataclass(frozen=True)
@@ -192,7 +181,7 @@ class PixelSubset:
 
 
 class PixelWriter:
-    """Thread-safe writer that appends images; opened by ``PixelArray.open_for_append``."""
+    """Thread-safe writer that appends images; opened by ``open_for_append``."""
 
     def __init__(self, size: int, known: set[str], row: int, pixels: BinaryIO, index: BinaryIO):
         self._size, self._claimed, self._row = size, known, row
@@ -207,25 +196,41 @@ class PixelWriter:
             if image_id in self._claimed:
                 return
             self._claimed.add(image_id)
+        from skin_lesions.data.decoding import (  # noqa: PLC0415 (torch)
+            UnreadableImageError,
+            decode,
+        )
+
         try:
             self.add(image_id, decode(data, self._size))
         except UnreadableImageError as reason:
-            self.add(image_id, reason)
+            self.add_unreadable(image_id, str(reason))
 
-    def add(self, image_id: str, image: DecodedImage | UnreadableImageError) -> None:
-        """Add an image, or the reason why it is unreadable."""
+    def add(self, image_id: str, image: "DecodedImage") -> None:
+        """Add an image."""
         with self._lock:
-            if isinstance(image, DecodedImage):
-                self._pixels.seek(self._row * self._size**2 * 3)  # an earlier write may have failed
-                self._pixels.write(image.pixels.data)
-                entry = _entry(image_id, self._row, image)
-                self._row += 1
-            else:
-                entry = {"image_id": image_id, "row": -1, "reason": str(image)}
-            self._lines.append(json.dumps(entry).encode() + b"\n")
-            self.added += 1
-            if len(self._lines) >= _FLUSH_EVERY:
-                self.commit()
+            self._pixels.seek(self._row * self._size**2 * 3)  # an earlier write may have failed
+            self._pixels.write(image.pixels.data)
+            entry: _IndexEntry = {
+                "image_id": image_id,
+                "row": self._row,
+                "width": image.width,
+                "height": image.height,
+                "format": image.format,
+            }
+            self._row += 1
+            self._add_to_index(entry)
+
+    def add_unreadable(self, image_id: str, reason: str) -> None:
+        """Add the reason why an image is unreadable."""
+        with self._lock:
+            self._add_to_index({"image_id": image_id, "row": -1, "reason": reason})
+
+    def _add_to_index(self, entry: "_IndexEntry") -> None:
+        self._lines.append(json.dumps(entry).encode() + b"\n")
+        self.added += 1
+        if len(self._lines) >= _FLUSH_EVERY:
+            self.commit()
 
     def commit(self) -> None:
         """Write the pixels of the added images, then their index lines."""
@@ -235,14 +240,36 @@ class PixelWriter:
         self._lines.clear()
 
 
-def _entry(image_id: str, row: int, image: DecodedImage) -> dict[str, Any]:
-    return {
-        "image_id": image_id,
-        "row": row,
-        "width": image.width,
-        "height": image.height,
-        "format": image.format,
-    }
+class _IndexEntry(TypedDict, total=False):
+    """A line of the index; an unreadable image has row -1 and a reason."""
+
+    image_id: str
+    row: int
+    width: int
+    height: int
+    format: str
+    reason: str
+
+
+def _read_index(folder: Path, size: int) -> tuple[list[_IndexEntry], int]:
+    """Return the valid index entries and their length in bytes.
+
+    The index is read up to the first line that is incomplete, or whose pixels are incomplete.
+    """
+    images = folder / "images.bin"
+    n_squares = images.stat().st_size // (size**2 * 3) if images.exists() else 0
+    entries: list[_IndexEntry] = []
+    length = 0
+    for line in _complete_lines(folder / "index.jsonl"):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            break
+        if entry["row"] >= n_squares:
+            break
+        entries.append(entry)
+        length += len(line) + 1
+    return entries, length
 
 
 def _truncate(file: BinaryIO, length: int) -> None:

@@ -3,47 +3,15 @@
 Training, evaluation and prediction use the same code.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn.functional import interpolate
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """Settings that convert a stored square into a network input; saved in the model file.
-
-    Attributes:
-        resize_mode: ``stretch`` uses the complete square; ``center_crop`` uses the central square
-            of the original image, with the original aspect ratio.
-        stored_image_size: Width and height of the stored squares, pixels.
-        image_size: Width and height of the network input, pixels.
-        mean, std: Mean and standard deviation of each channel (RGB), for values from 0 to 1.
-    """
-
-    resize_mode: Literal["stretch", "center_crop"]
-    stored_image_size: int
-    image_size: int
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-
-    @classmethod
-    def from_model(cls, saved: Mapping[str, Any]) -> "Preprocessing":
-        """Create the settings from the values in a model file."""
-        values = {**saved, "mean": tuple(saved["mean"]), "std": tuple(saved["std"])}
-        return cls(**values)
-
-    def to_model(self) -> dict[str, Any]:
-        """Return the settings as plain values for a model file."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+from skin_lesions.data.preprocessing_settings import Preprocessing
 
 
 def resize_batch(

@@ -7,10 +7,11 @@ import errno
 import hashlib
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, Self
 
 import pandas as pd
 
@@ -18,6 +19,8 @@ from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.parallel import ordered_map
 from skin_lesions.core.text import printable
+from skin_lesions.core.versions import UNSAVED
+from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources.base import SourceFiles
 
 log = logging.getLogger(__name__)
@@ -54,18 +57,37 @@ class ObjectStore:
             InputError: The file is missing, unreadable, or has changed since it was stored.
         """
         path = self.path(image_id)
-        try:
+        with _readable_errors(path):
             data = path.read_bytes()
-        except FileNotFoundError:
-            raise InputError(f"Raw image {path} is missing. {_FIX}") from None
-        except OSError as error:
-            raise InputError(f"Raw image {path} cannot be read: {error.strerror}") from None
         if hashlib.sha256(data).hexdigest() != image_id:
             raise InputError(f"Raw image {path} has changed since it was stored. {_FIX}")
         return data
 
+    def open(self, image_id: str) -> BinaryIO:
+        """Open the file of ``image_id``, for example to read only its header.
+
+        Unlike ``get``, this does not check whether the file has changed.
+
+        Raises:
+            InputError: The file is missing or unreadable.
+        """
+        path = self.path(image_id)
+        with _readable_errors(path):
+            return path.open("rb")
+
 
 _FIX = "Fix: restore it from the source with kedro run --pipelines ingest (same --env and --params)"
+
+
+@contextmanager
+def _readable_errors(path: Path) -> Iterator[None]:
+    """Raise the errors of the system as errors that the user can fix."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"Raw image {path} is missing. {_FIX}") from None
+    except OSError as error:
+        raise InputError(f"Raw image {path} cannot be read: {error.strerror}") from None
 
 
 def _write_read_only(path: Path, data: bytes) -> None:
@@ -82,12 +104,17 @@ class RawImages:
 
     ``table`` has one row per file of the source: file, image_id (None if the file could not be
     opened), bytes, problem (why it could not be opened), and the description by the source (label,
-    original_split, source, filename_key, metadata). ``table.attrs`` contains the origin of the
-    files.
+    original_split, source, filename_key, metadata). ``version`` is the catalog version.
     """
 
     table: pd.DataFrame
     store: ObjectStore
+    origin: Origin
+    version: str = UNSAVED
+
+    def with_version(self, version: str) -> Self:
+        """Return the same images with this version."""
+        return replace(self, version=version)
 
     @property
     def image_ids(self) -> list[str]:
@@ -122,19 +149,16 @@ def store_files(
     log.info(
         "Read %d files from the source (%s): %d new files stored",
         len(copied),
-        printable(
-            ", ".join(f"{key} {value}" for key, value in files.origin.items() if _is_short(value))
-        ),
+        printable(_describe(files.origin)),
         copied.loc[copied["new"], "image_id"].nunique(),  # two threads may store the same image
     )
     description = files.table.drop(columns="file").reset_index(drop=True)
-    manifest = pd.concat([files.table["file"], copied.drop(columns="new"), description], axis=1)
-    manifest.attrs["origin"] = files.origin
-    return manifest
+    return pd.concat([files.table["file"], copied.drop(columns="new"), description], axis=1)
 
 
-def _is_short(value: object) -> bool:
-    return value is not None and not isinstance(value, list)
+def _describe(origin: Origin) -> str:
+    values = origin.model_dump(exclude={"metadata", "license_notes"}, exclude_none=True)
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 class _Copied(NamedTuple):

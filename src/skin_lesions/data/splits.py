@@ -4,13 +4,13 @@ A policy decides how images are assigned to the splits and which images are excl
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 
 from skin_lesions.config.split import Split
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import similar_names
 from skin_lesions.data.groups import add_groups
 
 SPLITS = ("train", "val", "test")
@@ -74,7 +74,8 @@ def stratified_group_split(
     # Both axes are sorted, so the order of the rows has no effect.
     cells = pd.crosstab(table["group_id"], table["label"])
     # counts: (groups, classes), images; target: (splits,), fractions.
-    counts, target = cells.to_numpy(), np.array(list(fractions.values()))
+    counts = cells.to_numpy()
+    target = np.array(list(fractions.values()))
     order = np.random.default_rng(seed).permutation(len(counts))
     order = order[np.argsort(-counts.sum(axis=1)[order], kind="stable")]
     class_totals = counts.sum(axis=0)  # (classes,)
@@ -159,11 +160,11 @@ def _split_off_val(split_table: pd.DataFrame, split: Split) -> pd.DataFrame:
 
 
 def _check_original_test(table: pd.DataFrame, split: Split) -> None:
-    absent = {"train", "test"} - set(table["original_split"].dropna())
+    absent = sorted({"train", "test"} - set(table["original_split"].dropna()))
     if absent:
         raise InputError(
             f"split.policy={split.policy} requires the folders train and test, but the source has "
-            f"no {' and no '.join(sorted(absent))}. "
+            f"no {' and no '.join(absent)}. "
             "Fix: use the default, --params split.policy=grouped"
         )
 
@@ -177,9 +178,11 @@ def _check_split(table: pd.DataFrame) -> None:
     untrained = counts.index[counts["train"] == 0].tolist()
     if untrained:
         trained = counts.index[counts["train"] > 0].tolist()
+        similar = similar_names(untrained[0], trained)
+        suggestion = f" (did you mean {similar[0]!r}?)" if similar else ""
         raise InputError(
             f"No image of {_names(untrained)} is in train, so no model can be trained for it"
-            f"{_did_you_mean(untrained[0], trained)}. Fix: correct the spelling of the folder, add "
+            f"{suggestion}. Fix: correct the spelling of the folder, add "
             f"images, or remove the class (train has {_names(trained)})"
         )
     empty = [name for name in SPLITS if counts[name].sum() == 0]
@@ -190,12 +193,6 @@ def _check_split(table: pd.DataFrame) -> None:
             f"{groups} group{'s' * (groups != 1)} are too few to split. Fix: add images, or "
             "increase the fractions of val and test (split.fractions)"
         )
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    folded = {other.casefold().strip(): other for other in known}
-    close = get_close_matches(name.casefold().strip(), folded, n=1)
-    return f" (did you mean {folded[close[0]]!r}?)" if close else ""
 
 
 def _names(names: list[str]) -> str:

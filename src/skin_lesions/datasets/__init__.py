@@ -2,18 +2,22 @@
 
 from skin_lesions.datasets.checkpoints import CheckpointsDataset
 from skin_lesions.datasets.figure import FigureDataset
+from skin_lesions.datasets.json_model import JSONModelDataset
 from skin_lesions.datasets.model import ModelDataset
 from skin_lesions.datasets.pixel_store import PixelStoreDataset
 from skin_lesions.datasets.raw_images import RawImagesDataset
 from skin_lesions.datasets.safe_csv import SafeCSVDataset
+from skin_lesions.datasets.table import TableDataset
 from skin_lesions.datasets.versioned import AtomicVersionedDataset
 
 __all__ = [
     "AtomicVersionedDataset",
     "CheckpointsDataset",
     "FigureDataset",
+    "JSONModelDataset",
     "ModelDataset",
     "PixelStoreDataset",
     "RawImagesDataset",
     "SafeCSVDataset",
+    "TableDataset",
 ]

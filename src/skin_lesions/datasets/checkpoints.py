@@ -1,11 +1,11 @@
 """Kedro data set of the checkpoints of unfinished trainings."""
 
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
-from kedro_datasets._typing import JSONPreview
 
+from skin_lesions.datasets.previews import JSONPreview
 from skin_lesions.training.checkpoints import Checkpoints
 
 
@@ -15,7 +15,7 @@ class CheckpointsDataset(AbstractDataset[None, Checkpoints]):
     Not versioned: a checkpoint is identified by the inputs of its training, and is not a result.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+    def __init__(self, *, filepath: str, metadata: dict[str, object] | None = None):
         self._path, self.metadata = Path(filepath), metadata
 
     def load(self) -> Checkpoints:
@@ -33,5 +33,5 @@ class CheckpointsDataset(AbstractDataset[None, Checkpoints]):
     def _exists(self) -> bool:
         return True
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, object]:
         return {"filepath": str(self._path)}

@@ -2,11 +2,11 @@
 
 import base64
 from pathlib import Path
-from typing import Any
 
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import ImagePreview
 from matplotlib.figure import Figure
+
+from skin_lesions.datasets.previews import ImagePreview
 
 
 class FigureDataset(AbstractDataset[Figure, bytes]):
@@ -15,7 +15,7 @@ class FigureDataset(AbstractDataset[Figure, bytes]):
     MatplotlibDataset of Kedro cannot load what it saved.
     """
 
-    def __init__(self, *, filepath: str, dpi: int = 150, metadata: dict[str, Any] | None = None):
+    def __init__(self, *, filepath: str, dpi: int = 150, metadata: dict[str, object] | None = None):
         self._path, self._dpi, self.metadata = Path(filepath), dpi, metadata
 
     def load(self) -> bytes:
@@ -34,5 +34,5 @@ class FigureDataset(AbstractDataset[Figure, bytes]):
     def _exists(self) -> bool:
         return self._path.exists()
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, object]:
         return {"filepath": str(self._path)}

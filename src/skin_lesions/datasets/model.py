@@ -1,35 +1,36 @@
-"""Kedro data set of the model file: one dict with everything that inference requires."""
+"""Kedro data set of the model file."""
 
 from pathlib import Path
-from typing import Any
 
-import torch
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import JSONPreview
 
-from skin_lesions.models.model_file import describe_model, load_model
+from skin_lesions.datasets.previews import JSONPreview
+from skin_lesions.models.model_file import read_model, write_model
+from skin_lesions.models.trained_model import TrainedModel
 
 
-class ModelDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
-    """Saves and loads a model dict; loading never executes code from the file."""
+class ModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
+    """Saves and loads a model; loading never executes code from the file."""
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+    def __init__(self, *, filepath: str, metadata: dict[str, object] | None = None):
         self._path, self.metadata = Path(filepath), metadata
 
-    def load(self) -> dict[str, Any]:
-        """Load the dict with all tensors on the CPU."""
-        return load_model(self._path)
+    def load(self) -> TrainedModel:
+        """Load the model with all tensors on the CPU."""
+        return read_model(self._path)
 
-    def save(self, data: dict[str, Any]) -> None:
-        """Save the dict."""
-        torch.save(data, self._path)
+    def save(self, data: TrainedModel) -> None:
+        """Save the model."""
+        write_model(data, self._path)
 
     def preview(self) -> JSONPreview:
-        """Show everything except the weights in kedro-viz."""
-        return JSONPreview(describe_model(self.load()))
+        """Show everything except the weights and the lists of images in kedro-viz."""
+        return JSONPreview(
+            self.load().model_dump_json(exclude={"train_image_ids", "val_image_ids"})
+        )
 
     def _exists(self) -> bool:
         return self._path.exists()
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, object]:
         return {"filepath": str(self._path)}

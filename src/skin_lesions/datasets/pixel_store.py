@@ -1,12 +1,11 @@
 """Kedro data set of the decoded images."""
 
 from pathlib import Path
-from typing import Any
 
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import JSONPreview
 
 from skin_lesions.data.pixel_store import DecodeRequest, PixelStore
+from skin_lesions.datasets.previews import JSONPreview
 
 
 class PixelStoreDataset(AbstractDataset[DecodeRequest, PixelStore]):
@@ -16,7 +15,7 @@ class PixelStoreDataset(AbstractDataset[DecodeRequest, PixelStore]):
     therefore finds its images in it.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+    def __init__(self, *, filepath: str, metadata: dict[str, object] | None = None):
         self._path, self.metadata = Path(filepath), metadata
 
     def load(self) -> PixelStore:
@@ -34,5 +33,5 @@ class PixelStoreDataset(AbstractDataset[DecodeRequest, PixelStore]):
     def _exists(self) -> bool:
         return self._path.exists()
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, object]:
         return {"filepath": str(self._path)}

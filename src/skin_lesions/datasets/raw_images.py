@@ -1,15 +1,16 @@
 """Kedro data set of the raw images, with the original bytes of the source."""
 
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pandas as pd
 from kedro.io import AbstractVersionedDataset, Version
-from kedro_datasets._typing import TablePreview
 
 from skin_lesions.core.atomic_files import atomic_write
-from skin_lesions.data.pixel_store import IngestRequest, PixelStore
+from skin_lesions.data.pixel_store import IngestRequest, PixelStore, open_for_append
+from skin_lesions.data.provenance import Origin
 from skin_lesions.data.raw_store import ObjectStore, RawImages, store_files
+from skin_lesions.datasets.previews import TablePreview
+from skin_lesions.datasets.table import read_frame, write_frame
 
 
 class RawImagesDataset(AbstractVersionedDataset[IngestRequest, RawImages]):
@@ -22,7 +23,7 @@ class RawImagesDataset(AbstractVersionedDataset[IngestRequest, RawImages]):
     Args:
         filepath: The manifest; versions are at ``<filepath>/<version>/<name>``.
         objects: Folder of the store of raw files.
-        pixel_store: Folder of the decoded images; the data set ``pixel_store`` opens it.
+        decode_into: Folder of the decoded images; the data set ``pixel_store`` opens it.
         version: Set by Kedro.
         metadata: For kedro-viz.
     """
@@ -32,27 +33,26 @@ class RawImagesDataset(AbstractVersionedDataset[IngestRequest, RawImages]):
         *,
         filepath: str,
         objects: str,
-        pixel_store: str,
+        decode_into: str,
         version: Version | None = None,
-        metadata: dict[str, Any] | None = None,
+        metadata: dict[str, object] | None = None,
     ):
         super().__init__(filepath=PurePosixPath(filepath), version=version)
-        self._store, self._pixels = ObjectStore(Path(objects)), PixelStore(Path(pixel_store))
+        self._store, self._pixels = ObjectStore(Path(objects)), PixelStore(Path(decode_into))
         self.metadata = metadata
 
     def load(self) -> RawImages:
         """Load the manifest without reading any image."""
-        table = pd.read_parquet(Path(self._get_load_path()))
-        table.attrs["version"] = self.resolve_load_version()
-        return RawImages(table, self._store)
+        table, origin = read_frame(Path(self._get_load_path()), Origin)
+        return RawImages(table, self._store, origin, str(self.resolve_load_version()))
 
     def save(self, data: IngestRequest) -> None:
         """Store and decode the missing files, then write the manifest."""
         path = Path(self._get_save_path())
-        with self._pixels.at(data.size).open_for_append() as writer:
+        with open_for_append(self._pixels.at(data.size)) as writer:
             manifest = store_files(data.files, self._store, writer.decode)
         with atomic_write(path) as partial:
-            manifest.to_parquet(partial, index=False)
+            write_frame(manifest, data.files.origin, partial)
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """Show the first rows of the manifest in kedro-viz."""
@@ -62,5 +62,5 @@ class RawImagesDataset(AbstractVersionedDataset[IngestRequest, RawImages]):
     def _exists(self) -> bool:
         return Path(self._get_load_path()).exists()
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, object]:
         return {"filepath": self._filepath, "objects": str(self._store.folder)}

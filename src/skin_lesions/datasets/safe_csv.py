@@ -3,11 +3,11 @@
 import csv
 import re
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import TablePreview
+
+from skin_lesions.datasets.previews import TablePreview
 
 
 class SafeCSVDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
@@ -18,7 +18,7 @@ class SafeCSVDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
     text: a file named ``NA`` is not loaded as a missing value.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+    def __init__(self, *, filepath: str, metadata: dict[str, object] | None = None):
         self._path, self.metadata = Path(filepath), metadata
 
     def load(self) -> pd.DataFrame:
@@ -39,7 +39,7 @@ class SafeCSVDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
     def _exists(self) -> bool:
         return self._path.exists()
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, object]:
         return {"filepath": str(self._path)}
 
 

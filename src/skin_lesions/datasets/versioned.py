@@ -5,12 +5,12 @@ from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pandas as pd
 from kedro.io import AbstractDataset, AbstractVersionedDataset, Version
 from kedro.io.core import VersionNotFoundError
 
 from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.versions import Versioned
 
 
 class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
@@ -19,8 +19,8 @@ class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
     Versioned data sets of Kedro write in place. If they are killed while writing, a broken file
     remains as the newest version. Here, a temporary file in the same folder is written and renamed.
 
-    Loaded data contain their version: a table in ``attrs["version"]``, a dict with provenance in
-    ``["provenance"]["version"]``. Results can therefore record the versions of their inputs.
+    Loaded data that are ``Versioned`` contain their version, so results can record the versions of
+    their inputs.
 
     Args:
         filepath: Versions are at ``<filepath>/<version>/<name>``.
@@ -51,10 +51,8 @@ class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
     def load(self) -> Any:
         """Load the requested version, or the newest."""
         data = self._inner(self.load_path()).load()
-        if isinstance(data, pd.DataFrame):
-            data.attrs["version"] = self.resolve_load_version()
-        elif isinstance(data, dict) and "provenance" in data:
-            data["provenance"]["version"] = self.resolve_load_version()
+        if isinstance(data, Versioned):
+            return data.with_version(str(self.resolve_load_version()))
         return data
 
     def save(self, data: Any) -> None:

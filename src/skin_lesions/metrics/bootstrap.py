@@ -55,13 +55,17 @@ def resampled_weights(
         )
     label, _ = factorize(labels, n)
     group, _ = factorize(groups, n)
+    # cells: (cells, 2) label and group of each cell, sorted by label; cell: (n,) its number.
     cells, cell = np.unique(np.column_stack([label, group]), axis=0, return_inverse=True)
-    cells_of_label = np.bincount(cells[:, 0])  # cells are sorted by label
+    cells_of_label = np.bincount(cells[:, 0])  # (labels,)
     rng = np.random.default_rng(seed)
+    # Replicates are drawn in chunks, so that memory does not grow with their number.
     chunk = max(1, _CHUNK // n)
     for start in range(0, replicates, chunk):
         b = min(chunk, replicates - start)
-        yield np.concatenate([_multiplicities(rng, m, b) for m in cells_of_label])[cell]
+        # (cells, b), one block of rows per label; ``cell`` expands it to (n, b).
+        multiplicities = np.concatenate([_multiplicities(rng, m, b) for m in cells_of_label])
+        yield multiplicities[cell]
 
 
 def _multiplicities(rng: np.random.Generator, cells: int, b: int) -> NDArray[np.int32]:
@@ -111,6 +115,7 @@ def percentile_estimate(
     """
     if np.ptp(replicates) <= ROUNDING:
         return _no_interval(value, n)
+    # For a level of 0.95: the quantiles 0.025 and 0.975.
     low, high = np.quantile(replicates, [0.5 - level / 2, 0.5 + level / 2])
     return Estimate(value=value, low=float(min(low, value)), high=float(max(high, value)), n=n)
 
@@ -131,7 +136,8 @@ def reflected_estimate(
     """
     # Reflected bounds: 2 * value - upper percentile, 2 * value - lower percentile.
     low, high = 2 * value - np.quantile(replicates, [0.5 + level / 2, 0.5 - level / 2])
-    low, high = max(0.0, min(float(low), value)), max(float(high), value)
+    low = max(0.0, min(float(low), value))
+    high = max(float(high), value)
     if high - low <= ROUNDING or np.ptp(replicates) <= ROUNDING:
         return _no_interval(value, n)
     return Estimate(value=value, low=low, high=high, n=n)
@@ -161,6 +167,7 @@ def row_sums(row: NDArray[np.intp], rows: int, values: ArrayLike = 1) -> RowSums
     Returns:
         A sparse matrix of shape (rows, n). Multiplied by weights (n, b), it gives sums (rows, b).
     """
+    # Entry i is in row ``row[i]`` and column i, so row r of the product sums the entries of r.
     data = np.broadcast_to(np.asarray(values), row.shape)
     matrix = sparse.csr_array((data, (row, np.arange(row.size))), shape=(rows, row.size))
     return cast("RowSums", matrix)  # the types of SciPy do not know the type of a product
@@ -186,6 +193,7 @@ class RankedScores:
                 "AUROC is undefined, because all rows have one label. "
                 "Expected positive and negative rows."
             )
+        # Row numbers: (negatives,) by ascending score, and (positives,).
         negative = np.flatnonzero(~positive)
         self._negative = negative[np.argsort(scores[negative], kind="stable")]
         self._positive = np.flatnonzero(positive)

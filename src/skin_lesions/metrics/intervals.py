@@ -11,11 +11,12 @@ of interval agree.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic.dataclasses import dataclass
 from scipy import optimize, stats
 
 LEVEL = 0.95
@@ -49,19 +50,15 @@ class Estimate:
         if None in numbers[:3] and self.reason is None:
             raise ValueError(f"Estimate without value or interval ({self}). Expected a reason.")
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return a dict for JSON; ``n_effective`` and ``reason`` only if they are set."""
-        entry: dict[str, Any] = {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "n": self.n,
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave ``n_effective`` and ``reason`` out of the JSON form if they are not set."""
+        entry: dict[str, object] = serialize(self)
+        return {
+            key: value
+            for key, value in entry.items()
+            if value is not None or key not in ("n_effective", "reason")
         }
-        if self.n_effective is not None:
-            entry["n_effective"] = self.n_effective
-        if self.reason is not None:
-            entry["reason"] = self.reason
-        return entry
 
 
 def unavailable(reason: str, n: int = 0) -> Estimate:
@@ -90,6 +87,8 @@ def wilson_interval(observed: float, n: float, level: float = LEVEL) -> tuple[fl
         raise ValueError(f"Invalid proportion ({observed}). Expected a value from 0 to 1.")
     if not n > 0:
         raise ValueError(f"Invalid number of trials for a proportion ({n}). Expected more than 0.")
+    # Bounds: all proportions p with |observed - p| <= z sqrt(p (1 - p) / n). The quadratic
+    # equation in p has the solutions center ± half.
     z = float(stats.norm.ppf(0.5 + level / 2))
     center = (observed + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(observed * (1 - observed) / n + z**2 / (4 * n**2))
@@ -139,16 +138,21 @@ def effective_n(success: ArrayLike, groups: ArrayLike | None) -> float:
     group, sizes = factorize(groups, n)
     if sizes.size == n:
         return float(n)
-    observed, worst = right.mean(), float(n**2 / (sizes**2).sum())
+    observed = right.mean()
+    # Kish: (Σm)² / Σm², the number of independent images if all images of a group are equal.
+    worst = float(n**2 / (sizes**2).sum())
     if observed in (0.0, 1.0) or sizes.size == 1:
         return worst
-    # Linearized ratio estimator: residual of each group, (groups,).
+    # Linearized ratio estimator: residual of each group, (groups,), is its number of successes
+    # minus the expected number. Variance = k / (k - 1) · Σ residual² / n² for k groups.
     residual = np.bincount(group, weights=right) - observed * sizes
     cluster_variance = sizes.size / (sizes.size - 1) * (residual**2).sum() / n**2
-    # The denominator is the variance if single images are drawn.
+    # Variance of the proportion p if single images are drawn: p (1 - p) / (n - 1).
     design_effect = cluster_variance / (observed * (1 - observed) / (n - 1))
-    of_images, of_groups = (stats.t.ppf(0.5 + LEVEL / 2, m - 1) for m in (n, sizes.size))
-    shrinkage = (of_images / of_groups) ** 2
+    # Ratio of the t quantiles with n - 1 and with k - 1 degrees of freedom; at most 1.
+    t_of_images = stats.t.ppf(0.5 + LEVEL / 2, n - 1)
+    t_of_groups = stats.t.ppf(0.5 + LEVEL / 2, sizes.size - 1)
+    shrinkage = (t_of_images / t_of_groups) ** 2
     return float(max(worst, n / max(1.0, design_effect) * shrinkage))
 
 
@@ -175,7 +179,8 @@ def proportion(success: ArrayLike, groups: ArrayLike | None = None) -> Estimate:
     right = np.asarray(success, dtype=bool)
     if right.size == 0:
         return unavailable("no images to compute a proportion from")
-    observed, effective = float(right.mean()), effective_n(right, groups)
+    observed = float(right.mean())
+    effective = effective_n(right, groups)
     low, high = wilson_interval(observed, effective)
     return Estimate(value=observed, low=low, high=high, n=right.size, n_effective=effective)
 
@@ -200,13 +205,16 @@ def f1_estimate(
     Source:
         Lam, Gopal and Qian (2023), arXiv:2309.14621, the "Wilson indirect" interval.
     """
-    true, predicted = np.asarray(is_class, dtype=bool), np.asarray(predicted_class, dtype=bool)
+    true = np.asarray(is_class, dtype=bool)
+    predicted = np.asarray(predicted_class, dtype=bool)
     if not true.any():
         return unavailable("no images of this class")
+    # The images that count for the class: hits, misses and false alarms.
     either = true | predicted
     names = None if groups is None else np.asarray(groups)[either]
     hit = (true & predicted)[either]
-    observed, effective = float(hit.mean()), effective_n(hit, names)
+    observed = float(hit.mean())  # Jaccard index
+    effective = effective_n(hit, names)
     low, high = wilson_interval(observed, effective)
     return Estimate(
         value=_f1_of(observed),
@@ -248,10 +256,11 @@ def mover_interval(estimates: Sequence[Estimate]) -> tuple[float, float]:
             f"Missing value or interval ({estimates}). "
             "Expected estimates that all have value and interval."
         )
-    value, low, high = np.array(triples, dtype=np.float64).T
+    value, low, high = np.array(triples, dtype=np.float64).T  # (estimates,) each
     # Mean of k values: its distance is the root of the summed squares, divided by k.
-    below, above = np.linalg.norm(value - low), np.linalg.norm(high - value)
-    return float(value.mean() - below / value.size), float(value.mean() + above / value.size)
+    below = np.linalg.norm(value - low) / value.size
+    above = np.linalg.norm(high - value) / value.size
+    return float(value.mean() - below), float(value.mean() + above)
 
 
 def hanley_mcneil(
@@ -293,7 +302,9 @@ def hanley_mcneil(
         variance = candidate * (1 - candidate) / trials
         return (auroc - candidate) ** 2 - z**2 * variance
 
-    # brentq needs a sign change, so the bracket starts strictly between 0 and 1.
+    # The excess is 0 at a bound: (auroc - A)² = z² · variance at A. It is negative at the observed
+    # AUROC and positive at 0 and at 1. brentq needs a sign change, so the bracket starts strictly
+    # between 0 and 1.
     inside = min(max(auroc, ROUNDING), 1 - ROUNDING)
     low = 0.0 if auroc == 0.0 else float(optimize.brentq(squared_excess, 0.0, inside))
     high = 1.0 if auroc == 1.0 else float(optimize.brentq(squared_excess, inside, 1.0))

@@ -1,7 +1,9 @@
-"""Compute device: choice of the device, number of threads, and memory settings."""
+"""Compute device: choice of the device, number of threads, and settings of a training process."""
 
 import ctypes
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -9,7 +11,9 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.core.parallel import usable_cpus
 
 # Options of mallopt in the GNU C library: names in malloc.h, meanings in `man mallopt`.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_M_TRIM_THRESHOLD = -1
+_M_TOP_PAD = -2
+_M_MMAP_MAX = -4
 
 
 def choose_device(requested: str) -> torch.device:
@@ -34,20 +38,35 @@ def choose_device(requested: str) -> torch.device:
     return torch.device(requested)
 
 
-def configure_backend(device: torch.device) -> None:
-    """Configure PyTorch for a device: cuDNN benchmark mode, memory and number of threads.
+@contextmanager
+def training_backend(device: torch.device, *, keep_memory: bool) -> Iterator[None]:
+    """Configure PyTorch for a training on a device, within the block.
 
-    Batch sizes repeat, so on CUDA cuDNN benchmarks its algorithms, and on a CPU freed memory is
-    reused. The number of threads is at most the number of CPUs that this process may use.
+    Batch sizes repeat, so on CUDA cuDNN benchmarks its algorithms. On exit, the previous setting of
+    cuDNN is restored.
+
+    Args:
+        device: Device of the training.
+        keep_memory: Whether a CPU keeps freed memory (``keep_freed_memory``), also after the block.
     """
+    limit_threads()
+    if keep_memory and device.type == "cpu":
+        keep_freed_memory()
+    before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = device.type == "cuda"
-    if device.type == "cpu":
-        _disable_malloc_trim()
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def limit_threads() -> None:
+    """Use at most as many threads as this process may use CPUs; fewer stay fewer."""
     if torch.get_num_threads() > usable_cpus():
         torch.set_num_threads(usable_cpus())
 
 
-def _disable_malloc_trim() -> None:
+def keep_freed_memory() -> None:
     """Keep freed memory in the process, so that the next step reuses it.
 
     By default, the GNU C library returns large blocks to the system at once. The system then

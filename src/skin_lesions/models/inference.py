@@ -1,7 +1,5 @@
 """Inference: logits of a network for images, with optional test-time augmentation."""
 
-from typing import Any, Literal
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -11,12 +9,11 @@ from torch import nn
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.loader import ImageDataset, build_dataset, sequential_batches
 from skin_lesions.data.pixel_store import PixelStore
-from skin_lesions.data.preprocessing import Preprocessing, normalize_batch
-from skin_lesions.models.devices import choose_device, configure_backend, device_label
-from skin_lesions.models.model_file import load_network
+from skin_lesions.data.preprocessing import normalize_batch
+from skin_lesions.models.devices import choose_device, device_label, limit_threads
+from skin_lesions.models.networks import build_network
 from skin_lesions.models.precision import autocast
-
-TestTimeAugmentation = Literal["none", "flips", "flips_and_rotations"]
+from skin_lesions.models.trained_model import TestTimeAugmentation, UncalibratedModel
 
 
 @torch.inference_mode()
@@ -73,15 +70,30 @@ def _augmented_inputs(inputs: torch.Tensor, tta: TestTimeAugmentation) -> list[t
 
 
 def model_logits(
-    model: dict[str, Any], pixels: PixelStore, rows: pd.DataFrame, batch_size: int, device: str
-) -> Any:
+    model: UncalibratedModel, pixels: PixelStore, rows: pd.DataFrame, batch_size: int, device: str
+) -> npt.NDArray[np.float64]:
     """Return the logits of the rows of a table, (rows, classes), before calibration."""
-    preprocessing = Preprocessing.from_model(model["preprocessing"])
-    images = build_dataset(
-        rows, model["classes"], pixels.at(preprocessing.stored_image_size), preprocessing
-    )
+    stored = pixels.at(model.preprocessing.stored_image_size)
+    images = build_dataset(rows, model.classes, stored, model.preprocessing)
     chosen = choose_device(device)
-    configure_backend(chosen)
+    limit_threads()
     network = load_network(model).to(chosen).to(memory_format=torch.channels_last)
-    tta = model["test_time_augmentation"]
-    return predict_logits(network, images, batch_size, chosen, tta=tta)
+    return predict_logits(network, images, batch_size, chosen, tta=model.test_time_augmentation)
+
+
+def load_network(model: UncalibratedModel) -> nn.Module:
+    """Build the network of a model and load its weights.
+
+    Raises:
+        InputError: The weights do not match the architecture.
+    """
+    network = build_network(model.architecture, len(model.classes))
+    try:
+        network.load_state_dict(model.state_dict)
+    except RuntimeError as error:
+        # The first line of the message names only the class of the network.
+        detail = str(error).splitlines()[-1].strip()
+        raise InputError(
+            f"The weights of the model do not match {model.architecture}: {detail}"
+        ) from None
+    return network

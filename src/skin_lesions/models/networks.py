@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Protocol, TypedDict, cast
 
 import torch
 import torchvision
@@ -11,15 +11,16 @@ from torch import nn
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable, suggest
+from skin_lesions.models.model_file import is_model_content, model_from_content
 from skin_lesions.models.state_dicts import (
     State,
     extract_state_dict,
     load_compatible_state_dict,
     load_tensors,
-    rename_by_position,
     rename_keys,
 )
-from skin_lesions.models.weights import PACKAGE, WeightsFile, resolve_weights, sha256_in_filename
+from skin_lesions.models.weights import WeightsFile, resolve_weights, sha256_in_filename
+from skin_lesions.models.weights_origin import WeightsOrigin
 
 _TIMM = "timm/"
 # The auxiliary heads help only when training from random weights, and are not built. The ImageNet
@@ -35,20 +36,20 @@ _MIN_LAYER_GROUPS = 5  # minimum number of groups for layer-wise learning rates
 _HEAD_STD = 0.01  # standard deviation of the weights of a new head on pretrained features
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InitialNetwork:
     """A network with the initial weights of a training.
 
     Attributes:
         network: Network whose head returns one logit per class.
         mean, std: Normalization of its inputs, per channel (RGB), for values from 0 to 1.
-        origin: Source of its weights, as plain values for the model file.
+        origin: Source of its weights.
     """
 
     network: nn.Module
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    origin: dict[str, Any]
+    origin: WeightsOrigin
 
 
 def build_network(architecture: str, classes: int) -> nn.Module:
@@ -84,7 +85,8 @@ def check_architecture(architecture: str) -> None:
     if architecture.startswith(_TIMM):
         timm = _timm()
         models = [*timm.list_models(), *timm.list_models(pretrained=True)]
-        known, listing = [_TIMM + name for name in models], "timm.list_models() lists all of them"
+        known = [_TIMM + name for name in models]
+        listing = "timm.list_models() lists all of them"
     else:
         known = torchvision.models.list_models(module=torchvision.models)
         listing = f"expected timm/<name> or one of {', '.join(known)}"
@@ -96,7 +98,33 @@ def check_architecture(architecture: str) -> None:
     )
 
 
-def _timm() -> Any:
+class _TimmConfig(TypedDict):
+    """Attribute ``pretrained_cfg`` of a timm network, as far as it is used here."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    input_size: tuple[int, int, int]  # channels, height, width
+
+
+class _TimmWeights(Protocol):
+    """Published weights of a timm architecture."""
+
+    url: str | None
+    hf_hub_id: str | None
+
+
+class _Timm(Protocol):
+    """Functions of timm that are used here; timm has no complete type hints."""
+
+    def create_model(self, model_name: str, *, pretrained: bool, num_classes: int) -> nn.Module: ...
+
+    def list_models(self, *, pretrained: bool = False) -> list[str]: ...
+
+    def get_pretrained_cfg(self, model_name: str) -> _TimmWeights | None: ...
+
+
+def _timm() -> _Timm:
+    """Import timm, which is optional."""
     try:
         import timm  # noqa: PLC0415
     except ModuleNotFoundError:
@@ -104,10 +132,15 @@ def _timm() -> Any:
             "Architectures timm/<name> require timm, which is not installed. Install it with: "
             "pip install -c requirements.lock -e '.[timm]'"
         ) from None
-    return timm
+    return cast(_Timm, timm)
+
+
+def _timm_config(network: nn.Module) -> _TimmConfig:
+    return cast(_TimmConfig, network.pretrained_cfg)
 
 
 def create_network(
+    *,
     architecture: str,
     weights: str,
     weights_sha256: str | None,
@@ -119,9 +152,9 @@ def create_network(
 
     Args:
         architecture: As for ``build_network``.
-        weights: ``imagenet``, ``package:<distribution>``, a URL or a path, or ``none`` (random).
-            All tensors of a file except those of the head must match. The head is loaded if it has
-            the same number of classes and, for a model of this project, the same class names.
+        weights: ``imagenet``, a URL or a path, or ``none`` (random). All tensors of a file except
+            those of the head must match. The head is loaded if it has the same number of classes
+            and, for a model of this project, the same class names.
         weights_sha256: Expected sha256 of the weights file, 64 hex digits, or None.
         classes: The outputs, in order.
         image_size: Width and height of the training images, pixels.
@@ -136,16 +169,19 @@ def create_network(
         network = build_network(architecture, len(classes))
     check_image_size(network, architecture, image_size)
     mean, std = _input_normalization(network, architecture)
-    start = InitialNetwork(network, mean, std, {"weights": weights})
+    start = InitialNetwork(
+        network=network, mean=mean, std=std, origin=WeightsOrigin(weights=weights)
+    )
     if weights == "none":
         return start
-    return _load_weights(
-        start, architecture, resolve_initial_weights(architecture, weights, weights_sha256), classes
+    file = resolve_initial_weights(
+        architecture=architecture, weights=weights, weights_sha256=weights_sha256
     )
+    return _load_weights(start, architecture, file, classes)
 
 
 def resolve_initial_weights(
-    architecture: str, weights: str, weights_sha256: str | None
+    *, architecture: str, weights: str, weights_sha256: str | None
 ) -> WeightsFile:
     """Return the weights file of ``train.weights`` for an architecture; download it if necessary.
 
@@ -183,19 +219,16 @@ def _load_weights(
     content = load_tensors(file.path, "Set train.weights to another weights file")
     state = _convert_published_state(extract_state_dict(content, file.path), architecture)
     head_names = _head_names(start.network)
-    if start.origin["weights"].startswith(PACKAGE):
-        state = rename_by_position(state, start.network, head_names)
-    # A model of this project.
-    if {"format", "architecture", "classes", "preprocessing"} <= content.keys():
-        if content["architecture"] != architecture:
+    if is_model_content(content):
+        model = model_from_content(content, file.path)
+        if model.architecture != architecture:
             raise InputError(
                 f"{file.path} is a model of another architecture "
-                f"({printable(content['architecture'])}, not {architecture}). Set "
+                f"({printable(model.architecture)}, not {architecture}). Set "
                 "train.architecture to the architecture of the model"
             )
-        mean, std = (tuple(content["preprocessing"][key]) for key in ("mean", "std"))
-        start = replace(start, mean=mean, std=std)
-        if list(content["classes"]) != list(classes):
+        start = replace(start, mean=model.preprocessing.mean, std=model.preprocessing.std)
+        if model.classes != tuple(classes):
             for name in head_names:
                 state.pop(name, None)
     error_prefix = (
@@ -205,12 +238,13 @@ def _load_weights(
     has_head = load_compatible_state_dict(start.network, state, head_names, error_prefix)
     if not has_head:
         _init_head_near_zero(classifier_head(start.network))
-    details = {
-        "file": file.path.name,
-        "sha256": file.sha256,
-        "head": "loaded" if has_head else "new",
-    }
-    return replace(start, origin=start.origin | details)
+    origin = replace(
+        start.origin,
+        file=file.path.name,
+        sha256=file.sha256,
+        head="loaded" if has_head else "new",
+    )
+    return replace(start, origin=origin)
 
 
 @torch.no_grad()
@@ -245,8 +279,8 @@ def _input_normalization(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and standard deviation with which the published weights were trained."""
     if architecture.startswith(_TIMM):
-        published: Any = network.pretrained_cfg
-        return tuple(published["mean"]), tuple(published["std"])
+        config = _timm_config(network)
+        return tuple(config["mean"]), tuple(config["std"])
     transforms = torchvision.models.get_model_weights(architecture).DEFAULT.transforms()
     return tuple(transforms.mean), tuple(transforms.std)
 
@@ -272,9 +306,9 @@ def check_image_size(network: nn.Module, architecture: str, image_size: int) -> 
     network.train()
 
 
-def _default_image_size(network: Any, architecture: str) -> int:
+def _default_image_size(network: nn.Module, architecture: str) -> int:
     if architecture.startswith(_TIMM):
-        return int(network.pretrained_cfg["input_size"][-1])
+        return _timm_config(network)["input_size"][-1]
     published = torchvision.models.get_model_weights(architecture).DEFAULT.transforms().crop_size
     return int(getattr(network, "image_size", published[0]))
 
@@ -282,8 +316,8 @@ def _default_image_size(network: Any, architecture: str) -> int:
 def classifier_head(network: nn.Module) -> nn.Module:
     """Return the layer that computes the logits: the last linear or convolutional layer."""
     if hasattr(network, "get_classifier"):  # timm
-        found: Any = network.get_classifier()  # type: ignore[operator]
-        return nn.ModuleList(found) if isinstance(found, tuple) else found
+        head: nn.Module | tuple[nn.Module, ...] = network.get_classifier()  # type: ignore[operator]
+        return nn.ModuleList(head) if isinstance(head, tuple) else head
     return [m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1]
 
 

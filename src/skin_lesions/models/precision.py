@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import cast
 
 import torch
 from torch.nn.functional import conv2d
@@ -11,7 +11,8 @@ from torch.overrides import TorchFunctionMode
 from skin_lesions.core.errors import InputError
 
 # Minimum CUDA compute capability: of GPUs with tensor cores, and with bfloat16 tensor cores.
-_TENSOR_CORES, _BFLOAT16_CORES = (7, 0), (8, 0)
+_TENSOR_CORES = (7, 0)
+_BFLOAT16_CORES = (8, 0)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -41,16 +42,13 @@ def choose_precision(device: torch.device, requested: str) -> torch.dtype:
 
 def _preferred_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cpu":
-        return torch.bfloat16 if _cpu_capabilities().get("amx_bf16") else torch.float32
+        # Older versions of torch do not have this function: they use float32.
+        capabilities: dict[str, bool | int | str] = getattr(torch.cpu, "get_capabilities", dict)()
+        return torch.bfloat16 if capabilities.get("amx_bf16") else torch.float32
     if device.type != "cuda" or torch.cuda.get_device_capability(device) < _TENSOR_CORES:
         return torch.float32
     has_bfloat16 = torch.cuda.get_device_capability(device) >= _BFLOAT16_CORES
     return torch.bfloat16 if has_bfloat16 else torch.float16
-
-
-def _cpu_capabilities() -> dict[str, Any]:
-    """Return the capabilities of this CPU: empty on older PyTorch, which then uses float32."""
-    return dict(getattr(torch.cpu, "get_capabilities", dict)())
 
 
 @contextmanager
@@ -76,15 +74,18 @@ class _GroupedConvInFloat32(TorchFunctionMode):
 
     def __torch_function__(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., object],
         types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         keywords = dict(kwargs or {})
         # The seventh positional argument of conv2d is ``groups``.
-        if func is not conv2d or (args[6] if len(args) > 6 else keywords.get("groups", 1)) == 1:
+        groups = args[6] if len(args) > 6 else keywords.get("groups", 1)
+        is_grouped_conv = func is conv2d and groups != 1
+        if not is_grouped_conv:
             return func(*args, **keywords)
-        inputs, *rest = args
+        inputs = cast(torch.Tensor, args[0])
         with torch.autocast("cpu", enabled=False):
-            return func(inputs.float(), *rest, **keywords).to(inputs.dtype)
+            outputs = cast(torch.Tensor, func(inputs.float(), *args[1:], **keywords))
+        return outputs.to(inputs.dtype)

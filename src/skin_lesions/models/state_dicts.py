@@ -5,7 +5,6 @@ import struct
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,13 +16,23 @@ State = OrderedDict[str, torch.Tensor]
 
 # Exceptions that torch.load raised, without executing code, for files with random bytes changed.
 _UNREADABLE = (
-    *(pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError),
-    *(AssertionError, AttributeError, TypeError, OverflowError, MemoryError, struct.error),
+    pickle.UnpicklingError,
+    struct.error,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
 )
 _COUNTS = "num_batches_tracked"  # optional: not saved by every version of torch, and not used
 
 
-def load_tensors(path: Path, remedy: str, called: str | None = None) -> Any:
+def load_tensors(path: Path, remedy: str, called: str | None = None) -> object:
     """Load a file that was saved by torch, without executing code in it.
 
     Args:
@@ -39,20 +48,17 @@ def load_tensors(path: Path, remedy: str, called: str | None = None) -> Any:
     except FileNotFoundError:
         raise
     except _UNREADABLE as error:
+        reason = f"torch.load raised {type(error).__name__}"
         # The message of a LookupError is only the missing key.
-        has_message = str(error) and not isinstance(error, LookupError)
-        reason = (
-            str(error).splitlines()[0]
-            if has_message
-            else f"torch.load raised {type(error).__name__}"
-        )
+        if str(error) and not isinstance(error, LookupError):
+            reason = str(error).splitlines()[0]
         raise InputError(
             f"{called or path} is not a readable PyTorch file: {printable(reason)} (files that "
             f"would run code on loading are rejected). {remedy}"
         ) from None
 
 
-def extract_state_dict(content: Any, path: Path) -> State:
+def extract_state_dict(content: object, path: Path) -> State:
     """Return the tensors of a loaded file: its top level, or its ``state_dict`` or ``model``.
 
     If all names begin with ``module.``, as after distributed training, this prefix is removed.
@@ -85,23 +91,6 @@ def rename_keys(state: dict[str, torch.Tensor], new_name: Callable[[str], str]) 
     # The versions of the modules: torch uses them to convert state dicts of older versions.
     renamed._metadata = getattr(state, "_metadata", None)  # type: ignore[attr-defined]
     return renamed
-
-
-def rename_by_position(state: State, network: nn.Module, head: Collection[str]) -> State:
-    """Rename tensors to the names of a network that has the same tensors in the same order.
-
-    This is for two implementations of one architecture with different names. Batch counts are
-    removed. The head may have another number of classes. Nothing is renamed if the number of
-    tensors or a shape differs, or if the names already match.
-    """
-    theirs = [tensor for name, tensor in state.items() if not name.endswith(_COUNTS)]
-    ours = {name: v for name, v in network.state_dict().items() if not name.endswith(_COUNTS)}
-    if len(theirs) != len(ours) or ours.keys() <= state.keys():
-        return state
-    for tensor, (name, own) in zip(theirs, ours.items(), strict=True):
-        if tensor.shape != own.shape and not (name in head and _same_inputs(tensor, own)):
-            return state
-    return State(zip(ours, theirs, strict=True))
 
 
 def load_compatible_state_dict(

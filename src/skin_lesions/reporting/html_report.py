@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from skin_lesions.audit.finding import SEVERITIES, pluralize
+from skin_lesions.audit.finding import SEVERITIES
+from skin_lesions.core.text import pluralize
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.reporting import formatting
 from skin_lesions.reporting.figures import titles

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from skin_lesions.audit.finding import pluralize
+from skin_lesions.core.text import pluralize
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.reporting import formatting
 from skin_lesions.reporting.figures.titles import NBSP

@@ -15,6 +15,7 @@ Source:
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from enum import IntEnum
 
 import numpy as np
 import torch
@@ -22,19 +23,40 @@ from scipy.special import betaincinv
 from torch.nn.functional import affine_grid, grid_sample
 
 from skin_lesions.config.train import Augmentation
-from skin_lesions.data.preprocessing import Preprocessing
+from skin_lesions.data.preprocessing_settings import Preprocessing
 
-# The order is part of the result: it decides which random number each transform gets.
-_COLUMNS = (
-    *("hflip", "vflip", "rotation", "crop_area", "crop_aspect", "crop_left", "crop_top"),
-    *("brightness", "contrast", "saturation", "hue"),
-    *("erase", "erase_area", "erase_aspect", "erase_left", "erase_top"),
-    *("mix_or_cut", "beta_quantile", "cut_left", "cut_top"),
-)
 _CPU_CHUNK_SIZE = 8  # images that a CPU augments at a time: half the time of 32 at once
 _ERASED_AREA = (0.02, 0.2)  # fraction of the image
 _ERASED_ASPECT = 3.0  # maximum ratio of width to height, or of height to width
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+class Draw(IntEnum):
+    """Column of a random decision in ``RandomDraws``.
+
+    The order is part of the result: it decides which random number each transform gets.
+    """
+
+    HFLIP = 0
+    VFLIP = 1
+    ROTATION = 2
+    CROP_AREA = 3
+    CROP_ASPECT = 4
+    CROP_LEFT = 5
+    CROP_TOP = 6
+    BRIGHTNESS = 7
+    CONTRAST = 8
+    SATURATION = 9
+    HUE = 10
+    ERASE = 11
+    ERASE_AREA = 12
+    ERASE_ASPECT = 13
+    ERASE_LEFT = 14
+    ERASE_TOP = 15
+    MIX_OR_CUT = 16
+    BETA_QUANTILE = 17
+    CUT_LEFT = 18
+    CUT_TOP = 19
 
 
 @dataclass(frozen=True)
@@ -46,23 +68,23 @@ class RandomDraws:
     def __len__(self) -> int:
         return len(self.table)
 
-    def column(self, name: str) -> torch.Tensor:
+    def column(self, draw: Draw) -> torch.Tensor:
         """Return (n,) numbers."""
-        return self.table[:, _COLUMNS.index(name)]
+        return self.table[:, draw]
 
-    def between(self, name: str, low: float, high: float) -> torch.Tensor:
+    def between(self, draw: Draw, low: float, high: float) -> torch.Tensor:
         """Return (n,) numbers, uniform from low to high."""
-        return low + (high - low) * self.column(name)
+        return low + (high - low) * self.column(draw)
 
-    def log_uniform(self, name: str, highest: float) -> torch.Tensor:
+    def log_uniform(self, draw: Draw, highest: float) -> torch.Tensor:
         """Return (n,) numbers from 1/highest to highest, uniform in their logarithm."""
-        return self.between(name, -math.log(highest), math.log(highest)).exp()
+        return self.between(draw, -math.log(highest), math.log(highest)).exp()
 
 
 def draw_random_numbers(images: int, seed: int, epoch: int) -> RandomDraws:
     """Draw all random numbers of an epoch, one row per image in the order of the epoch."""
     rng = np.random.default_rng([seed, epoch, 1])  # 0 would be the stream of the image order
-    return RandomDraws(torch.from_numpy(rng.random((images, len(_COLUMNS)), dtype=np.float32)))
+    return RandomDraws(torch.from_numpy(rng.random((images, len(Draw)), dtype=np.float32)))
 
 
 @dataclass(frozen=True)
@@ -98,10 +120,12 @@ class AugmentationParams:
     def _map_tensors(
         self, function: Callable[[torch.Tensor], torch.Tensor]
     ) -> "AugmentationParams":
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return replace(
-            self, **{name: function(value) for name, value in values if value is not None}
-        )
+        mapped: dict[str, torch.Tensor] = {}
+        for field in fields(self):
+            tensor = getattr(self, field.name)
+            if tensor is not None:
+                mapped[field.name] = function(tensor)
+        return replace(self, **mapped)
 
 
 def sample_augmentations(
@@ -110,16 +134,16 @@ def sample_augmentations(
     """Sample the augmentation of each image of an epoch, in the order of the epoch."""
     draws = draw_random_numbers(images, seed, epoch)
     color_matrices, color_shifts = _color_transforms(draws, recipe, preprocessing)
-    cutmix_boxes, mixup_lambda = _mixing_params(draws, recipe)
+    has_mixing = recipe.mixup_alpha > 0 or recipe.cutmix_alpha > 0
+    is_cut = _uses_cutmix(draws, recipe)
+    is_warped = _has_geometric_transform(recipe)
     return AugmentationParams(
         color_matrices=color_matrices,
         color_shifts=color_shifts,
-        affine_matrices=_affine_matrices(draws, recipe)
-        if _has_geometric_transform(recipe)
-        else None,
+        affine_matrices=_affine_matrices(draws, recipe) if is_warped else None,
         erased_boxes=_erased_boxes(draws, recipe) if recipe.random_erasing_prob else None,
-        cutmix_boxes=cutmix_boxes,
-        mixup_lambda=mixup_lambda,
+        cutmix_boxes=_cutmix_boxes(draws, recipe, is_cut) if has_mixing else None,
+        mixup_lambda=_mixup_lambda(draws, recipe, is_cut) if has_mixing else None,
     )
 
 
@@ -137,6 +161,7 @@ def apply_augmentations(
         float32 (n, 3, size, size), normalized, in channels-last memory format, and their targets.
     """
     inputs = torch.empty(batch.shape, device=batch.device, memory_format=torch.channels_last)
+    # On a CPU in chunks, so that the intermediate values of a chunk stay in its cache.
     chunk_size = _CPU_CHUNK_SIZE if batch.device.type == "cpu" else len(batch)
     for first in range(0, len(batch), chunk_size):
         rows = slice(first, first + chunk_size)
@@ -145,21 +170,20 @@ def apply_augmentations(
 
 
 def _apply_affine_and_color(batch: torch.Tensor, augmentations: AugmentationParams) -> torch.Tensor:
-    batch = batch.float()  # (n, 3, size, size)
+    batch = batch.float()  # (n, 3, size, size), 0 to 255
     if augmentations.affine_matrices is not None:
+        # grid: (n, size, size, 2), the input position (x, y) of each output pixel, -1 to 1. All
+        # geometric transforms are one matrix, so the image is interpolated only once.
         grid = affine_grid(augmentations.affine_matrices, list(batch.shape), align_corners=False)
         batch = grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
     # Channel-major (n, 3, pixels): products of long rows are seven times as fast as per pixel.
     channels = batch.reshape(len(batch), 3, -1)
-    # inputs = color_shifts + color_matrices @ channels
-    inputs = torch.baddbmm(augmentations.color_shifts, augmentations.color_matrices, channels).view(
-        batch.shape
-    )
+    # color_shifts + color_matrices @ channels: (n, 3, pixels), normalized.
+    colored = torch.baddbmm(augmentations.color_shifts, augmentations.color_matrices, channels)
+    inputs = colored.view(batch.shape)
     if augmentations.erased_boxes is not None:
-        # 0 is the mean color of normalized inputs.
-        inputs = inputs.masked_fill(
-            _rectangle_mask(augmentations.erased_boxes, inputs.shape[-1]), 0.0
-        )
+        erased = _rectangle_mask(augmentations.erased_boxes, inputs.shape[-1])
+        inputs = inputs.masked_fill(erased, 0.0)  # 0 is the mean color of normalized inputs
     return inputs
 
 
@@ -173,9 +197,11 @@ def _apply_mixing(
     """
     if augmentations.mixup_lambda is None or augmentations.cutmix_boxes is None:
         return inputs, targets
+    # (n,): 1, 0, 3, 2, ...; the exclusive or with 1 exchanges the members of a pair.
     neighbors = torch.arange(len(inputs), device=inputs.device) ^ 1
     # The last image of an odd batch has no neighbor and is mixed with itself.
     neighbors = neighbors.clamp(max=len(inputs) - 1)
+    # in_box: (n, 1, size, size), 1 in the CutMix box, which shows only the neighbor.
     in_box = _rectangle_mask(augmentations.cutmix_boxes, inputs.shape[-1]).float()
     # own_weight: (n, 1, size, size), weight of the image itself at each pixel.
     own_weight = augmentations.mixup_lambda.view(-1, 1, 1, 1) * (1 - in_box)
@@ -191,6 +217,7 @@ def _rectangle_mask(boxes: torch.Tensor, size: int) -> torch.Tensor:
     """Return (n, 1, size, size): true inside each box."""
     left, top, width, height = boxes[:, :, None].unbind(dim=1)  # each (n, 1)
     centers = (torch.arange(size, device=boxes.device) + 0.5) / size  # (size,), pixel centers
+    # (n, size) each: a rectangle is the product of a range of columns and a range of rows.
     columns = (centers >= left) & (centers < left + width)
     rows = (centers >= top) & (centers < top + height)
     return (rows[:, :, None] & columns[:, None, :])[:, None]
@@ -211,25 +238,27 @@ def _affine_matrices(draws: RandomDraws, recipe: Augmentation) -> torch.Tensor:
     A crop window of random area, aspect ratio and position is rotated about its own center and
     flipped.
     """
-    area = draws.between("crop_area", recipe.min_crop_area, 1.0)
-    # sqrt(width / height), so width = sqrt(area) * aspect and height = sqrt(area) / aspect.
-    aspect = draws.log_uniform("crop_aspect", recipe.max_crop_aspect_ratio).sqrt()
-    width, height = ((area.sqrt() * factor).clamp(max=1.0) for factor in (aspect, 1 / aspect))
-    turns = draws.column("rotation")  # fraction of a full turn
+    area = draws.between(Draw.CROP_AREA, recipe.min_crop_area, 1.0)
+    ratio = draws.log_uniform(Draw.CROP_ASPECT, recipe.max_crop_aspect_ratio)
+    width, height = _sides(area, ratio)
+
+    turns = draws.column(Draw.ROTATION)  # (n,), fraction of a full turn
     if recipe.rotation == "quarter":
         turns = (4 * turns).floor() / 4
     angle = turns * 2 * math.pi if recipe.rotation != "none" else torch.zeros(len(draws))
-    cos, sin = angle.cos(), angle.sin()
-    # 1 or -1; always 1 if the recipe has no flips.
-    hflip, vflip = (
-        1 - 2 * (draws.column(name) < 0.5).float() * recipe.flips for name in ("hflip", "vflip")
-    )
+    cos = angle.cos()
+    sin = angle.sin()
+    # (n,) signs, -1 for a flip; always 1 if the recipe has no flips.
+    hflip = 1 - 2 * (draws.column(Draw.HFLIP) < 0.5).float() * recipe.flips
+    vflip = 1 - 2 * (draws.column(Draw.VFLIP) < 0.5).float() * recipe.flips
+
     rotation = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
     # linear = rotation @ diag(width * hflip, height * vflip): (n, 2, 2)
     linear = rotation * torch.stack([width * hflip, height * vflip], dim=1)[:, None]
     # Center of the window in input coordinates; the unrotated window stays inside the image.
-    left = draws.between("crop_left", -1, 1) * (1 - width)
-    top = draws.between("crop_top", -1, 1) * (1 - height)
+    left = draws.between(Draw.CROP_LEFT, -1, 1) * (1 - width)
+    top = draws.between(Draw.CROP_TOP, -1, 1) * (1 - height)
+    # (n, 2, 2) and (n, 2, 1): input = linear @ output + center.
     return torch.cat([linear, torch.stack([left, top], dim=1)[:, :, None]], dim=2)
 
 
@@ -241,24 +270,25 @@ def _color_transforms(
     All color transforms and the normalization are linear, so one matrix product applies them.
     Values outside of the color range are not clipped.
     """
-    # Factors from 1 - strength to 1 + strength, (n, 1, 1) each.
-    brightness, contrast, saturation = (
-        draws.between(name, 1 - strength, 1 + strength).view(-1, 1, 1)
-        for name, strength in (
-            ("brightness", recipe.brightness),
-            ("contrast", recipe.contrast),
-            ("saturation", recipe.saturation),
-        )
-    )
-    mean, std = torch.tensor(preprocessing.mean) * 255, torch.tensor(preprocessing.std) * 255
+    brightness = _factors(draws, Draw.BRIGHTNESS, recipe.brightness)
+    contrast = _factors(draws, Draw.CONTRAST, recipe.contrast)
+    saturation = _factors(draws, Draw.SATURATION, recipe.saturation)
+    hue_rotations = _hue_rotations(draws.between(Draw.HUE, -recipe.hue, recipe.hue))
+    # (3, 1), for stored colors from 0 to 255.
+    mean = (torch.tensor(preprocessing.mean) * 255).view(3, 1)
+    std = (torch.tensor(preprocessing.std) * 255).view(3, 1)
     to_gray = torch.tensor(_LUMA).expand(3, 3)  # each output channel is the luma
-    hue_rotations = _hue_rotations(draws.between("hue", -recipe.hue, recipe.hue))
     # Saturation blends each color with its gray value; hue rotates the result: (n, 3, 3).
     tint = hue_rotations @ (saturation * torch.eye(3) + (1 - saturation) * to_gray)
     matrix = tint * brightness * contrast
     # Contrast is relative to the mean of the data; the last term is the normalization.
-    shift = (tint @ mean.view(3, 1)) * (1 - contrast) - mean.view(3, 1)
-    return matrix / std.view(3, 1), shift / std.view(3, 1)
+    shift = (tint @ mean) * (1 - contrast) - mean
+    return matrix / std, shift / std
+
+
+def _factors(draws: RandomDraws, draw: Draw, strength: float) -> torch.Tensor:
+    """Return (n, 1, 1): factors from 1 - strength to 1 + strength."""
+    return draws.between(draw, 1 - strength, 1 + strength).view(-1, 1, 1)
 
 
 def _hue_rotations(turns: torch.Tensor) -> torch.Tensor:
@@ -267,47 +297,59 @@ def _hue_rotations(turns: torch.Tensor) -> torch.Tensor:
     Rodrigues' formula for the unit axis k = (1, 1, 1) / sqrt(3):
     R = cos * I + sin * [k]x + (1 - cos) * k k^T.
     """
-    cos, sin = ((2 * math.pi * turns).cos(), (2 * math.pi * turns).sin())
+    angle = (2 * math.pi * turns).view(-1, 1, 1)
+    cos = angle.cos()
+    sin = angle.sin()
     cross_matrix = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # [k]x
     projection = torch.full((3, 3), 1 / 3)  # k k^T
-    cos, sin = cos.view(-1, 1, 1), sin.view(-1, 1, 1)
     return cos * torch.eye(3) + sin * cross_matrix + (1 - cos) * projection
+
+
+def _sides(area: torch.Tensor, ratio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (n,) widths and (n,) heights, at most 1, of rectangles.
+
+    Args:
+        area: (n,), fractions of the image.
+        ratio: (n,), width divided by height.
+    """
+    aspect = ratio.sqrt()  # width * height = area, width / height = aspect**2
+    width = (area.sqrt() * aspect).clamp(max=1.0)
+    height = (area.sqrt() * (1 / aspect)).clamp(max=1.0)
+    return width, height
 
 
 def _erased_boxes(draws: RandomDraws, recipe: Augmentation) -> torch.Tensor:
     """Return (n, 4): the box that is erased in each image; area 0 where none is."""
-    area = draws.between("erase_area", *_ERASED_AREA) * (
-        draws.column("erase") < recipe.random_erasing_prob
-    )
-    aspect = draws.log_uniform("erase_aspect", _ERASED_ASPECT).sqrt()  # sqrt(width / height)
-    width, height = ((area.sqrt() * factor).clamp(max=1.0) for factor in (aspect, 1 / aspect))
-    left = draws.column("erase_left") * (1 - width)
-    top = draws.column("erase_top") * (1 - height)
+    is_erased = draws.column(Draw.ERASE) < recipe.random_erasing_prob
+    area = draws.between(Draw.ERASE_AREA, *_ERASED_AREA) * is_erased
+    width, height = _sides(area, draws.log_uniform(Draw.ERASE_ASPECT, _ERASED_ASPECT))
+    left = draws.column(Draw.ERASE_LEFT) * (1 - width)
+    top = draws.column(Draw.ERASE_TOP) * (1 - height)
     return torch.stack([left, top, width, height], dim=1)
-
-
-def _mixing_params(
-    draws: RandomDraws, recipe: Augmentation
-) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Return the CutMix boxes (n, 4) and the mixup lambda (n,)."""
-    if not (recipe.mixup_alpha or recipe.cutmix_alpha):
-        return None, None
-    is_cut = _uses_cutmix(draws, recipe)
-    # A box of size sqrt(1 - lambda) has the area 1 - lambda; size 0 where mixup is used.
-    size = (1 - _beta(draws, recipe.cutmix_alpha or 1.0)).sqrt() * is_cut
-    left, top = (draws.column(name) * (1 - size) for name in ("cut_left", "cut_top"))
-    mixup_lambda = torch.where(is_cut, 1.0, _beta(draws, recipe.mixup_alpha or 1.0))
-    return torch.stack([left, top, size, size], dim=1), mixup_lambda
 
 
 def _uses_cutmix(draws: RandomDraws, recipe: Augmentation) -> torch.Tensor:
     """Return (n,): true where CutMix is applied, false where mixup is."""
     if recipe.mixup_alpha and recipe.cutmix_alpha:
-        return draws.column("mix_or_cut") < 0.5
+        return draws.column(Draw.MIX_OR_CUT) < 0.5
     return torch.full((len(draws),), recipe.cutmix_alpha > 0)
+
+
+def _cutmix_boxes(draws: RandomDraws, recipe: Augmentation, is_cut: torch.Tensor) -> torch.Tensor:
+    """Return (n, 4): the box that shows the neighbor; size 0 where mixup is applied."""
+    # A box of size sqrt(1 - lambda) has the area 1 - lambda.
+    size = (1 - _beta(draws, recipe.cutmix_alpha or 1.0)).sqrt() * is_cut
+    left = draws.column(Draw.CUT_LEFT) * (1 - size)
+    top = draws.column(Draw.CUT_TOP) * (1 - size)
+    return torch.stack([left, top, size, size], dim=1)
+
+
+def _mixup_lambda(draws: RandomDraws, recipe: Augmentation, is_cut: torch.Tensor) -> torch.Tensor:
+    """Return (n,): the weight of each image in its blend; 1 where CutMix is applied."""
+    return torch.where(is_cut, 1.0, _beta(draws, recipe.mixup_alpha or 1.0))
 
 
 def _beta(draws: RandomDraws, alpha: float) -> torch.Tensor:
     """Return (n,) numbers of the symmetric beta distribution, by its inverse CDF."""
-    quantiles = betaincinv(alpha, alpha, draws.column("beta_quantile").double().numpy())
+    quantiles = betaincinv(alpha, alpha, draws.column(Draw.BETA_QUANTILE).double().numpy())
     return torch.from_numpy(quantiles).float()

@@ -9,9 +9,10 @@ import torch
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.progress import TrainingProgressBar
-from skin_lesions.training.checkpoints import AsyncCheckpointWriter, snapshot
+from skin_lesions.training.checkpoints import AsyncCheckpointWriter
+from skin_lesions.training.context import TrainingContext
 from skin_lesions.training.optimizers import max_learning_rate
-from skin_lesions.training.state import TrainingRun, state_of
+from skin_lesions.training.state import TrainingProgress, training_snapshot
 
 log = logging.getLogger(__name__)
 
@@ -23,26 +24,32 @@ class TrainingCallbacks:
 
     def __init__(
         self,
-        run: TrainingRun,
+        context: TrainingContext,
+        progress: TrainingProgress,
         writer: AsyncCheckpointWriter,
         interrupted: Callable[[], bool],
-        progress: TrainingProgressBar,
+        bar: TrainingProgressBar,
     ):
-        self._run, self._writer, self._interrupted = run, writer, interrupted
+        self._context = context
         self._progress = progress
+        self._writer = writer
+        self._interrupted = interrupted
+        self._bar = bar
+        # Step, learning rate and loss, on the device.
         self._unchecked: list[tuple[int, float, torch.Tensor]] = []
-        self._checked_at = self._saved_at = time.monotonic()
+        self._checked_at = time.monotonic()
+        self._saved_at = self._checked_at
 
     def after_step(self, loss: torch.Tensor, images: int) -> None:
         """Record the loss of a step, on the device; write a checkpoint when one is due."""
-        run = self._run
-        if not run.process_group.is_main_process:
+        context, progress = self._context, self._progress
+        if not context.process_group.is_main_process:
             return
-        self._unchecked.append((run.step, max_learning_rate(run.optimizer), loss))
-        self._progress.advance(images, run.fraction_done)
+        self._unchecked.append((progress.step, max_learning_rate(context.optimizer), loss))
+        self._bar.advance(images, progress.fraction_done(context))
         now = time.monotonic()
         stop = self._interrupted()
-        if stop or now - self._saved_at >= 60 * run.recipe.checkpoint_interval_minutes:
+        if stop or now - self._saved_at >= 60 * context.recipe.checkpoint_interval_minutes:
             self.check_losses()  # a state after a non-finite loss is not saved
             self._save()
         elif now - self._checked_at >= _CHECK_INTERVAL:
@@ -52,17 +59,13 @@ class TrainingCallbacks:
 
     def after_epoch(self) -> None:
         """Write a checkpoint; stop if the training was interrupted."""
-        if self._run.process_group.is_main_process:
+        if self._context.process_group.is_main_process:
             self._save()
             if self._interrupted():
                 self._stop()
 
     def _save(self) -> None:
-        state = state_of(self._run)
-        best_weights = {
-            "best_weights": state.pop("best_weights")
-        }  # never changed in place: no copy
-        self._writer.save(snapshot(state) | best_weights)
+        self._writer.save(training_snapshot(self._context, self._progress))
         self._saved_at = time.monotonic()
 
     def check_losses(self) -> None:
@@ -76,41 +79,55 @@ class TrainingCallbacks:
             return
         losses = torch.stack([loss for _, _, loss in self._unchecked]).tolist()
         for (step, rate, _), loss in zip(self._unchecked, losses, strict=True):
-            check_finite(self._run, loss, "loss", rate, step)
+            check_finite(
+                self._context,
+                loss,
+                name="loss",
+                epoch=self._progress.epoch,
+                step=step,
+                learning_rate=rate,
+            )
         self._unchecked.clear()
-        self._progress.show(loss=losses[-1])
+        self._bar.show(loss=losses[-1])
 
     def _stop(self) -> None:
         self._writer.wait()
-        run = self._run
-        where = f"in epoch {run.epoch} after step {run.step} of {run.steps}"
+        epoch, step = self._progress.epoch, self._progress.step
+        where = f"in epoch {epoch} after step {step} of {self._context.steps_per_epoch}"
         log.warning(
             "Training stopped %s. The checkpoint was saved. Run the same command again to resume",
-            where if run.step else f"after epoch {run.epoch - 1}",
+            where if step else f"after epoch {epoch - 1}",
         )
         raise KeyboardInterrupt
 
 
 def check_finite(
-    run: TrainingRun, loss: float, loss_name: str, learning_rate: float, step: int | None = None
+    context: TrainingContext,
+    loss: float,
+    *,
+    name: str,
+    epoch: int,
+    step: int,
+    learning_rate: float,
 ) -> None:
     """Check that a loss is finite.
 
     Args:
-        run: The training.
+        context: The training.
         loss: The value to check.
-        loss_name: Name of the loss in the message.
-        learning_rate: Learning rate of the step.
-        step: Step of the loss; None for the last one.
+        name: Name of the loss in the message.
+        epoch: Epoch of the loss.
+        step: Last step before the loss.
+        learning_rate: Learning rate of this step.
 
     Raises:
         InputError: The loss is not finite; the message names the step and a lower learning rate.
     """
     if math.isfinite(loss):
         return
-    lower = run.recipe.optimizer.learning_rate / 3
+    lower = context.recipe.optimizer.learning_rate / 3
     raise InputError(
-        f"The {loss_name} is {loss} in epoch {run.epoch}, step {step or run.step}, at a learning "
-        f"rate of {learning_rate:.3g}. Fix: use a lower one, "
+        f"The {name} is {loss} in epoch {epoch}, step {step}, at a learning rate of "
+        f"{learning_rate:.3g}. Fix: use a lower one, "
         f"--params train.optimizer.learning_rate={lower:.1g}"
     )

@@ -2,7 +2,9 @@
 
 Layout of the folder: ``<fingerprint>/checkpoint.pt`` and ``<fingerprint>/identity.json``. The
 fingerprint is a hash of the identity of a training: recipe, images, split and code. It does not
-depend on data versions or dates.
+depend on data versions or dates. A launcher adds ``worker_error.txt`` if a worker fails.
+
+torch is imported inside the functions, so that listing the pipelines does not import it.
 """
 
 import hashlib
@@ -11,16 +13,12 @@ import logging
 import pickle
 import shutil
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch.utils.serialization import config
+from typing import Any, TypedDict
 
 from skin_lesions.config.base import flatten
 from skin_lesions.core.atomic_files import atomic_write
@@ -28,8 +26,29 @@ from skin_lesions.core.errors import InputError
 
 log = logging.getLogger(__name__)
 
-State = dict[str, Any]
-_FILE, _IDENTITY = "checkpoint.pt", "identity.json"
+StateDict = dict[str, Any]  # of a part of torch, which does not document its content
+_FILE = "checkpoint.pt"
+_IDENTITY = "identity.json"
+_ERROR = "worker_error.txt"
+
+
+class Environment(TypedDict):
+    """Device, precision and number of processes of a training."""
+
+    device: str
+    precision: str
+    processes: int
+
+
+class TrainingState(TypedDict):
+    """Content of a checkpoint: all that a training needs to resume, except its job."""
+
+    environment: Environment
+    network: StateDict
+    optimizer: StateDict
+    scaler: StateDict
+    ema: StateDict | None
+    progress: StateDict
 
 
 @dataclass(frozen=True)
@@ -64,7 +83,12 @@ class Checkpoint:
         """The fingerprint of the training."""
         return self.folder.name
 
-    def load(self, log_reason: bool = True) -> State | None:
+    @property
+    def ray_storage(self) -> Path:
+        """Absolute folder in which Ray stores its own files, below a name that it is given."""
+        return self.folder.resolve()
+
+    def load(self, *, log_reason: bool = True) -> TrainingState | None:
         """Return the latest saved state, tensors on the CPU, or None if there is none.
 
         Args:
@@ -73,6 +97,8 @@ class Checkpoint:
         Raises:
             InputError: The file is damaged. A kill cannot cause that, but a faulty disk can.
         """
+        import torch  # noqa: PLC0415
+
         # Left by a kill during a write. No other run writes here: this one locked the data root.
         for leftover in self.folder.glob(".*.partial*"):
             leftover.unlink(missing_ok=True)
@@ -82,7 +108,7 @@ class Checkpoint:
                 self._log_why_not_resuming()
             return None
         try:
-            state: State = torch.load(path, map_location="cpu", weights_only=True)
+            state: TrainingState = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
             raise InputError(
                 f"Checkpoint {path} is damaged ({str(error).splitlines()[0]}). "
@@ -90,7 +116,7 @@ class Checkpoint:
             ) from None
         return state
 
-    def save(self, state: State) -> None:
+    def save(self, state: TrainingState) -> None:
         """Replace the saved state; if the disk is full, the previous one remains.
 
         Raises:
@@ -110,6 +136,20 @@ class Checkpoint:
             writer = AsyncCheckpointWriter(self, executor)
             yield writer
             writer.wait()
+
+    def write_error(self, message: str) -> None:
+        """Save an error of a worker that a restart cannot fix, for the launching process."""
+        with atomic_write(self.folder / _ERROR) as partial:
+            partial.write_text(message)
+
+    def read_error(self) -> str | None:
+        """Return the saved error of a worker, or None if there is none."""
+        path = self.folder / _ERROR
+        return path.read_text() if path.exists() else None
+
+    def clear_error(self) -> None:
+        """Delete the saved error of a worker."""
+        (self.folder / _ERROR).unlink(missing_ok=True)
 
     def _log_why_not_resuming(self) -> None:
         others = [
@@ -138,10 +178,11 @@ class AsyncCheckpointWriter:
     """
 
     def __init__(self, checkpoint: Checkpoint, executor: ThreadPoolExecutor):
-        self._checkpoint, self._executor = checkpoint, executor
+        self._checkpoint = checkpoint
+        self._executor = executor
         self._pending: Future[None] | None = None
 
-    def save(self, state: State) -> None:
+    def save(self, state: TrainingState) -> None:
         """Start a write after the previous one; tensors must not change, so pass a snapshot."""
         self.wait()
         self._pending = self._executor.submit(self._checkpoint.save, state)
@@ -153,11 +194,15 @@ class AsyncCheckpointWriter:
             OSError: The disk is full; the previous checkpoint remains.
         """
         if self._pending is not None:
-            pending, self._pending = self._pending, None
+            pending = self._pending
+            self._pending = None
             pending.result()
 
 
-def _write(state: State, path: Path) -> None:
+def _write(state: TrainingState, path: Path) -> None:
+    import torch  # noqa: PLC0415
+    from torch.utils.serialization import config  # noqa: PLC0415
+
     try:
         # Checksums take two thirds of the time, and torch does not check them on loading.
         without_checksums = config.patch({"save.compute_crc32": False})  # type: ignore[attr-defined]
@@ -167,20 +212,6 @@ def _write(state: State, path: Path) -> None:
         if isinstance(error.__context__, OSError):  # the cause: a full disk
             raise error.__context__ from None
         raise
-
-
-def snapshot(value: Any) -> Any:
-    """Return a copy of a state, tensors on the CPU, that further training does not change."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, Mapping):
-        copied = OrderedDict((name, snapshot(item)) for name, item in value.items())
-        if hasattr(value, "_metadata"):  # versions in a state_dict, which some networks require
-            vars(copied)["_metadata"] = value._metadata
-        return copied
-    if isinstance(value, list):
-        return [snapshot(item) for item in value]
-    return value
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar, cast
 
 import torch
 from torch import distributed, nn
@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from skin_lesions.models.networks import to_sync_batchnorm
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,11 @@ class ProcessGroup:
 
     def shard(self, n: int) -> slice:
         """Return the shard of n images for this process; mixup pairs stay together."""
-        # Boundaries are even, so pairs (0, 1), (2, 3), ... are never split.
-        first, last = (2 * (n // 2 * rank // self.size) for rank in (self.rank, self.rank + 1))
-        return slice(first, n if self.rank == self.size - 1 else last)
+        pairs = n // 2  # (0, 1), (2, 3), ...
+        first = 2 * (pairs * self.rank // self.size)
+        last = 2 * (pairs * (self.rank + 1) // self.size)
+        is_last_process = self.rank == self.size - 1  # takes the single image of an odd n, too
+        return slice(first, n if is_last_process else last)
 
     def max_accumulation_steps(self, n: int) -> int:
         """Return the maximum number of gradient accumulation steps for a batch of n images.
@@ -62,9 +65,9 @@ class ProcessGroup:
         device_ids = [torch.cuda.current_device()] if device.type == "cuda" else None
         return DistributedDataParallel(network, device_ids=device_ids)
 
-    def no_sync(self, forward: Forward, is_last: bool) -> AbstractContextManager[None]:
-        """Synchronize gradients only in the last gradient accumulation step of a batch."""
-        if is_last or not isinstance(forward, DistributedDataParallel):
+    def gradient_sync(self, forward: Forward, *, enabled: bool) -> AbstractContextManager[None]:
+        """Average gradients over processes in the backward pass of the block only if enabled."""
+        if enabled or not isinstance(forward, DistributedDataParallel):
             return nullcontext()
         return forward.no_sync()
 
@@ -80,10 +83,10 @@ class ProcessGroup:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, src=0)
 
-    def all_gather(self, value: Any) -> list[Any]:
+    def all_gather(self, value: T) -> list[T]:
         """Return the values of all processes, in order of rank."""
         if self.size == 1:
             return [value]
-        values: list[Any] = [None] * self.size
+        values: list[T | None] = [None] * self.size
         distributed.all_gather_object(values, value)
-        return values
+        return cast(list[T], values)

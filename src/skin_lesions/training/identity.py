@@ -6,25 +6,52 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic_core import to_jsonable_python
 
-from skin_lesions import __version__
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.data.fingerprints import split_fingerprint
 from skin_lesions.data.pixel_store import DECODER_VERSION
-from skin_lesions.data.preprocessing import Preprocessing
+from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.models.weights_origin import WeightsOrigin
 
+PACKAGE = Path(__file__).parents[1]
 # Parameters that do not change the result. Initial weights are identified by their content
 # instead, because the file may be moved.
 _NOT_IN_IDENTITY = {
-    *("checkpoint_interval_minutes", "ray", "test_time_augmentation", "weights", "weights_sha256")
+    "checkpoint_interval_minutes",
+    "keep_freed_memory",
+    "ray",
+    "test_time_augmentation",
+    "weights",
+    "weights_sha256",
 }
+# Source files that shape the weights. Folders are included as a whole, so that a new module is
+# included until it is listed below: a training that starts again is better than wrong weights.
+_SOURCES = (
+    "config/train.py",
+    "data/decoding.py",
+    "data/loader.py",
+    "data/pixel_store.py",
+    "data/preprocessing.py",
+    "data/preprocessing_settings.py",
+    "models/**/*.py",
+    "pipelines/train/nodes.py",  # selects and orders the images
+    "training/**/*.py",
+)
+_OTHER_SOURCES = (
+    "models/model_file.py",  # written after the training
+    "models/postprocessing/*.py",  # fitted after the training
+    "models/trained_model.py",  # describes the result
+    "models/weights.py",  # finds the weights, which are identified by their content
+    "training/preflight.py",  # checks only
+)
 
 
 def training_identity(
     split_table: pd.DataFrame,
     recipe: TrainRecipe,
     preprocessing: Preprocessing,
-    origin: dict[str, Any],
+    origin: WeightsOrigin,
 ) -> dict[str, Any]:
     """Return everything that determines the weights.
 
@@ -32,11 +59,11 @@ def training_identity(
     """
     return {
         "train": recipe.model_dump(mode="json", exclude=_NOT_IN_IDENTITY),
-        "initial weights": {key: origin.get(key) for key in ("sha256", "head")},
-        "preprocess": preprocessing.to_model(),
+        "initial weights": {"sha256": origin.sha256, "head": origin.head},
+        "preprocess": to_jsonable_python(preprocessing),
         "image split": split_fingerprint(split_table),
         "decoder": DECODER_VERSION,
-        "skin-lesions": f"{__version__} ({_code_hash()})",
+        "training code": code_hash(),
         "libraries": library_versions(recipe),
     }
 
@@ -49,9 +76,18 @@ def library_versions(recipe: TrainRecipe) -> dict[str, str]:
     return {name: version(name).split("+")[0] for name in names}
 
 
-def _code_hash() -> str:
-    """Return a hash of the code of this package; its version does not change with every edit."""
+def code_hash(package: Path = PACKAGE) -> str:
+    """Return a hash of the code that shapes weights: 8 hexadecimal digits.
+
+    The version of the package is not used: it does not change with every edit of the code, and it
+    changes with releases that do not change the training.
+    """
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+    for path in sorted(_matches(package, _SOURCES) - _matches(package, _OTHER_SOURCES)):
+        digest.update(path.relative_to(package).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
+
+
+def _matches(package: Path, patterns: tuple[str, ...]) -> set[Path]:
+    return {path for pattern in patterns for path in package.glob(pattern)}

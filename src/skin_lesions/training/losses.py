@@ -57,14 +57,13 @@ def build_loss(counts: npt.NDArray[np.int64], recipe: TrainRecipe, device: torch
     """
     counts = np.maximum(counts, 1)  # a class of the validation images may have no training image
     prior = torch.tensor(counts / counts.sum(), dtype=torch.float32, device=device)
-    ones, zeros = torch.ones_like(prior), torch.zeros_like(prior)
-    is_adjusted, is_weighted = (
-        recipe.class_balance == balance for balance in ("logit_adjustment", "weights")
-    )
+    ones = torch.ones_like(prior)
+    is_adjusted = recipe.class_balance == "logit_adjustment"
+    is_weighted = recipe.class_balance == "weights"
     return Loss(
         smoothing=recipe.label_smoothing,
         smoothing_prior=prior if is_adjusted else ones / len(ones),
-        logit_offsets=prior.log() if is_adjusted else zeros,
+        logit_offsets=prior.log() if is_adjusted else torch.zeros_like(prior),
         # The mean over all images is 1: sum(prior / (classes * prior)) = 1.
         weights=1 / (len(counts) * prior) if is_weighted else ones,
     )

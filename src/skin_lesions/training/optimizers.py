@@ -1,13 +1,14 @@
 """Optimizer and learning rates per layer group."""
 
-from typing import Any
-
 import torch
 from torch import nn
 
 from skin_lesions.config.train import Optimizer
 
-_KINDS: dict[str, Any] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+_KINDS: dict[str, type[torch.optim.Adam]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+}
 
 
 def build_optimizer(
@@ -20,22 +21,21 @@ def build_optimizer(
         recipe: Learning rates and weight decay.
         pretrained: Whether the backbone is pretrained; if not, all groups get the same rate.
     """
-    options = []
-    for multiplier, group in zip(
-        _lr_multipliers(len(groups), recipe, pretrained), groups, strict=True
-    ):
+    options: list[dict[str, list[nn.Parameter] | float]] = []
+    multipliers = _lr_multipliers(len(groups), recipe, pretrained)
+    for multiplier, group in zip(multipliers, groups, strict=True):
         rate = multiplier * recipe.learning_rate
+        rates = {"lr": rate, "base_lr": rate}
         # No weight decay for biases and norm scales (1-D): it would not regularize the network.
-        for params, decay in (
-            ([p for p in group if p.ndim > 1], recipe.weight_decay),
-            ([p for p in group if p.ndim <= 1], 0.0),
-        ):
-            if params:
-                options.append(
-                    {"params": params, "lr": rate, "base_lr": rate, "weight_decay": decay}
-                )
-    optimizer: torch.optim.Optimizer = _KINDS[recipe.name](options, fused=_fused(groups))
-    return optimizer
+        weights = [parameter for parameter in group if parameter.ndim > 1]
+        others = [parameter for parameter in group if parameter.ndim <= 1]
+        if weights:
+            options.append({"params": weights, "weight_decay": recipe.weight_decay, **rates})
+        if others:
+            options.append({"params": others, "weight_decay": 0.0, **rates})
+    # One pass over the weights instead of several: twice as fast, on a CPU too.
+    is_fused = groups[0][0].device.type in {"cpu", "cuda"}
+    return _KINDS[recipe.name](options, fused=is_fused)
 
 
 def _lr_multipliers(groups: int, recipe: Optimizer, pretrained: bool) -> list[float]:
@@ -44,11 +44,6 @@ def _lr_multipliers(groups: int, recipe: Optimizer, pretrained: bool) -> list[fl
     # decay**0 for the group next to the head, higher powers towards the stem.
     backbone = [recipe.layerwise_lr_decay**depth for depth in range(groups - 1)]
     return [*reversed(backbone), recipe.head_lr_multiplier]
-
-
-def _fused(groups: list[list[nn.Parameter]]) -> bool:
-    # One pass over the weights instead of several: twice as fast, on a CPU too.
-    return groups[0][0].device.type in {"cpu", "cuda"}
 
 
 def set_learning_rates(

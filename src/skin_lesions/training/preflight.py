@@ -2,13 +2,23 @@
 
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.models.devices import choose_device
-from skin_lesions.models.networks import check_architecture, create_network
+from skin_lesions.models.networks import (
+    check_architecture,
+    create_network,
+    resolve_initial_weights,
+)
 from skin_lesions.models.precision import choose_precision
+from skin_lesions.models.weights import WeightsFile
 from skin_lesions.training.launchers import check_launcher
 
+_PLACEHOLDER_CLASSES = ["one", "another"]  # the classes are not known yet; any head will do
 
-def check_training_setup(recipe: TrainRecipe) -> None:
+
+def check_training_setup(recipe: TrainRecipe) -> WeightsFile | None:
     """Check the device, the launcher, the network and its weights; download weights if needed.
+
+    Returns:
+        The weights file; None for random weights.
 
     Raises:
         InputError: Training would fail later with the same error, for example because the weights
@@ -19,9 +29,17 @@ def check_training_setup(recipe: TrainRecipe) -> None:
     check_launcher(recipe)
     if recipe.weights == "none":
         check_architecture(recipe.architecture)
-        return
-    placeholder_classes = ["one", "another"]  # the classes are not known yet; any head will do
+        return None
     create_network(
-        *(recipe.architecture, recipe.weights, recipe.weights_sha256),
-        *(placeholder_classes, recipe.image_size, recipe.seed),
+        architecture=recipe.architecture,
+        weights=recipe.weights,
+        weights_sha256=recipe.weights_sha256,
+        classes=_PLACEHOLDER_CLASSES,
+        image_size=recipe.image_size,
+        seed=recipe.seed,
+    )
+    return resolve_initial_weights(
+        architecture=recipe.architecture,
+        weights=recipe.weights,
+        weights_sha256=recipe.weights_sha256,
     )

@@ -1,204 +1,188 @@
-"""Training state: creation, conversion to a checkpoint, and resuming."""
+"""Progress of a training, its state for a checkpoint, and resuming."""
 
 import logging
 import math
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypedDict
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import nn
 
-from skin_lesions.config.train import TrainRecipe
-from skin_lesions.data.loader import ImageDataset, steps_per_epoch
-from skin_lesions.models.devices import choose_device, configure_backend, device_label
-from skin_lesions.models.networks import layer_groups
-from skin_lesions.models.precision import choose_precision
-from skin_lesions.training.checkpoints import Checkpoint, State
-from skin_lesions.training.distributed import Forward, ProcessGroup
-from skin_lesions.training.ema import ModelEma
-from skin_lesions.training.losses import Loss, build_loss, sampling_weights
-from skin_lesions.training.optimizers import build_optimizer
-from skin_lesions.training.schedules import image_size_at
+from skin_lesions.models.devices import device_label
+from skin_lesions.training.checkpoints import Checkpoint, StateDict, TrainingState
+from skin_lesions.training.context import TrainingContext
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class TrainingRun:
-    """State of a running training. The fields from ``epoch`` on are its progress."""
+class ValidationMetrics(TypedDict):
+    """Metrics of the validation images."""
 
-    recipe: TrainRecipe
-    train_images: ImageDataset
-    val_images: ImageDataset
-    device: torch.device
-    precision: torch.dtype
-    network: nn.Module
-    forward: Forward  # the network, wrapped in DDP and compiled if needed
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    loss: Loss
-    sampling_weights: npt.NDArray[np.float64] | None  # (images,); None: equal weights
-    ema: ModelEma | None
-    process_group: ProcessGroup
-    epoch: int = 1  # current epoch
-    step: int = 0  # completed steps of this epoch
-    seconds: float = 0.0  # duration of these steps
-    # (2,): sums over the images of this epoch of the loss and of correct predictions.
+    val_loss: float
+    val_accuracy: float
+    val_balanced_accuracy: float
+
+
+class EpochRecord(ValidationMetrics):
+    """Metrics of a completed epoch: a row of the training history.
+
+    A plain dictionary, so that a checkpoint can be loaded without executing code.
+    """
+
+    epoch: int
+    image_size: int  # pixels
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    seconds: float
+    images_per_second: float
+
+
+def selection_value(
+    metrics: ValidationMetrics, metric: Literal["balanced_accuracy", "accuracy"]
+) -> float:
+    """Return the metric that selects the best epoch; higher is better."""
+    return metrics["val_accuracy"] if metric == "accuracy" else metrics["val_balanced_accuracy"]
+
+
+@dataclass
+class TrainingProgress:
+    """Progress of a training: everything that training replaces, in each step or epoch.
+
+    Attributes:
+        epoch_totals: (2,), sums over the images of this epoch of the loss and of correct
+            predictions, on the device.
+        epoch: Current epoch, counted from 1.
+        step: Completed steps of this epoch.
+        seconds: Duration of these steps.
+        history: One record per completed epoch.
+        best_value: Value of the selection metric in the best epoch.
+        best_weights: Weights of the best epoch, on the CPU; replaced and never changed.
+    """
+
     epoch_totals: torch.Tensor = field(default_factory=lambda: torch.zeros(2))
-    history: list[dict[str, Any]] = field(default_factory=list)
+    epoch: int = 1
+    step: int = 0
+    seconds: float = 0.0
+    history: list[EpochRecord] = field(default_factory=list)
     best_value: float = -math.inf
     best_weights: dict[str, torch.Tensor] | None = None
 
-    @property
-    def steps(self) -> int:
-        """Number of steps per epoch."""
-        return steps_per_epoch(
-            len(self.train_images), self.recipe.batch_size, self.process_group.min_batch_size
-        )
+    def state_dict(self) -> StateDict:
+        """Return all fields by name, not copied."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
-    @property
-    def steps_done(self) -> int:
-        """Number of completed steps in all epochs."""
-        return (self.epoch - 1) * self.steps + self.step
+    def load_state_dict(self, state: StateDict) -> None:
+        """Restore all fields; a tensor moves to the device of the tensor that it replaces."""
+        for item in fields(self):
+            value = state[item.name]
+            current = getattr(self, item.name)
+            if isinstance(current, torch.Tensor):
+                value = value.to(current.device)
+            setattr(self, item.name, value)
 
-    @property
-    def fraction_done(self) -> float:
-        """Completed fraction of the work; the cost of an image is its number of pixels."""
-        done = sum(self._epoch_costs[: self.epoch - 1])
+    def start_next_epoch(self) -> None:
+        """Count the completed epoch and reset the values of the current one."""
+        self.epoch += 1
+        self.step = 0
+        self.seconds = 0.0
+        self.epoch_totals.zero_()
+
+    def steps_done(self, context: TrainingContext) -> int:
+        """Return the number of completed steps of all epochs."""
+        return (self.epoch - 1) * context.steps_per_epoch + self.step
+
+    def fraction_done(self, context: TrainingContext) -> float:
+        """Return the completed fraction of the work; the cost of an image is its pixels."""
+        costs = context.epoch_costs
+        done = sum(costs[: self.epoch - 1])
         if self.step:
-            done += self._epoch_costs[self.epoch - 1] * self.step / self.steps
-        return done / sum(self._epoch_costs)
+            done += costs[self.epoch - 1] * self.step / context.steps_per_epoch
+        return done / sum(costs)
 
-    @cached_property
-    def _epoch_costs(self) -> list[float]:
-        """Cost of each epoch in trained pixels; predicting a pixel costs a third of that."""
-        validation = len(self.val_images) * self.recipe.eval_image_size**2 / 3
-        sizes = [image_size_at(epoch + 1, self.recipe) for epoch in range(self.recipe.epochs)]
-        return [len(self.train_images) * size**2 + validation for size in sizes]
-
-    @property
-    def frozen_backbone_epochs(self) -> int:
-        """Epochs that train only the head; 0 if the backbone is random and so uninformative."""
-        return self.recipe.frozen_backbone_epochs if self.recipe.pretrained else 0
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all epochs are complete, or early stopping applies."""
-        if self.epoch > self.recipe.epochs:
+    def is_over(self, context: TrainingContext) -> bool:
+        """Return whether all epochs are complete, or early stopping applies."""
+        recipe = context.recipe
+        if self.epoch > recipe.epochs:
             return True
-        if self.recipe.early_stopping_patience is None or not self.history:
+        if recipe.early_stopping_patience is None or not self.history:
             return False
-        values = [record[f"val_{self.recipe.selection_metric}"] for record in self.history]
-        return len(values) - 1 - int(np.argmax(values)) >= self.recipe.early_stopping_patience
-
-    @property
-    def eval_network(self) -> nn.Module:
-        """The network to validate and to save: the EMA if there is one."""
-        return self.network if self.ema is None else self.ema.network
+        values = [selection_value(record, recipe.selection_metric) for record in self.history]
+        return len(values) - 1 - int(np.argmax(values)) >= recipe.early_stopping_patience
 
 
-def create_state(
-    train_images: ImageDataset,
-    val_images: ImageDataset,
-    network: nn.Module,
-    recipe: TrainRecipe,
-    process_group: ProcessGroup,
-) -> TrainingRun:
-    """Create the state of a new training on the device, from the arguments of ``train``."""
-    device = choose_device(recipe.device)
-    configure_backend(device)
-    precision = choose_precision(device, recipe.precision)
-    network = network.to(device).to(memory_format=memory_format(recipe))
-    network = process_group.with_sync_batchnorm(network, device)
-    labels = train_images.labels.numpy()
-    return TrainingRun(
-        recipe=recipe,
-        train_images=train_images,
-        val_images=val_images.with_image_size(recipe.eval_image_size),
-        device=device,
-        precision=precision,
-        network=network,
-        forward=network,
-        optimizer=build_optimizer(layer_groups(network), recipe.optimizer, recipe.pretrained),
-        # Only float16 underflows; bfloat16 has the range of float32.
-        scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
-        loss=build_loss(np.bincount(labels, minlength=train_images.num_classes), recipe, device),
-        sampling_weights=sampling_weights(labels, recipe),
-        ema=ModelEma(network) if recipe.ema_decay is not None else None,
-        process_group=process_group,
-        epoch_totals=torch.zeros(2, device=device),
-    )
-
-
-def resume(run: TrainingRun, checkpoint: Checkpoint) -> None:
-    """Restore the checkpoint if there is one, and log the start of the training."""
-    state = checkpoint.load(log_reason=run.process_group.is_main_process)
-    if state is not None:
-        _restore(run, state)
-    run.process_group.all_gather(None)  # barrier: no process writes before all have loaded
-    if run.is_over:
-        log.info("Training is already complete. The result was loaded from the checkpoint")
-    elif run.process_group.is_main_process:
-        _log_start(run)
-        if state is not None:
-            log.info("Training resumed at epoch %d, step %d", run.epoch, run.step)
-
-
-def _restore(run: TrainingRun, state: State) -> None:
-    run.network.load_state_dict(state["network"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    if state["scaler"]:  # empty if the training started in another precision
-        run.scaler.load_state_dict(state["scaler"])
-    if run.ema is not None:
-        run.ema.network.load_state_dict(state["ema"])
-    run.epoch_totals.copy_(state["epoch_totals"])
-    for name in ("epoch", "step", "seconds", "history", "best_value", "best_weights"):
-        setattr(run, name, state[name])
-
-
-def _log_start(run: TrainingRun) -> None:
-    processes = (
-        f"{run.process_group.size} processes, each on " if run.process_group.size > 1 else ""
-    )
-    log.info(
-        "Training started: %s (weights: %s) on %s%s, %s, %d images, %d epochs, %d steps per epoch",
-        run.recipe.architecture,
-        run.recipe.weights,
-        processes,
-        device_label(run.device),
-        str(run.precision).removeprefix("torch."),
-        len(run.train_images),
-        run.recipe.epochs,
-        run.steps,
-    )
-
-
-def state_of(run: TrainingRun) -> State:
-    """Return everything that a training needs to resume, besides the arguments of ``train``."""
+def training_state(context: TrainingContext, progress: TrainingProgress) -> TrainingState:
+    """Return everything that a training needs to resume, besides its job, not copied."""
     return {
         "environment": {
-            "device": device_label(run.device),
-            "precision": str(run.precision).removeprefix("torch."),
-            "processes": run.process_group.size,
+            "device": device_label(context.device),
+            "precision": str(context.precision).removeprefix("torch."),
+            "processes": context.process_group.size,
         },
-        "network": run.network.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "scaler": run.scaler.state_dict(),
-        "ema": None if run.ema is None else run.ema.network.state_dict(),
-        "epoch_totals": run.epoch_totals,
-        "epoch": run.epoch,
-        "step": run.step,
-        "seconds": run.seconds,
-        "history": run.history,
-        "best_value": run.best_value,
-        "best_weights": run.best_weights,
+        "network": context.network.state_dict(),
+        "optimizer": context.optimizer.state_dict(),
+        "scaler": context.scaler.state_dict(),
+        "ema": None if context.ema is None else context.ema.network.state_dict(),
+        "progress": progress.state_dict(),
     }
 
 
-def memory_format(recipe: TrainRecipe) -> torch.memory_format:
-    """Return the memory format of the network and its inputs."""
-    channels_last = recipe.memory_format == "channels_last"
-    return torch.channels_last if channels_last else torch.contiguous_format
+def training_snapshot(context: TrainingContext, progress: TrainingProgress) -> TrainingState:
+    """Return ``training_state``, copied to the CPU, so that further training does not change it."""
+    state: TrainingState = snapshot(training_state(context, replace(progress, best_weights=None)))
+    state["progress"]["best_weights"] = progress.best_weights  # never changed: no copy
+    return state
+
+
+def snapshot(value: Any) -> Any:
+    """Return a copy of a state, tensors on the CPU, that further training does not change."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        copied = OrderedDict((name, snapshot(item)) for name, item in value.items())
+        if hasattr(value, "_metadata"):  # versions in a state_dict, which some networks require
+            vars(copied)["_metadata"] = value._metadata
+        return copied
+    if isinstance(value, list):
+        return [snapshot(item) for item in value]
+    return value
+
+
+def resume(context: TrainingContext, checkpoint: Checkpoint) -> TrainingProgress:
+    """Restore the checkpoint if there is one, log the start, and return the progress."""
+    process_group = context.process_group
+    progress = TrainingProgress(epoch_totals=torch.zeros(2, device=context.device))
+    state = checkpoint.load(log_reason=process_group.is_main_process)
+    if state is not None:
+        context.network.load_state_dict(state["network"])
+        context.optimizer.load_state_dict(state["optimizer"])
+        if state["scaler"]:  # empty if the training started in another precision
+            context.scaler.load_state_dict(state["scaler"])
+        if context.ema is not None and state["ema"] is not None:
+            context.ema.network.load_state_dict(state["ema"])
+        progress.load_state_dict(state["progress"])
+    process_group.all_gather(None)  # barrier: no process writes before all have loaded
+    if progress.is_over(context):
+        log.info("Training is already complete. The result was loaded from the checkpoint")
+    elif process_group.is_main_process:
+        _log_start(context)
+        if state is not None:
+            log.info("Training resumed at epoch %d, step %d", progress.epoch, progress.step)
+    return progress
+
+
+def _log_start(context: TrainingContext) -> None:
+    processes = context.process_group.size
+    log.info(
+        "Training started: %s (weights: %s) on %s%s, %s, %d images, %d epochs, %d steps per epoch",
+        context.recipe.architecture,
+        context.recipe.weights,
+        f"{processes} processes, each on " if processes > 1 else "",
+        device_label(context.device),
+        str(context.precision).removeprefix("torch."),
+        len(context.train_images),
+        context.recipe.epochs,
+        context.steps_per_epoch,
+    )

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skin_lesions.audit.shortcuts import probe_shortcuts, shortcut_findings
 from skin_lesions.audit.shortcuts.classifiers import lda_predict, naive_bayes_predict
-from skin_lesions.audit.shortcuts.probes import sampled
+from skin_lesions.audit.shortcuts.findings import shortcut_findings
+from skin_lesions.audit.shortcuts.probes import probe_shortcuts, sampled
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.decoding import DecodedImage
 from skin_lesions.data.pixel_store import PixelArray
@@ -67,10 +67,10 @@ class Study:
     def probes(self, sample=4000, order=None, **changes):
         table, store = self.table()
         images = self.images(table)
-        groups = table[["file"]].assign(group_id=self.group, pixel_id=table["image_id"])
+        table = table.assign(group_id=self.group, pixel_id=table["image_id"])
         table = table if order is None else table.iloc[order]
         settings = {"sample": sample, "seed": 0, "replicates": 200} | changes
-        return probe_shortcuts(table, groups, images, store, **settings)
+        return probe_shortcuts(table, images, store, **settings)
 
 
 @pytest.fixture
@@ -138,6 +138,13 @@ def test_rare_class_is_predicted_where_it_is_relatively_more_frequent(kind):
     value = np.concatenate([np.arange(1000) % 10 == 0, np.arange(50) % 10 < 6])[:, None]
     classify = naive_bayes_predict if kind is np.intp else lda_predict
     assert classify(value.astype(kind), label, np.array([[0], [1]], kind)).tolist() == [0, 1]
+
+
+def test_level_that_is_absent_from_the_training_images_is_rare_and_not_impossible():
+    # The second column names class 1, but its level 2 was never seen.
+    codes = np.array([[0, 0], [0, 0], [1, 1], [1, 1]])
+    new = np.array([[1, 2], [0, 2]])
+    assert naive_bayes_predict(codes, np.array([0, 0, 1, 1]), new).tolist() == [1, 0]
 
 
 def test_class_saved_at_another_quality_is_found_by_its_compression(study):
@@ -252,8 +259,8 @@ def test_near_duplicates_in_one_group_do_not_inflate_a_score(study):
 def test_probes_do_not_depend_on_the_order_of_rows(study):
     s = study(each=20)
     s.columns = {"site": s.rng.choice(["arm", "leg", None], s.n)}
-    first = [probe.as_dict() for probe in s.probes(sample=45)]
-    again = [probe.as_dict() for probe in s.probes(sample=45, order=s.rng.permutation(s.n))]
+    first = [probe.result() for probe in s.probes(sample=45)]
+    again = [probe.result() for probe in s.probes(sample=45, order=s.rng.permutation(s.n))]
     assert first == again
 
 
@@ -281,7 +288,8 @@ def test_too_few_images_are_reported_and_not_probed(study):
     }
     assert probes[0].excluded_classes == ("class 0", "class 1")
     assert shortcut_findings(probes) == []
-    json.dumps([probe.as_dict() for probe in probes], allow_nan=False)
+    entries = [probe.result().model_dump(mode="json") for probe in probes]
+    json.dumps(entries, allow_nan=False)
 
 
 def test_classes_with_few_groups_are_excluded_and_listed(study):
@@ -325,6 +333,7 @@ def test_missing_raw_image_is_an_error_with_a_fix(study):
     s = study()
     table, store = s.table()
     store.path(table["image_id"][7]).unlink()
-    groups = table[["file"]].assign(group_id=s.group, pixel_id=table["image_id"])
+    images = s.images(table)
+    table = table.assign(group_id=s.group, pixel_id=table["image_id"])
     with pytest.raises(InputError, match="--pipelines ingest"):
-        probe_shortcuts(table, groups, s.images(table), store, sample=4000, seed=0, replicates=100)
+        probe_shortcuts(table, images, store, sample=4000, seed=0, replicates=100)

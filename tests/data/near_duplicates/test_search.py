@@ -9,6 +9,7 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from skin_lesions.data.near_duplicates import find_near_duplicates, merge_pairs
+from skin_lesions.data.near_duplicates.config import DEFAULT_CONFIG
 from skin_lesions.data.near_duplicates.features import DESCRIPTOR_NORM, MIRRORED
 from skin_lesions.data.near_duplicates.visual_words import train_vocabulary
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
@@ -190,9 +191,11 @@ def test_visual_words_of_a_mirrored_descriptor_are_known_without_recomputing_it(
     rng = np.random.default_rng(0)
     values = np.sqrt(rng.dirichlet(np.full(128, 0.3), 2000))
     descriptors = (values * DESCRIPTOR_NORM).clip(0, 255).astype(np.uint8)
-    vocabulary = train_vocabulary(descriptors, len(descriptors), rng)
-    expected = vocabulary.combine_parts(*vocabulary.quantize(descriptors[:, MIRRORED]))
-    actual = vocabulary.combine_parts(*vocabulary.quantize(descriptors), mirrored=True)
+    vocabulary = train_vocabulary(descriptors, len(descriptors), rng, DEFAULT_CONFIG)
+    mirrored_words, mirrored_signatures = vocabulary.quantize(descriptors[:, MIRRORED])
+    expected = vocabulary.combine_parts(mirrored_words, mirrored_signatures)
+    words, signatures = vocabulary.quantize(descriptors)
+    actual = vocabulary.combine_parts(words, signatures, mirrored=True)
     for expected_part, actual_part in zip(expected, actual, strict=True):
         assert (
             expected_part == actual_part

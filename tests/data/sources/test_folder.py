@@ -248,7 +248,7 @@ def test_custom_pattern_replaces_the_built_in_ones_and_its_keys_are_counted(tmp_
         "mel/P1_b.jpg": "P1",
         "nv/P2_a.jpg": "P2",
     }
-    assert found.origin["filename_pattern"] == r"^(P\d+)_"
+    assert found.origin.filename_pattern == r"^(P\d+)_"
     assert "3 of 4 file names have a key, e.g. P1; 2 distinct keys" in caplog.text
 
 

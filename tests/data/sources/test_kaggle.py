@@ -1,29 +1,38 @@
 """Kaggle data sets, downloaded from a local server with the API of Kaggle."""
 
+import errno
 import gzip
 import io
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
 import threading
+import zipfile
 from hashlib import sha256
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
 import torch
 import torchvision
 from filelock import FileLock
-from kagglesdk import kaggle_env
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources import kaggle
 from skin_lesions.data.sources.kaggle import download_dataset, license_notes
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
-from support.kaggle_server import KaggleServer, make_zip, random_bytes, serving
+from support.kaggle_server import (
+    REDIRECTED_KEDRO,
+    KaggleServer,
+    make_zip,
+    random_bytes,
+    redirect_kaggle,
+    serving,
+)
 from support.study import Study
 
 DATASET = "ahmedxc4/skin-ds"
@@ -43,11 +52,6 @@ def isolate(monkeypatch, folder):
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(folder / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(kaggle, "_RETRY_PAUSE", 0)
-
-
-def redirect_kaggle(monkeypatch, url):
-    endpoints = kaggle_env._env_to_endpoint  # private, because no setting exists
-    monkeypatch.setitem(endpoints, kaggle_env.KaggleEnv.PROD, url)
 
 
 @pytest.fixture
@@ -93,7 +97,7 @@ def download_error(dataset=DATASET, version=None):
 
 def test_newest_version_is_requested_once_and_recorded(server, tmp_path):
     found = download_dataset(DATASET, None)
-    assert (found.dataset, found.version, found.license) == (DATASET, 3, "CC0: Public Domain")
+    assert (found.dataset, found.version) == (DATASET, 3)
     assert files(found.folder) == SMALL
     assert found.folder.is_relative_to(tmp_path / "cache")
     assert [line.split()[0] for line in server.requests] == [
@@ -126,7 +130,14 @@ def test_pinned_version_in_the_cache_needs_no_request(server):
     server.requests.clear()
     again = download_dataset(DATASET, 1)
     assert server.requests == []
-    assert (again.version, again.license) == (1, "CC0: Public Domain")
+    assert (again.version, files(again.folder)) == (1, {"a.jpg": b"old"})
+
+
+def test_pinned_version_in_a_read_only_cache_is_used(server, monkeypatch):
+    download_dataset(DATASET, 1)
+    monkeypatch.setattr(kaggle.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(kaggle, "FileLock", None)
+    assert download_dataset(DATASET, 1).version == 1
 
 
 def test_new_version_is_found_and_known_version_is_not_downloaded_again(server):
@@ -144,7 +155,7 @@ def test_version_downloaded_by_kagglehub_is_found(server):
     folder = kagglehub.dataset_download(f"{DATASET}/versions/3")
     server.requests.clear()
     found = download_dataset(DATASET, 3)
-    assert (str(found.folder), found.license, server.requests) == (folder, None, [])
+    assert (str(found.folder), server.requests) == (folder, [])
 
 
 def test_interrupted_download_resumes_where_it_stopped(server, caplog):
@@ -168,22 +179,15 @@ def test_next_run_resumes_an_unfinished_download(server):
     assert server.requests[-1].endswith(f"bytes={2 * MEBIBYTE}-")
 
 
-@pytest.mark.parametrize("with_checksum", [True, False])
-def test_damaged_archive_is_rejected_and_the_next_download_works(server, tmp_path, with_checksum):
-    server.damaged, server.with_checksum = True, with_checksum
+def test_damaged_download_is_deleted_and_the_next_download_works(server, tmp_path):
+    server.damaged = True
     server.versions[3] = make_zip(LARGE)
     message = download_error()
-    assert "damaged" in message
+    assert "was damaged (checksum mismatch). It was deleted" in message
     assert "source.kind=folder" in message
     assert not archives(tmp_path)
     server.damaged = False
     assert files(download_dataset(DATASET, None).folder) == LARGE
-
-
-def test_file_that_is_not_an_archive_is_rejected(server, tmp_path):
-    server.versions[3] = b"<html>maintenance</html>"
-    assert "neither a ZIP nor a TAR archive" in download_error()
-    assert not archives(tmp_path)
 
 
 TAR = make_tar(tarfile.TarInfo("a.jpg"), b"one")
@@ -191,22 +195,31 @@ BROKEN = {
     "name": make_zip({"ä.jpg": b"one"}).replace("ä".encode(), b"\xff\xff"),
     "offset": make_zip(SMALL)[:-6] + bytes([255, 255, 0, 0, 0, 0]),  # of the central directory
     "gzip": gzip.compress(gzip.decompress(TAR)[:600])[:-8] + bytes(8),  # truncated, wrong checksum
+    "content": make_zip(SMALL).replace(b"one", b"eno"),
+    "page": b"<html>maintenance</html>",
 }
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_archive_damaged_before_the_upload_is_deleted(server, tmp_path, kind):
+def test_archive_that_cannot_be_unpacked_is_named_and_can_be_deleted(server, tmp_path, kind):
     server.versions[3] = BROKEN[kind]
-    assert "damaged" in download_error()
-    assert not archives(tmp_path)
+    message = download_error()
+    folder = tmp_path / "cache/datasets" / DATASET
+    assert message.startswith(f"kagglehub cannot load the newest version of {DATASET}: ")
+    assert f"Fix: delete {folder}/*.archive if the download is damaged" in message
+    assert "source.kind=folder" in message
+    server.versions[3] = make_zip(SMALL)
+    for archive in folder.glob("*.archive"):
+        archive.unlink()
+    assert files(download_dataset(DATASET, None).folder).items() >= SMALL.items()
 
 
-@pytest.mark.parametrize("name", ["../out.jpg", "a/../../out.jpg", "/tmp/out.jpg", "C:\\out.jpg"])
-def test_archive_with_a_file_outside_its_folder_is_not_unpacked(server, tmp_path, name):
+@pytest.mark.parametrize("name", ["../out.jpg", "a/../../out.jpg", "/tmp/out.jpg"])
+def test_file_outside_the_folder_of_a_zip_archive_is_unpacked_inside(server, tmp_path, name):
     server.versions[3] = make_zip({**SMALL, name: b"out"})
-    assert "contains a file outside its folder" in download_error()
-    assert not list(tmp_path.rglob("*.jpg"))
-    assert not archives(tmp_path)
+    folder = download_dataset(DATASET, None).folder
+    assert b"out" in files(folder).values()
+    assert all(path.is_relative_to(folder) for path in tmp_path.rglob("*.jpg"))
 
 
 def test_tar_archive_is_unpacked_unless_a_link_leads_outside(server, tmp_path):
@@ -219,27 +232,27 @@ def test_tar_archive_is_unpacked_unless_a_link_leads_outside(server, tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
 
 
-def test_archive_too_large_for_the_disk_is_saved_but_not_unpacked(server, tmp_path, monkeypatch):
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5))
-    assert "6 bytes needed to unpack, 5 bytes free" in download_error()
-    assert len(archives(tmp_path)) == 1
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+def test_full_disk_while_unpacking_does_not_lose_the_download(server, monkeypatch):
+    with monkeypatch.context() as patch:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        patch.setattr(zipfile.ZipFile, "extractall", Mock(side_effect=full))
+        message = download_error()
+    assert "No space left on device" in message
+    assert "KAGGLEHUB_CACHE" in message
+    server.damaged = True  # a second download would fail
     assert files(download_dataset(DATASET, None).folder) == SMALL
 
 
 def test_partially_unpacked_files_of_a_killed_run_are_replaced(server, tmp_path):
-    versions = tmp_path / "cache/datasets" / DATASET / "versions"
-    for name in ("3", ".3.partial"):
-        (versions / name).mkdir(parents=True)
-        (versions / name / "half.jpg").write_bytes(b"ha")
+    half = tmp_path / "cache/datasets" / DATASET / "versions/3" / next(iter(SMALL))
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"o")
     assert files(download_dataset(DATASET, 3).folder) == SMALL
-    assert [path.name for path in versions.iterdir()] == ["3"]
 
 
 def test_concurrent_runs_download_once(server, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    lock = tmp_path / "cache/datasets" / DATASET / "3.lock"
+    lock = tmp_path / "cache/datasets" / DATASET / "download.lock"
     lock.parent.mkdir(parents=True)
     found = []
     with FileLock(lock):
@@ -276,28 +289,22 @@ def test_error_without_a_network_lists_the_cached_versions(server, monkeypatch):
     assert "request for version 2 of" in download_error(version=2)
 
 
-def test_silent_server_causes_a_timeout(server, monkeypatch):
-    monkeypatch.setattr(kaggle, "_TIMEOUT", 0.2)
-    server.silent = True
-    assert "Read timed out" in download_error()
-
-
 @pytest.mark.parametrize(
     ("endpoint", "status", "expected"),
     [
         ("GetDataset", 401, "rejects your credentials"),
         ("GetDataset", 403, "It does not exist, or you do not have access"),
         ("GetDataset", 404, "It does not exist, or you do not have access"),
-        ("GetDataset", 429, "Wait 30 seconds"),
+        ("GetDataset", 429, "run the same command again later"),
         ("GetDataset", 503, "run the same command again"),
-        ("DownloadDataset", 403, "version 3 of ahmedxc4/skin-ds. It does not exist, or you do not"),
+        ("DownloadDataset", 403, "ahmedxc4/skin-ds. It does not exist, or you do not have access"),
         ("DownloadDataset", 500, "run the same command again"),
-        ("store", 403, "for the download of version 3"),
-        ("store", 503, "for the download of version 3"),
+        ("store", 403, "ahmedxc4/skin-ds. Fix: run the same command again"),
+        ("store", 503, "run the same command again"),
     ],
 )
 def test_http_error_is_reported_with_its_status_and_a_fix(server, endpoint, status, expected):
-    server.status, server.headers = {endpoint: status}, {"Retry-After": "30"}
+    server.status = {endpoint: status}
     message = download_error()
     assert f"Kaggle returned status {status}" in message
     assert expected in message
@@ -312,14 +319,15 @@ def test_unknown_data_set_is_reported_with_the_server_message(server):
     assert "the newest version of nobody/nothing" in message
 
 
-def test_nonexistent_version_is_reported_with_the_newest_version(server):
-    assert "no version 9. The newest version is 3" in download_error(version=9)
-    assert server.count("DownloadDataset") == 0
+def test_nonexistent_version_is_reported_with_the_parameter(server):
+    message = download_error(version=9)
+    assert f"404 (status 404) for version 9 of {DATASET}" in message
+    assert "source.kaggle.version" in message
 
 
-def test_data_set_without_a_version_is_rejected(server):
+def test_data_set_without_a_version_is_reported(server):
     server.versions = {}
-    assert f"lists no version of {DATASET}" in download_error()
+    assert f"cannot load the newest version of {DATASET}: No version" in download_error()
 
 
 def test_login_page_of_a_network_is_rejected(server):
@@ -352,7 +360,8 @@ def test_only_log_lines_are_written_without_a_terminal(server, monkeypatch, capf
     assert "%|" not in output.err  # no progress bar
     assert "outdated" not in output.out
     assert all(record.name == "skin_lesions.data.sources.kaggle" for record in caplog.records)
-    assert f"Downloading version 3 of {DATASET} (" in caplog.text
+    assert f"Downloading the newest version of {DATASET}" in caplog.text
+    assert f"Version 3 of {DATASET} is in " in caplog.text
 
 
 def test_terminal_shows_a_progress_bar(server, monkeypatch):
@@ -366,7 +375,7 @@ def test_terminal_shows_a_progress_bar(server, monkeypatch):
     assert "100%|" in terminal.getvalue()
 
 
-def test_notebook_service_mounts_the_data_set(server, monkeypatch, tmp_path):
+def test_notebook_service_mounts_a_pinned_version(server, monkeypatch, tmp_path):
     for name, value in {
         "KAGGLE_KERNEL_RUN_TYPE": "Interactive",
         "KAGGLE_DATA_PROXY_URL": server.url,
@@ -377,45 +386,27 @@ def test_notebook_service_mounts_the_data_set(server, monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
     server.mount = "skin-ds"
     (tmp_path / "skin-ds").mkdir()
-    found = download_dataset(DATASET, None)
+    found = download_dataset(DATASET, 3)
     assert (found.folder, found.version) == (tmp_path / "skin-ds", 3)
+    assert "does not report the mounted version" in download_error()
     assert server.count("DownloadDataset") == 0
 
 
-def test_license_notes_contain_only_the_license_on_the_page():
-    assert license_notes("a/b", "MIT") == ["The Kaggle page of a/b states this license: MIT."]
-    assert license_notes("a/b", "") == ["The Kaggle page of a/b states no license."]
-    assert "was not looked up" in license_notes("a/b", None)[0]
+def test_license_notes_refer_to_the_page():
+    assert license_notes("a/b") == ["The license on the Kaggle page of a/b was not looked up."]
 
 
-def test_license_notes_of_skin_ds_correct_its_page():
-    page, isic, msld = license_notes("AhmedXC4/Skin-DS", "CC0: Public Domain")
-    assert "CC0" in page
+def test_license_notes_of_skin_ds_name_the_sources_of_its_images():
+    _, isic, msld = license_notes("AhmedXC4/Skin-DS")
     assert "ISIC 2019" in isic
     assert "CC BY-NC 4.0" in isic
     assert "MSLD v2.0 are not known" in msld
 
 
-def test_origin_contains_version_license_and_notes(server):
+def test_origin_contains_version_and_license_notes(server):
     origin = download_dataset(DATASET, None).origin
-    assert origin == {
-        "kind": "kaggle",
-        "dataset": DATASET,
-        "version": 3,
-        "license": "CC0: Public Domain",
-        "license_notes": license_notes(DATASET, "CC0: Public Domain"),
-    }
-
-
-# The complete command, with its requests redirected to the local server.
-KEDRO = """
-import sys
-from kagglesdk import kaggle_env
-kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.PROD] = sys.argv.pop(1)
-sys.argv[0] = "kedro"
-from kedro.framework.cli import main
-main()
-"""
+    notes = tuple(license_notes(DATASET))
+    assert origin == Origin(kind="kaggle", dataset=DATASET, version=3, license_notes=notes)
 
 
 def kedro_run(project, server, data_root, **params):
@@ -431,7 +422,7 @@ def kedro_run(project, server, data_root, **params):
     overrides = ",".join(f"{name}={value}" for name, value in {**fast, **params}.items())
     command = ["run", "--env", "skin_ds", "--params", overrides]
     return subprocess.run(
-        [sys.executable, "-c", KEDRO, server.url, *command],
+        [sys.executable, "-c", REDIRECTED_KEDRO, server.url, *command],
         cwd=project,
         capture_output=True,
         text=True,
@@ -513,21 +504,22 @@ def skin_ds(project, tmp_path_factory):
 def test_kedro_run_of_skin_ds_downloads_and_logs_the_newest_version(skin_ds):
     assert skin_ds.requests[0] == ["GetDataset", "DownloadDataset", "store"]
     assert skin_ds.server.authorizations == {None}
-    assert f"Downloading version 5 of {DATASET} (" in skin_ds.process.stdout
+    assert f"Version 5 of {DATASET} is in " in skin_ds.process.stdout
+    assert "Extracting files" not in skin_ds.process.stdout  # a message of kagglehub
     assert "%|" not in skin_ds.process.stderr  # no progress bar without a terminal
 
 
 def test_next_runs_of_skin_ds_request_at_most_the_newest_version(skin_ds):
     assert skin_ds.requests[1:] == [[], ["GetDataset"]]
     versions = skin_ds.study.versions("raw_images")
-    first, pinned, newest = (skin_ds.study.load("raw_images", v).table for v in versions)
+    first, pinned, newest = (skin_ds.study.load("raw_images", v) for v in versions)
     for again in (pinned, newest):
-        pd.testing.assert_frame_equal(again, first)
-        assert again.attrs["origin"] == first.attrs["origin"]
+        pd.testing.assert_frame_equal(again.table, first.table)
+        assert again.origin == first.origin
 
 
 def test_skin_ds_has_its_original_splits_classes_names_and_version(skin_ds):
-    image_table = skin_ds.study.load("image_table")
+    image_table = skin_ds.study.load("image_table").frame
     members = small_skin_ds()
     assert image_table["file"].tolist() == sorted(members)
     assert set(image_table["source"]) == {DATASET}
@@ -535,24 +527,18 @@ def test_skin_ds_has_its_original_splits_classes_names_and_version(skin_ds):
     original = [file.split("/")[1] for file in sorted(members)]
     assert image_table["original_split"].tolist() == original
     assert image_table["filename_key"].notna().all()
-    license = skin_ds.server.license
-    assert skin_ds.study.load("raw_images").table.attrs["origin"] == {
-        **{"kind": "kaggle", "dataset": DATASET, "version": 5, "license": license},
-        **{
-            "license_notes": license_notes(DATASET, license),
-            "metadata": [],
-            "filename_pattern": None,
-        },
-    }
+    notes = tuple(license_notes(DATASET))
+    expected = Origin(kind="kaggle", dataset=DATASET, version=5, license_notes=notes)
+    assert skin_ds.study.load("raw_images").origin == expected
 
 
 def test_skin_ds_training_starts_from_imagenet_weights(skin_ds):
     model = skin_ds.study.load("model")
-    assert (model["architecture"], len(model["classes"])) == ("resnet18", 14)
-    assert model["initial_weights"]["sha256"] == skin_ds.weights_sha256
-    assert model["initial_weights"]["head"] == "new"
-    assert model["provenance"]["origin"]["version"] == 5
-    assert not model["synthetic_images"]
+    assert (model.architecture, len(model.classes)) == ("resnet18", 14)
+    assert model.initial_weights.sha256 == skin_ds.weights_sha256
+    assert model.initial_weights.head == "new"
+    assert model.provenance.origin.version == 5
+    assert not model.provenance.origin.is_synthetic
 
 
 def test_leakage_of_skin_ds_is_found_by_its_file_names(skin_ds):
@@ -561,16 +547,17 @@ def test_leakage_of_skin_ds_is_found_by_its_file_names(skin_ds):
     assert sorted(by_name.index) == sorted(SAME_PATIENT + SAME_IMAGE)
     assert [by_name.loc[x, "group_id"].nunique() for x in (SAME_PATIENT, SAME_IMAGE)] == [1, 1]
     assert by_name["group_id"].nunique() == 2
-    found = {f["id"]: f for f in skin_ds.study.load("audit_findings")["findings"]}
+    found = {finding.id: finding for finding in skin_ds.study.load("audit_findings").findings}
     across = found["groups_across_splits"]
-    assert sorted(across["examples"]) == sorted([SAME_PATIENT, SAME_IMAGE])
-    assert across["details"]["leaked_test_files"] == 2
-    assert found["leakage_by_link_type"]["details"] == {"filename_key": 3}
+    assert sorted(across.examples) == sorted([SAME_PATIENT, SAME_IMAGE])
+    assert across.details["leaked_test_files"] == 2
+    assert found["leakage_by_link_type"].details == {"filename_key": 3}
 
 
 def test_skin_ds_keeps_its_test_split_and_drops_leaked_training_images(skin_ds):
-    groups, table = skin_ds.study.load("image_groups"), skin_ds.study.load("split_table")
-    assert table.attrs["split_policy"] == "cleaned"
+    groups, split_table = skin_ds.study.load("image_groups"), skin_ds.study.load("split_table")
+    assert split_table.provenance.split_policy == "cleaned"
+    table = split_table.frame
     test_files = [file for file in groups["file"] if "/test/" in file]
     assert table.loc[table["split"] == "test", "file"].tolist() == test_files
     assert table.loc[table["is_leaked"], "file"].tolist() == [SAME_IMAGE[0], SAME_PATIENT[0]]
@@ -581,8 +568,8 @@ def test_skin_ds_keeps_its_test_split_and_drops_leaked_training_images(skin_ds):
 def test_report_and_card_of_skin_ds_list_its_version_and_license_notes(skin_ds, name):
     page = skin_ds.study.load(name)
     assert f"{DATASET} on Kaggle, version 5" in page
-    notes = license_notes(DATASET, "CC0: Public Domain")
-    assert skin_ds.study.load("model")["license_notes"] == notes
+    notes = license_notes(DATASET)
+    assert skin_ds.study.load("model").provenance.origin.license_notes == tuple(notes)
     assert [note for note in notes if note not in page] == []
 
 

@@ -3,11 +3,4 @@
 Each probe gives a simple classifier only one input: file properties, a thumbnail, the border, one
 metadata column, or whether that column is filled. Its score on unseen lesions and patients,
 compared with chance, shows which shortcuts a network may use in place of the lesion.
-
-Importing this package imports torch, so nodes defer the import.
 """
-
-from skin_lesions.audit.shortcuts.findings import shortcut_findings
-from skin_lesions.audit.shortcuts.probes import Probe, probe_shortcuts
-
-__all__ = ["Probe", "probe_shortcuts", "shortcut_findings"]

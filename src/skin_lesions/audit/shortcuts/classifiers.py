@@ -23,16 +23,14 @@ def naive_bayes_predict(codes: Numbers, label: Numbers, new: Numbers) -> Numbers
     Returns:
         A class number for each new image, shape (m,).
     """
-    sizes = np.bincount(label)
-    log_likelihood = np.zeros((len(new), len(sizes)))
-    for column, new_column in zip(codes.T, new.T, strict=True):
-        levels = int(max(column.max(), new_column.max())) + 1
-        hits = np.zeros((levels, len(sizes)))
-        np.add.at(hits, (column, label), 1)
-        # hits: (levels, classes). Smoothing adds one image per class, spread evenly over the
-        # levels: an unseen level is rare, not impossible.
-        log_likelihood += np.log((hits + 1 / levels) / (sizes + 1))[new_column]
-    return log_likelihood.argmax(axis=1)
+    from sklearn.naive_bayes import CategoricalNB  # noqa: PLC0415  (takes a second)
+
+    # A level may be absent from the training images: it is rare, not impossible.
+    levels = np.maximum(codes.max(axis=0), new.max(axis=0)) + 1  # (c,)
+    # Smoothing adds one image per class and column, spread evenly over its levels. scikit-learn
+    # has one alpha for all columns, so this is exact for one column and the mean of several.
+    model = CategoricalNB(alpha=1 / levels.mean(), fit_prior=False, min_categories=levels)
+    return np.asarray(model.fit(codes, label).predict(new), dtype=np.intp)
 
 
 def lda_predict(values: NDArray[np.float32], label: Numbers, new: NDArray[np.float32]) -> Numbers:
@@ -49,9 +47,12 @@ def lda_predict(values: NDArray[np.float32], label: Numbers, new: NDArray[np.flo
     Source:
         Friedman (1989), Regularized Discriminant Analysis, doi:10.2307/2289860.
     """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # noqa: PLC0415
+    from sklearn.discriminant_analysis import (  # noqa: PLC0415  (takes a second)
+        LinearDiscriminantAnalysis,
+    )
 
-    center, scale = values.mean(axis=0), values.std(axis=0)
+    center = values.mean(axis=0)  # (c,)
+    scale = values.std(axis=0)
     scale[scale == 0] = 1.0  # constant columns
     classes = len(np.unique(label))
     model = LinearDiscriminantAnalysis(

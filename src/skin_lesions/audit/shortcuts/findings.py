@@ -1,9 +1,11 @@
 """Findings of the shortcut probes: which inputs predict the class better than chance."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from skin_lesions.audit.finding import SEVERITIES, Finding, Severity
+from skin_lesions.audit.context import AuditContext
+from skin_lesions.audit.finding import Finding, Severity
 from skin_lesions.audit.shortcuts.inputs import BORDER, THUMBNAIL, Kind
 from skin_lesions.audit.shortcuts.probes import ALL, Probe
 from skin_lesions.core.text import printable
@@ -15,56 +17,67 @@ _INTERVAL_FACTOR = 1.5
 _MIN_FRACTION = 0.03
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _ProbeText:
     """The text of a finding.
 
-    ``thresholds``: the explained fractions from which the severity is high, and medium.
+    ``high`` and ``medium``: the explained fractions from which the finding has this severity.
     """
 
     probe_input: str
     why: str
     recommendation: str
-    thresholds: tuple[float, float]
+    high: float
+    medium: float
 
 
 _TEXTS: dict[Kind, _ProbeText] = {
     "files": _ProbeText(
-        "file properties (size, aspect, bytes, format, compression)",
-        "files of different classes were made in different ways",
-        "Find out how each class was collected, make all files uniform, and report scores within "
-        "each source.",
-        (0.2, 0.1),
+        probe_input="file properties (size, aspect, bytes, format, compression)",
+        why="files of different classes were made in different ways",
+        recommendation="Find out how each class was collected, make all files uniform, and report "
+        "scores within each source.",
+        high=0.2,
+        medium=0.1,
     ),
     "thumbnail": _ProbeText(
-        f"a thumbnail of {THUMBNAIL}x{THUMBNAIL} pixels",
-        "color and layout differ by class, partly because of the lesions and partly because of "
+        probe_input=f"a thumbnail of {THUMBNAIL}x{THUMBNAIL} pixels",
+        why="color and layout differ by class, partly because of the lesions and partly because of "
         "how the images were taken",
-        "A model that uses the lesions must clearly exceed this score.",
-        (2.0, 2.0),  # never more than low
+        recommendation="A model that uses the lesions must clearly exceed this score.",
+        high=math.inf,  # never more than low
+        medium=math.inf,
     ),
     "border": _ProbeText(
-        f"the outermost {100 * BORDER:g} % of each edge",
-        "frames, rulers, skin or background differ by class, or lesions reach the edge",
-        "Mask the border and evaluate the model again. The score that it loses came from the "
-        "border.",
-        (0.2, 0.1),
+        probe_input=f"the outermost {100 * BORDER:g} % of each edge",
+        why="frames, rulers, skin or background differ by class, or lesions reach the edge",
+        recommendation="Mask the border and evaluate the model again. The score that it loses came "
+        "from the border.",
+        high=0.2,
+        medium=0.1,
     ),
     "column": _ProbeText(
-        "the metadata column {name}",
-        "its values are not evenly distributed over the classes",
-        "Do not use this column as model input, unless it is known before the diagnosis. Check "
-        "whether its values represent collection sites or methods.",
-        (0.5, 0.2),
+        probe_input="the metadata column {name}",
+        why="its values are not evenly distributed over the classes",
+        recommendation="Do not use this column as model input, unless it is known before the "
+        "diagnosis. Check whether its values represent collection sites or methods.",
+        high=0.5,
+        medium=0.2,
     ),
     "missingness": _ProbeText(
-        "whether {name} is known",
-        "it was recorded more often for some classes than for others",
-        "Do not give a model information on which metadata are missing. Report scores of each "
-        "source separately.",
-        (0.5, 0.2),
+        probe_input="whether {name} is known",
+        why="it was recorded more often for some classes than for others",
+        recommendation="Do not give a model information on which metadata are missing. Report "
+        "scores of each source separately.",
+        high=0.5,
+        medium=0.2,
     ),
 }
+
+
+def shortcuts(context: AuditContext) -> list[Finding]:
+    """Report the inputs that predict the class better than chance."""
+    return shortcut_findings(context.shortcut_probes)
 
 
 def shortcut_findings(probes: Sequence[Probe]) -> list[Finding]:
@@ -79,17 +92,18 @@ def shortcut_findings(probes: Sequence[Probe]) -> list[Finding]:
         probes: As returned by ``probe_shortcuts``.
 
     Returns:
-        One finding per input that predicts the class, the most severe first. All missing values
-        are one finding, since columns are often missing together. ``count`` is the number of
-        probes that predict the class.
+        One finding per input that predicts the class. All missing values are one finding, since
+        columns are often missing together. ``count`` is the number of probes that predict the
+        class.
     """
-    by_input: dict[tuple[str, ...], list[Probe]] = {}
+    by_finding: dict[str, list[Probe]] = {}
     for probe in probes:
         if _explained_fraction(probe, probes) >= _MIN_FRACTION:
-            columns = probe.columns if probe.kind == "column" else ()
-            by_input.setdefault((probe.kind, *columns), []).append(probe)
-    findings = [_finding(key, predictive, probes) for key, predictive in by_input.items()]
-    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+            finding_id = f"shortcut_{probe.kind}"
+            if probe.kind == "column":
+                finding_id += f"_{probe.name}"
+            by_finding.setdefault(finding_id, []).append(probe)
+    return [_finding(finding_id, found, probes) for finding_id, found in by_finding.items()]
 
 
 def _explained_fraction(probe: Probe, probes: Sequence[Probe]) -> float:
@@ -97,7 +111,8 @@ def _explained_fraction(probe: Probe, probes: Sequence[Probe]) -> float:
 
     It is 0 if the interval does not clearly exclude chance.
     """
-    value, low = probe.accuracy.value, probe.accuracy.low
+    value = probe.accuracy.value
+    low = probe.accuracy.low
     if value is None or low is None or probe.chance is None or probe.ceiling is None:
         return 0.0
     floor = max([probe.chance, *_missingness_scores(probe, probes)])
@@ -108,34 +123,37 @@ def _explained_fraction(probe: Probe, probes: Sequence[Probe]) -> float:
 
 def _missingness_scores(probe: Probe, probes: Sequence[Probe]) -> Iterator[float]:
     for other in probes:
-        same = other.kind == "missingness" and other.scope == probe.scope
-        if same and probe.kind == "column" and probe.name in other.columns:
+        is_missingness = other.kind == "missingness" and other.scope == probe.scope
+        if is_missingness and probe.kind == "column" and probe.name in other.columns:
             yield other.accuracy.value or 0.0
 
 
-def _finding(key: tuple[str, ...], predictive: Sequence[Probe], probes: Sequence[Probe]) -> Finding:
+def _finding(finding_id: str, predictive: Sequence[Probe], probes: Sequence[Probe]) -> Finding:
     worst = max(predictive, key=lambda probe: _explained_fraction(probe, probes))
-    text, explained = _TEXTS[worst.kind], _explained_fraction(worst, probes)
-    high, medium = text.thresholds
-    severity: Severity = "high" if explained >= high else "medium" if explained >= medium else "low"
+    text = _TEXTS[worst.kind]
     where = "From" if worst.scope == ALL else f"{worst.scope[0].upper()}{worst.scope[1:]}, from"
-    probe_input = text.probe_input.format(
-        name=" or ".join(f"'{printable(name)}'" for name in worst.columns)
-    )
+    names = " or ".join(f"'{printable(name)}'" for name in worst.columns)
     return Finding(
-        "_".join(("shortcut", *key)),
-        severity,
-        f"{where} {probe_input} alone, a simple classifier reaches a balanced accuracy of "
-        f"{_score(worst)}: {text.why}.",
-        len(predictive),
-        _details(worst, predictive),
-        _examples(worst),
-        text.recommendation,
+        id=finding_id,
+        severity=_severity(text, _explained_fraction(worst, probes)),
+        message=f"{where} {text.probe_input.format(name=names)} alone, a simple classifier reaches "
+        f"a balanced accuracy of {_score(worst)}: {text.why}.",
+        count=len(predictive),
+        details=_details(worst, predictive),
+        examples=_examples(worst),
+        recommendation=text.recommendation,
     )
+
+
+def _severity(text: _ProbeText, explained: float) -> Severity:
+    if explained >= text.high:
+        return "high"
+    return "medium" if explained >= text.medium else "low"
 
 
 def _score(probe: Probe) -> str:
-    estimate, notes = probe.accuracy, [f"chance {probe.chance:.3f}"]
+    estimate = probe.accuracy
+    notes = [f"chance {probe.chance:.3f}"]
     if probe.ceiling is not None and probe.ceiling < 1:
         notes.append(f"at most {probe.ceiling:.3f}, because there are few values")
     if probe.parts:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from skin_lesions.core.parallel import ordered_map
-from skin_lesions.data.decoding import FORMATS
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
@@ -63,53 +62,85 @@ def probe_inputs(table: pd.DataFrame, images: PixelArray, store: ObjectStore) ->
     ]
 
 
+class _Compression(NamedTuple):
+    """How a file was compressed.
+
+    Attributes:
+        tables: The quantization tables of a JPEG file.
+        luminance: Sum of its luminance table: the higher, the coarser.
+        chrominance: Sum of its chrominance table.
+        layout: Color mode, chroma subsampling, and whether the file is progressive.
+    """
+
+    tables: str
+    luminance: float
+    chrominance: float
+    layout: str
+
+
 def _file_properties(table: pd.DataFrame, store: ObjectStore) -> ProbeInput:
     """Return size, aspect, bytes, format and compression; no pixels are decoded."""
-    headers = ordered_map(lambda image_id: _compression(store, image_id), table["image_id"])
-    tables, luminance, chrominance, layout = zip(*headers, strict=True)
-    width, height, size = (table[name].astype(float) for name in ("width", "height", "bytes"))
-    encoding = table["format"].astype(str) + pd.Series(tables, index=table.index)
+    from skin_lesions.data.decoding import FORMATS  # noqa: PLC0415  (imports torch)
+
+    headers = ordered_map(
+        lambda image_id: _compression(store, image_id, FORMATS), table["image_id"]
+    )
+    compression = pd.DataFrame(list(headers), columns=_Compression._fields, index=table.index)
+    width = table["width"].astype(float)  # pixels
+    height = table["height"].astype(float)
+    size = table["bytes"].astype(float)
     parts = {
         "size": [width, height, width / height],
         "bytes": [size, size / (width * height)],
         "format": [table["format"]],
-        "compression": [pd.Series(part) for part in (tables, luminance, chrominance, layout)],
+        "compression": [compression[name] for name in compression],
     }
     # All properties in one column, because two of them may predict the class only together.
+    encoding = table["format"].astype(str) + compression["tables"]
     columns = [encoding + " " + table["width"].astype(str) + " x " + table["height"].astype(str)]
     part_columns: dict[str, list[int]] = {}
     for name, series in parts.items():
         part_columns[name] = list(range(len(columns), len(columns) + len(series)))
         columns += series
     groups = table["group_id"].to_numpy()
-    codes = [_levels(column.reset_index(drop=True), groups) for column in columns]
-    return ProbeInput("file properties", "files", np.column_stack(codes), parts=part_columns)
+    codes = [_levels(column, groups) for column in columns]
+    values = np.column_stack(codes)  # (n, columns)
+    return ProbeInput("file properties", "files", values, parts=part_columns)
 
 
-def _compression(store: ObjectStore, image_id: str) -> tuple[str, float, float, str]:
-    """Return the quantization tables, the coarseness of both, and the channel layout of a file."""
-    try:
-        with Image.open(store.path(image_id), formats=FORMATS) as image:
-            tables = getattr(image, "quantization", {})
-            layers = getattr(image, "layer", [])  # JPEG: chroma subsampling
-            layout = f"{image.mode} {[layer[1:3] for layer in layers]}"
-            layout += " progressive" if image.info.get("progressive") else ""
-    except OSError:
-        store.get(image_id)  # raises an error with the cause and a fix
-        raise
-    coarseness = [float(sum(tables.get(number, []))) for number in (0, 1)]
-    return str([list(t) for t in tables.values()]), coarseness[0], coarseness[1], layout
+def _compression(store: ObjectStore, image_id: str, formats: tuple[str, ...]) -> _Compression:
+    """Read the compression of a file from its header.
+
+    Raises:
+        InputError: The file is missing, unreadable, or has changed since it was stored.
+    """
+    with store.open(image_id) as file:
+        try:
+            image = Image.open(file, formats=formats)
+        except OSError:
+            store.get(image_id)  # raises an error with the cause and a fix
+            raise
+        tables = getattr(image, "quantization", {})
+        layers = getattr(image, "layer", [])  # JPEG: chroma subsampling
+        layout = f"{image.mode} {[layer[1:3] for layer in layers]}"
+        layout += " progressive" if image.info.get("progressive") else ""
+    return _Compression(
+        tables=str([list(table) for table in tables.values()]),
+        luminance=float(sum(tables.get(0, []))),
+        chrominance=float(sum(tables.get(1, []))),
+        layout=layout,
+    )
 
 
 def _pixel_inputs(table: pd.DataFrame, images: PixelArray) -> Iterator[ProbeInput]:
-    rows = images.rows(table["image_id"])
+    rows = images.rows(table["image_id"])  # (n,)
     order = np.argsort(rows)  # the order on disk
     features = list(
         ordered_map(lambda row: _thumbnail_and_border(np.array(images.array[row])), rows[order])
     )
-    thumbnails, borders = (
-        np.stack(part)[np.argsort(order)] for part in zip(*features, strict=True)
-    )
+    position = np.argsort(order)  # position[i] is where image i is in the order on disk
+    thumbnails = np.stack([thumbnail for thumbnail, _ in features])[position]
+    borders = np.stack([border for _, border in features])[position]
     yield ProbeInput(f"{THUMBNAIL}x{THUMBNAIL} thumbnail", "thumbnail", thumbnails)
     yield ProbeInput(f"outer {100 * BORDER:g} % of each edge", "border", borders)
 
@@ -117,10 +148,18 @@ def _pixel_inputs(table: pd.DataFrame, images: PixelArray) -> Iterator[ProbeInpu
 def _thumbnail_and_border(
     square: NDArray[np.uint8],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the thumbnail of a square, and mean and standard deviation of its border segments."""
+    """Return the thumbnail of a square, and mean and standard deviation of its border segments.
+
+    Args:
+        square: (size, size, 3).
+
+    Returns:
+        The thumbnail, (THUMBNAIL * THUMBNAIL * 3,), and the border, (2 * 4 * _SEGMENTS * 3,).
+    """
     small = Image.fromarray(square).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     size = len(square)
-    depth, length = max(1, round(BORDER * size)), size // _SEGMENTS
+    depth = max(1, round(BORDER * size))  # pixels, from the edge inwards
+    length = size // _SEGMENTS  # pixels of one segment, along the edge
     transposed = square.transpose(1, 0, 2)
     # (4, depth, size, 3): top, bottom, left, right
     strips = np.stack([square[:depth], square[-depth:], transposed[:depth], transposed[-depth:]])
@@ -173,18 +212,21 @@ def _levels(column: pd.Series, groups: NDArray[np.object_]) -> NDArray[np.intp]:
 
     Numbers are binned into bins of about the same number of images. Labels are not used.
     """
-    known = column.notna().to_numpy()
+    known = column.notna().to_numpy()  # (n,)
     if pd.api.types.is_numeric_dtype(column):
         values = column.to_numpy(dtype=float)
         distinct = np.unique(values[known])
         if len(distinct) > _BINS:
-            inner = np.linspace(0, 1, _BINS + 1)[1:-1]
+            inner = np.linspace(0, 1, _BINS + 1)[1:-1]  # without 0 and 1
             distinct = np.unique(np.quantile(values[known], inner))
+        # The number of edges up to the value. Levels 0 and 1 are reserved: unknown and rare.
         codes = np.searchsorted(distinct, values, side="right") + 2
         return np.where(known, codes, 0).astype(np.intp)
     codes = pd.factorize(column.astype(object))[0] + 2
-    frequent = pd.Series(groups).groupby(codes).nunique().loc[lambda n: n >= MIN_GROUPS].index
-    return np.where(known, np.where(np.isin(codes, frequent), codes, 1), 0).astype(np.intp)
+    groups_of_level = pd.Series(groups).groupby(codes).nunique()
+    frequent = groups_of_level.index[groups_of_level >= MIN_GROUPS]
+    codes = np.where(np.isin(codes, frequent), codes, 1)
+    return np.where(known, codes, 0).astype(np.intp)
 
 
 def _skip_reason(column: pd.Series, levels: NDArray[np.intp], label: pd.Series) -> str | None:

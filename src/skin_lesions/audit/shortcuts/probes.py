@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from skin_lesions.audit.findings import ProbeResult
 from skin_lesions.audit.shortcuts.classifiers import lda_predict, naive_bayes_predict
 from skin_lesions.audit.shortcuts.inputs import MIN_GROUPS, Kind, ProbeInput, probe_inputs
 from skin_lesions.data.diagnoses import diagnosis_of
-from skin_lesions.data.groups import add_groups
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
 from skin_lesions.data.splits import has_label_conflict, stratified_group_split
@@ -57,25 +57,24 @@ class Probe:
     recalls: Mapping[str, float]
     parts: Mapping[str, float]
 
-    def as_dict(self) -> dict[str, Any]:
+    def result(self) -> ProbeResult:
         """Return the entry of ``audit_findings.json``."""
-        return {
-            "name": self.name,
-            "columns": list(self.columns),
-            "kind": self.kind,
-            "scope": self.scope,
-            "balanced_accuracy": self.accuracy.as_dict(),
-            "chance": self.chance,
-            "ceiling": self.ceiling,
-            "classes": len(self.classes),
-            "excluded_classes": list(self.excluded_classes),
-            "parts": dict(self.parts),
-        }
+        return ProbeResult(
+            name=self.name,
+            columns=list(self.columns),
+            kind=self.kind,
+            scope=self.scope,
+            balanced_accuracy=self.accuracy,
+            chance=self.chance,
+            ceiling=self.ceiling,
+            classes=len(self.classes),
+            excluded_classes=list(self.excluded_classes),
+            parts=dict(self.parts),
+        )
 
 
 def probe_shortcuts(
-    image_table: pd.DataFrame,
-    image_groups: pd.DataFrame,
+    table: pd.DataFrame,
     images: PixelArray,
     store: ObjectStore,
     *,
@@ -95,8 +94,8 @@ def probe_shortcuts(
     the test fold. Such a column carries no information.
 
     Args:
-        image_table: One row per readable file, with its metadata columns.
-        image_groups: group_id and pixel_id of every such file.
+        table: One row per readable file: the image table with its metadata columns, group_id and
+            pixel_id.
         images: The decoded images.
         store: The raw images, for their headers.
         sample: Maximum number of images. The sample is as balanced over the classes as possible,
@@ -109,7 +108,6 @@ def probe_shortcuts(
         Without two classes of five groups each, the probes on all images state this as their
         reason, and the others are left out.
     """
-    table = add_groups(image_table, image_groups)
     table = table[~has_label_conflict(table)].sort_values("file").drop_duplicates("image_id")
     table = sampled(table.reset_index(drop=True), sample, seed)
     if table.empty:
@@ -146,7 +144,10 @@ def _balanced_counts(counts: pd.Series, total: int) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The rows and classes of a probe; ``folds`` are pairs of training rows and test rows."""
+    """The rows and classes of a probe.
+
+    ``folds``: pairs of training rows and test rows, as row numbers of the table.
+    """
 
     name: str
     folds: list[tuple[Numbers, Numbers]]
@@ -202,13 +203,15 @@ def _across(
     shared = set(_large_enough(train)[0]) & set(_large_enough(test)[0])
     if len(shared) < 2:
         return
-    rows = [np.asarray(t.index[t["label"].isin(shared)], np.intp) for t in (train, test)]
+    # The index of the table is 0 to n - 1, so it has the row numbers.
+    train_rows = np.asarray(train.index[train["label"].isin(shared)], np.intp)
+    test_rows = np.asarray(test.index[test["label"].isin(shared)], np.intp)
     excluded_classes = (set(train["label"]) | set(test["label"])) - shared
     yield _Scope(
-        f"from {train_source} to {test_source}",
-        [(rows[0], rows[1])],
-        sorted(shared),
-        sorted(excluded_classes),
+        name=f"from {train_source} to {test_source}",
+        folds=[(train_rows, test_rows)],
+        classes=sorted(shared),
+        excluded_classes=sorted(excluded_classes),
     )
 
 
@@ -222,6 +225,7 @@ def _large_enough(table: pd.DataFrame) -> tuple[list[str], list[str]]:
 def _run_probe(
     scope: _Scope, inputs: Sequence[ProbeInput], table: pd.DataFrame, replicates: int, seed: int
 ) -> Iterator[Probe]:
+    # (n,), class numbers; -1 for rows of other classes
     label = pd.Index(scope.classes).get_indexer(pd.Index(table["label"]))
     predicted = {}
     for number, probe_input in enumerate(inputs):
@@ -263,11 +267,22 @@ def _skipped_probe(scope: _Scope, probe_input: ProbeInput, reason: str) -> Probe
 
 
 def _predictions(scope: _Scope, values: NDArray[Any], label: Numbers) -> Numbers:
-    """Predict each test row from rows of other groups; -1 for rows that are in no test fold."""
-    classify = naive_bayes_predict if values.dtype == np.intp else lda_predict
+    """Predict each test row from rows of other groups.
+
+    Args:
+        scope: The folds.
+        values: Levels (integers) or measurements (float32), (n, c).
+        label: Class numbers, (n,).
+
+    Returns:
+        Class numbers, (n,); -1 for rows that are in no test fold.
+    """
     predicted = np.full(len(label), -1, np.intp)
     for train, test in scope.folds:
-        predicted[test] = classify(values[train], label[train], values[test])
+        if values.dtype == np.intp:
+            predicted[test] = naive_bayes_predict(values[train], label[train], values[test])
+        else:
+            predicted[test] = lda_predict(values[train], label[train], values[test])
     return predicted
 
 
@@ -282,8 +297,17 @@ def _accuracies(
     """Return balanced accuracies, with intervals as in ``evaluation.scorecard.compute_metrics``.
 
     All inputs use the same bootstrap weights.
+
+    Args:
+        scope: The rows and classes; m rows are evaluated.
+        label: Class numbers, (n,).
+        predicted: Class numbers of each input, (n,).
+        groups: The group of each evaluated row, (m,).
+        replicates: Number of bootstrap replicates.
+        seed: Seed of the bootstrap.
     """
-    rows, k = scope.evaluated_rows, len(scope.classes)
+    rows = scope.evaluated_rows  # (m,)
+    k = len(scope.classes)
     true = label[rows]
 
     def statistics(weights: NDArray[np.int32]) -> dict[str, NDArray[np.float64]]:
@@ -329,7 +353,9 @@ def _widened_for_cross_validation(estimate: Estimate) -> Estimate:
 def _probe(
     scope: _Scope, probe_input: ProbeInput, label: Numbers, predicted: Numbers, estimate: Estimate
 ) -> Probe:
-    rows, k = scope.evaluated_rows, len(scope.classes)
+    rows = scope.evaluated_rows
+    k = len(scope.classes)
+    # A classifier can name at most as many classes as there are different values.
     ceiling = min(1.0, len(np.unique(probe_input.values[rows], axis=0)) / k)
     # The interval does not respect the ceiling. Folds that predict different classes may exceed it
     # slightly.
@@ -359,6 +385,8 @@ def _probe(
 
 
 def _recalls(label: Numbers, predicted: Numbers, classes: int) -> NDArray[np.float64]:
+    """Return the recall of each class, (classes,): correct images over images of the class."""
     evaluated = predicted >= 0
     correct = np.bincount(label[evaluated & (label == predicted)], minlength=classes)
-    return np.asarray(correct / np.bincount(label[evaluated], minlength=classes), dtype=np.float64)
+    support = np.bincount(label[evaluated], minlength=classes)
+    return np.asarray(correct / support, dtype=np.float64)

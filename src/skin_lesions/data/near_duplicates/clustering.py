@@ -1,22 +1,24 @@
 """Constrained clustering of verified pairs: one false match cannot merge thousands of images."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-STRONG_PAIR = 0.75  # strength (0 to 1) from which one pair merges two small groups
-SMALL_GROUP = 4  # images; one pair adds at most this many images to a group
-MIN_FRACTION = 0.1  # fraction of the images of the smaller large group that pairs must link
+from skin_lesions.data.near_duplicates.config import DEFAULT_CONFIG, NearDuplicateConfig
 
 
 def merge_pairs(
-    n: int, pairs: pd.DataFrame, initial_groups: Sequence[object] | npt.NDArray | None = None
+    n: int,
+    pairs: pd.DataFrame,
+    initial_groups: Sequence[object] | npt.NDArray | None = None,
+    config: NearDuplicateConfig = DEFAULT_CONFIG,
 ) -> npt.NDArray[np.int64]:
     """Merge near-duplicates into groups, the pairs of highest strength first.
 
-    One false match moves at most ``SMALL_GROUP`` images, so a few errors cannot chain thousands:
+    One false match moves at most ``small_group`` images, so a few errors cannot chain thousands:
 
     - Identical pixels always merge two groups. Any pair adds an image that has no group yet.
     - If the smaller group has two to four images, two pairs or one strong pair merge the groups.
@@ -38,18 +40,19 @@ def merge_pairs(
         initial_groups: One label per image, equal for images that are already known to be related
             (same lesion or patient), None where nothing is known. These groups are the initial
             clusters and are never split.
+        config: ``strong_pair``, ``small_group`` and ``min_linked_fraction``.
 
     Returns:
         (n,) the group of each image: the row number of the first image of the group.
     """
-    labels = (
-        np.arange(n)
-        if initial_groups is None
-        else pd.factorize(np.asarray(initial_groups, object))[0]
-    )
+    # labels: (n,), the number of the initial group of each image.
+    if initial_groups is None:
+        labels = np.arange(n)
+    else:
+        labels = pd.factorize(np.asarray(initial_groups, object))[0]
     # factorize returns -1 for None: each of these images becomes a group of its own.
     labels = np.where(labels < 0, n + np.arange(n), labels)
-    groups = _Groups(labels)
+    groups = _Groups(labels, config)
     is_identical = pairs["kind"].eq("pixels")
     for a, b in pairs.loc[is_identical, ["a", "b"]].itertuples(index=False):
         groups.merge(groups.of[a], groups.of[b])
@@ -61,7 +64,13 @@ def merge_pairs(
     return np.array([first[group] for group in groups.of], np.int64)
 
 
-_Link = tuple[int, int, float]  # one image of each of two groups, and the strength of the pair
+@dataclass(frozen=True)
+class _Link:
+    """A pair that links two groups: its image in the one and in the other, and its strength."""
+
+    image: int
+    other_image: int
+    strength: float
 
 
 class _Groups:
@@ -71,7 +80,8 @@ class _Groups:
     are the pairs between two groups. Each pair is stored for both groups.
     """
 
-    def __init__(self, labels: Iterable[int]):
+    def __init__(self, labels: Iterable[int], config: NearDuplicateConfig):
+        self.config = config
         self.of = [int(label) for label in labels]
         self.rows: dict[int, list[int]] = {}
         for row, group in enumerate(self.of):
@@ -83,8 +93,8 @@ class _Groups:
         group, other = self.of[a], self.of[b]
         if group == other:
             return
-        self.links[group].setdefault(other, []).append((a, b, strength))
-        self.links[other].setdefault(group, []).append((b, a, strength))
+        self.links[group].setdefault(other, []).append(_Link(a, b, strength))
+        self.links[other].setdefault(group, []).append(_Link(b, a, strength))
         pending = [other] if self._should_merge(group, other) else []
         while pending:
             # The merged group has the links of both groups, which may suffice for a third group.
@@ -96,11 +106,13 @@ class _Groups:
         smaller = min(len(self.rows[group]), len(self.rows[other]))
         if smaller == 1:
             return True
-        if smaller <= SMALL_GROUP:
-            return len(links) > 1 or links[0][2] >= STRONG_PAIR
-        # The smaller number of different images that have a link, of the two groups.
-        linked = min(len({link[0] for link in links}), len({link[1] for link in links}))
-        return linked >= max(2, MIN_FRACTION * smaller)
+        if smaller <= self.config.small_group:
+            return len(links) > 1 or links[0].strength >= self.config.strong_pair
+        # Number of different images that have a link: the smaller one of the two groups.
+        linked_images = {link.image for link in links}
+        other_linked_images = {link.other_image for link in links}
+        linked = min(len(linked_images), len(other_linked_images))
+        return linked >= max(2, self.config.min_linked_fraction * smaller)
 
     def merge(self, group: int, other: int) -> int:
         """Merge two groups into the larger one and return its number."""

@@ -3,7 +3,6 @@
 The features are stored in files, so that memory use hardly grows with the number of images.
 """
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -14,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skin_lesions.core.parallel import ordered_map
+from skin_lesions.data.near_duplicates.config import NearDuplicateConfig
 
-KEYPOINTS = 300  # maximum number of keypoints per image: those with the strongest response
-THUMBNAIL = 128  # width and height of a thumbnail, pixels
 Pairs = npt.NDArray[np.int64]  # (m, 2) row numbers of two images, the smaller number first
 
 REFERENCE_SIZE = 256.0  # pixels; keypoint coordinates refer to an image of this size
@@ -55,12 +53,34 @@ class FileArray:
 
 
 @dataclass(frozen=True)
-class Features:
-    """Features of n images, stored in files. Keypoints are sorted by size, the largest first.
+class LocalFeatures:
+    """Local features of one or several images, sorted by image, then by size, the largest first.
 
-    ``counts``: (n,) number of keypoints of each image. ``keypoints``: (n, KEYPOINTS, 4) x, y and
-    size in pixels of a 256-pixel image, and angle in degrees. ``descriptors``: (n, KEYPOINTS, 128)
-    RootSIFT. ``thumbnails``: (n, 128, 128) gray. Rows beyond ``counts`` are zero.
+    ``image``: (m,) number of the image. ``keypoints``: (m, 4) x, y and size in pixels of a
+    256-pixel image, and angle in degrees. ``descriptors``: (m, 128) RootSIFT.
+    """
+
+    image: npt.NDArray[np.int64]
+    keypoints: npt.NDArray[np.float32]
+    descriptors: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Features of one image: keypoints (m, 4), descriptors (m, 128), gray thumbnail (128, 128)."""
+
+    keypoints: npt.NDArray[np.float32]
+    descriptors: npt.NDArray[np.uint8]
+    thumbnail: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of n images, stored in files. Each image has up to K keypoints, the largest first.
+
+    ``counts``: (n,) number of keypoints of each image. ``keypoints``: (n, K, 4) and
+    ``descriptors``: (n, K, 128), as in ``LocalFeatures``; rows beyond ``counts`` are zero.
+    ``thumbnails``: (n, 128, 128) gray.
     """
 
     counts: npt.NDArray[np.int64]
@@ -69,83 +89,99 @@ class Features:
     thumbnails: FileArray
 
     @classmethod
-    def of(cls, counts: npt.NDArray[np.int64], folder: Path) -> "Features":
+    def of(
+        cls,
+        counts: npt.NDArray[np.int64],
+        folder: Path,
+        *,
+        max_keypoints: int,
+        thumbnail_size: int,
+    ) -> "Features":
         """Return the features of images with these keypoint counts, in files of this folder."""
+        thumbnail_shape = (thumbnail_size, thumbnail_size)
         return cls(
-            counts,
-            FileArray(folder / "keypoints", np.float32, (KEYPOINTS, 4)),
-            FileArray(folder / "descriptors", np.uint8, (KEYPOINTS, 128)),
-            FileArray(folder / "thumbnails", np.uint8, (THUMBNAIL, THUMBNAIL)),
+            counts=counts,
+            keypoints=FileArray(folder / "keypoints", np.float32, (max_keypoints, 4)),
+            descriptors=FileArray(folder / "descriptors", np.uint8, (max_keypoints, 128)),
+            thumbnails=FileArray(folder / "thumbnails", np.uint8, thumbnail_shape),
         )
 
     def __len__(self) -> int:
         return len(self.counts)
 
-    def local_features(
-        self, first: int, last: int, max_keypoints: int = KEYPOINTS
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        """Return the local features of the images ``first`` to ``last - 1``.
-
-        Returns:
-            Image number (m,), keypoint (m, 4) and descriptor (m, 128) of at most ``max_keypoints``
-            keypoints per image, the largest keypoints first.
-        """
+    def local_features(self, first: int, last: int, max_keypoints: int) -> LocalFeatures:
+        """Return the largest keypoints of the images ``first`` to ``last - 1``."""
         is_present = np.arange(max_keypoints) < self.counts[first:last, None]  # (images, keypoints)
-        keypoints, descriptors = (
-            column[first:last][:, :max_keypoints][is_present]
-            for column in (self.keypoints, self.descriptors)
+        return LocalFeatures(
+            image=np.nonzero(is_present)[0] + first,
+            keypoints=self.keypoints[first:last][:, :max_keypoints][is_present],
+            descriptors=self.descriptors[first:last][:, :max_keypoints][is_present],
         )
-        return np.nonzero(is_present)[0] + first, keypoints, descriptors
 
     def thumbnail(self, image: int) -> npt.NDArray[np.uint8]:
         """Return the gray thumbnail of one image, (128, 128)."""
         return np.asarray(self.thumbnails[image : image + 1][0])
 
 
-def describe(images: ImageSequence, rows: npt.NDArray[np.int64], folder: Path) -> Features:
+def describe(
+    images: ImageSequence,
+    rows: npt.NDArray[np.int64],
+    folder: Path,
+    config: NearDuplicateConfig,
+) -> Features:
     """Compute the features of these rows of ``images`` and write them to files in ``folder``."""
-    features = Features.of(np.zeros(len(rows), np.int64), folder)
-    columns = (features.keypoints, features.descriptors, features.thumbnails)
-    with ExitStack() as stack:
-        files = [stack.enter_context(column.path.open("wb")) for column in columns]
-        described = ordered_map(lambda row: _describe_image(images[row]), rows)
-        for number, (keypoints, descriptors, thumbnail) in enumerate(described):
-            features.counts[number] = len(keypoints)
-            # Zero padding to KEYPOINTS rows, so that all images have the same size in the file.
-            padding = ((0, KEYPOINTS - len(keypoints)), (0, 0))
-            for file, array in zip(
-                files,
-                (np.pad(keypoints, padding), np.pad(descriptors, padding), thumbnail),
-                strict=True,
-            ):
-                file.write(np.ascontiguousarray(array).data)
+    features = Features.of(
+        np.zeros(len(rows), np.int64),
+        folder,
+        max_keypoints=config.max_keypoints,
+        thumbnail_size=config.thumbnail_size,
+    )
+    with (
+        features.keypoints.path.open("wb") as keypoint_file,
+        features.descriptors.path.open("wb") as descriptor_file,
+        features.thumbnails.path.open("wb") as thumbnail_file,
+    ):
+        described = ordered_map(lambda row: _describe_image(images[row], config), rows)
+        for number, image in enumerate(described):
+            count = len(image.keypoints)
+            features.counts[number] = count
+            # Zero padding to K rows, so that all images have the same size in the file.
+            padding = ((0, config.max_keypoints - count), (0, 0))
+            keypoint_file.write(np.pad(image.keypoints, padding).data)
+            descriptor_file.write(np.pad(image.descriptors, padding).data)
+            thumbnail_file.write(np.ascontiguousarray(image.thumbnail).data)
     return features
 
 
-def _describe_image(
-    image: npt.NDArray[np.uint8],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return keypoints (m, 4), descriptors (m, 128) and thumbnail (128, 128) of an RGB image."""
+def _describe_image(image: npt.NDArray[np.uint8], config: NearDuplicateConfig) -> ImageFeatures:
+    """Compute the features of an RGB image, (size, size, 3)."""
     gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    size = (THUMBNAIL, THUMBNAIL)
+    size = (config.thumbnail_size, config.thumbnail_size)
     thumbnail = cv2.resize(gray, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     # Skin has low contrast. Without histogram equalization (CLAHE), most keypoints are on hairs
     # and on the rim of the dermatoscope.
-    equalized = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(gray)
-    detector = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=0.01)
-    detected, sift = detector.detectAndCompute(equalized, None)
+    tiles = (config.clahe_tiles, config.clahe_tiles)
+    equalized = cv2.createCLAHE(clipLimit=config.clahe_clip_limit, tileGridSize=tiles).apply(gray)
+    detector = cv2.SIFT.create(
+        nfeatures=config.max_keypoints, contrastThreshold=config.contrast_threshold
+    )
+    detected, sift = detector.detectAndCompute(equalized, None)  # sift: (detected, 128)
     if not detected:
-        return np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8), thumbnail
+        return ImageFeatures(np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8), thumbnail)
+    # Columns x, y, size (pixels of a 256-pixel image) and angle (degrees): (detected, 4).
     scale = REFERENCE_SIZE / len(gray)
     keypoints = np.array(
         [(k.pt[0] * scale, k.pt[1] * scale, k.size * scale, k.angle) for k in detected], np.float32
     )
     # OpenCV returns keypoints of equal response in no fixed order, and sometimes more than
-    # nfeatures. Ties are therefore sorted by x, y, size and angle.
+    # nfeatures. They are therefore sorted by response, and ties by angle, size, y and x: the last
+    # key of lexsort is the first criterion.
+    x, y, keypoint_size, angle = keypoints.T
     response = np.array([k.response for k in detected], np.float32)
-    strongest = np.lexsort((*keypoints.T, -response))[:KEYPOINTS]
-    order = strongest[np.argsort(-keypoints[strongest, 2], kind="stable")]
-    return keypoints[order], _root_sift(sift[order]), thumbnail
+    strongest = np.lexsort((x, y, keypoint_size, angle, -response))[: config.max_keypoints]
+    # The largest keypoints first: they survive blur and noise, and only they vote.
+    order = strongest[np.argsort(-keypoint_size[strongest], kind="stable")]
+    return ImageFeatures(keypoints[order], _root_sift(sift[order]), thumbnail)
 
 
 def _root_sift(sift: npt.NDArray) -> npt.NDArray[np.uint8]:
@@ -164,3 +200,11 @@ def _root_sift(sift: npt.NDArray) -> npt.NDArray[np.uint8]:
 def sort_pairs(pairs: Pairs) -> Pairs:
     """Return each pair once, the smaller number first, in ascending order."""
     return np.unique(np.sort(pairs, axis=1), axis=0)
+
+
+def rank_in_group(sorted_keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the position of each entry among the entries with its key, from 0: (n,).
+
+    ``searchsorted`` finds the first entry with the same key.
+    """
+    return np.arange(len(sorted_keys)) - np.searchsorted(sorted_keys, sorted_keys)

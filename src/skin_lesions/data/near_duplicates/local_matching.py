@@ -16,42 +16,36 @@ import numpy as np
 import numpy.typing as npt
 
 from skin_lesions.core.parallel import ordered_map
-from skin_lesions.data.near_duplicates.features import Features, Pairs, sort_pairs
+from skin_lesions.data.near_duplicates.config import NearDuplicateConfig
+from skin_lesions.data.near_duplicates.features import Features, Pairs, rank_in_group, sort_pairs
 from skin_lesions.data.near_duplicates.visual_words import AXES, VisualVocabulary, train_vocabulary
 
-FEATURES_PER_IMAGE = 96  # maximum number of voting keypoints per image: the largest ones
-MAX_HAMMING_DISTANCE = 20  # bits of 64 in which two matching signatures may differ
-VOTE_SIGMA = 12.0  # bits; the weight of a vote is exp(-(distance / VOTE_SIGMA)²)
-MAX_POSTINGS = 500  # features; a word with more features does not discriminate and is skipped
-ROTATION_BINS, SCALE_BINS = 12, 6  # number of bins: 30 degrees, factors of 2
-MIN_VOTES, MANY_VOTES = 0.4, 3.0  # sums of vote weights: of any candidate, of a strong candidate
-# Candidates per image. Beyond MIN_CANDIDATES, only those with at least MANY_VOTES are selected.
-MIN_CANDIDATES, MAX_CANDIDATES = 6, 24
-BLOCK = 64  # images processed together
-VOCABULARY_IMAGES = 1500  # maximum number of images for fitting the vocabulary
-SEED = 0  # of the choice of these images and of the vocabulary
 
-
-def match_local_features(features: Features) -> Pairs:
+def match_local_features(features: Features, config: NearDuplicateConfig) -> Pairs:
     """Propose pairs with many local features in one rotation and scale, mirrored or not.
 
     Returns:
-        (m, 2) pairs of row numbers, sorted, at most ``MAX_CANDIDATES`` per image.
+        (m, 2) pairs of row numbers, sorted, at most ``max_candidates`` per image.
     """
-    # Too few descriptors for a vocabulary.
-    if np.minimum(features.counts, FEATURES_PER_IMAGE).sum() < 4 * AXES:
+    # A vocabulary requires at least as many descriptors as they have dimensions, 128.
+    if _num_voting_features(features, config) < 4 * AXES:
         return np.empty((0, 2), np.int64)
-    local = _LocalFeatures.of(features)
+    local = _quantize_features(features, config)
     index = _InvertedIndex.of(local)
     # Rows of ``local`` at which each block of images begins.
-    block_starts = np.searchsorted(local.image, range(0, len(features) + BLOCK, BLOCK))
-    blocks = [slice(*bounds) for bounds in pairwise(block_starts.tolist())]
-    candidates = ordered_map(lambda block: _best_candidates(local, index, block), blocks)
+    step = config.local_block
+    block_starts = np.searchsorted(local.image, range(0, len(features) + step, step)).tolist()
+    blocks = [slice(start, stop) for start, stop in pairwise(block_starts)]
+    candidates = ordered_map(lambda block: _best_candidates(local, index, block, config), blocks)
     return sort_pairs(np.vstack(list(candidates)))
 
 
+def _num_voting_features(features: Features, config: NearDuplicateConfig) -> int:
+    return int(np.minimum(features.counts, config.max_voting_keypoints).sum())
+
+
 @dataclass(frozen=True)
-class _LocalFeatures:
+class _VotingFeatures:
     """The voting local features of all images, sorted by image.
 
     ``image``, ``angle`` (degrees) and ``log_scale`` (log2 of the keypoint size): (features,).
@@ -65,58 +59,72 @@ class _LocalFeatures:
     words: npt.NDArray[np.uint16]
     signature: npt.NDArray[np.uint32]
 
-    @classmethod
-    def of(cls, features: Features) -> "_LocalFeatures":
-        vocabulary = _fit_vocabulary(features)
-
-        def quantize_block(start: int) -> tuple[np.ndarray, ...]:
-            image, keypoints, descriptors = features.local_features(
-                start, start + BLOCK, FEATURES_PER_IMAGE
-            )
-            return (
-                image,
-                keypoints[:, 3],
-                np.log2(keypoints[:, 2]),
-                *vocabulary.quantize(descriptors),
-            )
-
-        total = int(np.minimum(features.counts, FEATURES_PER_IMAGE).sum())
-        columns: list[npt.NDArray] = [
-            np.empty(total, np.int32),
-            np.empty(total, np.float32),
-            np.empty(total, np.float32),
-            np.empty((total, 2, 2), np.uint16),
-            np.empty((total, 2, 2), np.uint32),
-        ]
-        filled = 0
-        for values in ordered_map(quantize_block, range(0, len(features), BLOCK)):
-            for column, value in zip(columns, values, strict=True):
-                column[filled : filled + len(value)] = value
-            filled += len(values[0])
-        return cls(vocabulary, *columns)
+    @property
+    def num_images(self) -> int:
+        """The number of the last image with a feature, plus 1."""
+        return int(self.image[-1]) + 1
 
 
-def _fit_vocabulary(features: Features) -> VisualVocabulary:
+def _quantize_features(features: Features, config: NearDuplicateConfig) -> _VotingFeatures:
+    """Fit a vocabulary and quantize the voting features of all images, block by block."""
+    vocabulary = _fit_vocabulary(features, config)
+    total = _num_voting_features(features, config)
+    # Filled in place, because lists of blocks would need twice the memory.
+    voting = _VotingFeatures(
+        vocabulary=vocabulary,
+        image=np.empty(total, np.int32),
+        angle=np.empty(total, np.float32),
+        log_scale=np.empty(total, np.float32),
+        words=np.empty((total, 2, 2), np.uint16),
+        signature=np.empty((total, 2, 2), np.uint32),
+    )
+
+    def quantize_block(start: int) -> _VotingFeatures:
+        local = features.local_features(
+            start, start + config.local_block, config.max_voting_keypoints
+        )
+        words, signature = vocabulary.quantize(local.descriptors)
+        return _VotingFeatures(
+            vocabulary=vocabulary,
+            image=local.image.astype(np.int32),
+            angle=local.keypoints[:, 3],
+            log_scale=np.log2(local.keypoints[:, 2]),
+            words=words,
+            signature=signature,
+        )
+
+    filled = 0
+    for block in ordered_map(quantize_block, range(0, len(features), config.local_block)):
+        rows = slice(filled, filled + len(block.image))
+        voting.image[rows] = block.image
+        voting.angle[rows] = block.angle
+        voting.log_scale[rows] = block.log_scale
+        voting.words[rows] = block.words
+        voting.signature[rows] = block.signature
+        filled = rows.stop
+    return voting
+
+
+def _fit_vocabulary(features: Features, config: NearDuplicateConfig) -> VisualVocabulary:
     """Fit the vocabulary on the local features of a random sample of the images."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(config.vocabulary_seed)
     with_keypoints = np.flatnonzero(features.counts)
-    chosen = np.sort(
-        rng.choice(with_keypoints, min(len(with_keypoints), VOCABULARY_IMAGES), replace=False)
-    )
+    sample_size = min(len(with_keypoints), config.vocabulary_images)
+    # Sorted, so that the files are read in order.
+    images = np.sort(rng.choice(with_keypoints, sample_size, replace=False)).tolist()
     sample = [
-        features.local_features(image, image + 1, FEATURES_PER_IMAGE)[2]
-        for image in chosen.tolist()
+        features.local_features(image, image + 1, config.max_voting_keypoints).descriptors
+        for image in images
     ]
-    return train_vocabulary(
-        np.vstack(sample), int(np.minimum(features.counts, FEATURES_PER_IMAGE).sum()), rng
-    )
+    total = _num_voting_features(features, config)
+    return train_vocabulary(np.vstack(sample), total, rng, config)
 
 
 @dataclass(frozen=True)
 class _InvertedIndex:
     """The features of each visual word. Each feature is listed under its nearest word only.
 
-    ``start``: (words + 1,) first posting of each word. ``feature`` (row of ``_LocalFeatures``)
+    ``start``: (words + 1,) first posting of each word. ``feature`` (row of ``_VotingFeatures``)
     and ``signature``: (features,), sorted by word.
     """
 
@@ -125,103 +133,141 @@ class _InvertedIndex:
     signature: npt.NDArray[np.uint64]
 
     @classmethod
-    def of(cls, features: _LocalFeatures) -> "_InvertedIndex":
+    def of(cls, features: _VotingFeatures) -> "_InvertedIndex":
         # Only the nearest word of each part: (features, 1).
         word, signature = features.vocabulary.combine_parts(
             features.words[..., :1], features.signature[..., :1]
         )
         order = np.argsort(word[:, 0], kind="stable").astype(np.int32)
+        # The postings of word w are start[w] to start[w + 1] - 1.
         sizes = np.bincount(word[:, 0], minlength=features.vocabulary.words_per_part**2)
-        return cls(np.concatenate([[0], np.cumsum(sizes)]), order, signature[order, 0])
+        return cls(
+            start=np.concatenate([[0], np.cumsum(sizes)]),
+            feature=order,
+            signature=signature[order, 0],
+        )
 
 
-def _best_candidates(features: _LocalFeatures, index: _InvertedIndex, block: slice) -> Pairs:
+@dataclass(frozen=True)
+class _Votes:
+    """Votes of features for matched features, (votes,) each.
+
+    ``feature`` and ``match``: rows of ``_VotingFeatures``. ``distance``: Hamming distance of their
+    signatures, bits.
+    """
+
+    feature: npt.NDArray[np.int64]
+    match: npt.NDArray[np.int32]
+    distance: npt.NDArray[np.uint8]
+
+    def select(self, rows: npt.NDArray[np.int64]) -> "_Votes":
+        return _Votes(self.feature[rows], self.match[rows], self.distance[rows])
+
+
+@dataclass(frozen=True)
+class _PairScores:
+    """Each pair of images once, and its sum of votes: (pairs,) both.
+
+    ``pair`` is image * n + matched image, so that a pair of images is one integer.
+    """
+
+    pair: npt.NDArray[np.int64]
+    score: npt.NDArray[np.float64]
+
+
+def _best_candidates(
+    features: _VotingFeatures, index: _InvertedIndex, block: slice, config: NearDuplicateConfig
+) -> Pairs:
     """Return the pairs of each image of a block with the images that got most of its votes."""
-    n = int(features.image[-1]) + 1
-    counted = [
-        _count_votes(features, *_votes(features, index, block, mirrored), mirrored)
-        for mirrored in (False, True)
-    ]
-    # The better of the two: mirrored or not. pair = image * n + match.
-    pair, vote = _largest_per_key(
-        *(np.concatenate(column) for column in zip(*counted, strict=True))
-    )
-    image, match = np.divmod(pair[vote >= MIN_VOTES], n)
-    vote = vote[vote >= MIN_VOTES]
+    pairs, scores = [], []
+    for mirrored in (False, True):
+        votes = _votes(features, index, block, config, mirrored=mirrored)
+        counted = _count_votes(features, votes, config, mirrored=mirrored)
+        pairs.append(counted.pair)
+        scores.append(counted.score)
+    # The better of the two: mirrored or not.
+    best = _largest_per_pair(np.concatenate(pairs), np.concatenate(scores))
+    is_candidate = best.score >= config.min_votes
+    score = best.score[is_candidate]
+    image, match = np.divmod(best.pair[is_candidate], features.num_images)
     # Sorted by image, then by votes: the position within an image is the rank.
-    order = np.lexsort((match, -vote, image))
-    image, match, vote = image[order], match[order], vote[order]
-    rank = np.arange(len(image)) - np.searchsorted(image, image)
-    selected = (rank < MIN_CANDIDATES) | ((rank < MAX_CANDIDATES) & (vote >= MANY_VOTES))
-    return np.stack([image, match], axis=1)[selected]
+    order = np.lexsort((match, -score, image))
+    image, match, score = image[order], match[order], score[order]
+    rank = rank_in_group(image)
+    # A few weak candidates, and more only if they are strong.
+    is_strong = (rank < config.max_candidates) & (score >= config.many_votes)
+    selected = (rank < config.min_candidates) | is_strong
+    return np.stack([image[selected], match[selected]], axis=1)
 
 
 def _votes(
-    features: _LocalFeatures, index: _InvertedIndex, block: slice, mirrored: bool
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    features: _VotingFeatures,
+    index: _InvertedIndex,
+    block: slice,
+    config: NearDuplicateConfig,
+    *,
+    mirrored: bool,
+) -> _Votes:
     """Look up the features of a block in the inverted index.
 
     A transformed descriptor may cross the border of its word. The two nearest words of each part
     are therefore looked up, four words in total (multiple assignment).
-
-    Returns:
-        One entry per vote, (votes,): the voting feature, the matched feature, and the Hamming
-        distance of their signatures in bits.
     """
-    # (features of the block, 4) both.
+    # Words and signatures of the four look-ups of each feature: (features of the block, 4) both.
     word, signature = features.vocabulary.combine_parts(
-        features.words[block], features.signature[block], mirrored
+        features.words[block], features.signature[block], mirrored=mirrored
     )
+    num_words = word.shape[1]
+    # (look-ups,): first posting of each looked-up word, and number of its postings.
     first = index.start[word].ravel()
     size = index.start[word + 1].ravel() - first
-    size[size > MAX_POSTINGS] = 0
-    # All postings of all looked-up words in one array: ``lookup`` is the number of the look-up,
-    # ``posting`` the position in the index (first + 0, 1, ... size - 1 for each look-up).
-    lookup = np.repeat(np.arange(word.size), size)
-    posting = np.arange(len(lookup)) + np.repeat(first - np.cumsum(size) + size, size)
+    size[size > config.max_postings] = 0
+    # All postings of all looked-up words in one array, (postings,): ``lookup`` is the number of
+    # the look-up, ``posting`` the position in the index (first, first + 1, ... of each look-up).
+    lookup = np.repeat(np.arange(len(size)), size)
+    start = np.cumsum(size) - size  # position in ``lookup`` at which each look-up begins
+    posting = np.arange(len(lookup)) + np.repeat(first - start, size)
+    # Hamming distance: number of bits in which the two signatures differ.
     distance = np.bitwise_count(signature.ravel()[lookup] ^ index.signature[posting])
-    similar = np.flatnonzero(distance <= MAX_HAMMING_DISTANCE)
-    return (
-        lookup[similar] // word.shape[1] + block.start,
-        index.feature[posting[similar]],
-        distance[similar],
+    similar = np.flatnonzero(distance <= config.max_hamming_distance)
+    return _Votes(
+        feature=lookup[similar] // num_words + block.start,
+        match=index.feature[posting[similar]],
+        distance=distance[similar],
     )
 
 
 def _count_votes(
-    features: _LocalFeatures,
-    feature: npt.NDArray[np.int64],
-    match: npt.NDArray[np.int32],
-    distance: npt.NDArray[np.uint8],
-    mirrored: bool,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    features: _VotingFeatures, votes: _Votes, config: NearDuplicateConfig, *, mirrored: bool
+) -> _PairScores:
     """Sum the weighted votes of each pair of images that agree on rotation and scale.
 
     Args:
-        features: All local features.
-        feature: (votes,) the voting feature.
-        match: (votes,) the matched feature.
-        distance: (votes,) Hamming distance of their signatures, bits.
-        mirrored: The voting image is mirrored.
-
-    Returns:
-        Pairs, as image * n + matched image, and the sum of their votes: (pairs,) both.
+        features: All voting features.
+        votes: The votes of a block of images.
+        config: ``max_hamming_distance``, ``vote_sigma``, ``min_votes``, and the bins.
+        mirrored: The voting images are mirrored.
     """
-    n = int(features.image[-1]) + 1
-    weight = np.exp(-((np.arange(MAX_HAMMING_DISTANCE + 1) / VOTE_SIGMA) ** 2))  # by distance
-    pair = features.image[feature].astype(np.int64) * n + features.image[match]
+    # Weight of a vote by its distance d in bits: exp(-(d / sigma)²).
+    distances = np.arange(config.max_hamming_distance + 1)
+    weight = np.exp(-((distances / config.vote_sigma) ** 2))
+    n = features.num_images
+    pair = features.image[votes.feature].astype(np.int64) * n + features.image[votes.match]
     # Most pairs have too few votes even if all of them agreed. The slower steps skip these pairs.
     _, inverse = np.unique(pair, return_inverse=True)
-    has_enough = np.bincount(inverse, weight[distance])[inverse] >= MIN_VOTES
-    promising = np.flatnonzero(has_enough & (features.image[match] != features.image[feature]))
+    has_enough = np.bincount(inverse, weight[votes.distance])[inverse] >= config.min_votes
+    is_other_image = features.image[votes.match] != features.image[votes.feature]
+    rows = np.flatnonzero(has_enough & is_other_image)
     # Each feature has one vote per image, its best one. A repeated pattern must not count twice.
-    promising = promising[np.lexsort((distance[promising], feature[promising], pair[promising]))]
-    promising = promising[_is_first(pair[promising]) | _is_first(feature[promising])]
-    feature, match = feature[promising], match[promising]
-    # Mirroring reverses the direction of angles, so the angles are added instead of subtracted.
-    rotation = features.angle[match] + features.angle[feature] * (1 if mirrored else -1)
-    log_scale = features.log_scale[match] - features.log_scale[feature]
-    return _consistent_votes(pair[promising], rotation, log_scale, weight[distance[promising]])
+    rows = rows[np.lexsort((votes.distance[rows], votes.feature[rows], pair[rows]))]
+    rows = rows[_is_first(pair[rows]) | _is_first(votes.feature[rows])]
+    best = votes.select(rows)
+    # Rotation from the voting to the matched feature, degrees. Mirroring reverses the direction of
+    # angles, so the angles are added instead of subtracted.
+    sign = 1 if mirrored else -1
+    rotation = features.angle[best.match] + features.angle[best.feature] * sign
+    log_scale = features.log_scale[best.match] - features.log_scale[best.feature]
+    return _consistent_votes(pair[rows], rotation, log_scale, weight[best.distance], config)
 
 
 def _consistent_votes(
@@ -229,7 +275,8 @@ def _consistent_votes(
     rotation: npt.NDArray[np.float32],
     log_scale: npt.NDArray[np.float32],
     weight: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    config: NearDuplicateConfig,
+) -> _PairScores:
     """Apply weak geometric consistency: sum the votes of each pair in bins of rotation and scale.
 
     Args:
@@ -237,31 +284,35 @@ def _consistent_votes(
         rotation: (votes,) degrees.
         log_scale: (votes,) log2 of the scale.
         weight: (votes,) weight of each vote.
+        config: ``rotation_bins`` and ``max_octaves``.
 
     Returns:
-        Each pair once, and its largest sum over all bins: (pairs,) both.
+        Each pair once, with its largest sum over all bins.
     """
-    rotation_bin = np.floor(rotation / (360 / ROTATION_BINS)).astype(np.int64)
-    scale_bin = np.clip(np.round(log_scale).astype(np.int64), -2, 2) + 2
+    octaves = config.max_octaves
+    rotation_bin = np.floor(rotation / (360 / config.rotation_bins)).astype(np.int64)
+    # 0 to 2 * octaves; the second bin of a vote adds one more.
+    scale_bin = np.clip(np.round(log_scale).astype(np.int64), -octaves, octaves) + octaves
+    scale_bins = 2 * octaves + 2
     # Each vote counts in two neighboring bins of rotation and of scale, four bins in total.
     # Otherwise a bin border could separate votes that agree.
-    bins = [
-        (pair * ROTATION_BINS + (rotation_bin + r) % ROTATION_BINS) * SCALE_BINS + scale_bin + s
-        for r in (0, 1)
-        for s in (0, 1)
-    ]
+    bins = []
+    for next_rotation in (0, 1):
+        for next_scale in (0, 1):
+            # Rotation is cyclic. (pair, rotation bin, scale bin) becomes one integer.
+            cyclic_bin = (rotation_bin + next_rotation) % config.rotation_bins
+            pair_and_rotation = pair * config.rotation_bins + cyclic_bin
+            bins.append(pair_and_rotation * scale_bins + scale_bin + next_scale)
     unique_bins, inverse = np.unique(np.concatenate(bins), return_inverse=True)
     sums = np.bincount(inverse, np.tile(weight, 4)).astype(np.float64)
-    return _largest_per_key(unique_bins // (ROTATION_BINS * SCALE_BINS), sums)
+    return _largest_per_pair(unique_bins // (config.rotation_bins * scale_bins), sums)
 
 
-def _largest_per_key(
-    key: npt.NDArray[np.int64], value: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return each key once, in ascending order, with its largest value."""
-    order = np.lexsort((-value, key))
-    first = order[_is_first(key[order])]
-    return key[first], value[first]
+def _largest_per_pair(pair: npt.NDArray[np.int64], score: npt.NDArray[np.float64]) -> _PairScores:
+    """Return each pair once, in ascending order, with its largest score."""
+    order = np.lexsort((-score, pair))
+    first = order[_is_first(pair[order])]
+    return _PairScores(pair[first], score[first])
 
 
 def _is_first(values: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

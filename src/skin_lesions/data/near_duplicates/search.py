@@ -15,6 +15,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from skin_lesions.core.parallel import ordered_map
+from skin_lesions.data.near_duplicates.config import DEFAULT_CONFIG, NearDuplicateConfig
 from skin_lesions.data.near_duplicates.features import (
     Features,
     ImageSequence,
@@ -31,7 +32,9 @@ log = logging.getLogger(__name__)
 COLUMNS = ["a", "b", "kind", "strength"]
 
 
-def find_near_duplicates(images: ImageSequence) -> pd.DataFrame:
+def find_near_duplicates(
+    images: ImageSequence, config: NearDuplicateConfig = DEFAULT_CONFIG
+) -> pd.DataFrame:
     """Find the pairs of images that were made from the same photograph.
 
     The result is deterministic and does not depend on the number of threads. The features are
@@ -52,6 +55,7 @@ def find_near_duplicates(images: ImageSequence) -> pd.DataFrame:
 
     Args:
         images: n images (size, size, 3), RGB, stretched to a square; may be memory-mapped.
+        config: Thresholds, limits and block sizes of all stages.
 
     Returns:
         One row per verified pair, sorted: ``a`` and ``b`` (row numbers, a < b), ``kind`` and
@@ -62,11 +66,11 @@ def find_near_duplicates(images: ImageSequence) -> pd.DataFrame:
     first = _first_with_equal_pixels(images)
     distinct = np.flatnonzero(first == np.arange(len(images)))
     with tempfile.TemporaryDirectory() as folder, single_threaded_backends():
-        features = describe(images, distinct, Path(folder))
+        features = describe(images, distinct, Path(folder), config)
         described = time.perf_counter()
-        candidates = find_candidates(features)
+        candidates = find_candidates(features, config)
         searched = time.perf_counter()
-        verified = _verify_all(features, candidates)
+        verified = verify_candidates(features, candidates, config)
     seconds = {
         "describing": described - start,
         "searching": searched - described,
@@ -81,20 +85,24 @@ def find_near_duplicates(images: ImageSequence) -> pd.DataFrame:
     )
     # Features exist for distinct images only: translate their numbers into rows of ``images``.
     verified[["a", "b"]] = distinct[verified[["a", "b"]].to_numpy(np.int64)].reshape(-1, 2)
-    repeated = np.flatnonzero(first != np.arange(len(images)))
-    identical = pd.DataFrame(
-        {"a": first[repeated], "b": repeated, "kind": "pixels", "strength": 1.0}
-    )
-    pairs = pd.concat([identical, verified]).sort_values(["a", "b"], ignore_index=True)[COLUMNS]
+    pairs = pd.concat([_identical_pairs(first), verified]).sort_values(
+        ["a", "b"], ignore_index=True
+    )[COLUMNS]
     pairs.attrs = {"proposed": len(candidates), "seconds": seconds}
     return pairs
 
 
-def find_candidates(features: Features) -> Pairs:
+def find_candidates(features: Features, config: NearDuplicateConfig) -> Pairs:
     """Return candidate pairs for verification, at most a few per image: (m, 2), sorted."""
-    return sort_pairs(
-        np.vstack([match_global_descriptors(features), match_local_features(features)])
-    )
+    by_global_descriptors = match_global_descriptors(features, config)
+    by_local_features = match_local_features(features, config)
+    return sort_pairs(np.vstack([by_global_descriptors, by_local_features]))
+
+
+def _identical_pairs(first: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """Pair each repeated image with the first one with the same pixels."""
+    repeated = np.flatnonzero(first != np.arange(len(first)))
+    return pd.DataFrame({"a": first[repeated], "b": repeated, "kind": "pixels", "strength": 1.0})
 
 
 def _first_with_equal_pixels(images: ImageSequence) -> npt.NDArray[np.int64]:
@@ -108,12 +116,16 @@ def _first_with_equal_pixels(images: ImageSequence) -> npt.NDArray[np.int64]:
     return np.array(rows, np.int64)
 
 
-def _verify_all(features: Features, candidates: Pairs) -> pd.DataFrame:
-    verdicts = ordered_map(lambda pair: verify_pair(features, *pair), candidates.tolist())
+def verify_candidates(
+    features: Features, candidates: Pairs, config: NearDuplicateConfig
+) -> pd.DataFrame:
+    """Verify candidate pairs: one row per verified pair, with the columns of ``COLUMNS``."""
+    pairs: list[tuple[int, int]] = candidates.tolist()
+    verdicts = ordered_map(lambda pair: verify_pair(features, pair[0], pair[1], config), pairs)
     verified = [
-        (a, b, *verdict)
-        for (a, b), verdict in zip(candidates.tolist(), verdicts, strict=True)
-        if verdict
+        (a, b, verdict.kind, verdict.strength)
+        for (a, b), verdict in zip(pairs, verdicts, strict=True)
+        if verdict is not None
     ]
     types = {"a": np.int64, "b": np.int64, "kind": object, "strength": float}
     return pd.DataFrame(verified, columns=COLUMNS).astype(types)

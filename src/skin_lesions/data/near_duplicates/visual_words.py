@@ -16,16 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from skin_lesions.data.near_duplicates.config import NearDuplicateConfig
 from skin_lesions.data.near_duplicates.features import DESCRIPTOR_NORM, MIRRORED
 
-AXES = 32  # principal axes of each part; each axis gives one bit of the signature
-WORD_AXES = 16  # number of leading principal axes that are used for quantization
-# Mean number of descriptors per word, for any number of images: the cost of the search is linear.
-DESCRIPTORS_PER_WORD = 16
-MAX_WORDS = 2048  # maximum number of words of each part
-TILE = 256  # descriptors per matrix product; distances to all centroids fit into one core's cache
+# Principal axes of each part. Each axis gives one bit of the signature, which is a uint32.
+AXES = 32
 
 Float = npt.NDArray[np.float32]
+Words = npt.NDArray[np.uint16]
+Signatures = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -33,19 +32,18 @@ class VisualVocabulary:
     """Maps descriptors to visual words and signatures. Pairs are (even part, odd part).
 
     ``mean``: (128,), of the even part; the odd part is not centered. ``axes``: (128, AXES)
-    principal axes. ``centroids``: (k, WORD_AXES); the second half of the odd centroids is the
+    principal axes. ``centroids``: (k, word axes); the second half of the odd centroids is the
     negative of the first half. ``rotation``: (AXES, AXES), a random rotation, so that all bits of
-    a signature carry about the same information.
+    a signature carry about the same information. ``tile``: descriptors per matrix product.
     """
 
     mean: Float
     axes: tuple[Float, Float]
     centroids: tuple[Float, Float]
     rotation: tuple[Float, Float]
+    tile: int
 
-    def quantize(
-        self, descriptors: npt.NDArray[np.uint8]
-    ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32]]:
+    def quantize(self, descriptors: npt.NDArray[np.uint8]) -> tuple[Words, Signatures]:
         """Return the two nearest words of each part and the signature of the descriptor for each.
 
         Each of the 32 bits of a signature is the side of the centroid on which the descriptor is,
@@ -59,11 +57,12 @@ class VisualVocabulary:
         # Subtracting the even mean does not affect the odd part: the axes of the parts are
         # orthogonal.
         centered = normalize_descriptors(descriptors) - self.mean
+        word_axes = self.centroids[0].shape[1]
         for part in (0, 1):
             projected = np.asarray(centered @ self.axes[part], np.float32)  # (m, AXES)
-            nearest = _nearest(projected[:, :WORD_AXES], self.centroids[part], 2)  # (m, 2)
-            # Centroids have WORD_AXES coordinates. The remaining ones are taken as zero.
-            rotated_centroids = self.centroids[part] @ self.rotation[part][:WORD_AXES]  # (k, AXES)
+            nearest = _nearest(projected[:, :word_axes], self.centroids[part], 2, self.tile)
+            # Centroids have word_axes coordinates. The remaining ones are taken as zero.
+            rotated_centroids = self.centroids[part] @ self.rotation[part][:word_axes]  # (k, AXES)
             # (m, 1, AXES) > (m, 2, AXES) -> (m, 2, AXES), then 32 bits in one integer.
             bits = (projected @ self.rotation[part])[:, None] > rotated_centroids[nearest]
             words[:, part] = nearest
@@ -72,8 +71,9 @@ class VisualVocabulary:
 
     def combine_parts(
         self,
-        words: npt.NDArray[np.uint16],
-        signatures: npt.NDArray[np.uint32],
+        words: Words,
+        signatures: Signatures,
+        *,
         mirrored: bool = False,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint64]]:
         """Combine even and odd parts into words and 64-bit signatures.
@@ -86,11 +86,15 @@ class VisualVocabulary:
         Returns:
             All combinations of an even and an odd word: words and signatures, both (m, w²).
         """
-        (even, odd), (even_bits, odd_bits) = words.swapaxes(0, 1), signatures.swapaxes(0, 1)
+        even, odd = words[:, 0], words[:, 1]  # (m, w) both
+        even_bits, odd_bits = signatures[:, 0], signatures[:, 1]
         if mirrored:
-            # The centroid of opposite sign is half a vocabulary away, and every side is the other.
-            odd, odd_bits = (odd + self.words_per_part // 2) % self.words_per_part, ~odd_bits
+            # The centroid of opposite sign is half a vocabulary away.
+            odd = (odd + self.words_per_part // 2) % self.words_per_part
+            # The descriptor changes to the other side of the centroid along every axis.
+            odd_bits = ~odd_bits
         # word = even * words_per_part + odd; signature = 32 even bits, then 32 odd bits.
+        # Broadcasting gives all combinations: (m, w, 1) and (m, 1, w) -> (m, w, w).
         word = even[:, :, None].astype(np.int32) * self.words_per_part + odd[:, None, :]
         signature = (
             even_bits[:, :, None].astype(np.uint64) << np.uint64(AXES) | odd_bits[:, None, :]
@@ -104,40 +108,61 @@ class VisualVocabulary:
 
 
 def train_vocabulary(
-    sample: npt.NDArray[np.uint8], total: int, rng: np.random.Generator
+    sample: npt.NDArray[np.uint8],
+    total: int,
+    rng: np.random.Generator,
+    config: NearDuplicateConfig,
 ) -> VisualVocabulary:
     """Fit a visual vocabulary for ``total`` descriptors on a sample of them, (m, 128)."""
     descriptors = normalize_descriptors(sample)
     mirrored = descriptors[:, MIRRORED]
-    even, odd = (descriptors + mirrored) / 2, (descriptors - mirrored) / 2
-    mean = even.mean(axis=0)
-    parts = even - mean, odd
-    # PCA: eigh sorts eigenvalues in ascending order, so the last AXES columns come first here.
-    axes = [np.linalg.eigh(part.T @ part)[1][:, : -AXES - 1 : -1] for part in parts]
-    projected = [part @ axis[:, :WORD_AXES] for part, axis in zip(parts, axes, strict=True)]
-    # k² words in total, so k is about sqrt(total / DESCRIPTORS_PER_WORD). k is even: 2 * half.
-    half = min(int(np.sqrt(total / DESCRIPTORS_PER_WORD)), len(sample) // 8, MAX_WORDS - 2) // 2 + 1
+    even = (descriptors + mirrored) * np.float32(0.5)
+    odd = (descriptors - mirrored) * np.float32(0.5)
+    mean = even.mean(axis=0)  # the mean of the odd parts is 0 if mirrored images are included
+    axes = (_principal_axes(even - mean), _principal_axes(odd))
+    projected_even = (even - mean) @ axes[0][:, : config.word_axes]  # (m, word_axes)
+    projected_odd = np.asarray(odd @ axes[1][:, : config.word_axes], np.float32)
+    # k words of each part are k² words in total, so k is about sqrt(total / descriptors_per_word).
+    k = min(
+        int(np.sqrt(total / config.descriptors_per_word)),
+        len(sample) // config.min_sample_per_word,
+        config.max_words_per_part - 2,
+    )
+    half = k // 2 + 1  # so that the number of words of a part, 2 * half, is even
     # Odd parts are flipped so that their first coordinate is positive. The other half of the
     # centroids is the negative of this half.
-    positive_half = _kmeans(
-        projected[1] * np.where(projected[1][:, :1] < 0, -1, 1).astype(np.float32), half, rng
+    sign = np.where(projected_odd[:, :1] < 0, np.float32(-1), np.float32(1))  # (m, 1)
+    positive_half = _kmeans(projected_odd * sign, half, rng, config)
+    even_centroids = _kmeans(projected_even, 2 * half, rng, config)
+    return VisualVocabulary(
+        mean=mean,
+        axes=axes,
+        centroids=(even_centroids, np.vstack([positive_half, -positive_half])),
+        rotation=(_random_rotation(rng), _random_rotation(rng)),
+        tile=config.word_tile,
     )
-    centroids = (
-        _kmeans(projected[0], 2 * half, rng),
-        np.vstack([positive_half, -positive_half]),
-    )
-    rotation = [np.linalg.qr(rng.normal(size=(AXES, AXES)))[0].astype(np.float32) for _ in parts]
-    return VisualVocabulary(mean, (axes[0], axes[1]), centroids, (rotation[0], rotation[1]))
 
 
-def _kmeans(points: Float, k: int, rng: np.random.Generator, iterations: int = 5) -> Float:
+def _principal_axes(part: Float) -> Float:
+    """Return the leading principal axes of the rows of ``part``: (m, 128) -> (128, AXES)."""
+    # eigh sorts eigenvalues in ascending order: the last AXES columns, in reverse order.
+    eigenvectors = np.linalg.eigh(part.T @ part)[1]
+    return eigenvectors[:, : -AXES - 1 : -1]
+
+
+def _random_rotation(rng: np.random.Generator) -> Float:
+    """Return a random orthogonal matrix, (AXES, AXES)."""
+    return np.linalg.qr(rng.normal(size=(AXES, AXES)))[0].astype(np.float32)
+
+
+def _kmeans(points: Float, k: int, rng: np.random.Generator, config: NearDuplicateConfig) -> Float:
     """Return k centroids (k, d) of points (m, d) by Lloyd's algorithm.
 
     The sums of scikit-learn's k-means depend on the number of threads, so it is not used here.
     """
     centroids = points[rng.choice(len(points), k, replace=False)]
-    for _ in range(iterations):
-        nearest = _nearest(points, centroids, 1)[:, 0]
+    for _ in range(config.kmeans_iterations):
+        nearest = _nearest(points, centroids, 1, config.word_tile)[:, 0]  # (m,)
         cluster_sizes = np.bincount(nearest, minlength=k)
         sums = [np.bincount(nearest, column, minlength=k) for column in points.T]  # d times (k,)
         means = np.stack(sums, axis=1) / np.maximum(cluster_sizes, 1)[:, None]
@@ -146,19 +171,31 @@ def _kmeans(points: Float, k: int, rng: np.random.Generator, iterations: int = 5
     return centroids
 
 
-def _nearest(points: Float, centroids: Float, count: int) -> npt.NDArray[np.int64]:
-    """Return the numbers of the ``count`` nearest centroids of each point: (m, count), sorted."""
+def _nearest(points: Float, centroids: Float, count: int, tile: int) -> npt.NDArray[np.int64]:
+    """Return the numbers of the nearest centroids of each point, the nearest one first.
+
+    Args:
+        points: (m, d).
+        centroids: (k, d).
+        count: Number of centroids to return per point.
+        tile: Number of points per matrix product.
+
+    Returns:
+        (m, count) centroid numbers.
+    """
     # The nearest centroid c maximizes x·c - |c|²/2. With 1 appended to x and -|c|²/2 appended to c,
     # this is one matrix product.
     half_squared_norms = np.float32(0.5) * (centroids**2).sum(axis=1)
     extended_centroids = np.vstack([centroids.T, -half_squared_norms])  # (d + 1, k)
     nearest = np.empty((len(points), count), np.int64)
-    for start in range(0, len(points), TILE):
-        block = points[start : start + TILE]
-        similarity = np.hstack([block, np.ones((len(block), 1), np.float32)]) @ extended_centroids
+    for start in range(0, len(points), tile):
+        block = points[start : start + tile]
+        extended_points = np.hstack([block, np.ones((len(block), 1), np.float32)])  # (tile, d + 1)
+        similarity = extended_points @ extended_centroids  # (tile, k)
         for rank in range(count):
             best = similarity.argmax(axis=1)
-            nearest[start : start + TILE, rank] = best
+            nearest[start : start + tile, rank] = best
+            # The next maximum is the next nearest centroid.
             similarity[np.arange(len(block)), best] = -np.inf
     return nearest
 

@@ -7,6 +7,7 @@ import logging
 from functools import partial
 
 from skin_lesions.config.source import Source
+from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources.base import SourceFiles
 from skin_lesions.data.sources.filename_keys import filename_key
 from skin_lesions.data.sources.folder import existing_folder, open_folder
@@ -25,7 +26,8 @@ def open_source(source: Source) -> SourceFiles:
         return _open_demo(source.demo.seed)
     if source.kind == "folder":
         folder = existing_folder(source.folder)
-        return open_folder(folder, folder.name, source, {"kind": "folder", "folder": str(folder)})
+        origin = Origin(kind="folder", folder=str(folder))
+        return open_folder(folder, folder.name, source, origin)
     return _open_kaggle(source)
 
 
@@ -43,7 +45,7 @@ def _open_demo(seed: int) -> SourceFiles:
     table = synthetic_table(seed).drop(columns=["planted", "lesion"])
     table.insert(3, "source", "demo")
     table.insert(4, "filename_key", [filename_key(file) for file in table["file"]])
-    return SourceFiles(table, partial(render_file, seed=seed), {"kind": "demo", "seed": seed})
+    return SourceFiles(table, partial(render_file, seed=seed), Origin(kind="demo", seed=seed))
 
 
 def _open_kaggle(source: Source) -> SourceFiles:

@@ -5,12 +5,11 @@ The naming schemes of MSLD v2.0 and ISIC are built in. ``source.filename_pattern
 
 import logging
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import printable
+from skin_lesions.core.text import normalize_name, printable
 
 log = logging.getLogger(__name__)
 # MSLD v2.0: disease, patient, image, duplicate. All images of a patient form one group.
@@ -71,10 +70,3 @@ def filename_keys(files: Sequence[str], pattern: str | None) -> list[str | None]
         len(set(found)),
     )
     return keys
-
-
-def normalize_name(name: str) -> str:
-    """Return a name in Unicode normal form C."""
-    # macOS stores é as e plus an accent. Without normalization, two names that look the same
-    # would be two different classes or keys.
-    return unicodedata.normalize("NFC", name)

@@ -10,23 +10,17 @@ import stat
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pandas as pd
 
 from skin_lesions.config.source import Source
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import printable
+from skin_lesions.core.text import normalize_name, printable
 from skin_lesions.data.diagnoses import diagnosis_of
-from skin_lesions.data.sources.base import SourceFiles
-from skin_lesions.data.sources.filename_keys import filename_keys, normalize_name
-from skin_lesions.data.sources.metadata import (
-    IMAGE_SUFFIXES,
-    Metadata,
-    Rows,
-    join_metadata,
-    read_metadata,
-)
+from skin_lesions.data.provenance import Origin
+from skin_lesions.data.sources.base import SourceFiles, has_image_suffix
+from skin_lesions.data.sources.filename_keys import filename_keys
+from skin_lesions.data.sources.metadata import Metadata, Rows, join_metadata, read_metadata
 
 log = logging.getLogger(__name__)
 SPLIT_FOLDERS = {
@@ -42,7 +36,7 @@ MAX_BYTES = 1 << 30  # bytes; each file is read into memory at once
 _NOT_IMAGES = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
-def open_folder(folder: Path, name: str, source: Source, origin: dict[str, Any]) -> SourceFiles:
+def open_folder(folder: Path, name: str, source: Source, origin: Origin) -> SourceFiles:
     """List the files of a folder and read their labels.
 
     Raises:
@@ -57,9 +51,9 @@ def open_folder(folder: Path, name: str, source: Source, origin: dict[str, Any])
         )
     files = list(paths)
     rows = [metadata.match_files(files) for metadata in tables]
-    labeled = [pair for pair in zip(tables, rows, strict=True) if pair[0].has_labels]
+    labeled = [i for i, metadata in enumerate(tables) if metadata.has_labels]
     if labeled:
-        table = _from_metadata(files, *labeled[0])
+        table = _from_metadata(files, tables[labeled[0]], rows[labeled[0]])
     else:
         table = _from_class_folders(files, folder)
         _warn_unused_diagnoses(table["label"], tables)
@@ -67,8 +61,8 @@ def open_folder(folder: Path, name: str, source: Source, origin: dict[str, Any])
     table.insert(4, "filename_key", filename_keys(table["file"].tolist(), source.filename_pattern))
     if tables:
         table = table.join(join_metadata(files, tables, rows), on="file")
-    params = {"metadata": list(source.metadata), "filename_pattern": source.filename_pattern}
-    return SourceFiles(table, partial(_read_file, paths), {**origin, **params})
+    parameters = {"metadata": source.metadata, "filename_pattern": source.filename_pattern}
+    return SourceFiles(table, partial(_read_file, paths), origin.model_copy(update=parameters))
 
 
 def existing_folder(name: str | None) -> Path:
@@ -110,8 +104,11 @@ def _list_files(folder: Path, metadata: Sequence[Path]) -> dict[str, Path]:
         ]
         for name in names:
             path = Path(parent, name)
-            if _is_content(name) and not any(_is_same_file(path, table) for table in metadata):
-                found[_decodable_name(path.relative_to(folder).as_posix())] = path
+            if not _is_content(name) or _is_one_of(path, metadata):
+                continue
+            relative = path.relative_to(folder).as_posix()
+            # Bytes that are not UTF-8 are escaped, because tables cannot store them.
+            found[os.fsencode(relative).decode(errors="backslashreplace")] = path
     return dict(sorted(found.items()))
 
 
@@ -130,13 +127,9 @@ def _is_symlink_cycle(parent: str, name: str) -> bool:
     return path.resolve() in {ancestor.resolve() for ancestor in path.parents}
 
 
-def _is_same_file(path: Path, other: Path) -> bool:
-    return path.name == other.name and path.resolve() == other.resolve()
-
-
-def _decodable_name(name: str) -> str:
-    """Escape bytes of a file name that are not UTF-8, because tables cannot store them."""
-    return os.fsencode(name).decode(errors="backslashreplace")
+def _is_one_of(path: Path, others: Sequence[Path]) -> bool:
+    # Names are compared first, because resolving the links of every image would take long.
+    return any(path.name == other.name and path.resolve() == other.resolve() for other in others)
 
 
 def _read_file(paths: Mapping[str, Path], file: str) -> bytes:
@@ -153,8 +146,12 @@ def _read_file(paths: Mapping[str, Path], file: str) -> bytes:
 
 def _from_metadata(files: Sequence[str], metadata: Metadata, rows: Rows) -> pd.DataFrame:
     """Select the files with a row in the metadata: (file, label, original_split)."""
-    labeled = zip(files, map(_as_label, metadata.labels_for(rows)), rows, strict=True)
-    found = [(file, label, _parse_split(file)[0]) for file, label, row in labeled if row >= 0]
+    labels = metadata.labels_for(rows)
+    found = [
+        (file, _as_label(label), _parse_split(file)[0])
+        for file, label, row in zip(files, labels, rows, strict=True)
+        if row >= 0
+    ]
     _warn_excluded(len(files) - len(found), f"the metadata {metadata.path}")
     return _table(found)
 
@@ -167,7 +164,7 @@ def _from_class_folders(files: Sequence[str], folder: Path) -> pd.DataFrame:
     """
     parsed = [(file, *_parse_split(file)) for file in files]  # (file, split, path below split)
     if not any(split and len(rest) > 1 for _, split, rest in parsed):
-        depth = _wrapper_depth([file for file in files if _looks_like_image(file)] or files)
+        depth = _wrapper_depth([file for file in files if has_image_suffix(file)] or files)
         parsed = [(file, None, PurePosixPath(file).parts[depth:]) for file in files]
     else:
         parsed = [entry for entry in parsed if entry[1]]
@@ -191,10 +188,13 @@ def _warn_unused_diagnoses(labels: pd.Series, tables: Sequence[Metadata]) -> Non
     """Warn if the folders do not name classes, e.g. the two image folders of HAM10000."""
     columns = [column for metadata in tables for column in metadata.diagnosis_columns()]
     if columns and not any(diagnosis_of(label) for label in labels.unique()):
+        column = printable(columns[0])
         log.warning(
             "Labels were read from folder names, e.g. %s, but none is a known diagnosis. The "
             "metadata column %s contains diagnoses. To use it: source.label_column=%s",
-            *map(printable, (labels.iloc[0], columns[0], columns[0])),
+            printable(labels.iloc[0]),
+            column,
+            column,
         )
 
 
@@ -218,10 +218,6 @@ def _parse_split(file: str) -> tuple[str | None, tuple[str, ...]]:
         if name.casefold() in SPLIT_FOLDERS:
             return SPLIT_FOLDERS[name.casefold()], parts[depth + 1 :]
     return None, parts
-
-
-def _looks_like_image(file: str) -> bool:
-    return PurePosixPath(file).suffix.removeprefix(".").casefold() in IMAGE_SUFFIXES
 
 
 def _wrapper_depth(files: Sequence[str]) -> int:

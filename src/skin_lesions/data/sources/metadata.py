@@ -4,7 +4,6 @@ Rows are matched by path, file name or stem.
 """
 
 import logging
-import unicodedata
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,13 +17,13 @@ import pandas as pd
 
 from skin_lesions.config.source import Source
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import printable
+from skin_lesions.core.text import normalize_name, printable
 from skin_lesions.data.diagnoses import diagnosis_of
+from skin_lesions.data.sources.base import IMAGE_SUFFIXES
 
 log = logging.getLogger(__name__)
 
 KEY_COLUMNS = ("file", "image", "image_id", "isic_id")
-IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "jfif", "png", "bmp", "tif", "tiff", "webp", "gif"})
 # Column names of the tables of this project. A metadata column with such a name is renamed.
 RESERVED_COLUMNS = frozenset(
     {
@@ -37,8 +36,6 @@ RESERVED_COLUMNS = frozenset(
         "width",
         "height",
         "bytes",
-    }
-    | {
         "format",
         "problem",
         "reason",
@@ -203,7 +200,8 @@ def match_rows(keys: Sequence[str], files: Sequence[str]) -> list[list[int]]:
     """
     paths = [_normalize_path(file) for file in files]
     cells = [_normalize_path(key) for key in keys]
-    exact, without_suffix = _index(cells), _index([_without_suffix(cell) for cell in cells])
+    exact = _index(cells)
+    without_suffix = _index([_without_suffix(cell) for cell in cells])
     matches = [
         _rows_by_path(path, exact) or _rows_by_path(_without_suffix(path), without_suffix)
         for path in paths
@@ -248,8 +246,7 @@ def _path_suffixes(path: str) -> list[str]:
 
 
 def _normalize_path(path: str) -> str:
-    # macOS file names store é as e plus an accent, tables store it as one character.
-    return unicodedata.normalize("NFC", path.strip()).replace("\\", "/").removeprefix("./")
+    return normalize_name(path.strip()).replace("\\", "/").removeprefix("./")
 
 
 def _without_suffix(path: str) -> str:

@@ -1,92 +1,62 @@
 """Nodes of the pipeline `audit`."""
 
-from __future__ import annotations
-
 import logging
-from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from skin_lesions.audit import run_audit, summary_messages
-from skin_lesions.audit.finding import Finding
+from skin_lesions.audit.context import AuditContext
+from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.split import Split
 from skin_lesions.data import groups as grouping
 from skin_lesions.data.near_duplicates import find_near_duplicates
+from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.raw_store import RawImages
-from skin_lesions.reporting import figures
+from skin_lesions.data.tables import ImageTable
 
 log = logging.getLogger(__name__)
 
 
 def group_images(
-    image_table: pd.DataFrame, pixel_store: Any, ingest: Ingest
+    image_table: ImageTable, pixel_store: PixelStore, ingest: Ingest
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Group images by file names, metadata and pixels.
 
     Returns:
         image_groups, image_links
     """
-    images = pixel_store.at(ingest.stored_image_size).subset(image_table["image_id"].unique())
-    return grouping.group_images(image_table, find_near_duplicates(images))
+    table = image_table.frame
+    images = pixel_store.at(ingest.stored_image_size).subset(table["image_id"].unique())
+    return grouping.group_images(table, find_near_duplicates(images))
 
 
 def audit_images(
-    image_table: pd.DataFrame,
+    image_table: ImageTable,
     image_groups: pd.DataFrame,
     image_links: pd.DataFrame,
     quarantine: pd.DataFrame,
-    pixel_store: Any,
+    pixel_store: PixelStore,
     raw_images: RawImages,
     ingest: Ingest,
     audit: Audit,
     split: Split,
-) -> dict[str, Any]:
-    """Collect all findings and log the severe ones."""
-    from skin_lesions.audit import shortcuts  # noqa: PLC0415  (imports torch)
-    from skin_lesions.audit.image_quality import (  # noqa: PLC0415  (imports torch)
-        find_low_quality_images,
+) -> AuditFindings:
+    """Run the audit and log the severe findings."""
+    audit_findings = run_audit(
+        AuditContext(
+            image_table=image_table.frame,
+            image_table_version=image_table.version,
+            image_groups=image_groups,
+            image_links=image_links,
+            quarantine=quarantine,
+            images=pixel_store.at(ingest.stored_image_size),
+            raw_images=raw_images.store,
+            split=split,
+            parameters=audit,
+        )
     )
-
-    images = pixel_store.at(ingest.stored_image_size)
-    probes = shortcuts.probe_shortcuts(
-        image_table,
-        image_groups,
-        images,
-        raw_images.store,
-        sample=audit.max_probe_images,
-        seed=audit.seed,
-        replicates=audit.bootstrap_replicates,
-    )
-    extra_findings: list[Finding] = [
-        *shortcuts.shortcut_findings(probes),
-        *find_low_quality_images(image_table, images),
-    ]
-    findings = run_audit(
-        image_table, image_groups, image_links, quarantine, split, audit, extra_findings
-    )
-    findings["shortcut_probes"] = [probe.as_dict() for probe in probes]
-    findings["image_table_version"] = image_table.attrs["version"]
-    for message in summary_messages(findings):
+    for message in summary_messages(audit_findings):
         log.info(message)
-    return findings
-
-
-def draw_linked_image_pairs(
-    image_table: pd.DataFrame,
-    image_groups: pd.DataFrame,
-    image_links: pd.DataFrame,
-    pixel_store: Any,
-    ingest: Ingest,
-    audit: Audit,
-) -> Figure:
-    """Draw linked images side by side, a few of each link type."""
-    return figures.draw_linked_image_pairs(
-        image_table,
-        image_groups,
-        image_links,
-        pixel_store.at(ingest.stored_image_size),
-        per_kind=audit.example_pairs_per_type,
-    )
+    return audit_findings

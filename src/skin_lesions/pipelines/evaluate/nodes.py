@@ -3,82 +3,72 @@
 torch is imported inside the functions, so that listing the pipelines does not import it.
 """
 
-from typing import Any
-
 import pandas as pd
 
 from skin_lesions.config.evaluate import Evaluate
+from skin_lesions.data.pixel_store import PixelStore
+from skin_lesions.data.provenance import MetricsProvenance, PredictionProvenance
 from skin_lesions.data.raw_store import RawImages
-
-_PROVENANCE_KEYS = (
-    "model_version",
-    "split_table_version",
-    "image_table_version",
-    "raw_images_version",
-)
+from skin_lesions.data.tables import ImageTable, PredictionTable, SplitTable
+from skin_lesions.evaluation.input_checks import check_model_matches_data
+from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics, compute_metrics
+from skin_lesions.models.trained_model import TrainedModel
 
 
 def predict(
-    model: dict[str, Any],
-    pixel_store: Any,
-    split_table: pd.DataFrame,
-    image_table: pd.DataFrame,
+    model: TrainedModel,
+    pixel_store: PixelStore,
+    split_table: SplitTable,
+    image_table: ImageTable,
     raw_images: RawImages,
     evaluate: Evaluate,
-) -> pd.DataFrame:
+) -> PredictionTable:
     """Predict the validation and test images.
 
     First check that the model was trained on this split and these images.
     """
-    from skin_lesions.evaluation import predictions as predicting  # noqa: PLC0415
-    from skin_lesions.models.model_file import check_model_matches_data  # noqa: PLC0415
+    from skin_lesions.evaluation.predictions import predict_images  # noqa: PLC0415 (torch)
 
-    check_model_matches_data(model, split_table, image_table, raw_images.table)
-    predictions = predicting.predict(
-        model, pixel_store, split_table, evaluate.batch_size, evaluate.device
+    check_model_matches_data(model, split_table, image_table, raw_images)
+    rows = split_table.frame[split_table.frame["split"].isin(["val", "test"])]
+    predictions = predict_images(model, pixel_store, rows, evaluate.batch_size, evaluate.device)
+    provenance = PredictionProvenance(
+        model_version=model.version,
+        split_table_version=split_table.version,
+        image_table_version=image_table.version,
+        raw_images_version=raw_images.version,
     )
-    predictions.attrs = {
-        "split_table_version": split_table.attrs["version"],
-        "image_table_version": image_table.attrs["version"],
-        "raw_images_version": raw_images.table.attrs["version"],
-        "model_version": model["provenance"]["version"],
-    }
-    return predictions
+    return PredictionTable(predictions, provenance)
 
 
-def score(predictions: pd.DataFrame, model: dict[str, Any], evaluate: Evaluate) -> dict[str, Any]:
-    """Compute the metrics with intervals, and record the versions of all inputs."""
-    from skin_lesions.evaluation import scorecard as metrics  # noqa: PLC0415
-
-    provenance = model["provenance"]
-    scores = {
-        name: metrics.compute_metrics(
-            rows, model["classes"], evaluate.bootstrap_replicates, evaluate.seed
-        )
-        for name, rows in _subsets(predictions, provenance["split_policy"]).items()
-    }
-    return {
-        "split_policy": provenance["split_policy"],
-        "provenance": {
-            "predictions_version": predictions.attrs["version"],
-            **{name: predictions.attrs[name] for name in _PROVENANCE_KEYS},
-            "split_fingerprint": provenance["split_fingerprint"],
-            "data_fingerprint": provenance["data_fingerprint"],
-            "package_version": provenance["package_version"],
-            "synthetic_images": model["synthetic_images"],
-        },
-        **scores,
-    }
-
-
-def _subsets(predictions: pd.DataFrame, split_policy: str) -> dict[str, pd.DataFrame]:
-    """Divide the predictions into the subsets that get their own metrics.
+def score(predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate) -> Scorecard:
+    """Compute the metrics with intervals, and record what they were made from.
 
     In the original split, a test image with a related image in train or val gives an optimistic
     result. Leaked and clean test images are therefore also evaluated separately.
     """
-    test = predictions[predictions["split"] == "test"]
-    subsets = {"validation": predictions[predictions["split"] == "val"], "test": test}
-    if split_policy == "original":
-        subsets |= {"test_clean": test[~test["is_leaked"]], "test_leaked": test[test["is_leaked"]]}
-    return {name: rows for name, rows in subsets.items() if len(rows)}
+    made_from = model.provenance
+    table = predictions.frame
+    test = table[table["split"] == "test"]
+    is_original = made_from.split_policy == "original"
+    clean = test[~test["is_leaked"] & is_original]
+    leaked = test[test["is_leaked"] & is_original]
+
+    def metrics_of(rows: pd.DataFrame) -> SplitMetrics:
+        return compute_metrics(rows, model.classes, evaluate.bootstrap_replicates, evaluate.seed)
+
+    return Scorecard(
+        split_policy=made_from.split_policy,
+        provenance=MetricsProvenance(
+            **predictions.provenance.model_dump(),
+            predictions_version=predictions.version,
+            split_fingerprint=made_from.split_fingerprint,
+            data_fingerprint=made_from.data_fingerprint,
+            package_version=made_from.package_version,
+            synthetic_images=made_from.origin.is_synthetic,
+        ),
+        validation=metrics_of(table[table["split"] == "val"]),
+        test=metrics_of(test),
+        test_clean=metrics_of(clean) if len(clean) else None,
+        test_leaked=metrics_of(leaked) if len(leaked) else None,
+    )

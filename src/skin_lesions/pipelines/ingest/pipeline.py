@@ -4,6 +4,8 @@ from kedro.pipeline import Node, Pipeline
 
 from skin_lesions.pipelines.ingest.nodes import decode_images, describe_images, read_source
 
+READ_SOURCE = "ingest.read_source"  # name of the node in the registered pipelines
+
 
 def create_pipeline() -> Pipeline:
     """Create the pipeline: store the files, decode new images and describe every file."""

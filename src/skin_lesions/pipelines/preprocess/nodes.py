@@ -1,46 +1,49 @@
 """Nodes of the pipeline `preprocess`."""
 
 import logging
-from typing import Any
 
 import pandas as pd
 
 from skin_lesions.audit import enforce_fail_on
+from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.split import Split
 from skin_lesions.data import splits as splitting
 from skin_lesions.data.fingerprints import data_fingerprint, split_fingerprint
+from skin_lesions.data.provenance import SplitProvenance
+from skin_lesions.data.tables import ImageTable, SplitTable
 
 log = logging.getLogger(__name__)
 
 
 def split_images(
-    image_table: pd.DataFrame,
+    image_table: ImageTable,
     image_groups: pd.DataFrame,
-    audit_findings: dict[str, Any],
+    audit_findings: AuditFindings,
     split: Split,
     audit: Audit,
-) -> pd.DataFrame:
-    """Split the images and record the versions of all inputs in the table.
+) -> SplitTable:
+    """Split the images and record what the split was made from.
 
     Stop the run if the audit has findings of severity ``audit.fail_on`` or above.
     """
-    enforce_fail_on(audit_findings, image_table.attrs["version"], audit.fail_on)
-    table = splitting.split_images(image_table, image_groups, split)
-    table.attrs = {
-        "split_policy": split.policy,
-        "split_fingerprint": split_fingerprint(table),
-        "data_fingerprint": data_fingerprint(image_table),
-        "image_table_version": image_table.attrs["version"],
-        "raw_images_version": image_table.attrs["raw_images_version"],
-        "origin": image_table.attrs["origin"],
-    }
+    enforce_fail_on(audit_findings, image_table.version, audit.fail_on)
+    images = image_table.frame
+    table = splitting.split_images(images, image_groups, split)
     split_sizes = table["split"].value_counts()
     log.info(
         "Images split by policy %s: %d train, %d val, %d test; %d of %d readable files left out",
         split.policy,
         *(split_sizes[name] for name in splitting.SPLITS),
-        len(image_table) - len(table),
-        len(image_table),
+        len(images) - len(table),
+        len(images),
     )
-    return table
+    provenance = SplitProvenance(
+        origin=image_table.provenance.origin,
+        raw_images_version=image_table.provenance.raw_images_version,
+        image_table_version=image_table.version,
+        data_fingerprint=data_fingerprint(images),
+        split_fingerprint=split_fingerprint(table),
+        split_policy=split.policy,
+    )
+    return SplitTable(table, provenance)

@@ -1,5 +1,5 @@
 """The pipeline `train`."""
 
-from skin_lesions.pipelines.train.pipeline import create_pipeline
+from skin_lesions.pipelines.train.pipeline import FIT, create_pipeline
 
-__all__ = ["create_pipeline"]
+__all__ = ["FIT", "create_pipeline"]

@@ -3,53 +3,150 @@
 torch is imported inside the functions, so that listing the pipelines does not import it.
 """
 
-from dataclasses import asdict
-from typing import Any
+import platform
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from skin_lesions import __version__
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.preprocess import Preprocess
 from skin_lesions.config.train import TrainRecipe
+from skin_lesions.core.errors import InputError
+from skin_lesions.data.pixel_store import PixelStore
+from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.data.provenance import ModelProvenance
+from skin_lesions.data.tables import SplitTable
+from skin_lesions.models.postprocessing.temperature import fit_temperature
+from skin_lesions.models.trained_model import (
+    Postprocessing,
+    Selection,
+    TrainedModel,
+    UncalibratedModel,
+)
+from skin_lesions.training.checkpoints import Checkpoints
+from skin_lesions.training.identity import library_versions, training_identity
+
+if TYPE_CHECKING:
+    from skin_lesions.models.networks import InitialNetwork
+    from skin_lesions.training.job import TrainingResult
 
 
 def fit(
-    pixel_store: Any,
-    split_table: pd.DataFrame,
-    checkpoints: Any,
+    pixel_store: PixelStore,
+    split_table: SplitTable,
+    checkpoints: Checkpoints,
     train: TrainRecipe,
     preprocess: Preprocess,
     ingest: Ingest,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Train a network.
+) -> tuple[UncalibratedModel, pd.DataFrame]:
+    """Train on the train rows, select the epoch on the val rows, resume an interrupted training.
+
+    Test rows are never loaded, so they cannot influence the selection.
 
     Returns:
-        model dict without calibration, training history
+        uncalibrated_model, training_history (one row per epoch)
     """
+    from skin_lesions.data.loader import build_dataset  # noqa: PLC0415
     from skin_lesions.training.fit import fit_model  # noqa: PLC0415
+    from skin_lesions.training.job import TrainingJob  # noqa: PLC0415
 
-    return fit_model(
-        pixel_store,
-        split_table,
-        checkpoints,
-        train,
-        preprocess.resize_mode,
-        ingest.stored_image_size,
+    rows = split_table.frame.sort_values("file")  # equal content is trained on in an equal order
+    train_rows, val_rows = rows[rows["split"] == "train"], rows[rows["split"] == "val"]
+    classes = sorted(rows["label"].unique())
+    initial = _initial_network(classes, train)
+    preprocessing = Preprocessing(
+        resize_mode=preprocess.resize_mode,
+        stored_image_size=ingest.stored_image_size,
+        image_size=train.eval_image_size,
+        mean=initial.mean,
+        std=initial.std,
+    )
+    pixels = pixel_store.at(ingest.stored_image_size)
+    identity = training_identity(split_table.frame, train, preprocessing, initial.origin)
+    job = TrainingJob(
+        recipe=train,
+        train_images=build_dataset(train_rows, classes, pixels, preprocessing),
+        val_images=build_dataset(val_rows, classes, pixels, preprocessing),
+        network=initial.network,
+        checkpoint=checkpoints.for_training(identity),
+    )
+    result = fit_model(job)
+    model = UncalibratedModel(
+        architecture=train.architecture,
+        classes=tuple(classes),
+        preprocessing=preprocessing,
+        test_time_augmentation=train.test_time_augmentation,
+        recipe=train.model_dump(mode="json"),
+        initial_weights=initial.origin,
+        selection=_selection(result.history, train.selection_metric),
+        provenance=_provenance(split_table, train, result, job.checkpoint.name),
+        train_image_ids=tuple(sorted(train_rows["image_id"])),
+        val_image_ids=tuple(sorted(val_rows["image_id"])),
+        state_dict=result.network.state_dict(),
+    )
+    return model, result.history
+
+
+def _initial_network(classes: list[str], recipe: TrainRecipe) -> "InitialNetwork":
+    """Create the network with its initial weights, and check all image sizes of the recipe."""
+    from skin_lesions.models.networks import check_image_size, create_network  # noqa: PLC0415
+
+    initial = create_network(
+        architecture=recipe.architecture,
+        weights=recipe.weights,
+        weights_sha256=recipe.weights_sha256,
+        classes=classes,
+        image_size=recipe.image_size,
+        seed=recipe.seed,
+    )
+    for size in {recipe.initial_image_size, recipe.eval_image_size} - {recipe.image_size}:
+        try:
+            check_image_size(initial.network, recipe.architecture, size)
+        except InputError as error:
+            raise InputError(
+                # A new line, because the message above may end with a command.
+                f"{error}\nTo use one image size in all epochs and in evaluation: --params "
+                "train.progressive_resizing_start=1,train.eval_size_ratio=1"
+            ) from None
+    return initial
+
+
+def _selection(history: pd.DataFrame, metric: str) -> Selection:
+    selected = history[history["best"]].iloc[0]
+    return Selection(
+        best_epoch=int(selected["epoch"]), metric=metric, value=float(selected[f"val_{metric}"])
+    )
+
+
+def _provenance(
+    split_table: SplitTable, recipe: TrainRecipe, result: "TrainingResult", training: str
+) -> ModelProvenance:
+    return ModelProvenance(
+        **split_table.provenance.model_dump(),
+        split_table_version=split_table.version,
+        package_version=__version__,
+        python=platform.python_version(),
+        libraries=library_versions(recipe),
+        training=training,
+        **result.environment,
     )
 
 
 def calibrate(
-    uncalibrated_model: dict[str, Any], pixel_store: Any, split_table: pd.DataFrame
-) -> dict[str, Any]:
-    """Fit the temperature on the validation images and return the complete model dict."""
+    uncalibrated_model: UncalibratedModel,
+    pixel_store: PixelStore,
+    split_table: SplitTable,
+    train: TrainRecipe,
+) -> TrainedModel:
+    """Fit the temperature on the validation images and return the complete model."""
     from skin_lesions.models.inference import model_logits  # noqa: PLC0415
-    from skin_lesions.models.postprocessing.temperature import fit_temperature  # noqa: PLC0415
 
-    val = split_table[split_table["split"] == "val"]
-    recipe = uncalibrated_model["recipe"]
+    model, rows = uncalibrated_model, split_table.frame
+    val = rows[rows["split"] == "val"]
     # Ray workers may have used a device that this machine does not have.
-    device = "auto" if recipe["launcher"] == "ray" else recipe["device"]
-    logits = model_logits(uncalibrated_model, pixel_store, val, 2 * recipe["batch_size"], device)
-    class_index = {label: index for index, label in enumerate(uncalibrated_model["classes"])}
-    temperature = fit_temperature(logits, val["label"].map(class_index).to_numpy())
-    return {**uncalibrated_model, "calibration": asdict(temperature)}
+    device = "auto" if train.launcher == "ray" else train.device
+    logits = model_logits(model, pixel_store, val, 2 * train.batch_size, device)
+    labels = pd.Index(model.classes).get_indexer(pd.Index(val["label"]))
+    postprocessing = Postprocessing(calibration=fit_temperature(logits, labels))
+    return TrainedModel(**dict(model), postprocessing=postprocessing)

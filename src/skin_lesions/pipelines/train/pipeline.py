@@ -4,6 +4,8 @@ from kedro.pipeline import Node, Pipeline
 
 from skin_lesions.pipelines.train.nodes import calibrate, fit
 
+FIT = "train.fit"  # name of the node in the registered pipelines
+
 
 def create_pipeline() -> Pipeline:
     """Create the pipeline: train the weights, then calibrate on the validation images."""
@@ -24,7 +26,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 calibrate,
-                inputs=["uncalibrated_model", "pixel_store", "split_table"],
+                inputs=["uncalibrated_model", "pixel_store", "split_table", "params:train"],
                 outputs="model",
                 name="calibrate",
             ),

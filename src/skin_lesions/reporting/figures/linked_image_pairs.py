@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from skin_lesions.audit.finding import pluralize
+from skin_lesions.core.text import pluralize
 from skin_lesions.data.groups import (
     LINK_COLUMNS,
     NEAR_DUPLICATE_KINDS,

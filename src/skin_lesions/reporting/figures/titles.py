@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skin_lesions.audit.finding import pluralize
+from skin_lesions.core.text import pluralize
 from skin_lesions.data.groups import across_splits
 
 NBSP = "\u00a0"

@@ -7,7 +7,6 @@ import platform
 import signal
 import uuid
 from contextlib import nullcontext
-from typing import Any
 
 import torch
 from torch import distributed
@@ -18,12 +17,11 @@ from skin_lesions.core.parallel import usable_cpus
 from skin_lesions.core.signals import ignore_signal
 from skin_lesions.models.devices import choose_device
 from skin_lesions.training.distributed import ProcessGroup
-from skin_lesions.training.launchers.job import (
+from skin_lesions.training.job import TrainingJob
+from skin_lesions.training.launchers.worker import (
     COLLECTIVE_TIMEOUT,
     MAX_RESTARTS,
-    TrainingJob,
     configure_worker_logging,
-    error_file,
     number_of_processes,
     run_worker,
 )
@@ -86,10 +84,11 @@ def launch_local(job: TrainingJob) -> None:
 
 def _local_worker(pickled: bytes) -> None:
     job: TrainingJob = pickle.loads(pickled)
-    if error_file(job).exists():
+    if job.checkpoint.read_error() is not None:
         return
     configure_worker_logging()
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    rank = int(os.environ["RANK"])
+    size = int(os.environ["WORLD_SIZE"])
     restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
     if rank == 0 and restarts:
         log.warning(
@@ -102,23 +101,27 @@ def _local_worker(pickled: bytes) -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     else:
         torch.set_num_threads(max(1, usable_cpus() // size))
-    backend = "nccl" if on_cuda else "gloo"
-    store = _restart_store(f"start {restarts}")
     with ignore_signal(signal.SIGINT) if rank else nullcontext():  # rank 0 saves the state
-        distributed.init_process_group(
-            backend, store=store, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT
-        )
+        _init_process_group("nccl" if on_cuda else "gloo", rank, size, restarts)
         run_worker(job, ProcessGroup.current())
         distributed.destroy_process_group()  # not after an error: NCCL would block
 
 
-def _restart_store(name: str) -> Any:
-    """Return a store, with a prefix per restart, in which the processes find each other.
+def _init_process_group(backend: str, rank: int, size: int, restarts: int) -> None:
+    """Initialize the process group, with a separate store for each restart.
 
     The store of the launcher persists across restarts, and torch 2.14 does not separate the keys of
     one restart from those of the previous one. Processes would wait for the addresses of dead ones.
     """
     from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined] # noqa: PLC0415
 
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return PrefixStore(name, TCPStore(host, port, timeout=COLLECTIVE_TIMEOUT))
+    host = os.environ["MASTER_ADDR"]
+    port = int(os.environ["MASTER_PORT"])
+    store = TCPStore(host, port, timeout=COLLECTIVE_TIMEOUT)
+    distributed.init_process_group(
+        backend,
+        store=PrefixStore(f"start {restarts}", store),
+        rank=rank,
+        world_size=size,
+        timeout=COLLECTIVE_TIMEOUT,
+    )

@@ -2,15 +2,14 @@
 
 import os
 import sys
-from typing import Any
+from types import ModuleType
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.training.distributed import ProcessGroup
-from skin_lesions.training.launchers.job import (
+from skin_lesions.training.job import TrainingJob
+from skin_lesions.training.launchers.worker import (
     MAX_RESTARTS,
-    TrainingJob,
     configure_worker_logging,
-    error_file,
     number_of_processes,
     run_worker,
 )
@@ -22,9 +21,12 @@ def launch_ray(job: TrainingJob) -> None:
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")  # the tested version
     ray = require_ray()
     address = job.recipe.ray.address
-    connection: dict[str, Any] = {"address": address} if address else {"include_dashboard": False}
-    paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    ray.init(**connection, runtime_env=None if address else {"env_vars": paths}, log_to_driver=True)
+    if address:
+        ray.init(address=address, log_to_driver=True)
+    else:
+        paths = os.pathsep.join(path for path in sys.path if path)
+        environment = {"env_vars": {"PYTHONPATH": paths}}
+        ray.init(include_dashboard=False, runtime_env=environment, log_to_driver=True)
     try:
         _fit_with_ray(job, int(ray.cluster_resources().get("GPU", 0)))
     finally:
@@ -44,23 +46,25 @@ def _fit_with_ray(job: TrainingJob, gpus: int) -> None:
         ),
         run_config=RunConfig(
             name="ray",
-            storage_path=str(job.checkpoint.folder.resolve()),
+            storage_path=str(job.checkpoint.ray_storage),
             failure_config=FailureConfig(max_failures=MAX_RESTARTS),
         ),
     )
     try:
         trainer.fit()
-    except Exception:  # Ray wraps the error of a worker; the original is in the error file
-        if not error_file(job).exists():
+    except (
+        Exception
+    ):  # Ray wraps the error of a worker; the original is saved beside the checkpoint
+        if job.checkpoint.read_error() is None:
             raise
 
 
-def _ray_worker(config: dict[str, Any]) -> None:
+def _ray_worker(config: dict[str, TrainingJob]) -> None:
     configure_worker_logging()
     run_worker(config["job"], ProcessGroup.current())
 
 
-def require_ray() -> Any:
+def require_ray() -> ModuleType:
     """Import Ray.
 
     Raises:

@@ -28,10 +28,8 @@ def _hair(image: Image, rng: Rng) -> None:
             angle, length = main_angle + rng.normal(0, 0.35), rng.uniform(30, 90)
             # A parabola along u with its vertex in the middle, rotated by the angle.
             u, v = length * along, (curvature + rng.normal(0, 4)) * along**2
-            x, y = (
-                math.cos(angle) * u - math.sin(angle) * v,
-                math.sin(angle) * u + math.cos(angle) * v,
-            )
+            x = math.cos(angle) * u - math.sin(angle) * v
+            y = math.sin(angle) * u + math.cos(angle) * v
             points = np.stack([x, y], axis=1) + rng.uniform(0, 1, 2) * size
             width = round(rng.uniform(0.5, 1.2) * SUPERSAMPLING)
             brush.line([(a, b) for a, b in points * SUPERSAMPLING], fill=255, width=width)

@@ -99,7 +99,9 @@ def chickenpox(image: Image, tone: float, rng: Rng) -> None:
     stage = rng.choice(4, len(centers), p=rng.dirichlet((4, 3, 5, 3)))
     strength = rng.uniform(0.3, 1.2, len(centers)).astype(np.float32)
     flush(image, tone, strength[index] * smoothstep(rho, 2.4, 0.7))
-    papule, vesicle, crust = ((stage == i)[index] for i in (1, 2, 3))
+    papule = (stage == 1)[index]
+    vesicle = (stage == 2)[index]
+    crust = (stage == 3)[index]
     shade(image, 0.2 * light_offset * papule * smoothstep(rho, 1.3, 0.5))
     blend(image, on_skin(VESICLE, tone), 0.6 * vesicle * smoothstep(rho, 1.1, 0.5))
     shade(image, 0.4 * vesicle * smoothstep(light_offset, 0.2, 0.5) * smoothstep(rho, 0.9, 0.4))

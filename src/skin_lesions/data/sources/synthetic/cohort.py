@@ -20,8 +20,20 @@ Planted = Literal["copy", "other_label", "truncated"]
 
 # Number of files per diagnosis code before faults are planted: imbalanced like the real dataset.
 FILES = {
-    **{"NV": 150, "MEL": 80, "BCC": 64, "BKL": 56, "AK": 42, "SCC": 38, "VASC": 32, "DF": 30},
-    **{"MKP": 44, "HFMD": 38, "HEALTHY": 36, "CHP": 34, "CWP": 32, "MSL": 32},
+    "NV": 150,
+    "MEL": 80,
+    "BCC": 64,
+    "BKL": 56,
+    "AK": 42,
+    "SCC": 38,
+    "VASC": 32,
+    "DF": 30,
+    "MKP": 44,
+    "HFMD": 38,
+    "HEALTHY": 36,
+    "CHP": 34,
+    "CWP": 32,
+    "MSL": 32,
 }
 SECOND_LESION_FRACTION = 1 / 8  # probability that a patient has a second lesion
 ORIGINAL_SPLIT_FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -30,10 +42,14 @@ IMAGES_PER_LESION = {"dermoscopy": (1, 1, 2, 1, 1, 3, 1, 1, 4), "photograph": (1
 
 DUPLICATES_ACROSS_SPLITS = 6
 DUPLICATES_WITHIN_SPLIT = 6
+# True and wrong diagnosis code of each file that is planted with a wrong label.
 WRONG_LABELS = (
-    *(("MEL", "NV"), ("NV", "MEL")),
-    *(("AK", "BKL"), ("BKL", "AK")),
-    *(("MKP", "CHP"), ("CHP", "MKP")),
+    ("MEL", "NV"),
+    ("NV", "MEL"),
+    ("AK", "BKL"),
+    ("BKL", "AK"),
+    ("MKP", "CHP"),
+    ("CHP", "MKP"),
 )
 TRUNCATED = 1
 
@@ -178,20 +194,17 @@ def _duplicates(cohort: list[SyntheticImage], rng: np.random.Generator) -> list[
     """Plant exact duplicates of training files: some in val or test, some in train."""
     # Only the first image of a lesion: two duplicates of one lesion would get the same file name.
     originals = [p for p in cohort if p.planted is None and p.split == "train" and p.number == 1]
-    n = DUPLICATES_ACROSS_SPLITS + DUPLICATES_WITHIN_SPLIT
     splits = [("val", "test")[i % 2] for i in range(DUPLICATES_ACROSS_SPLITS)]
     splits += ["train"] * DUPLICATES_WITHIN_SPLIT
-    return [
-        replace(
-            originals[i], name=_duplicate_name(originals[i], cohort), split=split, planted="copy"
-        )
-        for i, split in zip(rng.choice(len(originals), n, replace=False), splits, strict=True)
-    ]
-
-
-def _duplicate_name(original: SyntheticImage, cohort: list[SyntheticImage]) -> str:
-    num_images = sum(image.lesion == original.lesion for image in cohort)
-    return f"{original.lesion.key}_{num_images + 1}.jpg"
+    chosen = rng.choice(len(originals), len(splits), replace=False)
+    duplicates = []
+    for i, split in zip(chosen, splits, strict=True):
+        original = originals[i]
+        # The next number after the images of the lesion.
+        number = 1 + sum(image.lesion == original.lesion for image in cohort)
+        name = f"{original.lesion.key}_{number}.jpg"
+        duplicates.append(replace(original, name=name, split=split, planted="copy"))
+    return duplicates
 
 
 def _with_wrong_label(
@@ -204,13 +217,13 @@ def _with_wrong_label(
         candidates = [p for p in cohort if p.planted is None and p.label == names[true_code]]
         original = candidates[rng.integers(len(candidates))]
         patient = 1 + len({p.lesion.patient for p in cohort if p.label == names[wrong_code]})
-        name, split = (
-            f"{wrong_code}_{patient:02d}_01_1.jpg",
-            str(rng.choice(list(ORIGINAL_SPLIT_FRACTIONS))),
-        )
         mislabeled.append(
             replace(
-                original, name=name, label=names[wrong_code], split=split, planted="other_label"
+                original,
+                name=f"{wrong_code}_{patient:02d}_01_1.jpg",
+                label=names[wrong_code],
+                split=str(rng.choice(list(ORIGINAL_SPLIT_FRACTIONS))),
+                planted="other_label",
             )
         )
     return mislabeled

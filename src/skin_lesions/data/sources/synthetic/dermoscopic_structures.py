@@ -211,10 +211,8 @@ def hairpins(image: Image, tone: float, rng: Rng, radius: float) -> None:
             # u: distance from the center of the lesion, v: offset across; both rotated by angle.
             u = radius * rng.uniform(0.6, 0.95) - rng.uniform(5, 13) * np.cos(t)
             v = rng.uniform(1.5, 3.2) * np.sin(t) + rng.normal(0, 0.4, 9)
-            x, y = (
-                math.cos(angle) * u - math.sin(angle) * v,
-                math.sin(angle) * u + math.cos(angle) * v,
-            )
+            x = math.cos(angle) * u - math.sin(angle) * v
+            y = math.sin(angle) * u + math.cos(angle) * v
             path = to_canvas(np.stack([x, y], axis=1))
             brush.line(path, fill=255, width=round(1.3 * SUPERSAMPLING), joint="curve")
 

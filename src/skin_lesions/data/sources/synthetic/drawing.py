@@ -30,7 +30,8 @@ def grid() -> tuple[Field, Field]:
     """Return x and y of every pixel. x increases to the right, y downwards."""
     axis = np.arange(SIZE, dtype=np.float32) - np.float32(MIDDLE)
     x, y = np.meshgrid(axis, axis)
-    x.flags.writeable = y.flags.writeable = False
+    x.flags.writeable = False
+    y.flags.writeable = False
     return x, y
 
 
@@ -42,7 +43,8 @@ def value_noise(rng: Rng, scale: float, stretch: float = 1.0) -> Field:
         scale: Vertical distance of the grid points, pixels.
         stretch: Horizontal distance of the grid points, relative to ``scale``.
     """
-    rows, columns = (max(2, round(SIZE / s)) + 1 for s in (scale, scale * stretch))
+    rows = max(2, round(SIZE / scale)) + 1
+    columns = max(2, round(SIZE / (scale * stretch))) + 1
     # One normal value per grid point, interpolated to the canvas.
     grid_values = rng.standard_normal((rows, columns), dtype=np.float32)
     return np.asarray(Pillow.fromarray(grid_values).resize((SIZE, SIZE), Pillow.Resampling.BICUBIC))
@@ -183,10 +185,7 @@ def spots(
     for i, ((px, py), radius) in enumerate(zip(centers, radii, strict=True)):
         # Only the window around the spot is computed.
         half_size = max_rho * radius * stretch + 1
-        window = tuple(
-            slice(max(0, int(p - half_size)), max(0, int(p + half_size) + 2))
-            for p in (py + MIDDLE, px + MIDDLE)
-        )
+        window = (_window(py + MIDDLE, half_size), _window(px + MIDDLE, half_size))
         dx, dy = (x[window] - px) / radius, (y[window] - py) / radius
         distance = np.hypot((cos * dx + sin * dy) / stretch, cos * dy - sin * dx)
         is_nearer = distance < rho[window]
@@ -195,6 +194,10 @@ def spots(
         spot_index[window][is_nearer] = i
     rho = np.where(rho < max_rho, rho + edge_noise, rho).astype(np.float32)
     return Spots(rho, light_offset, spot_index)
+
+
+def _window(center: float, half_size: float) -> slice:
+    return slice(max(0, int(center - half_size)), max(0, int(center + half_size) + 2))
 
 
 def poisson_disk_points(

@@ -37,8 +37,10 @@ BLOOD_UNDER_DARK_SKIN: Color = (0.42, 0.62, 0.30)  # violaceous rather than red
 
 def skin_color(tone: float) -> Color:
     """Return the color of skin with a tone from 0 (Fitzpatrick type I) to 1 (type VI)."""
-    red, green, blue = (float(np.interp(tone * 5, np.arange(6), channel)) for channel in TONES.T)
-    return red, green, blue
+    red = np.interp(tone * 5, np.arange(6), TONES[:, 0])
+    green = np.interp(tone * 5, np.arange(6), TONES[:, 1])
+    blue = np.interp(tone * 5, np.arange(6), TONES[:, 2])
+    return float(red), float(green), float(blue)
 
 
 def plain_skin(rng: Rng, tone: float, *, relief: float = 0.02) -> Image:

@@ -1,0 +1,37 @@
+"""Write the JSON schemas of the results: ``python docs/schemas/write_schemas.py``."""
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from skin_lesions.audit.findings import AuditFindings
+from skin_lesions.data.provenance import (
+    ImageProvenance,
+    Origin,
+    PredictionProvenance,
+    SplitProvenance,
+)
+from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.models.trained_model import TrainedModel
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "audit_findings": AuditFindings,
+    "metrics": Scorecard,
+    "model": TrainedModel,  # the model file without format, checksum and state_dict
+    "provenance_of_raw_images": Origin,
+    "provenance_of_image_table": ImageProvenance,
+    "provenance_of_split_table": SplitProvenance,
+    "provenance_of_predictions": PredictionProvenance,
+}
+
+
+def schema_text(model: type[BaseModel]) -> str:
+    """Return the JSON schema of a model as it is written to its file."""
+    return json.dumps(model.model_json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    for name, model in SCHEMAS.items():
+        path = Path(__file__).parent / f"{name}.schema.json"
+        path.write_text(schema_text(model), encoding="utf-8")

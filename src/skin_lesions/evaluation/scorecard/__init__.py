@@ -1,0 +1,22 @@
+"""Scorecard: the metrics of each subset of the test and validation images, with 95 % intervals.
+
+Each metric has a file of its own and an entry in ``registry``.
+"""
+
+from skin_lesions.evaluation.scorecard.compute import compute_metrics
+from skin_lesions.evaluation.scorecard.model import (
+    ClassMetrics,
+    ConfusionMatrix,
+    MalignancyMetrics,
+    Scorecard,
+    SplitMetrics,
+)
+
+__all__ = [
+    "ClassMetrics",
+    "ConfusionMatrix",
+    "MalignancyMetrics",
+    "Scorecard",
+    "SplitMetrics",
+    "compute_metrics",
+]

@@ -1,0 +1,19 @@
+"""Accuracy."""
+
+from skin_lesions.evaluation.scorecard.metric import Evaluation, Metric
+from skin_lesions.metrics.intervals import Estimate, proportion
+
+
+def _estimate(evaluation: Evaluation) -> Estimate:
+    return proportion(evaluation.rows.correct, evaluation.rows.group)
+
+
+ACCURACY = Metric(
+    key="accuracy",
+    name="Accuracy",
+    format="percent",
+    meaning="Fraction of images with a correct prediction. Common classes have the most weight: "
+    "always predicting the most common class can already score well.",
+    headline=True,
+    estimate=_estimate,
+)

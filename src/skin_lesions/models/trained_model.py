@@ -1,0 +1,82 @@
+"""A trained model: the weights and everything that inference and reports require.
+
+``models.model_file`` reads and writes it. Importing this module does not import torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation
+from pydantic.json_schema import SkipJsonSchema
+
+from skin_lesions.core.versions import UNSAVED
+from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.data.provenance import ModelProvenance
+from skin_lesions.models.postprocessing.temperature import TemperatureFit
+from skin_lesions.models.weights_origin import WeightsOrigin
+
+TestTimeAugmentation = Literal["none", "flips", "flips_and_rotations"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The selected epoch (counted from 1), and the validation metric that selected it."""
+
+    best_epoch: int
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postprocessing:
+    """Steps after the network, fitted on the validation images."""
+
+    calibration: TemperatureFit
+
+
+class UncalibratedModel(BaseModel):
+    """A trained network before its postprocessing is fitted.
+
+    Attributes:
+        architecture: Name of the architecture, as in ``train.architecture``.
+        classes: The outputs, in order.
+        preprocessing: Conversion of a stored image into the input.
+        test_time_augmentation: Poses whose logits are averaged in inference.
+        recipe: All parameters of ``train``, as plain values. Later versions of this package may
+            have other parameters.
+        initial_weights: Origin of the initial weights.
+        selection: The selected epoch.
+        provenance: Inputs, software and machine of the training.
+        train_image_ids: image_id of each training image, sorted.
+        val_image_ids: image_id of each validation image, sorted.
+        state_dict: Tensors by name. They are not part of the JSON form.
+        version: The catalog version that was loaded. It is not part of the JSON form.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    test_time_augmentation: TestTimeAugmentation
+    recipe: dict[str, JsonValue]
+    initial_weights: WeightsOrigin
+    selection: Selection
+    provenance: ModelProvenance
+    train_image_ids: tuple[str, ...]
+    val_image_ids: tuple[str, ...]
+    state_dict: SkipJsonSchema[SkipValidation[Mapping[str, object]]] = Field(
+        exclude=True, repr=False
+    )
+    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
+
+    def with_version(self, version: str) -> Self:
+        """Return the same model with this version."""
+        return self.model_copy(update={"version": version})
+
+
+class TrainedModel(UncalibratedModel):
+    """A complete model, as saved in the model file."""
+
+    postprocessing: Postprocessing

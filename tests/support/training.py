@@ -1,0 +1,48 @@
+"""Trainings on small stored images."""
+
+from typing import Any
+
+import pandas as pd
+
+from skin_lesions.config.ingest import Ingest
+from skin_lesions.config.preprocess import Preprocess
+from skin_lesions.data.pixel_store import PixelStore
+from skin_lesions.data.tables import SplitTable
+from skin_lesions.evaluation.predictions import predict_images
+from skin_lesions.models.trained_model import TrainedModel, UncalibratedModel
+from skin_lesions.pipelines.train.nodes import calibrate, fit
+from skin_lesions.training.checkpoints import Checkpoints
+from support.recipes import recipe
+
+Stored = tuple[PixelStore, SplitTable]  # the fixture ``stored``
+
+
+def fit_stored(stored: Stored, **changes: Any) -> tuple[UncalibratedModel, pd.DataFrame]:
+    """Train on the images of the fixture ``stored``; changes are those of ``recipe``.
+
+    Returns:
+        model without calibration, history
+    """
+    store, table = stored
+    return fit(
+        store,
+        table,
+        Checkpoints(store.folder / "checkpoints"),
+        recipe(**changes),
+        Preprocess(resize_mode="stretch"),
+        Ingest(stored_image_size=32, max_unreadable_fraction=0.0),
+    )
+
+
+def calibrate_stored(model: UncalibratedModel, stored: Stored) -> TrainedModel:
+    """Calibrate a model on the validation images."""
+    return calibrate(model, *stored, recipe())
+
+
+def predict_stored(
+    model: TrainedModel, stored: Stored, split: str | None = None, batch_size: int = 16
+) -> pd.DataFrame:
+    """Predict the validation and test images, or those of one split."""
+    rows = stored[1].frame
+    rows = rows[rows["split"].isin([split] if split else ["val", "test"])]
+    return predict_images(model, stored[0], rows, batch_size, "cpu")
