@@ -8,7 +8,7 @@ import rich
 from rich.console import Console
 
 from skin_lesions.core import progress as progress_module
-from skin_lesions.core.progress import TrainingProgressBar, format_duration
+from skin_lesions.core.progress import TrainingProgressBar
 
 
 @pytest.fixture
@@ -83,10 +83,3 @@ def test_hidden_bar_prints_nothing(terminal):
     with TrainingProgressBar("training", 3, hidden=True) as progress:
         progress.advance(32, 0.3)
     assert not terminal.getvalue().strip()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(42.3, "42 s"), (300, "5 min"), (5400, "1 h 30 min"), (89, "89 s")]
-)
-def test_durations_are_formatted_with_a_suitable_unit(seconds, text):
-    assert format_duration(seconds) == text

@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from skin_lesions.core.text import normalize_name, similar_names, suggest
+from skin_lesions.core.text import format_duration, normalize_name, similar_names, suggest
 
 
 @pytest.mark.parametrize("name", ["melanom", "MELANOMA ", " Melanome"])
@@ -28,3 +28,11 @@ def test_suggestion_keeps_the_spelling_of_the_known_name():
 def test_names_that_look_the_same_become_equal():
     composed = "nævus é"
     assert normalize_name(unicodedata.normalize("NFD", composed)) == composed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(42.3, "42 s"), (59.6, "1 min 0 s"), (332, "5 min 32 s"), (7300, "2 h 1 min")],
+)
+def test_durations_are_formatted_in_their_two_largest_units(seconds, text):
+    assert format_duration(seconds) == text

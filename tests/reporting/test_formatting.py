@@ -1,6 +1,8 @@
+from skin_lesions.evaluation.scorecard import ConfusionMatrix, MalignancyMetrics, SplitMetrics
+from skin_lesions.metrics.intervals import Estimate, unavailable
 from skin_lesions.reporting.formatting import format_inline, headline
 
-HALF = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 100}
+HALF = Estimate(value=0.5, low=0.4, high=0.6, n=100)
 
 
 def test_estimate_is_formatted_with_its_interval():
@@ -8,12 +10,27 @@ def test_estimate_is_formatted_with_its_interval():
 
 
 def test_unknown_value_is_formatted_with_its_reason():
-    unknown = {"value": None, "low": None, "high": None, "n": 0, "reason": "one class only"}
-    assert format_inline(unknown) == "unknown (one class only)"
+    assert format_inline(unavailable("one class only")) == "unknown (one class only)"
+
+
+def test_unknown_interval_is_formatted_with_its_reason():
+    estimate = Estimate(value=0.5, low=None, high=None, n=2, reason="too few groups")
+    assert format_inline(estimate) == "0.500 (too few groups)"
 
 
 def test_headline_has_three_metrics_and_the_number_of_images():
-    metrics = {"balanced_accuracy": HALF, "accuracy": HALF, "auroc_macro": HALF, "n": 7}
+    metrics = SplitMetrics(
+        n=7,
+        groups=7,
+        per_class={},
+        confusion=ConfusionMatrix(classes=(), counts=()),
+        malignant=MalignancyMetrics(
+            auroc=HALF, sensitivity=HALF, specificity=HALF, classes=(), excluded_classes=()
+        ),
+        balanced_accuracy=HALF,
+        accuracy=HALF,
+        auroc_macro=HALF,
+    )
     assert headline(metrics) == (
         "balanced accuracy 0.500 (0.400 to 0.600), accuracy 0.500 (0.400 to 0.600), "
         "AUROC 0.500 (0.400 to 0.600); 7 images"

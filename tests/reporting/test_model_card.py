@@ -3,15 +3,21 @@ import re
 from functools import cache
 
 import pytest
+import yaml
 from markdown_it import MarkdownIt
 
-from skin_lesions.reporting.model_card import markdown_text, render_model_card
+from skin_lesions.data.provenance import Origin
+from skin_lesions.metrics.intervals import unavailable
+from skin_lesions.reporting.markdown import markdown_text
+from skin_lesions.reporting.model_card import render_model_card
 from support.report_inputs import (
     UNUSUAL_NAMES,
-    ReportInputs,
+    Study,
     fourteen_classes,
     twenty_three_classes,
     two_classes,
+    with_frame,
+    with_provenance,
 )
 
 TAGS = {"h1", "h2", "p", "strong", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
@@ -37,7 +43,16 @@ def visible_text(markdown: str) -> str:
     return html.unescape(re.sub(r"\s*<[^>]*>\s*", " ", page)).replace("  ", " ")
 
 
+def split_front_matter(card_text: str) -> tuple[dict, str]:
+    """Return the metadata that the Hugging Face Hub reads, and the rest of the card."""
+    block = re.match(r"---\n(.*?)\n---\n\n", card_text, flags=re.DOTALL)
+    assert block
+    return yaml.safe_load(block[1]), card_text[block.end() :]
+
+
 def to_html(markdown: str) -> str:
+    if markdown.startswith("---\n"):
+        markdown = split_front_matter(markdown)[1]
     return MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown)
 
 
@@ -132,7 +147,9 @@ def test_class_prior_of_the_probabilities_is_described_if_classes_were_balanced(
     assert "get higher probabilities than their frequency justifies" in render_model_card(
         **arguments
     )
-    arguments["model"]["recipe"]["class_balance"] = "none"
+    model = arguments["model"]
+    recipe = model.recipe | {"class_balance": "none"}
+    arguments["model"] = model.model_copy(update={"recipe": recipe})
     assert "balanced during training" not in render_model_card(**arguments)
 
 
@@ -141,31 +158,31 @@ def test_overall_results_equal_the_metrics():
     found = rows(card_of("fourteen"))
     start = [row[0] for row in found].index("Images")
     table = {row[0]: row[1:] for row in found[start : start + 9]}
-    assert table["Images"] == [str(metrics["test"]["n"]), str(metrics["validation"]["n"])]
-    for column, subset in enumerate(("test", "validation")):
-        e = metrics[subset]["accuracy"]
-        value, low, high = (f"{100 * e[key]:.1f}" for key in ("value", "low", "high"))
+    assert table["Images"] == [str(metrics.test.n), str(metrics.validation.n)]
+    for column, subset in enumerate((metrics.test, metrics.validation)):
+        e = subset["accuracy"]
+        value, low, high = (f"{100 * number:.1f}" for number in (e.value, e.low, e.high))
         assert table["Accuracy"][column] == f"{value} % [{low} to {high} %]"
-        e = metrics[subset]["auroc_macro"]
-        value, low, high = (f"{e[key]:.3f}" for key in ("value", "low", "high"))
-        assert table["AUROC"][column] == f"{value} [{low} to {high}]"
+        e = subset["auroc_macro"]
+        assert table["AUROC"][column] == f"{e.value:.3f} [{e.low:.3f} to {e.high:.3f}]"
 
 
 def test_counts_by_class_and_split_equal_the_split_table():
     inputs = fourteen_classes()
-    counts = inputs.split_table.groupby(["label", "split"]).size()
+    counts = inputs.split_table.frame.groupby(["label", "split"]).size()
     table = {row[0]: row[1:] for row in rows(card_of("fourteen")) if len(row) == 4}
     for label in inputs.labels:
         assert table[label] == [f"{counts[label, split]:,}" for split in ("train", "val", "test")]
 
 
 def test_results_by_class_equal_the_metrics():
-    row = fourteen_classes().metrics["test"]["per_class"]["Melanoma"]
+    row = fourteen_classes().metrics.test.per_class["Melanoma"]
     table = {cells[0]: cells[1:] for cells in rows(card_of("fourteen")) if len(cells) == 7}
-    value, low, high = (f"{100 * row['recall'][key]:.1f}" for key in ("value", "low", "high"))
+    e = row["recall"]
+    value, low, high = (f"{100 * number:.1f}" for number in (e.value, e.low, e.high))
     assert table["Melanoma"][:3] == [
-        str(row["support"]),
-        str(row["correct"]),
+        str(row.support),
+        str(row.correct),
         f"{value} % [{low} to {high} %]",
     ]
 
@@ -176,13 +193,18 @@ def test_classes_without_test_images_are_listed_as_not_evaluated():
     assert table[UNUSUAL_NAMES[0]][2] == "–"
 
 
+def card_with_columns(change) -> str:
+    """Render the card of two classes, with other columns in the image table."""
+    arguments = two_classes().card_arguments()
+    table = arguments["image_table"]
+    return render_model_card(**arguments | {"image_table": with_frame(table, change(table.frame))})
+
+
 def test_known_metadata_are_summarized():
     assert re.search(
         r"Age: known for [\d,]+ of [\d,]+ images; \d+ to \d+, median \d+\.", card_of("two")
     )
-    inputs = two_classes()
-    without_metadata = inputs.image_table.drop(columns=["age", "sex"])
-    card_text = render_model_card(**{**inputs.card_arguments(), "image_table": without_metadata})
+    card_text = card_with_columns(lambda table: table.drop(columns=["age", "sex"]))
     assert "Age:" not in card_text
     assert "age, sex and body site" in card_text
 
@@ -191,17 +213,15 @@ def test_known_metadata_are_summarized():
     ("age", "site"), [("age_approx", "anatom_site_general"), ("age", "localization")]
 )
 def test_metadata_with_column_names_of_public_tables_are_summarized(age, site):
-    inputs = two_classes()
-    table = inputs.image_table.drop(columns="age").assign(**{age: 55.0, site: "back"})
-    card_text = render_model_card(**{**inputs.card_arguments(), "image_table": table})
+    card_text = card_with_columns(
+        lambda table: table.drop(columns="age").assign(**{age: 55.0, site: "back"})
+    )
     assert "Age: known for 180 of 180 images; 55 to 55, median 55." in card_text
     assert "Site: known for 180 of 180 images; back 180." in card_text
 
 
 def test_empty_age_column_has_no_summary():
-    inputs = two_classes()
-    table = inputs.image_table.assign(age=None, sex=None)
-    card_text = render_model_card(**{**inputs.card_arguments(), "image_table": table})
+    card_text = card_with_columns(lambda table: table.assign(age=None, sex=None))
     assert re.search(r"Age: known for 0 of [\d,]+ images\.", card_text)
 
 
@@ -211,7 +231,7 @@ def test_policy_original_has_a_warning():
 
 
 def test_malignancy_is_left_out_if_no_class_is_known_to_be_malignant():
-    card_text = render_model_card(**ReportInputs(["cats", "dogs"], [40, 40]).card_arguments())
+    card_text = render_model_card(**Study(["cats", "dogs"], [40, 40]).card_arguments())
     assert "Sensitivity" not in card_text
     assert "Sensitivity" in card_of("two")
 
@@ -223,3 +243,51 @@ def test_command_to_reproduce_is_not_escaped():
 def test_card_contains_no_template_syntax_and_no_missing_values():
     for name in ("fourteen", "unusual", "synthetic"):
         assert not re.search(r"\{\{|\}\}|\{%|\bNone\b|\bnan\b|Undefined", card_of(name))
+
+
+def test_front_matter_has_the_test_metrics_of_the_scorecard():
+    metadata, body = split_front_matter(card_of("fourteen"))
+    assert body.startswith("# Model card: resnet18")
+    assert metadata["pipeline_tag"] == "image-classification"
+    assert metadata["library_name"] == "skin-lesions"
+    (entry,) = metadata["model-index"]
+    (results,) = entry["results"]
+    assert entry["name"] == "resnet18"
+    assert results["task"]["type"] == "image-classification"
+    assert results["dataset"] == {
+        "type": "folder",
+        "name": "folder d",
+        "split": "test",
+        "args": {"split_policy": "grouped"},
+    }
+    values = {metric["type"]: metric["value"] for metric in results["metrics"]}
+    estimates = fourteen_classes().metrics.test.estimates
+    assert values == {key: estimate.value for key, estimate in estimates.items()}
+
+
+def test_license_of_the_model_is_unknown_unless_the_images_have_license_notes():
+    assert split_front_matter(card_of("two"))[0]["license"] == "other"
+    assert split_front_matter(card_of("synthetic"))[0]["license"] == "unknown"
+
+
+def test_metrics_that_cannot_be_computed_are_not_in_the_front_matter():
+    arguments = two_classes().card_arguments()
+    test = arguments["metrics"].test
+    unknown = type(test)(**dict(test) | {"auroc_macro": unavailable("one class only")})
+    arguments["metrics"] = arguments["metrics"].model_copy(update={"test": unknown})
+    (entry,) = split_front_matter(render_model_card(**arguments))[0]["model-index"]
+    assert "auroc_macro" not in [m["type"] for m in entry["results"][0]["metrics"]]
+
+
+@pytest.mark.parametrize(
+    "name", [*UNUSUAL_NAMES, "---", "a: b", "# c", "{{ d }}", "- e", "'\"", "f\n---\ng", "\x1b[2J"]
+)
+def test_front_matter_is_valid_yaml_for_any_name(name):
+    study = Study([name, "Melanoma"], [40, 40])
+    model = study.model.model_copy(update={"architecture": name})
+    model = with_provenance(model, origin=Origin(kind="folder", folder=f"/d/{name}"))
+    metadata, body = split_front_matter(
+        render_model_card(**study.card_arguments() | {"model": model})
+    )
+    assert metadata["model-index"][0]["name"] == name
+    assert body.startswith("# Model card: ")

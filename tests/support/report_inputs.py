@@ -1,19 +1,40 @@
 """Made-up inputs of figures, report and model card, as a run saves them, for any class names."""
 
+import base64
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from skin_lesions.audit import run_audit
+from skin_lesions.audit.finding import SEVERITIES, Finding
+from skin_lesions.audit.findings import AuditFindings, AuditSummary, ProbeResult
+from skin_lesions.config.ingest import Ingest
+from skin_lesions.config.report import Report
 from skin_lesions.data.diagnoses import DIAGNOSES
 from skin_lesions.data.groups import group_images
-from skin_lesions.evaluation.scorecard import compute_metrics
-from support.audit import audit_context
+from skin_lesions.data.pixel_store import PixelStore
+from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.data.provenance import (
+    ImageProvenance,
+    MetricsProvenance,
+    ModelProvenance,
+    Origin,
+    PredictionProvenance,
+    SplitProvenance,
+)
+from skin_lesions.data.tables import ImageTable, PredictionTable, SplitTable
+from skin_lesions.evaluation.scorecard import Scorecard, compute_metrics
+from skin_lesions.metrics.intervals import Estimate, unavailable
+from skin_lesions.models.postprocessing.temperature import TemperatureFit
+from skin_lesions.models.trained_model import Postprocessing, Selection, TrainedModel
+from skin_lesions.models.weights_origin import WeightsOrigin
+from skin_lesions.reporting.figures.spec import FigureSpec, ReportInputs
+from support.factories import AUDIT
 
 DIAGNOSIS_NAMES = [diagnosis.name for diagnosis in DIAGNOSES]
 UNUSUAL_NAMES = [
@@ -25,27 +46,19 @@ UNUSUAL_NAMES = [
     "a|b *c*",
 ]
 VERSION = "2026-11-23T06.00.00.000Z"
-
-
-def _probe(
-    name: str, kind: str, scope: str, classes: int, accuracy: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "columns": [name] if kind == "column" else [],
-        "kind": kind,
-        "scope": scope,
-        "balanced_accuracy": accuracy,
-        "chance": 1 / classes,
-        "ceiling": None,
-        "classes": classes,
-        "excluded_classes": [],
-        "parts": {},
-    }
+RAW_IMAGES_VERSION = "2026-11-23T05.00.00.000Z"
+IMAGE_TABLE_VERSION = "2026-11-23T05.10.00.000Z"
+SPLIT_TABLE_VERSION = "2026-11-23T05.20.00.000Z"
+DATA_FINGERPRINT, SPLIT_FINGERPRINT = "d00d" * 16, "5f1a" * 16
+# The smallest PNG: one pixel, with the size 1 x 1 in its header.
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+LICENSE_NOTE = "ISIC 2019: CC BY-NC 4.0 <b>"
 
 
 @dataclass
-class ReportInputs:
+class Study:
     """Inputs for made-up classes.
 
     ``images_per_class`` has the order of ``labels``. ``untested`` classes have no test images.
@@ -64,8 +77,25 @@ class ReportInputs:
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
 
+    @property
+    def origin(self) -> Origin:
+        if self.synthetic:
+            return Origin(kind="demo", seed=1)
+        return Origin(kind="folder", folder="/d", license_notes=(LICENSE_NOTE,))
+
+    @property
+    def split_provenance(self) -> SplitProvenance:
+        return SplitProvenance(
+            origin=self.origin,
+            raw_images_version=RAW_IMAGES_VERSION,
+            image_table_version=IMAGE_TABLE_VERSION,
+            data_fingerprint=DATA_FINGERPRINT,
+            split_fingerprint=SPLIT_FINGERPRINT,
+            split_policy=self.policy,
+        )
+
     @cached_property
-    def split_table(self) -> pd.DataFrame:
+    def split_table(self) -> SplitTable:
         label = np.repeat(self.labels, self.images_per_class)
         index = np.concatenate([np.arange(n) for n in self.images_per_class])
         split = np.array(["train"] * 7 + ["val", "test", "test"])[index % 10]
@@ -76,16 +106,11 @@ class ReportInputs:
         table["original_split"] = table["split"]
         table["group_id"] = [f"g{i // 2}" for i in range(len(table))]
         table["is_leaked"] = (table["split"] == "test") & (np.arange(len(table)) % 9 == 0)
-        table.attrs = {"version": VERSION, "origin": self.origin, "split_policy": self.policy}
-        return table
-
-    @property
-    def origin(self) -> dict[str, Any]:
-        return {"kind": "demo", "seed": 1} if self.synthetic else {"kind": "folder", "folder": "/d"}
+        return SplitTable(table, self.split_provenance, SPLIT_TABLE_VERSION)
 
     @cached_property
-    def image_table(self) -> pd.DataFrame:
-        rows = self.split_table.drop(columns=["split", "group_id", "is_leaked"])
+    def image_table(self) -> ImageTable:
+        rows = self.split_table.frame.drop(columns=["split", "group_id", "is_leaked"])
         duplicates = rows.iloc[::11].assign(file=lambda t: "copies/" + t["file"])
         table = pd.concat([rows, duplicates], ignore_index=True)
         n = len(table)
@@ -99,8 +124,8 @@ class ReportInputs:
             age=np.where(np.arange(n) % 5 == 0, np.nan, 20 + np.arange(n) % 60),
             sex=np.array(["female", "male", None])[np.arange(n) % 3],
         )
-        table.attrs = {"version": VERSION, "origin": self.origin}
-        return table
+        provenance = ImageProvenance(origin=self.origin, raw_images_version=RAW_IMAGES_VERSION)
+        return ImageTable(table, provenance, IMAGE_TABLE_VERSION)
 
     @cached_property
     def quarantine(self) -> pd.DataFrame:
@@ -112,24 +137,45 @@ class ReportInputs:
     @cached_property
     def groups_and_links(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Links of all types: from the table and by pixels, the latter across splits and labels."""
-        n = self.image_table["image_id"].nunique()
+        table = self.image_table.frame
+        n = table["image_id"].nunique()
         a = np.arange(n - 1)
         kind = np.array(["pixels", "simple", "changed"])[a % 3]
         strength = np.where(kind == "pixels", 1.0, 0.4 + 0.5 * a / n)
         near_duplicates = pd.DataFrame({"a": a, "b": a + 1, "kind": kind, "strength": strength})[
             ::4
         ]
-        i = np.arange(len(self.image_table))
+        i = np.arange(len(table))
         keys = {"lesion_id": i // 2, "patient_id": i // 3, "filename_key": i // 5}
-        return group_images(self.image_table.assign(**keys), near_duplicates)
+        return group_images(table.assign(**keys), near_duplicates)
+
+    @property
+    def image_groups(self) -> pd.DataFrame:
+        return self.groups_and_links[0]
+
+    @property
+    def image_links(self) -> pd.DataFrame:
+        return self.groups_and_links[1]
 
     @cached_property
-    def audit_findings(self) -> dict[str, Any]:
-        context = audit_context(self.image_table, quarantine=self.quarantine)
-        found = run_audit(context).model_dump(mode="json")
-        return found | {"shortcut_probes": list(self.probes())}
+    def audit_findings(self) -> AuditFindings:
+        table = self.image_table.frame
+        summary = AuditSummary(
+            files=len(table) + self.unreadable,
+            images=table["image_id"].nunique(),
+            groups=table["image_id"].nunique(),
+            classes=len(self.labels),
+            quarantined=self.unreadable,
+            largest_groups=[2, 2, 2, 2, 2],
+        )
+        return AuditFindings(
+            summary=summary,
+            findings=[finding(severity) for severity in SEVERITIES],
+            shortcut_probes=list(self.probes()),
+            image_table_version=IMAGE_TABLE_VERSION,
+        )
 
-    def probes(self) -> Iterator[dict[str, Any]]:
+    def probes(self) -> Iterator[ProbeResult]:
         """Make up probes: on all images, across two sources, and one probe without a result."""
         k = len(self.labels)
         inputs = [("8x8 thumbnail", "thumbnail", 1.0), ("outer 4 % of each edge", "border", 1.0)]
@@ -139,21 +185,20 @@ class ReportInputs:
         for scope in ("all", f"from {UNUSUAL_NAMES[0]} {'clinic ' * 9}to {UNUSUAL_NAMES[2]}"):
             for i, (name, kind, ceiling) in enumerate(inputs):
                 value = 1 / k + (ceiling - 1 / k) * (1 - i / len(inputs))
-                bounds = {"low": max(0.0, value - 0.06), "high": min(1.0, value + 0.05)}
-                accuracy = {"value": value, "n": 700, **bounds}
-                yield _probe(name, kind, scope, k, accuracy) | {"ceiling": ceiling}
-        no_estimate = {
-            "value": None,
-            "low": None,
-            "high": None,
-            "n": 0,
-            "reason": "the column is empty",
-        }
-        yield _probe("site", "column", "all", k, no_estimate)
+                accuracy = Estimate(
+                    value=value, low=max(0.0, value - 0.06), high=min(1.0, value + 0.05), n=700
+                )
+                yield probe(
+                    name=name, kind=kind, scope=scope, classes=k, accuracy=accuracy, ceiling=ceiling
+                )
+        yield probe(
+            name="site", kind="column", classes=k, accuracy=unavailable("the column is empty")
+        )
 
     @cached_property
-    def predictions(self) -> pd.DataFrame:
-        table = self.split_table[self.split_table["split"] != "train"].reset_index(drop=True)
+    def predictions(self) -> PredictionTable:
+        rows = self.split_table.frame
+        table = rows[rows["split"] != "train"].reset_index(drop=True)
         k, truth = len(self.labels), pd.Index(self.labels).get_indexer(table["label"])
         skill = np.linspace(1.0, 3.5, k)[truth]
         logits = self.rng.normal(size=(len(table), k))
@@ -163,28 +208,35 @@ class ReportInputs:
         predicted = np.array(self.labels)[probabilities.argmax(axis=1)]
         columns = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in self.labels])
         keys = table[["file", "image_id", "group_id", "split", "label", "is_leaked"]]
-        return pd.concat([keys.assign(predicted=predicted), columns], axis=1)
+        provenance = PredictionProvenance(
+            model_version=VERSION,
+            split_table_version=SPLIT_TABLE_VERSION,
+            image_table_version=IMAGE_TABLE_VERSION,
+            raw_images_version=RAW_IMAGES_VERSION,
+        )
+        frame = pd.concat([keys.assign(predicted=predicted), columns], axis=1)
+        return PredictionTable(frame, provenance, VERSION)
 
     @cached_property
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> Scorecard:
         subsets = {
-            s: compute_metrics(t, self.labels, 100, 0) for s, t in self.predictions.groupby("split")
+            split: compute_metrics(rows, self.labels, 100, 0)
+            for split, rows in self.predictions.frame.groupby("split")
         }
-        return {
-            "split_policy": self.policy,
-            "provenance": {
-                "model_version": VERSION,
-                "raw_images_version": "2026-11-23T05.00.00.000Z",
-                "image_table_version": "2026-11-23T05.10.00.000Z",
-                "split_table_version": "2026-11-23T05.20.00.000Z",
-                "split_fingerprint": "5f1a" * 16,
-                "data_fingerprint": "d00d" * 16,
-                "package_version": "0.1.0",
-                "synthetic_images": self.synthetic,
-            },
-            "validation": subsets["val"],
-            "test": subsets["test"],
-        }
+        provenance = MetricsProvenance(
+            **self.predictions.provenance.model_dump(),
+            predictions_version=VERSION,
+            split_fingerprint=SPLIT_FINGERPRINT,
+            data_fingerprint=DATA_FINGERPRINT,
+            package_version="0.1.0",
+            synthetic_images=self.synthetic,
+        )
+        return Scorecard(
+            split_policy=self.policy,
+            provenance=provenance,
+            validation=subsets["val"],
+            test=subsets["test"],
+        )
 
     @cached_property
     def training_history(self) -> pd.DataFrame:
@@ -200,27 +252,19 @@ class ReportInputs:
         return history.assign(best=history.index == best)
 
     @cached_property
-    def model(self) -> dict[str, Any]:
+    def model(self) -> TrainedModel:
         best = self.training_history[self.training_history["best"]].iloc[0]
-        return {
-            "format": 1,
-            "architecture": "resnet18",
-            "classes": self.labels,
-            "preprocessing": {
-                "resize_mode": "stretch",
-                "stored_image_size": 256,
-                "image_size": 224,
-                "mean": [0.485, 0.456, 0.406],
-                "std": [0.229, 0.224, 0.225],
-            },
-            "test_time_augmentation": "none",
-            "calibration": {
-                "temperature": 1.3842,
-                "nll_before": 0.912,
-                "nll_after": 0.861,
-                "n": int((self.split_table["split"] == "val").sum()),
-            },
-            "recipe": {
+        rows = self.split_table.frame
+        image_ids = {
+            split: tuple(sorted(rows.loc[rows["split"] == split, "image_id"]))
+            for split in ("train", "val")
+        }
+        return TrainedModel(
+            architecture="resnet18",
+            classes=self.labels,
+            preprocessing=Preprocessing("stretch", 256, 224),
+            test_time_augmentation="none",
+            recipe={
                 "architecture": "resnet18",
                 "weights": "imagenet",
                 "epochs": self.epochs,
@@ -230,44 +274,120 @@ class ReportInputs:
                 "compile": True,
                 "seed": 20240501,
             },
-            "initial_weights": {
-                "weights": "imagenet",
-                "file": "resnet18-f37072fd.pth",
-                "sha256": "f37072fd" + 56 * "0",
-                "head": "new",
-            },
-            "selection": {
-                "best_epoch": int(best["epoch"]),
-                "by": "balanced_accuracy",
-                "value": float(best["val_balanced_accuracy"]),
-            },
-            "provenance": self.metrics["provenance"]
-            | {
-                "version": VERSION,
-                "origin": self.origin,
-                "device": "cpu",
-                "torch": "2.9.1",
-                "torchvision": "0.24.1",
-                "python": "3.11.9",
-                "split_policy": self.policy,
-            },
-            "synthetic_images": self.synthetic,
-            "license_notes": [] if self.synthetic else ["ISIC 2019: CC BY-NC 4.0 <b>"],
-        }
+            initial_weights=WeightsOrigin(
+                weights="imagenet",
+                file="resnet18-f37072fd.pth",
+                sha256="f37072fd" + 56 * "0",
+                head="new",
+            ),
+            selection=Selection(
+                best_epoch=int(best["epoch"]),
+                metric="balanced_accuracy",
+                value=float(best["val_balanced_accuracy"]),
+            ),
+            provenance=ModelProvenance(
+                **dict(self.split_provenance),
+                split_table_version=SPLIT_TABLE_VERSION,
+                package_version="0.1.0",
+                python="3.11.9",
+                libraries={"torch": "2.9.1", "torchvision": "0.24.1"},
+                device="cpu",
+                precision="bfloat16",
+                processes=1,
+                training="f00d" * 4,
+            ),
+            postprocessing=Postprocessing(
+                calibration=TemperatureFit(
+                    temperature=1.3842,
+                    nll_before=0.912,
+                    nll_after=0.861,
+                    n=len(image_ids["val"]),
+                )
+            ),
+            train_image_ids=image_ids["train"],
+            val_image_ids=image_ids["val"],
+            state_dict={},
+        )
 
     @property
-    def pixels(self) -> "FakePixels":
-        return FakePixels()
+    def pixel_store(self) -> PixelStore:
+        return FakePixelStore(Path("unused"))
 
-    def card_arguments(self) -> dict[str, Any]:
+    def report_inputs(self) -> ReportInputs:
+        return ReportInputs(
+            metrics=self.metrics,
+            model=self.model,
+            audit_findings=self.audit_findings,
+            split_table=self.split_table,
+            quarantine=self.quarantine,
+            training_history=self.training_history,
+            image_table=self.image_table,
+        )
+
+    def card_arguments(self) -> dict[str, object]:
         names = ("metrics", "model", "audit_findings", "split_table", "image_table")
         return {name: getattr(self, name) for name in names}
 
-    def report_arguments(self) -> dict[str, Any]:
-        return self.card_arguments() | {
-            "quarantine": self.quarantine,
-            "training_history": self.training_history,
+    def draw(self, figure: FigureSpec, examples: int = 4) -> Figure:
+        """Draw a figure as its node does, with up to ``examples`` images or pairs of a kind."""
+        parameters = {
+            "params:ingest": Ingest(stored_image_size=256, max_unreadable_fraction=1.0),
+            "params:audit": AUDIT.model_copy(update={"example_pairs_per_type": examples}),
+            "params:report": Report(samples_per_class=examples),
         }
+        return figure.draw(
+            *(
+                parameters[name] if name in parameters else getattr(self, name)
+                for name in figure.inputs
+            )
+        )
+
+
+def finding(severity: str) -> Finding:
+    """Make up a finding of this severity."""
+    return Finding(
+        id=f"made_up_{severity}",
+        severity=severity,
+        message=f"Files of '{UNUSUAL_NAMES[0]}' have a problem of severity {severity}: 2 files.",
+        count=2,
+        details={"files": 2},
+        examples=[["a.jpg", "<b>.jpg"], ["c.jpg"]],
+        recommendation="Exclude <these> files.",
+    )
+
+
+def probe(
+    *,
+    name: str,
+    kind: str,
+    classes: int,
+    accuracy: Estimate,
+    scope: str = "all",
+    ceiling: float | None = None,
+) -> ProbeResult:
+    """Make up the result of a probe."""
+    return ProbeResult(
+        name=name,
+        columns=[name] if kind == "column" else [],
+        kind=kind,
+        scope=scope,
+        balanced_accuracy=accuracy,
+        chance=1 / classes,
+        ceiling=ceiling,
+        classes=classes,
+        excluded_classes=[],
+        parts={},
+    )
+
+
+def with_frame(table, frame: pd.DataFrame):
+    """Return a table with the same provenance and other rows or columns."""
+    return replace(table, frame=frame)
+
+
+def with_provenance(entry, **changes: object):
+    """Return a model or metrics with other entries in the provenance."""
+    return entry.model_copy(update={"provenance": entry.provenance.model_copy(update=changes)})
 
 
 class FakePixels:
@@ -280,20 +400,27 @@ class FakePixels:
         return np.where(disc, color // 2, 255 - color // 4).astype(np.uint8)
 
 
-def fourteen_classes(**changes: Any) -> ReportInputs:
+class FakePixelStore(PixelStore):
+    """A store that contains every image at every size."""
+
+    def at(self, size: int) -> FakePixels:
+        return FakePixels()
+
+
+def fourteen_classes(**changes: object) -> Study:
     images_per_class = [90, 330, 260, 40, 30, 20, 50, 40, 30, 450, 340, 80, 60, 30]
-    return ReportInputs(DIAGNOSIS_NAMES, images_per_class, **changes)
+    return Study(DIAGNOSIS_NAMES, images_per_class, **changes)
 
 
-def two_classes(**changes: Any) -> ReportInputs:
-    return ReportInputs(["Benign", "Melanoma"], [120, 60], **changes)
+def two_classes(**changes: object) -> Study:
+    return Study(["Benign", "Melanoma"], [120, 60], **changes)
 
 
-def twenty_three_classes(**changes: Any) -> ReportInputs:
+def twenty_three_classes(**changes: object) -> Study:
     labels = (
         UNUSUAL_NAMES
         + DIAGNOSIS_NAMES
         + ["Seborrhoeic keratosis", "Lichen planus", "Erythema multiforme"]
     )
     images_per_class = [10 + 7 * i for i in range(len(labels))]
-    return ReportInputs(labels, images_per_class, untested=(UNUSUAL_NAMES[0],), **changes)
+    return Study(labels, images_per_class, untested=(UNUSUAL_NAMES[0],), **changes)

@@ -201,6 +201,17 @@ def test_notebook_recipe_equals_a_plain_adam_loop(stored):
     torch.testing.assert_close(actual, expected, rtol=0.02, atol=0.02)
 
 
+def test_settings_of_the_training_process_do_not_apply_to_predictions(stored, monkeypatch):
+    calls = []
+    monkeypatch.setattr("skin_lesions.models.devices.keep_freed_memory", lambda: calls.append(None))
+    model, _ = train_model(stored, epochs=1, keep_freed_memory=True)
+    assert len(calls) == 1
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)  # as set by a notebook
+    predict(calibrate(model, *stored), *stored, batch_size=16, device="cpu")
+    assert torch.backends.cudnn.benchmark
+    assert len(calls) == 1
+
+
 def test_log_contains_the_device_each_epoch_and_the_remaining_time(stored, caplog):
     caplog.set_level(logging.INFO)
     train_model(stored, batch_size=2, epochs=2)

@@ -1,11 +1,16 @@
 """Trainings that would fail are rejected before the images are read."""
 
+import hashlib
 import sys
 
 import pytest
 import torch
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.models.networks import build_network
+from skin_lesions.models.weights import WeightsFile
+from skin_lesions.training.preflight import check_training_setup
+from support.recipes import recipe
 
 
 @pytest.mark.parametrize(
@@ -48,3 +53,11 @@ def test_runs_without_training_do_not_check_the_device(study):
     new_study = study(train={"device": "cuda"})
     new_study.run("ingest")
     assert new_study.versions("image_table")
+
+
+def test_checked_weights_file_is_returned(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save(build_network("resnet18", 2).state_dict(), path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert check_training_setup(recipe(weights=str(path))) == WeightsFile(path, sha256)
+    assert check_training_setup(recipe(weights="none")) is None

@@ -8,6 +8,8 @@ from typing import TextIO
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from skin_lesions.core.text import format_duration
+
 log = logging.getLogger(__name__)
 
 _STEPS_BEFORE_ESTIMATE = 20
@@ -91,11 +93,3 @@ class TrainingProgressBar:
             # seconds per fraction of the work done here, times the fraction that remains
             remaining = seconds * (1 - fraction) / (fraction - self._fraction_before)
             log.info("Remaining %s time: about %s", self._title, format_duration(remaining))
-
-
-def format_duration(seconds: float) -> str:
-    """Format a duration in s, min, or h and min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

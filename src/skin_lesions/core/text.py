@@ -61,3 +61,16 @@ def root_cause(error: BaseException) -> str:
     inner = getattr(inner, "reason", inner)
     # The error of a proxy repeats the error that it wraps: "wrapper: reason".
     return str(getattr(inner, "original_error", inner)).rpartition(": ")[2]
+
+
+def format_duration(seconds: float) -> str:
+    """Format a duration in its two largest units.
+
+    >>> format_duration(41.2), format_duration(332), format_duration(7300)
+    ('41 s', '5 min 32 s', '2 h 1 min')
+    """
+    total = round(seconds)
+    hours, minutes, rest = total // 3600, total // 60 % 60, total % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,33 +1,49 @@
 """Formatting of numbers, estimates and notes.
 
-The HTML report, the model card and the log use the same functions, so that they agree.
+The HTML report, the model card, the figures and the log use the same functions, so that they agree.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pandas as pd
+from pydantic import JsonValue
 
 from skin_lesions.config.base import flatten
-from skin_lesions.reporting.figures.titles import NBSP
+from skin_lesions.data.diagnoses import diagnosis_of
+from skin_lesions.data.provenance import Origin
+from skin_lesions.data.tables import SplitTable
+from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics
+from skin_lesions.metrics.intervals import Estimate
+from skin_lesions.models.trained_model import TrainedModel
 
+NBSP = "\u00a0"
 DASH = "–"
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
-# Subsets in ``metrics.json``, in display order. Subsets without metrics are left out.
-SUBSETS = {
-    "test": "Test",
-    "test_clean": "Test without leaked images",
-    "test_leaked": "Leaked test images only",
-    "validation": "Validation",
-}
 
 
 def percent(fraction: float) -> str:
     """Format a fraction in percent with one decimal."""
     return f"{100 * fraction:.1f}{NBSP}%"
+
+
+def whole_percent(fraction: float) -> str:
+    """Format a fraction in whole percent, never rounded up to all or down to none.
+
+    The space before the sign is a no-break space.
+
+    >>> [whole_percent(fraction).replace(NBSP, " ") for fraction in (0.714, 0.999, 0.001, 1.0)]
+    ['71 %', '>99 %', '<1 %', '100 %']
+    """
+    rounded = round(100 * fraction)
+    if rounded >= 100 and fraction < 1:
+        return f">99{NBSP}%"
+    if rounded <= 0 and fraction > 0:
+        return f"<1{NBSP}%"
+    return f"{rounded}{NBSP}%"
 
 
 def decimal(value: float) -> str:
@@ -54,112 +70,39 @@ class FormattedEstimate:
 
 
 def format_estimate(
-    estimate: Mapping[str, Any], formatter: Callable[[float], str]
+    estimate: Estimate, number_format: Literal["percent", "decimal"]
 ) -> FormattedEstimate:
     """Format an estimate. A missing value becomes a dash, a missing interval an empty text."""
-    value, low, high = (estimate[key] for key in ("value", "low", "high"))
-    bounded = low is not None and high is not None
-    # The unit is written once, after the upper bound.
-    first = formatter(low).removesuffix(f"{NBSP}%") if bounded else ""
+    formatter = percent if number_format == "percent" else decimal
+    interval = ""
+    if estimate.low is not None and estimate.high is not None:
+        # The unit is written once, after the upper bound.
+        low = formatter(estimate.low).removesuffix(f"{NBSP}%")
+        interval = f"{low} to {formatter(estimate.high)}"
     return FormattedEstimate(
-        value=DASH if value is None else formatter(value),
-        interval=f"{first} to {formatter(high)}" if bounded else "",
-        n=estimate["n"],
-        reason=estimate.get("reason") or "",
+        value=DASH if estimate.value is None else formatter(estimate.value),
+        interval=interval,
+        n=estimate.n,
+        reason=estimate.reason or "",
     )
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A metric of ``metrics.json``: key, displayed name, number format and meaning."""
+def headline(metrics: SplitMetrics) -> str:
+    """Format the main metrics of one split in one line."""
+    estimates = [
+        f"balanced accuracy {format_inline(metrics['balanced_accuracy'])}",
+        f"accuracy {format_inline(metrics['accuracy'])}",
+        f"AUROC {format_inline(metrics['auroc_macro'])}",
+    ]
+    return f"{', '.join(estimates)}; {metrics.n} images"
 
-    key: str
-    name: str
-    formatter: Callable[[float], str]
-    meaning: str
 
+def format_inline(estimate: Estimate) -> str:
+    """Format one estimate with its 95 % interval, or with the reason why one is unknown."""
+    text = format_estimate(estimate, "decimal")
+    value = "unknown" if estimate.value is None else text.value
+    return f"{value} ({text.interval or text.reason})"
 
-HEADLINE_MEASURES = (
-    Measure(
-        "accuracy",
-        "Accuracy",
-        percent,
-        "Fraction of images with a correct prediction. Common classes have the most weight: "
-        "always predicting the most common class can already score well.",
-    ),
-    Measure(
-        "balanced_accuracy",
-        "Balanced accuracy",
-        percent,
-        "Fraction of correct predictions for each class (recall), averaged over the classes. "
-        "A rare class counts as much as a common one.",
-    ),
-    Measure(
-        "macro_f1",
-        "Macro F1",
-        decimal,
-        "Mean F1 of the classes. F1 combines recall and precision. 1 is perfect, 0 means no "
-        "correct prediction.",
-    ),
-    Measure(
-        "auroc_macro",
-        "AUROC",
-        decimal,
-        "Probability that an image of a class gets a higher score for this class than an image "
-        "of another class. Averaged over the classes. 0.5 is chance level, 1 is perfect.",
-    ),
-)
-CALIBRATION_MEASURES = (
-    Measure(
-        "expected_calibration_error",
-        "Calibration error",
-        decimal,
-        "Mean distance between confidence and accuracy (ECE). 0 is best.",
-    ),
-    Measure("log_loss", "Log loss", decimal, "Nats per image. 0 is best."),
-    Measure(
-        "brier",
-        "Brier score",
-        decimal,
-        "Squared distance between predicted probabilities and true class, 0 (best) to 2.",
-    ),
-)
-MALIGNANCY = (
-    Measure(
-        "sensitivity",
-        "Sensitivity",
-        percent,
-        "Fraction of malignant images that are predicted as malignant.",
-    ),
-    Measure(
-        "specificity",
-        "Specificity",
-        percent,
-        "Fraction of benign images that are predicted as benign.",
-    ),
-    Measure(
-        "auroc",
-        "AUROC",
-        decimal,
-        "Probability that a malignant image gets a higher malignancy score than a benign one.",
-    ),
-)
-PER_CLASS = (
-    Measure(
-        "recall",
-        "Recall",
-        percent,
-        "Fraction of the images of this class that are predicted as this class.",
-    ),
-    Measure(
-        "precision",
-        "Precision",
-        percent,
-        "Fraction of the images predicted as this class that belong to it.",
-    ),
-    Measure("f1", "F1", decimal, "Harmonic mean of recall and precision."),
-    Measure("auroc", "AUROC", decimal, "One class against all others."),
-)
 
 _POLICIES = {
     "grouped": "All images of a group are in one split, and each image counts once. A group "
@@ -181,10 +124,11 @@ def policy_note(policy: str) -> str:
     return _POLICIES.get(policy, "This report has no description of this split policy.")
 
 
-def original_test_note(split_table: pd.DataFrame) -> str:
+def original_test_note(split_table: SplitTable) -> str:
     """Describe how many images of the original test split are leaked."""
-    original_test = split_table[split_table["original_split"].eq("test")]
-    if split_table["original_split"].isna().all():
+    rows = split_table.frame
+    original_test = rows[rows["original_split"].eq("test")]
+    if rows["original_split"].isna().all():
         return "The data have no original split."
     if original_test.empty:
         return "None of the files used are in the original test split."
@@ -197,56 +141,74 @@ def original_test_note(split_table: pd.DataFrame) -> str:
     )
 
 
-def counts_by_split(split_table: pd.DataFrame) -> pd.DataFrame:
-    """Count images by class and split.
+def counts_by_class(classes: Sequence[str], split_table: SplitTable) -> dict[str, dict[str, int]]:
+    """Count the images of each class in the splits train, val and test."""
+    counts = pd.crosstab(split_table.frame["label"], split_table.frame["split"])
+    counts = counts.reindex(index=list(classes), columns=list(SPLITS), fill_value=0)
+    rows = counts.to_numpy(dtype=int).tolist()  # (classes, splits)
+    return {
+        label: dict(zip(SPLITS, row, strict=True)) for label, row in zip(classes, rows, strict=True)
+    }
 
-    Returns:
-        One row per class; columns train, val, test.
-    """
-    counts = pd.crosstab(split_table["label"], split_table["split"])
-    return counts.reindex(columns=list(SPLITS), fill_value=0)
+
+def is_malignant(label: str) -> bool:
+    """Return whether a class is a known malignant diagnosis."""
+    diagnosis = diagnosis_of(label)
+    return diagnosis is not None and diagnosis.malignant
 
 
-def images_from(provenance: Mapping[str, Any]) -> str:
+def is_synthetic(model: TrainedModel, metrics: Scorecard) -> bool:
+    """Return whether the model was trained or evaluated on synthetic images."""
+    return model.provenance.origin.is_synthetic or metrics.provenance.synthetic_images
+
+
+def images_from(origin: Origin) -> str:
     """Describe the source of the images, with its version or seed if it has one."""
-    origin = provenance.get("origin")
-    if origin is None:
-        return "not recorded"
-    if origin["kind"] == "kaggle":
-        return f"{origin['dataset']} on Kaggle, version {origin['version']}"
-    if origin["kind"] == "demo":
-        return f"synthetic images, seed {origin['seed']}"
-    return f"folder {Path(origin['folder']).name}"
+    if origin.kind == "kaggle":
+        return f"{origin.dataset} on Kaggle, version {origin.version}"
+    if origin.kind == "demo":
+        return f"synthetic images, seed {origin.seed}"
+    return f"folder {Path(origin.folder or '').name}"
 
 
-def load_versions(metrics: Mapping[str, Any]) -> str:
+def provenance_rows(model: TrainedModel, metrics: Scorecard) -> list[tuple[str, str]]:
+    """List name and value of everything that determined the results, except the image source."""
+    trained, evaluated = model.provenance, metrics.provenance
+    return [
+        ("Model", evaluated.model_version),
+        ("Raw images", evaluated.raw_images_version),
+        ("Image table", evaluated.image_table_version),
+        ("Split table", evaluated.split_table_version),
+        ("Data fingerprint", evaluated.data_fingerprint),
+        ("Split fingerprint", evaluated.split_fingerprint),
+        ("skin-lesions", evaluated.package_version),
+        ("Python", trained.python),
+        *trained.libraries.items(),
+        ("Device", trained.device),
+        ("Precision", trained.precision),
+    ]
+
+
+def load_versions(metrics: Scorecard) -> str:
     """Return the versions behind the metrics, in the format of ``--load-versions``."""
-    provenance = metrics["provenance"]
-    names = ("model", "split_table", "image_table", "raw_images")
-    return ",".join(f"{name}:{provenance[f'{name}_version']}" for name in names)
+    provenance = metrics.provenance
+    versions = {
+        "model": provenance.model_version,
+        "split_table": provenance.split_table_version,
+        "image_table": provenance.image_table_version,
+        "raw_images": provenance.raw_images_version,
+    }
+    return ",".join(f"{name}:{version}" for name, version in versions.items())
 
 
-def format_duration(seconds: float) -> str:
-    """Format a duration in its two largest units.
-
-    >>> format_duration(41.2), format_duration(332), format_duration(7300)
-    ('41 s', '5 min 32 s', '2 h 1 min')
-    """
-    total = round(seconds)
-    hours, minutes, rest = total // 3600, total // 60 % 60, total % 60
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def format_recipe(recipe: dict[str, Any]) -> dict[str, str]:
+def format_recipe(recipe: Mapping[str, JsonValue]) -> dict[str, str]:
     """Format each parameter of a recipe as name (with its groups) and value."""
     return {
         re.sub(r"[._]", " ", name): format_value(value) for name, value in flatten(recipe).items()
     }
 
 
-def class_prior_note(recipe: Mapping[str, Any]) -> str:
+def class_prior_note(recipe: Mapping[str, JsonValue]) -> str:
     """Describe the class prior of the probabilities if class balance changed it.
 
     Returns:
@@ -271,23 +233,3 @@ def format_value(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(format_value(item) for item in value)
     return str(value)
-
-
-def headline(metrics: dict[str, Any]) -> str:
-    """Format the main metrics of one split in one line."""
-    estimates = (
-        f"{name} {format_inline(metrics[key])}"
-        for key, name in (
-            ("balanced_accuracy", "balanced accuracy"),
-            ("accuracy", "accuracy"),
-            ("auroc_macro", "AUROC"),
-        )
-    )
-    return f"{', '.join(estimates)}; {metrics['n']} images"
-
-
-def format_inline(estimate: dict[str, Any]) -> str:
-    """Format one estimate with its 95 % interval, or with the reason why it is unknown."""
-    if estimate["value"] is None:
-        return f"unknown ({estimate['reason']})"
-    return f"{estimate['value']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"

@@ -3,14 +3,14 @@
 Each row is one probe of the audit: what a simple classifier achieves with one shortcut only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from skin_lesions.audit.findings import ProbeResult
 from skin_lesions.reporting.formatting import DASH, FormattedEstimate, decimal, format_estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShortcutRow:
     """One probe as text.
 
@@ -26,17 +26,22 @@ class ShortcutRow:
     excluded_classes: str
 
 
-def shortcut_rows(probes: Sequence[Mapping[str, Any]]) -> list[ShortcutRow]:
-    """Format ``audit_findings["shortcut_probes"]``, probes without a result included."""
+def shortcut_rows(probes: Sequence[ProbeResult]) -> list[ShortcutRow]:
+    """Format the probes, those without a result included."""
     return [
         ShortcutRow(
-            probe_input=f"column {p['name']}" if p["kind"] == "column" else str(p["name"]),
-            scope="all images" if p["scope"] == "all" else str(p["scope"]),
-            accuracy=format_estimate(p["balanced_accuracy"], decimal),
-            chance=DASH if p["chance"] is None else decimal(p["chance"]),
-            ceiling=DASH if p["ceiling"] is None or p["ceiling"] == 1 else decimal(p["ceiling"]),
-            classes=p["classes"],
-            excluded_classes=", ".join(p["excluded_classes"]),
+            probe_input=input_name(probe),
+            scope="all images" if probe.scope == "all" else probe.scope,
+            accuracy=format_estimate(probe.balanced_accuracy, "decimal"),
+            chance=DASH if probe.chance is None else decimal(probe.chance),
+            ceiling=DASH if probe.ceiling in (None, 1) else decimal(probe.ceiling),
+            classes=probe.classes,
+            excluded_classes=", ".join(probe.excluded_classes),
         )
-        for p in probes
+        for probe in probes
     ]
+
+
+def input_name(probe: ProbeResult) -> str:
+    """Return the displayed name of the input of a probe."""
+    return f"column {probe.name}" if probe.kind == "column" else probe.name

@@ -26,7 +26,7 @@ from skin_lesions.core.errors import InputError
 
 log = logging.getLogger(__name__)
 
-StateDict = dict[str, Any]  # of a part of torch, which does not document its content
+StateDict = dict[str, Any]  # as torch declares it
 _FILE = "checkpoint.pt"
 _IDENTITY = "identity.json"
 _ERROR = "worker_error.txt"
@@ -57,7 +57,7 @@ class Checkpoints:
 
     folder: Path
 
-    def for_training(self, identity: Mapping[str, Any]) -> "Checkpoint":
+    def for_training(self, identity: Mapping[str, object]) -> "Checkpoint":
         """Return the checkpoint of a training; ``identity`` is all that determines its weights."""
         return Checkpoint(self.folder / fingerprint(identity), identity)
 
@@ -76,7 +76,7 @@ class Checkpoint:
     """The latest saved state of one training."""
 
     folder: Path
-    identity: Mapping[str, Any]
+    identity: Mapping[str, object]
 
     @property
     def name(self) -> str:
@@ -214,13 +214,13 @@ def _write(state: TrainingState, path: Path) -> None:
         raise
 
 
-def fingerprint(identity: Mapping[str, Any]) -> str:
+def fingerprint(identity: Mapping[str, object]) -> str:
     """Return 16 hexadecimal digits that are equal for equal identities."""
     content = json.dumps(identity, sort_keys=True).encode()
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def describe_differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
     """Return one description per value that differs.
 
     >>> describe_differences({"epochs": 3, "code": "1"}, {"epochs": 5, "code": "1"})

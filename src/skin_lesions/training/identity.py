@@ -3,7 +3,6 @@
 import hashlib
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from pydantic_core import to_jsonable_python
@@ -52,7 +51,7 @@ def training_identity(
     recipe: TrainRecipe,
     preprocessing: Preprocessing,
     origin: WeightsOrigin,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return everything that determines the weights.
 
     A training resumes from a checkpoint only if their identities are equal.

@@ -9,17 +9,29 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from skin_lesions.reporting import figures
-from skin_lesions.reporting.figures import style, titles
+from skin_lesions.evaluation.scorecard import ClassMetrics, ConfusionMatrix, Scorecard
+from skin_lesions.metrics.intervals import Estimate
+from skin_lesions.reporting.figures import (
+    confusion_matrix,
+    loss_curves,
+    per_class_recall,
+    sample_images,
+    shortcut_probes,
+    style,
+)
 from skin_lesions.reporting.figures.class_counts import file_counts_by_split
+from skin_lesions.reporting.figures.registry import FIGURES
 from skin_lesions.reporting.figures.sample_images import select_images
+from skin_lesions.reporting.formatting import NBSP, whole_percent
 from support.report_inputs import (
     DIAGNOSIS_NAMES,
     UNUSUAL_NAMES,
-    ReportInputs,
+    Study,
     fourteen_classes,
+    probe,
     twenty_three_classes,
     two_classes,
+    with_frame,
 )
 
 STUDIES = {
@@ -28,13 +40,13 @@ STUDIES = {
     "two": two_classes,
     "twenty_three": twenty_three_classes,
 }
-NAMES = [name.removeprefix("draw_") for name in figures.__all__]
+SPECS = {figure.name: figure for figure in FIGURES}
 # Figures that name each class, as a tick label or above its images.
 CLASS_FIGURES = ["confusion_matrix", "per_class_recall", "class_counts", "sample_images"]
 
 
 @cache
-def inputs_of(name: str) -> ReportInputs:
+def inputs_of(name: str) -> Study:
     return STUDIES[name]()
 
 
@@ -43,26 +55,9 @@ def cached_figure(figure: str, study: str) -> Figure:
     """Draw a figure. Warnings such as a missing glyph are errors, as in the pipeline."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawn = draw(figure, inputs_of(study))
+        drawn = inputs_of(study).draw(SPECS[figure])
         drawn.canvas.draw()
     return drawn
-
-
-def draw(figure: str, inputs: ReportInputs) -> Figure:
-    arguments = {
-        "confusion_matrix": lambda: (inputs.metrics,),
-        "per_class_recall": lambda: (inputs.metrics,),
-        "calibration_curve": lambda: (inputs.predictions, inputs.metrics),
-        "loss_curves": lambda: (inputs.training_history, inputs.metrics),
-        "class_counts": lambda: (inputs.image_table, inputs.split_table),
-        "shortcut_probes": lambda: (inputs.audit_findings, inputs.image_table),
-    }
-    if figure == "linked_image_pairs":
-        tables = inputs.image_table, *inputs.groups_and_links
-        return figures.draw_linked_image_pairs(*tables, inputs.pixels, per_kind=4)
-    if figure == "sample_images":
-        return figures.draw_sample_images(inputs.image_table, inputs.pixels, per_class=4)
-    return getattr(figures, f"draw_{figure}")(*arguments[figure]())
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -88,7 +83,7 @@ def labels(figure: Figure, axis: str) -> list[Text]:
     return [tick for tick in ticks if tick.get_text()]
 
 
-@pytest.mark.parametrize("figure", NAMES)
+@pytest.mark.parametrize("figure", SPECS)
 @pytest.mark.parametrize("study", STUDIES)
 def test_all_texts_are_inside_the_figure(figure, study):
     drawn = cached_figure(figure, study)
@@ -144,32 +139,39 @@ def test_numbers_fit_the_cells_of_the_confusion_matrix(study):
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_confusion_matrix_has_every_count_and_its_fraction_of_the_row(study):
-    confusion = inputs_of(study).metrics["test"]["confusion"]
-    counts = np.array(confusion["counts"])
+    counts = np.array(inputs_of(study).metrics.test.confusion.counts)
     displayed = {}
     cells = cached_figure("confusion_matrix", study).axes[0].texts
     for count, fraction in zip(cells[::2], cells[1::2], strict=True):
         displayed[count.xy] = (count.get_text(), fraction.get_text())
     assert displayed == {
-        (column, row): (str(counts[row, column]), titles.whole_percent(counts[row, column] / total))
+        (column, row): (str(counts[row, column]), whole_percent(counts[row, column] / total))
         for row, total in enumerate(counts.sum(axis=1))
         for column in np.flatnonzero(counts[row])
     }
 
 
+def with_test_metrics(**changes) -> Scorecard:
+    """Return a scorecard with other entries in the metrics of the test images."""
+    metrics = inputs_of("two").metrics
+    return metrics.model_copy(update={"test": metrics.test.model_copy(update=changes)})
+
+
 def test_confusion_title_names_the_most_frequent_error():
-    confusion = {"classes": ["Melanocytic nevi", "Melanoma"], "counts": [[50, 10], [9, 31]]}
-    expected = titles.confusion({"test": {"confusion": confusion}}).replace(titles.NBSP, " ")
-    assert expected == (
+    confusion = ConfusionMatrix(
+        classes=("Melanocytic nevi", "Melanoma"), counts=((50, 10), (9, 31))
+    )
+    title = confusion_matrix.title(with_test_metrics(confusion=confusion))
+    assert title.replace(NBSP, " ") == (
         "Test: 81 % correct (81 of 100). "
         "Most frequent error: Melanocytic nevi predicted as Melanoma (10 of 60)"
     )
 
 
 def test_confusion_title_names_no_error_if_there_is_none():
-    confusion = {"classes": ["a", "b"], "counts": [[5, 0], [0, 3]]}
-    expected = titles.confusion({"test": {"confusion": confusion}}).replace(titles.NBSP, " ")
-    assert expected == "Test: 100 % correct (8 of 8)"
+    confusion = ConfusionMatrix(classes=("a", "b"), counts=((5, 0), (0, 3)))
+    title = confusion_matrix.title(with_test_metrics(confusion=confusion))
+    assert title.replace(NBSP, " ") == "Test: 100 % correct (8 of 8)"
 
 
 @pytest.mark.parametrize(
@@ -177,10 +179,10 @@ def test_confusion_title_names_no_error_if_there_is_none():
     [(0.0, "0 %"), (0.004, "<1 %"), (0.714, "71 %"), (0.996, ">99 %"), (1.0, "100 %")],
 )
 def test_whole_percent_is_never_rounded_up_to_all_or_down_to_none(fraction, expected):
-    assert titles.whole_percent(fraction).replace(titles.NBSP, " ") == expected
+    assert whole_percent(fraction).replace(NBSP, " ") == expected
 
 
-@pytest.mark.parametrize("figure", NAMES)
+@pytest.mark.parametrize("figure", SPECS)
 def test_figures_of_synthetic_images_have_a_notice(figure):
     assert style.SYNTHETIC_NOTICE in strings(cached_figure(figure, "synthetic"))
     assert style.SYNTHETIC_NOTICE not in strings(cached_figure(figure, "fourteen"))
@@ -204,9 +206,10 @@ def test_names_without_glyphs_remain_different():
 
 
 def test_recall_has_interval_and_counts_of_each_class():
-    recall = inputs_of("fourteen").metrics["test"]["per_class"]["Melanoma"]
-    value, low, high = (round(100 * recall["recall"][key]) for key in ("value", "low", "high"))
-    expected = f"{value} %, {recall['correct']} of {recall['support']} [{low} to {high}]"
+    row = inputs_of("fourteen").metrics.test.per_class["Melanoma"]
+    recall = row["recall"]
+    value, low, high = (round(100 * number) for number in (recall.value, recall.low, recall.high))
+    expected = f"{value} %, {row.correct} of {row.support} [{low} to {high}]"
     assert expected in strings(cached_figure("per_class_recall", "fourteen"))
 
 
@@ -214,20 +217,27 @@ def test_recall_is_sorted_and_untested_classes_are_last():
     names = [
         tick.get_text() for tick in labels(cached_figure("per_class_recall", "twenty_three"), "y")
     ]
-    per_class = inputs_of("twenty_three").metrics["test"]["per_class"]
-    by_name = {style.class_name(label): row["recall"]["value"] for label, row in per_class.items()}
+    per_class = inputs_of("twenty_three").metrics.test.per_class
+    by_name = {style.class_name(label): row["recall"].value for label, row in per_class.items()}
     values = [by_name[name] for name in names]
     assert values[-1] is None
     assert values[:-1] == sorted(values[:-1], reverse=True)
     assert "no test images" in strings(cached_figure("per_class_recall", "twenty_three"))
 
 
+def class_metrics(correct: int, support: int) -> ClassMetrics:
+    recall = Estimate(value=correct / support, low=0.0, high=1.0, n=support)
+    return ClassMetrics(support=support, correct=correct, recall=recall)
+
+
 def test_recall_title_names_the_larger_of_two_classes_with_equal_recall():
-    row = {"correct": 2, "support": 2, "recall": {"value": 1.0}}
-    large = {"correct": 9, "support": 9, "recall": {"value": 1.0}}
-    small = {"correct": 0, "support": 4, "recall": {"value": 0.0}}
-    expected = titles.recall({"test": {"per_class": {"a": row, "b": large, "c": small}}})
-    assert expected.replace(titles.NBSP, " ") == (
+    per_class = {
+        "a": class_metrics(correct=2, support=2),
+        "b": class_metrics(correct=9, support=9),
+        "c": class_metrics(correct=0, support=4),
+    }
+    title = per_class_recall.title(with_test_metrics(per_class=per_class))
+    assert title.replace(NBSP, " ") == (
         "Test: recall is highest for b (100 %, 9 of 9) and lowest for c (0 %, 0 of 4)"
     )
 
@@ -236,7 +246,7 @@ def test_recall_title_names_the_larger_of_two_classes_with_equal_recall():
 def test_loss_curves_have_every_epoch_and_mark_the_selected_one(epochs):
     inputs = two_classes(epochs=epochs)
     history = inputs.training_history
-    drawn = draw("loss_curves", inputs)
+    drawn = inputs.draw(loss_curves.FIGURE)
     left = drawn.axes[0]
     curves = {tuple(line.get_ydata()) for line in left.lines if len(line.get_xdata()) == epochs}
     assert tuple(history["train_loss"]) in curves
@@ -253,7 +263,7 @@ def test_loss_title_names_the_selected_epoch_and_the_lowest_loss():
         val_accuracy=[0.1, 0.7, 0.6],
         val_balanced_accuracy=[0.1, 0.64, 0.6],
     )
-    assert titles.loss(history).replace(titles.NBSP, " ") == (
+    assert loss_curves.title(history).replace(NBSP, " ") == (
         "Epoch 2 of 3 was selected: validation accuracy 70 %, balanced accuracy 64 %. "
         "Epoch 3 has the lowest validation loss"
     )
@@ -266,27 +276,26 @@ def test_class_counts_sum_to_the_files_of_the_table():
     for bars in axes.containers:
         for row, bar in enumerate(bars):
             lengths[row] += bar.get_width()
-    files = inputs.image_table["label"].value_counts()
+    files = inputs.image_table.frame["label"].value_counts()
     names = [tick.get_text() for tick in labels(cached_figure("class_counts", "fourteen"), "y")]
     assert [lengths[row] for row in range(len(names))] == [files[name] for name in names]
     assert f"n {files['Melanoma']:,}" in strings(cached_figure("class_counts", "fourteen"))
 
 
 def test_files_excluded_by_the_split_are_counted_as_not_used():
-    inputs = inputs_of("two")
-    counts = file_counts_by_split(inputs.image_table, inputs.split_table)
-    assert counts["not used"].sum() == len(inputs.image_table) - len(inputs.split_table)
-    assert "not used" not in file_counts_by_split(inputs.split_table, inputs.split_table)
+    files, used = inputs_of("two").image_table.frame, inputs_of("two").split_table.frame
+    assert file_counts_by_split(files, used)["not used"].sum() == len(files) - len(used)
+    assert "not used" not in file_counts_by_split(used, used)
 
 
 def test_very_unequal_classes_have_a_logarithmic_axis():
-    inputs = ReportInputs(["Melanocytic nevi", "Melanoma"], [900, 12])
-    assert draw("class_counts", inputs).axes[0].get_xscale() == "log"
+    inputs = Study(["Melanocytic nevi", "Melanoma"], [900, 12])
+    assert inputs.draw(SPECS["class_counts"]).axes[0].get_xscale() == "log"
     assert cached_figure("class_counts", "fourteen").axes[0].get_xscale() == "linear"
 
 
 def image_table(**columns) -> pd.DataFrame:
-    table = pd.DataFrame({"image_id": list("abcdef"), "label": "Melanoma", **columns})
+    table = pd.DataFrame({"image_id": list("abcdef"), "label": "Melanoma"}).assign(**columns)
     return table.assign(file=table["image_id"] + ".jpg", width=30, height=10)
 
 
@@ -304,9 +313,10 @@ def test_samples_use_each_image_once_and_do_not_depend_on_the_order_of_rows():
 
 
 def test_sample_images_have_their_original_aspect_ratio():
-    square = np.zeros((8, 8, 3), np.uint8)
-    table = image_table()
-    drawn = figures.draw_sample_images(table, dict.fromkeys("abcdef", square), per_class=6)
+    study = two_classes()
+    image_ids = [character * 64 for character in "abcdef"]
+    study.image_table = with_frame(study.image_table, image_table(image_id=image_ids))
+    drawn = study.draw(sample_images.FIGURE, examples=6)
     extents = [image.get_extent() for image in drawn.axes[0].images]
     assert len(extents) == 6
     aspects = [(right - left) / (low - top) for left, right, low, top in extents]
@@ -317,8 +327,7 @@ def test_sample_images_have_their_original_aspect_ratio():
 def test_sample_images_have_a_landscape_format_and_names_fit(classes, per_class):
     names = (DIAGNOSIS_NAMES + UNUSUAL_NAMES + [f"class {i}" for i in range(9)])[:classes]
     images_per_class = [30] * (classes - 1) + [1]  # the last class has one image
-    inputs = ReportInputs(names, images_per_class)
-    drawn = figures.draw_sample_images(inputs.image_table, inputs.pixels, per_class=per_class)
+    drawn = Study(names, images_per_class).draw(sample_images.FIGURE, examples=per_class)
     width, height = drawn.get_size_inches()
     assert 1.0 < width / height < 1.6
     drawn.canvas.draw()
@@ -328,8 +337,8 @@ def test_sample_images_have_a_landscape_format_and_names_fit(classes, per_class)
 
 
 def test_calibration_curve_has_confidence_and_accuracy():
-    inputs = inputs_of("two")
-    test = inputs.predictions[inputs.predictions["split"] == "test"]
+    predictions = inputs_of("two").predictions.frame
+    test = predictions[predictions["split"] == "test"]
     confidence = test[["p_Benign", "p_Melanoma"]].max(axis=1)
     curve = cached_figure("calibration_curve", "two").axes[1].lines[1]
     bars = cached_figure("calibration_curve", "two").axes[0].patches
@@ -342,7 +351,7 @@ def test_calibration_curve_has_confidence_and_accuracy():
 
 @pytest.mark.parametrize("size", [9.0, 13.0])
 def test_long_titles_are_wrapped_into_lines_that_fit(size):
-    text = titles.confusion(inputs_of("fourteen").metrics) * 2
+    text = confusion_matrix.title(inputs_of("fourteen").metrics) * 2
     lines = style.wrap_text(style.escape_missing_glyphs(text), 400, size, "bold")
     assert " ".join(lines) == style.escape_missing_glyphs(text)
     assert all(style.text_width(line, size, "bold") <= 400 for line in lines)
@@ -351,28 +360,26 @@ def test_long_titles_are_wrapped_into_lines_that_fit(size):
 def test_shortcut_probes_have_a_point_for_every_probe_and_a_line_for_chance():
     inputs = inputs_of("fourteen")
     drawn = cached_figure("shortcut_probes", "fourteen")
-    done = [p for p in inputs.audit_findings["shortcut_probes"] if p["balanced_accuracy"]["value"]]
+    accuracies = [p.balanced_accuracy.value for p in inputs.audit_findings.shortcut_probes]
     assert len(drawn.axes) == 2
     points = [line for axes in drawn.axes for line in axes.lines if line.get_marker() == "o"]
-    assert [line.get_xdata()[0] for line in points] == [
-        probe["balanced_accuracy"]["value"] for probe in done
-    ]
+    assert [line.get_xdata()[0] for line in points] == [a for a in accuracies if a is not None]
     dashed = [line for axes in drawn.axes for line in axes.lines if line.get_linestyle() == "--"]
     assert [line.get_xdata()[0] for line in dashed] == [1 / 14, 1 / 14]
 
 
 def test_shortcut_probes_have_at_most_six_panels_and_count_the_others():
-    inputs = inputs_of("two")
-    probe = next(inputs.probes())
-    probes = [probe | {"scope": f"within {i}"} for i in range(9)]
-    drawn = figures.draw_shortcut_probes({"shortcut_probes": probes}, inputs.image_table)
+    study = two_classes()
+    probes = [probe_result(0.5, 0.4, scope=f"within {i}") for i in range(9)]
+    study.audit_findings = study.audit_findings.model_copy(update={"shortcut_probes": probes})
+    drawn = study.draw(shortcut_probes.FIGURE)
     assert len(drawn.axes) == 6
     assert "3 more panels are in audit_findings.json" in " ".join(strings(drawn))
 
 
-def probe_result(value, low, chance=0.25, scope="all", name="border"):
-    accuracy = {"value": value, "low": low, "high": value, "n": 9}
-    return {"scope": scope, "name": name, "balanced_accuracy": accuracy, "chance": chance}
+def probe_result(value, low, scope="all", name="border"):
+    accuracy = Estimate(value=value, low=low, high=value, n=9)
+    return probe(name=name, kind="border", classes=4, scope=scope, accuracy=accuracy, ceiling=1.0)
 
 
 def test_shortcut_title_counts_the_probes_above_chance_and_names_the_best():
@@ -382,8 +389,8 @@ def test_shortcut_title_counts_the_probes_above_chance_and_names_the_best():
         probe_result(0.26, 0.2, name="site"),
     ]
     probes += [probe_result(0.9, 0.8, scope="within a")]
-    assert titles.shortcuts(probes) == (
+    assert shortcut_probes.title(probes) == (
         "2 of 3 shortcut probes beat chance. Best: border, balanced accuracy 0.500 (chance 0.250)"
     )
-    assert titles.shortcuts(probes[2:3]) == "None of 1 shortcut probes beats chance"
-    assert "could not be probed" in titles.shortcuts([])
+    assert shortcut_probes.title(probes[2:3]) == "None of 1 shortcut probes beats chance"
+    assert "could not be probed" in shortcut_probes.title([])

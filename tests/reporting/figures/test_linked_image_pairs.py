@@ -5,10 +5,15 @@ import pandas as pd
 import pytest
 
 from skin_lesions.data.groups import add_groups, attach_file_columns, group_images
-from skin_lesions.reporting.figures import draw_linked_image_pairs, titles
+from skin_lesions.reporting.figures import linked_image_pairs
 from skin_lesions.reporting.figures.linked_image_pairs import select_pairs
 from skin_lesions.reporting.figures.style import ellipsize, text_width
-from support.report_inputs import UNUSUAL_NAMES, FakePixels, twenty_three_classes
+from support.report_inputs import (
+    UNUSUAL_NAMES,
+    twenty_three_classes,
+    two_classes,
+    with_frame,
+)
 
 
 def table(**columns):
@@ -27,7 +32,14 @@ def draw(image_table, pairs=(), per_kind=3):
     """pairs: (a, b, kind, strength); a and b number the images in the order of their first file."""
     near_duplicates = pd.DataFrame(pairs, columns=["a", "b", "kind", "strength"])
     groups, links = group_images(image_table, near_duplicates)
-    return draw_linked_image_pairs(image_table, groups, links, FakePixels(), per_kind=per_kind)
+    return draw_links(image_table, groups, links, per_kind)
+
+
+def draw_links(image_table, groups, links, per_kind):
+    study = two_classes()
+    study.image_table = with_frame(study.image_table, image_table)
+    study.groups_and_links = groups, links
+    return study.draw(linked_image_pairs.FIGURE, examples=per_kind)
 
 
 def texts(figure):
@@ -84,12 +96,10 @@ def test_each_group_contributes_one_pair_before_any_contributes_a_second():
 
 
 def test_selection_does_not_depend_on_the_order_of_rows():
-    inputs = twenty_three_classes()
-    groups, links = inputs.groups_and_links
-    first = draw_linked_image_pairs(inputs.image_table, groups, links, FakePixels(), per_kind=4)
-    reversed_rows = draw_linked_image_pairs(
-        inputs.image_table[::-1], groups[::-1], links[::-1], FakePixels(), per_kind=4
-    )
+    study = twenty_three_classes()
+    image_table, (groups, links) = study.image_table.frame, study.groups_and_links
+    first = draw_links(image_table, groups, links, per_kind=4)
+    reversed_rows = draw_links(image_table[::-1], groups[::-1], links[::-1], per_kind=4)
     assert texts(first) == texts(reversed_rows)
 
 
@@ -171,7 +181,7 @@ def test_title_does_not_mention_splits_if_there_are_none():
     image_table = table(label=["nv", "mel", "nv"], original_split=[None] * 3, lesion_id=["l"] * 3)
     groups, links = group_images(image_table)
     pairs = attach_file_columns(links, add_groups(image_table, groups))
-    assert titles.pairs(pairs) == "2 links between files: 1 with conflicting labels"
+    assert linked_image_pairs.title(pairs) == "2 links between files: 1 with conflicting labels"
 
 
 def test_images_have_their_original_aspect_ratio_and_a_common_bottom_line():

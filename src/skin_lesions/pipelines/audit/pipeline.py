@@ -2,7 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from skin_lesions.pipelines.audit.nodes import audit_images, draw_linked_image_pairs, group_images
+from skin_lesions.pipelines.audit.nodes import audit_images, group_images
+from skin_lesions.reporting.figures import registry
 
 
 def create_pipeline() -> Pipeline:
@@ -34,18 +35,15 @@ def create_pipeline() -> Pipeline:
                 outputs="audit_findings",
                 name="audit_images",
             ),
-            Node(
-                draw_linked_image_pairs,
-                inputs=[
-                    "image_table",
-                    "image_groups",
-                    "image_links",
-                    "pixel_store",
-                    "params:ingest",
-                    "params:audit",
-                ],
-                outputs="linked_image_pairs",
-                name="draw_linked_image_pairs",
+            *(
+                Node(
+                    figure.draw,
+                    inputs=list(figure.inputs),
+                    outputs=figure.name,
+                    name=f"draw_{figure.name}",
+                )
+                for figure in registry.FIGURES
+                if figure.pipeline == "audit"
             ),
         ],
         namespace="audit",

@@ -2,79 +2,42 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from skin_lesions.pipelines.report.nodes import (
-    FIGURES,
-    draw_sample_images,
-    write_model_card,
-    write_report,
-)
-from skin_lesions.reporting import figures
+from skin_lesions.reporting.figures import registry
+from skin_lesions.reporting.html_report import render_report
+from skin_lesions.reporting.model_card import render_model_card
+
+_CARD_INPUTS = ("metrics", "model", "audit_findings", "split_table", "image_table")
 
 
 def create_pipeline() -> Pipeline:
     """Create the pipeline: draw the figures, then write the report and the model card."""
+    report_inputs = [
+        *_CARD_INPUTS,
+        "quarantine",
+        "training_history",
+        *(figure.name for figure in registry.FIGURES),
+    ]
     return Pipeline(
         [
-            Node(
-                figures.draw_confusion_matrix,
-                inputs="metrics",
-                outputs="confusion_matrix",
-                name="draw_confusion_matrix",
+            *(
+                Node(
+                    figure.draw,
+                    inputs=list(figure.inputs),
+                    outputs=figure.name,
+                    name=f"draw_{figure.name}",
+                )
+                for figure in registry.FIGURES
+                if figure.pipeline == "report"
             ),
             Node(
-                figures.draw_loss_curves,
-                inputs=["training_history", "metrics"],
-                outputs="loss_curves",
-                name="draw_loss_curves",
-            ),
-            Node(
-                figures.draw_per_class_recall,
-                inputs="metrics",
-                outputs="per_class_recall",
-                name="draw_per_class_recall",
-            ),
-            Node(
-                figures.draw_calibration_curve,
-                inputs=["predictions", "metrics"],
-                outputs="calibration_curve",
-                name="draw_calibration_curve",
-            ),
-            Node(
-                figures.draw_class_counts,
-                inputs=["image_table", "split_table"],
-                outputs="class_counts",
-                name="draw_class_counts",
-            ),
-            Node(
-                figures.draw_shortcut_probes,
-                inputs=["audit_findings", "image_table"],
-                outputs="shortcut_probes",
-                name="draw_shortcut_probes",
-            ),
-            Node(
-                draw_sample_images,
-                inputs=["image_table", "pixel_store", "model", "params:report"],
-                outputs="sample_images",
-                name="draw_sample_images",
-            ),
-            Node(
-                write_report,
-                inputs=[
-                    "metrics",
-                    "model",
-                    "audit_findings",
-                    "split_table",
-                    "quarantine",
-                    "training_history",
-                    "image_table",
-                    *FIGURES,
-                ],
+                render_report,
+                inputs={name: name for name in report_inputs},
                 outputs="report",
                 name="write_report",
             ),
             Node(
-                write_model_card,
-                inputs=["metrics", "model", "audit_findings", "split_table", "image_table"],
+                render_model_card,
+                inputs={name: name for name in _CARD_INPUTS},
                 outputs="model_card",
                 name="write_model_card",
             ),

@@ -5,12 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from skin_lesions.data.sources.base import is_synthetic
-from skin_lesions.reporting.figures import titles
+from skin_lesions.data.tables import ImageTable, SplitTable
+from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
     INK,
     ROW_HEIGHT,
     SPLIT_COLORS,
+    mark_malignant,
     rows_axis,
     titled_figure,
     write_beside_rows,
@@ -21,30 +22,48 @@ from skin_lesions.reporting.figures.style import (
 _MAX_LINEAR_RATIO = 50
 
 
-def draw_class_counts(image_table: pd.DataFrame, split_table: pd.DataFrame) -> Figure:
+def draw_class_counts(image_table: ImageTable, split_table: SplitTable) -> Figure:
     """Draw the number of files of each class in each split, and of unused files.
 
     The figure has bars from zero. If the largest class is more than 50 times the smallest, it has
     dots on a logarithmic axis.
     """
-    counts = file_counts_by_split(image_table, split_table)
+    counts = file_counts_by_split(image_table.frame, split_table.frame)
     totals = counts.sum(axis=1)
-    logarithmic = bool(totals.max() > _MAX_LINEAR_RATIO * totals.min())
     note = "Not used: duplicates and images with a label conflict, which the split excludes."
     with titled_figure(
         (10.0, ROW_HEIGHT * len(counts) + 0.85),
-        titles.class_counts(image_table),
+        title(image_table),
         note=note if "not used" in counts else "",
-        synthetic=is_synthetic(image_table),
+        synthetic=image_table.provenance.origin.is_synthetic,
     ) as figure:
         axes = figure.subplots()
-        (_draw_dots if logarithmic else _draw_bars)(axes, counts)
+        if totals.max() > _MAX_LINEAR_RATIO * totals.min():
+            _draw_dots(axes, counts)
+            axes.set_xlabel("files, logarithmic axis")
+        else:
+            _draw_bars(axes, counts)
+            axes.set_xlabel("files")
         rows_axis(axes, counts.index.tolist())
-        axes.set_xlabel("files, logarithmic axis" if logarithmic else "files")
+        mark_malignant(axes, counts.index.tolist())
         axes.grid(axis="x")
         write_beside_rows(axes, [f"n {total:,}" for total in totals])
         figure.legend(loc="outside lower left", ncols=len(counts.columns))
     return figure
+
+
+def title(image_table: ImageTable) -> str:
+    """Name the largest and the smallest class."""
+    counts = image_table.frame["label"].value_counts().sort_index(kind="stable")
+    counts = counts.sort_values(ascending=False, kind="stable")
+    most, fewest = int(counts.iloc[0]), int(counts.iloc[-1])
+    start = f"{len(counts)} classes, {counts.sum():,} files"
+    if most == fewest:
+        return f"{start}: {most:,} of each class"
+    return (
+        f"{start}: {counts.index[0]} has the most ({most:,}), "
+        f"{counts.index[-1]} the fewest ({fewest:,})"
+    )
 
 
 def file_counts_by_split(image_table: pd.DataFrame, split_table: pd.DataFrame) -> pd.DataFrame:
@@ -86,3 +105,12 @@ def _draw_dots(axes: Axes, counts: pd.DataFrame) -> None:
     axes.set_xscale("log")
     axes.set_xlim(left=0.8)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")
+
+
+FIGURE = FigureSpec(
+    name="class_counts",
+    heading="Images per class and split",
+    inputs=("image_table", "split_table"),
+    draw=draw_class_counts,
+    alt_text=lambda inputs: title(inputs.image_table),
+)

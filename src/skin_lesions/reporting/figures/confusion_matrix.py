@@ -1,7 +1,6 @@
 """Confusion matrix of the test images."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,18 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from skin_lesions.reporting.figures import titles
+from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
     BODY,
     GRAY,
     INK,
     SMALL,
     class_name,
-    is_malignant,
     mark_malignant,
     name_width,
     titled_figure,
 )
+from skin_lesions.reporting.formatting import is_malignant, whole_percent
 
 _CORRECT = LinearSegmentedColormap.from_list("correct", ["#FFFFFF", "#56A0CE", "#00507D"])
 _ERROR = LinearSegmentedColormap.from_list("error", ["#FFFFFF", "#F3B54A", "#C65A00"])
@@ -28,15 +28,15 @@ _ERROR = LinearSegmentedColormap.from_list("error", ["#FFFFFF", "#F3B54A", "#C65
 _SIDE_MARGINS = 0.95  # inches, left of the class names and right of the matrix
 
 
-def draw_confusion_matrix(metrics: dict[str, Any]) -> Figure:
+def draw_confusion_matrix(metrics: Scorecard) -> Figure:
     """Draw counts and row fractions of the test images; rows are labels, columns predictions.
 
     Correct predictions are blue and errors orange. A darker color means a larger fraction of the
     row. Cells without images are empty.
     """
-    confusion = metrics["test"]["confusion"]
+    classes = metrics.test.confusion.classes
     # counts and fractions: (classes, classes); totals: (classes, 1), images of each label.
-    counts, classes = np.array(confusion["counts"]), list(confusion["classes"])
+    counts = np.array(metrics.test.confusion.counts)
     totals = counts.sum(axis=1, keepdims=True)
     fractions = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     names = name_width([class_name(label) for label in classes])
@@ -47,15 +47,31 @@ def draw_confusion_matrix(metrics: dict[str, Any]) -> Figure:
         note += " Red-brown names: malignant classes."
     with titled_figure(
         _figure_size(len(classes), cell, names),
-        titles.confusion(metrics),
+        title(metrics),
         note=note,
-        synthetic=metrics["provenance"]["synthetic_images"],
+        synthetic=metrics.provenance.synthetic_images,
     ) as figure:
         axes = figure.subplots()
         _color_cells(axes, fractions)
         _write_cells(axes, counts, fractions, cell)
         _label_axes(axes, classes, totals[:, 0], cell)
     return figure
+
+
+def title(metrics: Scorecard) -> str:
+    """State the accuracy and the most frequent error."""
+    classes = metrics.test.confusion.classes
+    counts = np.array(metrics.test.confusion.counts)  # (classes, classes); rows are labels
+    n, correct = int(counts.sum()), int(np.trace(counts))
+    start = f"Test: {whole_percent(correct / n)} correct ({correct:,} of {n:,})"
+    errors = counts - np.diag(np.diag(counts))
+    if correct == n:
+        return start
+    true, predicted = np.unravel_index(int(errors.argmax()), errors.shape)
+    return (
+        f"{start}. Most frequent error: {classes[true]} predicted as {classes[predicted]} "
+        f"({errors[true, predicted]:,} of {counts[true].sum():,})"
+    )
 
 
 def _figure_size(classes: int, cell: float, names: float) -> tuple[float, float]:
@@ -75,7 +91,7 @@ def _color_cells(axes: Axes, fractions: npt.NDArray[np.float64]) -> None:
 
 
 def _write_cells(
-    axes: Axes, counts: npt.NDArray[Any], fractions: npt.NDArray[np.float64], cell: float
+    axes: Axes, counts: npt.NDArray[np.int_], fractions: npt.NDArray[np.float64], cell: float
 ) -> None:
     count_size, fraction_size = _font_sizes(cell, int(counts.max()))
     for row, column in np.argwhere(counts):
@@ -84,7 +100,7 @@ def _write_cells(
         ink = _readable_on(colors(fraction)[:3])
         for text, offset, va, size in (
             (f"{counts[row, column]:,}", -1, "bottom", count_size),
-            (titles.whole_percent(fraction), -2, "top", fraction_size),
+            (whole_percent(fraction), -2, "top", fraction_size),
         ):
             axes.annotate(
                 text,
@@ -120,7 +136,9 @@ def _luminance(color: Sequence[float]) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def _label_axes(axes: Axes, classes: list[str], totals: npt.NDArray[Any], cell: float) -> None:
+def _label_axes(
+    axes: Axes, classes: Sequence[str], totals: npt.NDArray[np.int_], cell: float
+) -> None:
     names = [class_name(label) for label in classes]
     ticks = range(len(names))
     axes.set_yticks(ticks, names)
@@ -137,3 +155,12 @@ def _label_axes(axes: Axes, classes: list[str], totals: npt.NDArray[Any], cell: 
     right.set_yticks(ticks, [f"n {total:,}" for total in totals])
     right.tick_params(length=0, labelcolor=GRAY)
     right.spines[:].set_visible(False)
+
+
+FIGURE = FigureSpec(
+    name="confusion_matrix",
+    heading="Confusion matrix",
+    inputs=("metrics",),
+    draw=draw_confusion_matrix,
+    alt_text=lambda inputs: title(inputs.metrics),
+)

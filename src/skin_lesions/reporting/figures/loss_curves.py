@@ -1,13 +1,12 @@
 """Training curves: losses and accuracies by epoch."""
 
-from typing import Any
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from skin_lesions.reporting.figures import titles
+from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
     BLUE,
     GRAY,
@@ -16,6 +15,7 @@ from skin_lesions.reporting.figures.style import (
     percent_axis,
     titled_figure,
 )
+from skin_lesions.reporting.formatting import whole_percent
 
 _CURVES = {
     "train_loss": ("training", GRAY, "o"),
@@ -26,7 +26,7 @@ _CURVES = {
 }
 
 
-def draw_loss_curves(training_history: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
+def draw_loss_curves(training_history: pd.DataFrame, metrics: Scorecard) -> Figure:
     """Draw losses and accuracies of training and validation, and mark the selected epoch.
 
     Training values are means over an epoch, computed on augmented images while the weights change.
@@ -34,10 +34,10 @@ def draw_loss_curves(training_history: pd.DataFrame, metrics: dict[str, Any]) ->
     """
     with titled_figure(
         (10.0, 4.2),
-        titles.loss(training_history),
+        title(training_history),
         note="Training: mean over the epoch, on augmented images. Validation: at the end of the "
         "epoch. Losses before calibration.",
-        synthetic=metrics["provenance"]["synthetic_images"],
+        synthetic=metrics.provenance.synthetic_images,
     ) as figure:
         left, right = figure.subplots(1, 2)
         _draw(left, training_history, ["train_loss", "val_loss"])
@@ -50,6 +50,23 @@ def draw_loss_curves(training_history: pd.DataFrame, metrics: dict[str, Any]) ->
         handles, names = right.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower left", ncols=len(names))
     return figure
+
+
+def title(history: pd.DataFrame) -> str:
+    """Name the selected epoch and the epoch with the lowest validation loss."""
+    best = history[history["best"]].iloc[0]
+    accuracies = (
+        f"validation accuracy {whole_percent(best['val_accuracy'])}, "
+        f"balanced accuracy {whole_percent(best['val_balanced_accuracy'])}"
+    )
+    if len(history) == 1:
+        return f"One epoch: {accuracies}"
+    lowest = int(history.sort_values("val_loss", kind="stable")["epoch"].iloc[0])
+    also = "It also has" if lowest == best["epoch"] else f"Epoch {lowest} has"
+    return (
+        f"Epoch {int(best['epoch'])} of {len(history)} was selected: {accuracies}. "
+        f"{also} the lowest validation loss"
+    )
 
 
 def _draw(axes: Axes, history: pd.DataFrame, columns: list[str]) -> None:
@@ -68,3 +85,12 @@ def _draw(axes: Axes, history: pd.DataFrame, columns: list[str]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch")
     axes.grid(axis="y")
+
+
+FIGURE = FigureSpec(
+    name="loss_curves",
+    heading="Training curves",
+    inputs=("training_history", "metrics"),
+    draw=draw_loss_curves,
+    alt_text=lambda inputs: title(inputs.training_history),
+)

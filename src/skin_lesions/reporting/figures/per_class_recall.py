@@ -1,30 +1,32 @@
 """Recall of each class on the test images."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from skin_lesions.reporting.figures import titles
+from skin_lesions.evaluation.scorecard import ClassMetrics, Scorecard
+from skin_lesions.metrics.intervals import Estimate
+from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
     BLUE,
     GRAY,
     ROW_HEIGHT,
     SMALL,
     VERMILLION,
-    is_malignant,
+    mark_malignant,
     percent_axis,
     rows_axis,
     titled_figure,
     write_beside_rows,
 )
+from skin_lesions.reporting.formatting import is_malignant, whole_percent
 
 
-def draw_per_class_recall(metrics: dict[str, Any]) -> Figure:
+def draw_per_class_recall(metrics: Scorecard) -> Figure:
     """Draw the recall of each class on the test images, with its 95 % interval."""
-    test = metrics["test"]
-    per_class = test["per_class"]
-    order = titles.by_recall(per_class)
+    per_class = metrics.test.per_class
+    order = _by_recall(per_class)
     note = (
         "Fraction of the test images of a class that are predicted correctly, with 95 % interval."
     )
@@ -32,32 +34,63 @@ def draw_per_class_recall(metrics: dict[str, Any]) -> Figure:
         note += " Red diamonds: malignant classes."
     with titled_figure(
         (10.0, ROW_HEIGHT * len(order) + 0.75),
-        titles.recall(metrics),
+        title(metrics),
         note=note,
-        synthetic=metrics["provenance"]["synthetic_images"],
+        synthetic=metrics.provenance.synthetic_images,
     ) as figure:
         axes = figure.subplots()
         for row, label in enumerate(order):
             _draw_recall(axes, row, label, per_class[label]["recall"])
-        _draw_mean(axes, test["balanced_accuracy"]["value"])
+        _draw_mean(axes, metrics.test["balanced_accuracy"].value)
         rows_axis(axes, order)
+        mark_malignant(axes, order)
         axes.set_xlim(-0.015, 1.015)
         percent_axis(axes.xaxis)
         axes.grid(axis="x")
-        write_beside_rows(axes, [_format_recall(per_class[label]) for label in order])
+        write_beside_rows(axes, [_with_interval(per_class[label]) for label in order])
     return figure
 
 
-def _draw_recall(axes: Axes, row: int, label: str, recall: dict[str, Any]) -> None:
-    if recall["value"] is None:
+def title(metrics: Scorecard) -> str:
+    """Name the classes with the highest and the lowest recall."""
+    per_class = metrics.test.per_class
+    order = [
+        label for label in _by_recall(per_class) if per_class[label]["recall"].value is not None
+    ]
+    if not order:
+        return "Test: no class has test images"
+    best, worst = per_class[order[0]], per_class[order[-1]]
+    if worst["recall"].value == best["recall"].value:
+        return f"Test: every class has the same recall ({_recall_text(best)})"
+    return (
+        f"Test: recall is highest for {order[0]} ({_recall_text(best)}) "
+        f"and lowest for {order[-1]} ({_recall_text(worst)})"
+    )
+
+
+def _by_recall(per_class: Mapping[str, ClassMetrics]) -> list[str]:
+    """Sort the classes by recall, highest first; ties by number of images, largest first.
+
+    Classes without test images come last.
+    """
+
+    def key(label: str) -> tuple[float, int]:
+        value = per_class[label]["recall"].value
+        return (-1.0 if value is None else value, per_class[label].support)
+
+    return sorted(per_class, key=key, reverse=True)
+
+
+def _draw_recall(axes: Axes, row: int, label: str, recall: Estimate) -> None:
+    if recall.value is None:
         axes.text(
             0.0, row, "no test images", va="center", color=GRAY, style="italic", fontsize=SMALL
         )
         return
     color, marker = (VERMILLION, "D") if is_malignant(label) else (BLUE, "o")
-    if recall["low"] is not None:
-        axes.hlines(row, recall["low"], recall["high"], color=color, linewidth=2.4, alpha=0.55)
-    axes.plot(recall["value"], row, marker, color=color, markersize=7, clip_on=False)
+    if recall.low is not None and recall.high is not None:
+        axes.hlines(row, recall.low, recall.high, color=color, linewidth=2.4, alpha=0.55)
+    axes.plot(recall.value, row, marker, color=color, markersize=7, clip_on=False)
 
 
 def _draw_mean(axes: Axes, mean: float | None) -> None:
@@ -65,7 +98,7 @@ def _draw_mean(axes: Axes, mean: float | None) -> None:
         return
     axes.axvline(mean, color=GRAY, linewidth=1, linestyle="--", zorder=1)
     axes.annotate(
-        f"balanced accuracy (mean of the classes): {titles.whole_percent(mean)}",
+        f"balanced accuracy (mean of the classes): {whole_percent(mean)}",
         (mean, 0),
         xycoords=("data", "axes fraction"),
         xytext=(0, -22),
@@ -77,11 +110,24 @@ def _draw_mean(axes: Axes, mean: float | None) -> None:
     )
 
 
-def _format_recall(row: dict[str, Any]) -> str:
+def _recall_text(row: ClassMetrics) -> str:
+    """Format recall and counts; the class has test images."""
+    return f"{whole_percent(row['recall'].value or 0.0)}, {row.correct:,} of {row.support:,}"
+
+
+def _with_interval(row: ClassMetrics) -> str:
     recall = row["recall"]
-    if recall["value"] is None:
+    if recall.value is None:
         return "n 0"
-    text = f"{titles.whole_percent(recall['value'])}, {row['correct']:,} of {row['support']:,}"
-    if recall["low"] is None:
-        return text
-    return f"{text} [{100 * recall['low']:.0f} to {100 * recall['high']:.0f}]"
+    if recall.low is None or recall.high is None:
+        return _recall_text(row)
+    return f"{_recall_text(row)} [{100 * recall.low:.0f} to {100 * recall.high:.0f}]"
+
+
+FIGURE = FigureSpec(
+    name="per_class_recall",
+    heading="Recall by class",
+    inputs=("metrics",),
+    draw=draw_per_class_recall,
+    alt_text=lambda inputs: title(inputs.metrics),
+)

@@ -1,28 +1,29 @@
 """Sample images of each class."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from skin_lesions.data.sources.base import is_synthetic
-from skin_lesions.reporting.figures import titles
+from skin_lesions.config.report import Report
+from skin_lesions.data.pixel_store import PixelArray, PixelStore
+from skin_lesions.data.tables import ImageTable
+from skin_lesions.models.trained_model import TrainedModel
+from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
     INK,
     MALIGNANT_NAME,
     SMALL,
     class_name,
-    is_malignant,
     name_width,
     titled_figure,
 )
+from skin_lesions.reporting.formatting import is_malignant
 
 _WIDTH, _USABLE_WIDTH = 10.0, 9.88  # inches: width of the figure, with and without margins
 _HEIGHT = 8.2  # inches, below the title; the figure is then close to 4:3
@@ -61,41 +62,60 @@ class _Layout:
 
 
 def draw_sample_images(
-    image_table: pd.DataFrame, pixels: Mapping[str, Any] | Any, *, per_class: int
+    image_table: ImageTable, pixel_store: PixelStore, model: TrainedModel, report: Report
 ) -> Figure:
     """Draw some different images of each class, in their original aspect ratio.
 
-    The same images give the same selection. Each lesion or patient is used once as long as there
+    The images are those that the preprocessing of the model receives. The same images give the
+    same selection. Each lesion or patient is used once as long as there
     are others.
 
     Args:
         image_table: One row per file; image_id, label, width, height, and group columns if known.
-        pixels: ``pixels[image_id]`` is a (S, S, 3) uint8 image, resized to a square.
-        per_class: Maximum number of images of each class.
+        pixel_store: Decoded images.
+        model: Its preprocessing determines the size of the decoded images.
+        report: Its ``samples_per_class`` is the maximum number of images of each class.
     """
-    selected = select_images(image_table, per_class)
-    labels = sorted(image_table["label"].unique())
-    layout = _best_layout(labels, per_class)
+    table = image_table.frame
+    images = pixel_store.at(model.preprocessing.stored_image_size)
+    selected = select_images(table, report.samples_per_class)
+    labels = sorted(table["label"].unique())
+    layout = _best_layout(labels, report.samples_per_class)
     width, height = layout.block
+    note = "In parentheses: number of different images."
+    if any(map(is_malignant, labels)):
+        note += " Red-brown names: malignant classes."
     with titled_figure(
         (_WIDTH, layout.rows * height + 0.1),
-        titles.samples(image_table, per_class),
-        note="In parentheses: number of different images. Red-brown names: malignant classes."
-        if any(map(is_malignant, labels))
-        else "In parentheses: number of different images.",
-        synthetic=is_synthetic(image_table),
+        title(table, report.samples_per_class),
+        note=note,
+        synthetic=image_table.provenance.origin.is_synthetic,
     ) as figure:
         axes = figure.subplots()
-        counts = image_table.groupby("label")["image_id"].nunique()
+        counts = table.groupby("label")["image_id"].nunique()
         for i, label in enumerate(labels):
             corner = (i % layout.columns * width, i // layout.columns * height)
             _write_name(axes, corner, label, int(counts[label]))
-            _draw_images(axes, corner, selected[selected["label"] == label], pixels, layout)
+            _draw_images(axes, corner, selected[selected["label"] == label], images, layout)
         axes.set_xlim(0, _USABLE_WIDTH)
         axes.set_ylim(layout.rows * height, 0)
         axes.set_aspect("equal", anchor="NW")
         axes.set_axis_off()
     return figure
+
+
+def title(image_table: pd.DataFrame, per_class: int) -> str:
+    """Describe the sample images, and name the classes with too few images."""
+    images = image_table.groupby("label")["image_id"].nunique()
+    if per_class == 1:
+        return f"One image of each of the {len(images)} classes"
+    few = images[images < per_class]
+    start = f"{per_class} different images of each of the {len(images)} classes"
+    if few.empty:
+        return start
+    if len(few) > 3:
+        return f"Up to {start}; {len(few)} classes have fewer"
+    return f"Up to {start}; fewer of {', '.join(few.index)}"
 
 
 def select_images(image_table: pd.DataFrame, per_class: int) -> pd.DataFrame:
@@ -109,7 +129,7 @@ def select_images(image_table: pd.DataFrame, per_class: int) -> pd.DataFrame:
     return order.groupby("label").head(per_class).drop(columns="_rank")
 
 
-def _best_layout(labels: list[str], per_class: int) -> _Layout:
+def _best_layout(labels: Sequence[str], per_class: int) -> _Layout:
     """Return the layout with the largest images in which every class name fits."""
     min_block_width = name_width([f"{class_name(label)} (00,000)" for label in labels]) + _GAP
 
@@ -133,18 +153,34 @@ def _write_name(axes: Axes, corner: tuple[float, float], label: str, number: int
 
 
 def _draw_images(
-    axes: Axes, corner: tuple[float, float], rows: pd.DataFrame, pixels: Any, layout: _Layout
+    axes: Axes,
+    corner: tuple[float, float],
+    rows: pd.DataFrame,
+    images: PixelArray,
+    layout: _Layout,
 ) -> None:
     inner = layout.image_size - 0.04
-    for i, image in enumerate(rows.to_dict("records")):
-        scale = inner / max(image["width"], image["height"])
-        width, height = image["width"] * scale, image["height"] * scale
+    columns = zip(rows["image_id"], rows["width"], rows["height"], strict=True)
+    for i, (image_id, image_width, image_height) in enumerate(columns):
+        scale = inner / max(image_width, image_height)
+        width, height = image_width * scale, image_height * scale
         x = corner[0] + i % layout.across * layout.image_size
         y = corner[1] + _NAME_HEIGHT + i // layout.across * layout.image_size
         axes.add_patch(Rectangle((x, y), inner, inner, facecolor="#F1F3F5", zorder=-1))
         left, top = x + (inner - width) / 2, y + (inner - height) / 2
         axes.imshow(
-            np.asarray(pixels[image["image_id"]]),
+            images[image_id],
             extent=(left, left + width, top + height, top),
             interpolation="antialiased",
         )
+
+
+FIGURE = FigureSpec(
+    name="sample_images",
+    heading="Sample images",
+    inputs=("image_table", "pixel_store", "model", "params:report"),
+    draw=draw_sample_images,
+    alt_text=lambda inputs: (
+        f"Some images of each of the {inputs.image_table.frame['label'].nunique()} classes"
+    ),
+)

@@ -1,56 +1,55 @@
 """Shortcut probes: how well each shortcut alone predicts the class."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from skin_lesions.data.sources.base import is_synthetic
-from skin_lesions.reporting.figures import titles
+from skin_lesions.audit.findings import AuditFindings, ProbeResult
+from skin_lesions.data.tables import ImageTable
+from skin_lesions.metrics.intervals import Estimate
+from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
     BLUE,
     GRAY,
-    INK,
-    SMALL,
     VERMILLION,
     class_name,
+    rows_axis,
     titled_figure,
+    write_beside_rows,
 )
+from skin_lesions.reporting.shortcut_table import input_name
 
 _ROW, _PANEL_MARGIN = 0.29, 0.42  # inches: height of a probe; heading and space of a panel
 _AXIS = 0.5  # inches, for the axis below the last panel
 _MAX_PANELS = 6
 
-Row = Mapping[str, Any]
 
-
-def draw_shortcut_probes(audit_findings: Mapping[str, Any], image_table: pd.DataFrame) -> Figure:
+def draw_shortcut_probes(audit_findings: AuditFindings, image_table: ImageTable) -> Figure:
     """Draw the balanced accuracy of each probe with its interval, and chance.
 
     There is one panel for all images and one for each source or direction between sources, at most
     six. Probes without a result are left out.
-
-    Args:
-        audit_findings: Content of ``audit_findings.json``; ``shortcut_probes`` lists the probes.
-        image_table: Its attributes record whether the images are synthetic.
     """
-    probes = audit_findings["shortcut_probes"]
-    done = [p for p in probes if p["balanced_accuracy"]["value"] is not None]
-    panels = [(scope, list(rows)) for scope, rows in groupby(done, key=lambda p: str(p["scope"]))]
+    probes = audit_findings.shortcut_probes
+    done = [probe for probe in probes if probe.balanced_accuracy.value is not None]
+    panels = [(scope, list(rows)) for scope, rows in groupby(done, key=lambda p: p.scope)]
     displayed, more = panels[:_MAX_PANELS], len(panels) - _MAX_PANELS
     heights = [_ROW * len(rows) for _, rows in displayed]
-    with titled_figure(
-        (10.0, sum(heights) + _PANEL_MARGIN * len(displayed) + _AXIS),
-        titles.shortcuts(probes),
-        note="Each row: a simple classifier with only this input, cross-validated by lesion and "
+    note = (
+        "Each row: a simple classifier with only this input, cross-validated by lesion and "
         "patient, with 95 % interval. Dashed: chance. Orange: the interval is above chance. Gray "
         "bar: maximum that the number of different values allows. A missing value of a column "
         "counts as a value."
-        + (f" {more} more panels are in audit_findings.json." if more > 0 else ""),
-        synthetic=is_synthetic(image_table),
+    )
+    if more > 0:
+        note += f" {more} more panels are in audit_findings.json."
+    with titled_figure(
+        (10.0, sum(heights) + _PANEL_MARGIN * len(displayed) + _AXIS),
+        title(probes),
+        note=note,
+        synthetic=image_table.provenance.origin.is_synthetic,
     ) as figure:
         if displayed:
             grid = figure.subplots(
@@ -62,38 +61,64 @@ def draw_shortcut_probes(audit_findings: Mapping[str, Any], image_table: pd.Data
     return figure
 
 
-def _draw(axes: Axes, scope: str, rows: list[Row]) -> None:
-    chance, n = rows[0]["chance"], rows[0]["balanced_accuracy"]["n"]
+def title(probes: Sequence[ProbeResult]) -> str:
+    """Count the probes on all images that beat chance, and name the best of them.
+
+    A probe beats chance if its complete 95 % interval is above chance.
+    """
+    done = [
+        probe
+        for probe in probes
+        if probe.scope == "all" and probe.balanced_accuracy.low is not None
+    ]
+    if not done:
+        return "Shortcuts could not be probed: there are too few images"
+    above_chance = [probe for probe in done if _beats_chance(probe)]
+    if not above_chance:
+        return f"None of {len(done)} shortcut probes beats chance"
+    best = max(above_chance, key=lambda probe: probe.balanced_accuracy.value or 0.0)
+    return (
+        f"{len(above_chance)} of {len(done)} shortcut probes beat chance. Best: "
+        f"{best.name}, balanced accuracy {best.balanced_accuracy.value:.3f} (chance "
+        f"{best.chance:.3f})"
+    )
+
+
+def _beats_chance(probe: ProbeResult) -> bool:
+    low = probe.balanced_accuracy.low
+    return low is not None and probe.chance is not None and low > probe.chance
+
+
+def _draw(axes: Axes, scope: str, probes: Sequence[ProbeResult]) -> None:
+    chance, n = probes[0].chance or 0.0, probes[0].balanced_accuracy.n
     scope_name = "All images" if scope == "all" else class_name(scope[0].upper() + scope[1:])
-    axes.set_title(f"{scope_name}: {rows[0]['classes']} classes, n {n:,}, chance {chance:.3f}")
+    axes.set_title(f"{scope_name}: {probes[0].classes} classes, n {n:,}, chance {chance:.3f}")
     axes.axvline(chance, color=GRAY, linewidth=1, linestyle="--", zorder=1)
-    for y, row in enumerate(rows):
-        accuracy = row["balanced_accuracy"]
-        color = VERMILLION if (accuracy["low"] or 0.0) > chance else BLUE
-        if row["ceiling"] < 1:
-            axes.plot(row["ceiling"], y, "|", color=GRAY, markersize=11, markeredgewidth=1.6)
-        if accuracy["low"] is not None:
-            axes.hlines(
-                y, accuracy["low"], accuracy["high"], color=color, linewidth=2.4, alpha=0.55
-            )
-        axes.plot(accuracy["value"], y, "o", color=color, markersize=6.5, clip_on=False)
-    axes.set_yticks(range(len(rows)), [class_name(_input_name(row)) for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    for y, probe in enumerate(probes):
+        accuracy = probe.balanced_accuracy
+        color = VERMILLION if _beats_chance(probe) else BLUE
+        if probe.ceiling is not None and probe.ceiling < 1:
+            axes.plot(probe.ceiling, y, "|", color=GRAY, markersize=11, markeredgewidth=1.6)
+        if accuracy.low is not None and accuracy.high is not None:
+            axes.hlines(y, accuracy.low, accuracy.high, color=color, linewidth=2.4, alpha=0.55)
+        axes.plot(accuracy.value or 0.0, y, "o", color=color, markersize=6.5, clip_on=False)
+    rows_axis(axes, [input_name(probe) for probe in probes])
     axes.set_xlim(-0.01, 1.01)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
-    right = axes.secondary_yaxis("right")
-    right.set_yticks(range(len(rows)), [_format_accuracy(row["balanced_accuracy"]) for row in rows])
-    right.tick_params(length=0, labelcolor=INK, labelsize=SMALL)
-    right.spines[:].set_visible(False)
+    texts = [_accuracy_text(probe.balanced_accuracy) for probe in probes]
+    write_beside_rows(axes, texts)
 
 
-def _input_name(row: Row) -> str:
-    return f"column {row['name']}" if row["kind"] == "column" else str(row["name"])
+def _accuracy_text(accuracy: Estimate) -> str:
+    if accuracy.low is None or accuracy.high is None:
+        return f"{accuracy.value:.3f}"
+    return f"{accuracy.value:.3f} [{accuracy.low:.3f} to {accuracy.high:.3f}]"
 
 
-def _format_accuracy(accuracy: Mapping[str, Any]) -> str:
-    if accuracy["low"] is None:
-        return f"{accuracy['value']:.3f}"
-    return f"{accuracy['value']:.3f} [{accuracy['low']:.3f} to {accuracy['high']:.3f}]"
+FIGURE = FigureSpec(
+    name="shortcut_probes",
+    heading="Shortcut probes",
+    inputs=("audit_findings", "image_table"),
+    draw=draw_shortcut_probes,
+    alt_text=lambda inputs: title(inputs.audit_findings.shortcut_probes),
+)

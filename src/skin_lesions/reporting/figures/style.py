@@ -5,19 +5,19 @@ and no screen. They are saved at 150 dots per inch and displayed at two thirds o
 are 14 pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import Literal
 
-from matplotlib import font_manager, rc_context
+from matplotlib import RcParams, font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from skin_lesions.data.diagnoses import diagnosis_of
-from skin_lesions.reporting.figures.titles import NBSP
+from skin_lesions.reporting.formatting import NBSP, is_malignant
 
 # Palette of Okabe and Ito (2008), which color-blind readers can distinguish. INK replaces black.
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
@@ -67,9 +67,9 @@ def titled_figure(
         note: How to read the figure; smaller and gray, below the title.
         synthetic: Whether to write at the top that the images are synthetic.
     """
-    with rc_context(cast(Any, _style())):
+    with rc_context(_style()):
         lines = _header_lines(size[0], title, note, synthetic)
-        header = sum(height for _, height, _ in lines) + 2 * _PAD
+        header = sum(line.height for line in lines) + 2 * _PAD
         height = size[1] + header / 72
         figure = Figure(figsize=(size[0], height))
         _write_header(figure, lines)
@@ -81,8 +81,8 @@ def titled_figure(
         figure.draw_without_rendering()
 
 
-def _style() -> dict[str, Any]:
-    return {
+def _style() -> RcParams:
+    style = {
         "font.family": installed_fonts(),
         "font.size": BODY,
         "text.parse_math": False,  # class names may contain dollar signs
@@ -110,34 +110,51 @@ def _style() -> dict[str, Any]:
         "figure.facecolor": "white",
         "axes.facecolor": "white",
     }
+    return RcParams(style)
 
 
-def _header_lines(
-    width: float, title: str, note: str, synthetic: bool
-) -> list[tuple[str, float, dict[str, Any]]]:
-    """Return text, height (points) and style of each line."""
+@dataclass(frozen=True, kw_only=True)
+class _HeaderLine:
+    """A line above the axes; sizes and heights are points."""
+
+    text: str
+    height: float
+    size: float
+    weight: Literal["normal", "bold"] = "normal"
+    color: str = INK
+
+
+def _header_lines(width: float, title: str, note: str, synthetic: bool) -> list[_HeaderLine]:
+    """Return the lines of the header of a figure of this width (inches)."""
     points = width * 72 - 2 * _MARGIN
-    tag = {
-        "fontsize": SMALL,
-        "color": INK,
-        "bbox": {"boxstyle": "round,pad=0.35", "facecolor": "#FFE9BF", "edgecolor": ORANGE},
-    }
-    lines = [(SYNTHETIC_NOTICE, 25.0, tag)] if synthetic else []
-    for line in wrap_text(escape_missing_glyphs(title), points, TITLE, "bold"):
-        lines.append((line, TITLE * 1.35, {"fontsize": TITLE, "fontweight": "bold"}))
-    for line in wrap_text(escape_missing_glyphs(note), points, SMALL):
-        lines.append((line, SMALL * 1.5, {"fontsize": SMALL, "color": GRAY}))
+    lines = []
+    if synthetic:
+        lines.append(_HeaderLine(text=SYNTHETIC_NOTICE, height=25.0, size=SMALL))
+    for text in wrap_text(escape_missing_glyphs(title), points, TITLE, "bold"):
+        lines.append(_HeaderLine(text=text, height=TITLE * 1.35, size=TITLE, weight="bold"))
+    for text in wrap_text(escape_missing_glyphs(note), points, SMALL):
+        lines.append(_HeaderLine(text=text, height=SMALL * 1.5, size=SMALL, color=GRAY))
     return lines
 
 
-def _write_header(figure: Figure, lines: list[tuple[str, float, dict[str, Any]]]) -> None:
+def _write_header(figure: Figure, lines: Sequence[_HeaderLine]) -> None:
     width, height = figure.get_size_inches() * 72
+    box = {"boxstyle": "round,pad=0.35", "facecolor": "#FFE9BF", "edgecolor": ORANGE}
     top = height - _PAD
-    for text, line_height, style in lines:
-        # A text in a box is moved by the padding of the box.
-        shift = 4.0 if "bbox" in style else 0.0
-        figure.text((_MARGIN + shift) / width, (top - shift) / height, text, va="top", **style)
-        top -= line_height
+    for line in lines:
+        boxed = line.text == SYNTHETIC_NOTICE
+        shift = 4.0 if boxed else 0.0  # padding of the box
+        figure.text(
+            (_MARGIN + shift) / width,
+            (top - shift) / height,
+            line.text,
+            va="top",
+            fontsize=line.size,
+            fontweight=line.weight,
+            color=line.color,
+            bbox=box if boxed else None,
+        )
+        top -= line.height
 
 
 def wrap_text(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
@@ -244,18 +261,12 @@ def ellipsize(text: str, width: float, size: float, weight: str = "normal") -> s
     return short
 
 
-def name_width(names: list[str], size: float = SMALL) -> float:
+def name_width(names: Sequence[str], size: float = SMALL) -> float:
     """Return the width of the widest name, inches."""
     return max(text_width(name, size) for name in names) / 72
 
 
-def is_malignant(label: str) -> bool:
-    """Return whether a class is a known malignant diagnosis."""
-    diagnosis = diagnosis_of(label)
-    return diagnosis is not None and diagnosis.malignant
-
-
-def mark_malignant(axes: Axes, labels: list[str], axis: str = "y") -> None:
+def mark_malignant(axes: Axes, labels: Sequence[str], axis: str = "y") -> None:
     """Color the tick labels of malignant classes."""
     ticks = axes.get_yticklabels() if axis == "y" else axes.get_xticklabels()
     for tick, label in zip(ticks, labels, strict=True):
@@ -268,16 +279,15 @@ def percent_axis(axis: Axis) -> None:
     axis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
-def rows_axis(axes: Axes, labels: list[str]) -> None:
-    """Turn the y axis into a list of classes, with the first class at the top."""
+def rows_axis(axes: Axes, labels: Sequence[str]) -> None:
+    """Turn the y axis into a list of names, with the first name at the top."""
     axes.set_yticks(range(len(labels)), [class_name(label) for label in labels])
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    mark_malignant(axes, labels)
 
 
-def write_beside_rows(axes: Axes, texts: list[str]) -> None:
+def write_beside_rows(axes: Axes, texts: Sequence[str]) -> None:
     """Write a text to the right of each row of a list."""
     right = axes.secondary_yaxis("right")
     right.set_yticks(range(len(texts)), texts)

@@ -1,0 +1,27 @@
+"""All figures, in the order of the report.
+
+To add a figure, write a module that defines it and add it here; see docs/contributing.
+"""
+
+from skin_lesions.reporting.figures import (
+    calibration_curve,
+    class_counts,
+    confusion_matrix,
+    linked_image_pairs,
+    loss_curves,
+    per_class_recall,
+    sample_images,
+    shortcut_probes,
+)
+from skin_lesions.reporting.figures.spec import FigureSpec
+
+FIGURES: tuple[FigureSpec, ...] = (
+    confusion_matrix.FIGURE,
+    per_class_recall.FIGURE,
+    calibration_curve.FIGURE,
+    loss_curves.FIGURE,
+    class_counts.FIGURE,
+    shortcut_probes.FIGURE,
+    linked_image_pairs.FIGURE,
+    sample_images.FIGURE,
+)

@@ -1,0 +1,93 @@
+"""Tables of metrics: what the HTML report and the model card show of a scorecard.
+
+Metrics and their order come from ``evaluation.scorecard.registry``.
+"""
+
+from typing import Literal, NamedTuple
+
+from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics, registry
+from skin_lesions.evaluation.scorecard.metric import Metric
+from skin_lesions.reporting.formatting import FormattedEstimate, format_estimate
+
+
+class MalignancyMetric(NamedTuple):
+    """A metric of malignant against benign classes, as displayed."""
+
+    name: str
+    format: Literal["percent", "decimal"]
+    meaning: str
+
+
+_SENSITIVITY = MalignancyMetric(
+    name="Sensitivity",
+    format="percent",
+    meaning="Fraction of malignant images that are predicted as malignant.",
+)
+_SPECIFICITY = MalignancyMetric(
+    name="Specificity",
+    format="percent",
+    meaning="Fraction of benign images that are predicted as benign.",
+)
+_AUROC = MalignancyMetric(
+    name="AUROC",
+    format="decimal",
+    meaning="Probability that a malignant image gets a higher malignancy score than a benign one.",
+)
+
+
+class ClassRow(NamedTuple):
+    """Metrics of one class; ``estimates`` has the order of ``registry.CLASS_METRICS``."""
+
+    label: str
+    support: int
+    correct: int
+    estimates: list[FormattedEstimate]
+
+
+def subsets(metrics: Scorecard) -> dict[str, SplitMetrics]:
+    """Return the subsets that have metrics by their displayed name, in display order."""
+    named = {
+        "Test": metrics.test,
+        "Test without leaked images": metrics.test_clean,
+        "Leaked test images only": metrics.test_leaked,
+        "Validation": metrics.validation,
+    }
+    return {name: subset for name, subset in named.items() if subset is not None}
+
+
+def overall_rows(metrics: Scorecard) -> list[tuple[Metric, list[FormattedEstimate]]]:
+    """Return each metric with its estimate for each of ``subsets``."""
+    columns = subsets(metrics).values()
+    return [
+        (metric, [format_estimate(column[metric.key], metric.format) for column in columns])
+        for metric in registry.METRICS
+    ]
+
+
+def class_rows(metrics: Scorecard) -> list[ClassRow]:
+    """Return the metrics of each class on the test images."""
+    return [
+        ClassRow(
+            label=label,
+            support=row.support,
+            correct=row.correct,
+            estimates=[format_estimate(row[m.key], m.format) for m in registry.CLASS_METRICS],
+        )
+        for label, row in metrics.test.per_class.items()
+    ]
+
+
+def malignancy_rows(metrics: Scorecard) -> list[tuple[MalignancyMetric, FormattedEstimate]]:
+    """Return the metrics of malignant against benign test images.
+
+    Returns:
+        An empty list if no class is known to be malignant.
+    """
+    malignant = metrics.test.malignant
+    if not malignant.classes:
+        return []
+    return [
+        (_SENSITIVITY, format_estimate(malignant.sensitivity, _SENSITIVITY.format)),
+        (_SPECIFICITY, format_estimate(malignant.specificity, _SPECIFICITY.format)),
+        (_AUROC, format_estimate(malignant.auroc, _AUROC.format)),
+    ]

@@ -1,0 +1,117 @@
+"""The examples in docs/contributing work as they are."""
+
+import importlib.util
+import json
+import re
+import sys
+from types import ModuleType
+
+import pandas as pd
+import pytest
+import yaml
+from kedro.io import DataCatalog
+from kedro.runner import SequentialRunner
+
+from skin_lesions.evaluation.scorecard import Scorecard, compute_metrics
+from skin_lesions.evaluation.scorecard import registry as metric_registry
+from skin_lesions.pipelines.report.pipeline import create_pipeline
+from skin_lesions.reporting.figures import registry as figure_registry
+from skin_lesions.reporting.formatting import NBSP
+from skin_lesions.reporting.html_report import render_report
+from skin_lesions.reporting.model_card import render_model_card
+from support.report_inputs import PNG, two_classes
+
+
+def code_block(project, page: str, language: str) -> str:
+    text = (project / "docs" / "contributing" / page).read_text(encoding="utf-8")
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    return block
+
+
+@pytest.fixture
+def load_example(project, tmp_path, monkeypatch):
+    """Load the Python code of a page as a module."""
+
+    def load(page: str) -> ModuleType:
+        path = tmp_path / "example_of_page.py"
+        path.write_text(code_block(project, page, "python"), encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, path.stem, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def group_sizes(load_example, monkeypatch) -> ModuleType:
+    example = load_example("add-a-figure.md")
+    figures = (*figure_registry.FIGURES, example.FIGURE)
+    monkeypatch.setattr(figure_registry, "FIGURES", figures)
+    return example
+
+
+def test_figure_of_the_page_is_drawn_by_the_pipeline(group_sizes):
+    study = two_classes()
+    sizes = study.split_table.frame["group_id"].value_counts()
+    node = create_pipeline().filter(node_names=["report.draw_group_sizes"])
+    catalog = DataCatalog()
+    catalog["split_table"] = study.split_table
+    outputs = SequentialRunner().run(node, catalog)
+    (axes,) = outputs["group_sizes"].load().axes
+    heights = {bar.get_x() + bar.get_width() / 2: bar.get_height() for bar in axes.patches}
+    assert heights == sizes.value_counts().to_dict()
+
+
+def test_figure_of_the_page_is_the_last_one_in_the_report(group_sizes):
+    study = two_classes()
+    page = render_report(**vars(study.report_inputs()), confusion_matrix=PNG, group_sizes=PNG)
+    assert re.findall(r'<figure id="(\w+)">', page) == ["confusion_matrix", "group_sizes"]
+    assert "<h3>Sizes of the groups</h3>" in page
+    assert f'alt="{group_sizes.title(study.split_table)}"' in page
+
+
+def test_catalog_entry_of_the_page_is_that_of_a_figure(project):
+    catalog = (project / "conf/base/catalog.yml").read_text(encoding="utf-8")
+    entries = yaml.safe_load(catalog + code_block(project, "add-a-figure.md", "yaml"))
+    expected = entries["loss_curves"]
+    expected["filepath"] = expected["filepath"].replace("loss_curves", "group_sizes")
+    assert entries["group_sizes"] == expected
+
+
+def test_metric_of_the_page_is_in_metrics_report_and_card(load_example, monkeypatch):
+    example = load_example("add-a-metric.md")
+    metrics = (*metric_registry.METRICS, example.TOP2_ACCURACY)
+    monkeypatch.setattr(metric_registry, "METRICS", metrics)
+    study = two_classes()
+    estimate = study.metrics.test["top2_accuracy"]
+    assert estimate.value == 1.0  # there are only two classes
+    saved = json.loads(study.metrics.model_dump_json())
+    assert saved["test"]["top2_accuracy"]["value"] == 1.0
+    assert Scorecard.model_validate(saved) == study.metrics
+    meaning = example.TOP2_ACCURACY.meaning
+    page = render_report(**vars(study.report_inputs()))
+    assert f'Top-2 accuracy<span class="meaning">{meaning}</span>' in page
+    interval = f"{100 * estimate.low:.1f} to 100.0{NBSP}%"
+    assert f'100.0{NBSP}%</span><span class="interval">{interval}</span>' in page
+    card = render_model_card(**study.card_arguments())
+    assert f"| Top-2 accuracy | 100.0 % [{interval.replace(NBSP, ' ')}] |" in card
+    assert "type: top2_accuracy" in card
+
+
+def test_metric_of_the_page_counts_the_two_most_probable_classes(load_example, monkeypatch):
+    example = load_example("add-a-metric.md")
+    monkeypatch.setattr(metric_registry, "METRICS", (example.TOP2_ACCURACY,))
+    predictions = pd.DataFrame(
+        {
+            "group_id": ["g0", "g1", "g2"],
+            "label": ["a", "a", "a"],
+            "predicted": ["a", "b", "b"],
+            "p_a": [0.6, 0.3, 0.1],
+            "p_b": [0.3, 0.6, 0.6],
+            "p_c": [0.1, 0.1, 0.3],
+        }
+    )
+    metrics = compute_metrics(predictions, ["a", "b", "c"], replicates=10, seed=0)
+    assert metrics["top2_accuracy"].value == pytest.approx(2 / 3)

@@ -1,0 +1,75 @@
+"""Consistency of the registry of figures with the pipelines, the catalog and the report."""
+
+import html
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from skin_lesions.pipelines.report.pipeline import create_pipeline
+from skin_lesions.reporting.figures.registry import FIGURES
+from skin_lesions.reporting.html_report import render_report
+from support.report_inputs import PNG, two_classes
+
+ANNOTATIONS_WITHOUT_TORCH = """
+import sys
+from typing import get_type_hints
+from skin_lesions.pipelines.report.pipeline import create_pipeline
+from skin_lesions.reporting.figures.registry import FIGURES
+functions = [node.func for node in create_pipeline().nodes] + [figure.draw for figure in FIGURES]
+for function in functions:
+    assert get_type_hints(function)["return"]
+assert "torch" not in sys.modules
+"""
+
+
+@pytest.fixture
+def catalog(project) -> dict[str, dict]:
+    return yaml.safe_load((project / "conf/base/catalog.yml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
+def test_figure_has_the_name_of_its_module_and_its_file(figure, catalog):
+    assert figure.draw.__module__ == f"skin_lesions.reporting.figures.{figure.name}"
+    assert figure.draw.__name__ == f"draw_{figure.name}"
+    assert catalog[figure.name]["filepath"].endswith(f"/{figure.name}.png")
+    inputs = {name for name in figure.inputs if not name.startswith("params:")}
+    assert inputs <= catalog.keys()
+
+
+def test_catalog_has_exactly_the_registered_figures(catalog):
+    dataset = {"type": "skin_lesions.datasets.FigureDataset"}
+    entries = {name for name, entry in catalog.items() if "dataset" in entry}
+    figures = {name for name in entries if catalog[name]["dataset"] == dataset}
+    assert figures == {figure.name for figure in FIGURES}
+    assert len(figures) == len(FIGURES)
+
+
+def test_pipeline_has_a_node_for_each_of_its_figures():
+    nodes = {node.name: node for node in create_pipeline().nodes}
+    drawn = {name: node for name, node in nodes.items() if name.startswith("report.draw_")}
+    expected = [figure for figure in FIGURES if figure.pipeline == "report"]
+    assert drawn.keys() == {f"report.draw_{figure.name}" for figure in expected}
+    for figure in expected:
+        node = drawn[f"report.draw_{figure.name}"]
+        assert (node.func, node.inputs) == (figure.draw, list(figure.inputs))
+        assert node.outputs == [figure.name]
+    assert {figure.name for figure in FIGURES} <= set(nodes["report.write_report"].inputs)
+
+
+def test_report_has_heading_and_alternative_text_of_each_figure_in_order():
+    inputs = two_classes().report_inputs()
+    page = render_report(**vars(inputs), **{figure.name: PNG for figure in FIGURES})
+    found = re.findall(
+        r'<figure id="(.+?)">\s*<figcaption><h3>(.+?)</h3></figcaption>\s*<img .*?alt="(.+?)">',
+        page,
+    )
+    assert [tuple(map(html.unescape, entry)) for entry in found] == [
+        (figure.name, figure.heading, figure.alt_text(inputs)) for figure in FIGURES
+    ]
+
+
+def test_annotations_of_all_nodes_are_importable_without_torch():
+    subprocess.run([sys.executable, "-c", ANNOTATIONS_WITHOUT_TORCH], check=True)
