@@ -1,4 +1,4 @@
-"""The prose rules of CONTRIBUTING.md: words that are never used, and the length of sentences in the docs."""
+"""The prose rules of CONTRIBUTING.md: words that are never used, and the length of sentences."""
 
 import re
 from pathlib import Path

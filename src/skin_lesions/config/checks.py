@@ -67,9 +67,11 @@ def _conflicts(source: Source, ingest: Ingest, train: TrainRecipe) -> list[str]:
             "set source.kind=folder (or use --env folder)"
         )
     if not source.metadata:
-        for name in ("metadata_key", "label_column"):
-            if getattr(source, name) is not None:
-                problems.append(f"source.{name}: requires source.metadata, which is not set")
+        problems += [
+            f"source.{name}: requires source.metadata, which is not set"
+            for name in ("metadata_key", "label_column")
+            if getattr(source, name) is not None
+        ]
     if train.eval_image_size > ingest.stored_image_size:
         scaled = " (with train.eval_size_ratio)" if train.eval_size_ratio > 1 else ""
         problems.append(
