@@ -1,19 +1,26 @@
-# make run    install, then run all pipelines on synthetic images
-# make test   install, then run all checks
-# make viz    show the pipelines as a graph in the browser
-# make soak   run the long tests: many kills, long fuzzing (about 12 minutes)
-# make bench  measure the speed, print it and save it in benchmarks/results/
-# make clean  delete data, caches and .venv
-# make lock   update requirements.lock (requires uv)
+# make run        install, then run all pipelines on synthetic images
+# make test       install, then run all checks
+# make test-fast  install, then run the tests without the markers slow, distributed and browser
+# make test-docs  install, then check the documentation: links, parameters and prose
+# make hooks      install, then run the hooks of pre-commit on all files
+# make viz        show the pipelines as a graph in the browser
+# make soak       run the long tests: many kills, long fuzzing (about 12 minutes)
+# make bench      measure the speed, print it and save it in benchmarks/results/
+# make clean      delete data, caches and .venv
+# make lock       update requirements.lock (requires uv)
 
 PYTHON ?= python3
 VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
 BIN := $(VENV)/bin
+endif
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := run
-.PHONY: run test soak bench viz clean lock
+.PHONY: run test test-fast test-docs hooks soak bench viz clean lock
 
 run: $(VENV)/.installed
 	$(BIN)/kedro run
@@ -24,9 +31,19 @@ viz: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow and not distributed and not browser"
+
+test-docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests/test_documentation.py tests/test_prose.py
+
+hooks: $(VENV)/.installed-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" pre-commit run --all-files --show-diff-on-failure
 
 soak: $(VENV)/.installed-dev
 	@echo "SOAK_KILLS=20 SOAK_SECONDS=300 pytest -q -rp --show-capture=no -k 'many_kills or fuzz'" > docs/results/soak.txt
@@ -51,14 +68,14 @@ clean:
 lock:
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
 
-$(VENV)/bin/python:
+$(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python is too old ($(PYTHON)). Expected Python 3.11 or newer. Fix: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@df -Pk . | awk 'NR == 2 && $$4 < 8000000 { \
 	  printf "Low disk space (%.1f GB free). The installation with CUDA needs about 8 GB. The README describes a small CPU build.\n", $$4 / 1e6 }'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python pyproject.toml requirements.lock
+$(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml requirements.lock
 	@echo "Installing the packages. PyTorch is large, so this takes a few minutes."
 	$(PIP) install --constraint requirements.lock --editable .
 	@touch $@

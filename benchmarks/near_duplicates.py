@@ -156,7 +156,7 @@ HARD: dict[str, Transform] = {
     "smaller": lambda image, rng: warp(image, rng, scale=rng.uniform(0.65, 0.9)),
     "larger": lambda image, rng: warp(image, rng, scale=rng.uniform(1.1, 1.4)),
     "cropped": lambda image, rng: crop(image, rng, rng.uniform(0.6, 0.9)),
-    "coloured": lambda image, rng: adjust_color(
+    "colored": lambda image, rng: adjust_color(
         image, signed_uniform(rng, 5, 20), rng.uniform(0.5, 1.5)
     ),
     "contrast": lambda image, rng: adjust_tone(
@@ -229,7 +229,7 @@ def pair_precision(groups: np.ndarray, truth: np.ndarray) -> float:
 
 
 def transform_images(
-    folder: Path, names: list[str], chosen: np.ndarray, single: bool, seed: int
+    folder: Path, names: list[str], chosen: np.ndarray, *, single: bool, seed: int
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Transform the chosen images: each with all transformations, or each only with the next one.
 
@@ -284,12 +284,12 @@ def wrong_pairs(
     return list({line.rsplit(" ", 1)[0]: line for line in reversed(lines)}.values())[::-1]
 
 
-def evaluate_transforms(folder: Path, images: int, single: bool, seed: int, name: str) -> None:
+def evaluate_transforms(folder: Path, images: int, *, single: bool, seed: int, name: str) -> None:
     names, originals = read_images(folder)
     known = known_groups(folder, names)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(names), min(images, len(names)), replace=False))
-    duplicates, transformed = transform_images(folder, names, chosen, single, seed)
+    duplicates, transformed = transform_images(folder, names, chosen, single=single, seed=seed)
     squares = np.concatenate([originals, transformed])
     origin = np.concatenate([np.arange(len(names)), duplicates["origin"]])
     truth = known[origin]
@@ -367,4 +367,6 @@ if __name__ == "__main__":
     if args.crops:
         evaluate_crops(args.folder, args.crops, args.seed)
     else:
-        evaluate_transforms(args.folder, args.images, args.single, args.seed, args.name)
+        evaluate_transforms(
+            args.folder, args.images, single=args.single, seed=args.seed, name=args.name
+        )

@@ -63,7 +63,9 @@ class Sample:
         names, originals = read_images(folder)
         rng = np.random.default_rng(seed)
         chosen = np.sort(rng.choice(len(names), min(images, len(names)), replace=False))
-        self.duplicates, transformed = transform_images(folder, names, chosen, True, seed)
+        self.duplicates, transformed = transform_images(
+            folder, names, chosen, single=True, seed=seed
+        )
         self.squares = np.concatenate([originals[chosen], transformed])
         self.truth = np.tile(known_groups(folder, names)[chosen], 2)
         # Rows of the sample instead of rows of the folder.

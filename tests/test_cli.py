@@ -1,4 +1,6 @@
 import errno
+import subprocess
+import sys
 
 import click
 import pytest
@@ -70,3 +72,55 @@ def test_kedro_reports_unknown_nodes_with_the_recognized_message():
     for select in (Pipeline([]).only_nodes, Pipeline([]).from_nodes, Pipeline([]).to_nodes):
         with pytest.raises(ValueError, match=f"^{_UNKNOWN_NODES}"):
             select("train.fitt")
+
+
+def skin_lesions(*arguments, folder):
+    """Run ``python -m skin_lesions``; return the exit status and all output in one line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "skin_lesions", *arguments],
+        check=False,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def test_help_is_shown_in_any_folder(tmp_path):
+    status, output = skin_lesions("--help", folder=tmp_path)
+    assert status == 0
+    assert "Usage: skin-lesions [OPTIONS] COMMAND" in output
+
+
+def test_run_outside_the_project_is_reported_without_traceback(tmp_path):
+    status, output = skin_lesions("run", folder=tmp_path)
+    assert status == 1
+    assert f"Error: There is no project in this folder ({tmp_path})" in output
+    assert "set --conf-source" in output
+    assert "Traceback" not in output
+
+
+def test_run_in_another_project_of_kedro_is_reported_without_traceback(tmp_path):
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.kedro]\npackage_name = "other"\nproject_name = "other"\n'
+        'kedro_init_version = "1.7.0"\n'
+    )
+    status, output = skin_lesions("run", folder=tmp_path)
+    assert status == 1
+    assert f"Error: There is no project in this folder ({tmp_path})" in output
+    assert "Traceback" not in output
+
+
+def test_run_in_a_subfolder_of_the_project_knows_its_environments(project):
+    status, output = skin_lesions("run", "--env", "foldr", folder=project / "docs")
+    assert status == 1
+    assert "did you mean folder?" in output
+
+
+def test_run_outside_the_project_works_with_a_configuration(project, tmp_path):
+    """The error shows that parameters and catalog were read and the first node was reached."""
+    options = ("--conf-source", str(project / "conf"), "--pipelines", "report")
+    status, output = skin_lesions("run", *options, folder=tmp_path)
+    assert status == 1
+    assert "Create it first: kedro run runs all pipelines" in output
+    assert (tmp_path / "data" / "demo").is_dir()

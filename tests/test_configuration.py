@@ -9,7 +9,7 @@ from kedro.framework.project import configure_project, pipelines
 from kedro.framework.session import KedroSession
 from kedro.validation.type_extractor import TypeExtractor
 
-from skin_lesions.config.checks import GROUPS, check_parameters
+from skin_lesions.config.checks import Parameters, check_parameters
 from skin_lesions.pipelines import ingest, train
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 from support.recipes import NO_AUGMENTATION
@@ -88,8 +88,9 @@ def test_nodes_receive_each_parameter_group_as_its_model(project):
     """A node with an annotation that cannot be imported would get an unvalidated dict."""
     found = TypeExtractor({"__default__": pipelines["__default__"]}).extract_types_from_pipelines()
     requested = {name for name in pipelines["__default__"].inputs() if name.startswith("params:")}
-    assert {name.removeprefix("params:") for name in requested} == set(GROUPS)
-    assert found == GROUPS
+    groups = {name: field.annotation for name, field in Parameters.model_fields.items()}
+    assert {name.removeprefix("params:") for name in requested} == set(groups)
+    assert found == groups
 
 
 def test_kedro_resolves_every_annotation_of_a_node(project):

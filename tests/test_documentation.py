@@ -11,6 +11,13 @@ from skin_lesions.config.checks import check_parameters
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/training.md", "docs/distributed.md", "docs/data.md"]
+ROOT = Path(__file__).parents[1]
+LINKED_PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+    ROOT / "data" / "README.md",
+    ROOT / "notebooks" / "README.md",
+]
 _GROUPS = "source|ingest|audit|split|preprocess|train|evaluate|report"
 _PARAMETER_LIST = re.compile(rf"(?<![\w.])(?:(?:{_GROUPS})\.[\w.]+=[^\s`',|]+,?)+")
 
@@ -38,21 +45,8 @@ def test_all_parameter_lists_in_the_documentation_are_valid(project):
             pytest.fail(f"{page}: {values}: {error}")
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        *PAGES,
-        "docs/results/README.md",
-        "docs/decisions/README.md",
-        "docs/user-guide.md",
-        "docs/glossary.md",
-        "docs/algorithms/near-duplicates.md",
-        "docs/decisions/0017-near-duplicate-search.md",
-        "data/README.md",
-    ],
-)
-def test_all_local_links_have_an_existing_target(project, page):
-    folder = (project / page).parent
-    links = re.findall(r"\]\(([^)#]+)", (project / page).read_text())
+@pytest.mark.parametrize("page", LINKED_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_all_local_links_have_an_existing_target(page):
+    links = re.findall(r"\]\(([^)#]+)", page.read_text())
     for link in links:
-        assert link.startswith("http") or (folder / link).exists(), link
+        assert link.startswith("http") or (page.parent / link).exists(), link

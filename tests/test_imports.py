@@ -16,6 +16,7 @@ LIBRARIES = [
     "matplotlib.pyplot", "numpy", "pandas", "PIL.Image", "requests", "scipy.stats",
     "sklearn.discriminant_analysis", "torch.distributed.launcher.api", "torchvision",
 ]
+LOGGERS = (None, "kagglehub", "kedro", "matplotlib", "PIL")
 for name in LIBRARIES:
     importlib.import_module(name)
 
@@ -31,7 +32,7 @@ def snapshot():
     return {
         "Pillow": (PIL.Image.MAX_IMAGE_PIXELS, len(PIL.Image.OPEN)),
         "warnings": (warnings.filters.copy(), warnings.showwarning),
-        "loggers": [logger_state(name) for name in (None, "kagglehub", "kedro", "matplotlib", "PIL")],
+        "loggers": [logger_state(name) for name in LOGGERS],
         "logging": (logging.lastResort, logging.getLoggerClass(), logging.root.manager.disable),
         "cuDNN": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
         "torch": (torch.get_num_threads(), torch.get_num_interop_threads(), torch.initial_seed()),

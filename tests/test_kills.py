@@ -23,6 +23,8 @@ import torch
 from support.disks import small_disk
 from support.study import Study
 
+pytestmark = pytest.mark.slow
+
 BEFORE_TRAINING = "ingest,audit,preprocess"
 AFTER_TRAINING = "evaluate,report"
 SOAK_KILLS = int(os.environ.get("SOAK_KILLS", "0"))
@@ -173,6 +175,7 @@ def test_three_kills_of_a_training_do_not_change_its_weights(demo_run, tmp_path)
     assert list(checkpoints.iterdir()) == []
 
 
+@pytest.mark.distributed
 def test_run_in_two_processes_saves_one_model_for_the_next_stages(demo_run, tmp_path):
     ours = untrained(demo_run, tmp_path / "data")
     output = train_completely(ours, EACH_EPOCH + ",train.launcher=local,train.num_processes=2")

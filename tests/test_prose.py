@@ -1,4 +1,4 @@
-"""The prose rules of CONTRIBUTING.md: words that are never used, and the length of sentences in the docs."""
+"""The prose rules of CONTRIBUTING.md: words that are never used, and the length of sentences."""
 
 import re
 from pathlib import Path
@@ -14,8 +14,8 @@ NEVER = {
 NEVER_PHRASES = (
     *("broken off", "is to be had", "the whole way", "the way of the data", "one alone"),
 )
-TEXT = {".py", ".md", ".yml", ".jinja", ".toml", ".css", ""}
-FOLDERS = ("src", "tests", "benchmarks", "conf", "docs", "notebooks", "data", ".ci")
+TEXT = {".py", ".md", ".yml", ".cff", ".jinja", ".toml", ".css", ""}
+FOLDERS = ("src", "tests", "benchmarks", "conf", "docs", "notebooks", "data", ".ci", ".github")
 MAX_WORDS = 40
 EXCLUDED = {ROOT / "tests" / "test_prose.py"}  # lists the words themselves
 

@@ -15,6 +15,8 @@ from kedro.io import DatasetError
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.sources.synthetic import synthetic_table
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def planted(demo_run):

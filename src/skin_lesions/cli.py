@@ -1,4 +1,4 @@
-"""Command line: ``kedro run`` with readable messages.
+"""Command line: ``kedro run`` and ``skin-lesions run`` with readable messages.
 
 Errors that the user can fix are reported without a traceback.
 """
@@ -12,18 +12,44 @@ from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import configure_project
+from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 
 from skin_lesions import pipelines
 from skin_lesions.core.errors import InputError, disk_full_message
 from skin_lesions.core.text import printable, suggest
 
+_PACKAGE = "skin_lesions"
 _UNKNOWN_NODES = "Pipeline does not contain"  # start of the error for nodes and data sets
 
 
 @click.group(name="skin-lesions")
 def cli() -> None:
-    """Commands of this project."""
+    """Train and evaluate skin image classifiers."""
+
+
+def main() -> None:
+    """Run a command of this project, as ``skin-lesions`` and ``python -m skin_lesions``.
+
+    In a folder of the project it acts like the command ``kedro``. Elsewhere only the installed
+    package is known, so that ``run`` requires ``--conf-source``.
+    """
+    project = _find_project()
+    if project is None:
+        configure_project(_PACKAGE)
+    else:
+        bootstrap_project(project)
+    cli.main(prog_name="skin-lesions")
+
+
+def _find_project() -> Path | None:
+    """Return the folder of this project that contains the working directory, or None."""
+    folder = find_kedro_project(Path.cwd())
+    # Any other Kedro project is not this one.
+    if folder is None or not (folder / "src" / _PACKAGE).is_dir():
+        return None
+    return Path(folder)
 
 
 def _show_readable_errors(command: Any) -> Any:
@@ -44,8 +70,14 @@ def _show_readable_errors(command: Any) -> Any:
 def _check_names(options: Mapping[str, Any]) -> None:
     """Check that environments and pipelines exist: Kedro would report them with a traceback."""
     if not options.get("conf_source"):
-        environments = find_kedro_project(Path.cwd()) / "conf"
-        _check_name(options.get("env"), "--env", environments)
+        project = _find_project()
+        if project is None:
+            raise InputError(
+                f"There is no project in this folder ({printable(Path.cwd())}). Expected "
+                "pyproject.toml and conf/. Fix: change to the folder of the project, or set "
+                "--conf-source to a folder like conf/"
+            )
+        _check_name(options.get("env"), "--env", project / "conf")
     requested: Iterable[str | None] = [options.get("pipeline"), *(options.get("pipelines") or [])]
     for name in requested:
         if name != "__default__":

@@ -62,7 +62,10 @@ def test_no_two_places_make_findings_with_the_same_id():
 
 
 def test_import_of_the_checks_imports_neither_torch_nor_scikit_learn():
-    code = "import sys, skin_lesions.audit; print([m for m in ('torch', 'sklearn') if m in sys.modules])"
+    code = (
+        "import sys, skin_lesions.audit; "
+        "print([m for m in ('torch', 'sklearn') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

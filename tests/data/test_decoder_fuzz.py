@@ -19,6 +19,8 @@ from PIL import Image
 from skin_lesions.data.decoding import UnreadableImageError, decode
 from support.factories import corners, encoded
 
+pytestmark = pytest.mark.slow
+
 SECONDS = float(os.environ.get("SOAK_SECONDS", "10"))
 FIRST_SEED = int(os.environ.get("SOAK_SEED", "0"))
 SIZE = 16

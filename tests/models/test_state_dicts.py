@@ -144,8 +144,9 @@ def test_mismatched_tensors_are_counted_with_examples():
     state["first.weight"] = state.pop("0.weight")
     state["0.bias"] = torch.zeros(9)
     assert mismatch_message(state) == (
-        "weights.pth does not match: 1 tensors of 9 are missing (e.g. 0.weight), 1 tensors of 9 are "
-        "unexpected (e.g. first.weight), 1 tensors have a different shape (e.g. 0.bias)"
+        "weights.pth does not match: 1 tensors of 9 are missing (e.g. 0.weight), "
+        "1 tensors of 9 are unexpected (e.g. first.weight), "
+        "1 tensors have a different shape (e.g. 0.bias)"
     )
 
 

@@ -138,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self._write(data[start:], is_complete=start == 0)
 
-    def _write(self, data: bytes, is_complete: bool) -> None:
+    def _write(self, data: bytes, *, is_complete: bool) -> None:
         """Send the data, or only a part of it if ``cut_after`` is set.
 
         To resume a download, kagglehub first requests the complete archive and drops it. This

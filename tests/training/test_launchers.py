@@ -29,6 +29,8 @@ from support.disks import small_disk
 from support.imagesets import blobs, square_images
 from support.recipes import recipe
 
+pytestmark = pytest.mark.distributed
+
 LOCAL = {"launcher": "local", "num_processes": 2}
 AUGMENTATION = {
     "flips": True,

@@ -26,6 +26,8 @@ from skin_lesions.training.optimizers import max_learning_rate
 from support.recipes import ALL_AUGMENTATIONS, ALL_OPTIONS, NO_AUGMENTATION
 from support.training import calibrate_stored, fit_stored, predict_stored
 
+pytestmark = pytest.mark.slow
+
 MODULES = {
     "optimizer_step": step,
     "validate": best_epoch,

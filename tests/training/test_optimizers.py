@@ -12,7 +12,7 @@ def groups():
     return [list(layer.parameters()) for layer in network]
 
 
-def build(groups, pretrained=True, **optimizer):
+def build(groups, *, pretrained=True, **optimizer):
     return build_optimizer(groups, recipe(optimizer=optimizer).optimizer, pretrained)
 
 

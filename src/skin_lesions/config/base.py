@@ -1,15 +1,9 @@
 """Base class and types of all parameter groups."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PixelSize = Annotated[int, Field(ge=16, le=1024)]  # pixels
@@ -26,23 +20,21 @@ class ParameterGroup(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _reject_bool_as_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if (
-            isinstance(value, bool)
-            and cls.model_fields[str(info.field_name)].annotation is not bool
-        ):
+    def _reject_bool_as_number(cls, value: object, info: ValidationInfo[None]) -> object:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and annotation is not bool:
             # pydantic would convert True to 1
             raise ValueError(f"must not be true or false, got {value}")
         return value
 
 
-def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
+def flatten(values: Mapping[str, object]) -> dict[str, object]:
     """Name each value by its path through the groups.
 
     >>> flatten({"optimizer": {"name": "adam"}, "epochs": 5})
     {'optimizer.name': 'adam', 'epochs': 5}
     """
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for name, value in values.items():
         parts = flatten(value) if isinstance(value, Mapping) else {"": value}
         flat |= {f"{name}.{part}" if part else name: inner for part, inner in parts.items()}

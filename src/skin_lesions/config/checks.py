@@ -1,12 +1,12 @@
 """Validation of all parameter groups, including the rules between groups."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from skin_lesions.config.audit import Audit
-from skin_lesions.config.base import ParameterGroup
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.preprocess import Preprocess
@@ -17,36 +17,38 @@ from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import suggest
 
-GROUPS: dict[str, type[ParameterGroup]] = {
-    "source": Source,
-    "ingest": Ingest,
-    "audit": Audit,
-    "split": Split,
-    "preprocess": Preprocess,
-    "train": TrainRecipe,
-    "evaluate": Evaluate,
-    "report": Report,
-}
 UNVALIDATED = {"data_root"}  # used by the catalog, not by a node
 
 
-def check_parameters(parameters: Mapping[str, Any]) -> None:
+class Parameters(BaseModel, frozen=True):
+    """All parameter groups."""
+
+    source: Source
+    ingest: Ingest
+    audit: Audit
+    split: Split
+    preprocess: Preprocess
+    train: TrainRecipe
+    evaluate: Evaluate
+    report: Report
+
+
+def check_parameters(parameters: Mapping[str, object]) -> None:
     """Check all parameter groups, for every pipeline.
 
     Raises:
         InputError: Some parameters are unknown, missing, of the wrong type, out of range or in
             conflict. The message lists all problems.
     """
-    unknown = sorted({str(name) for name in parameters} - set(GROUPS) - UNVALIDATED)
-    problems = [f"{name}: unknown group; {suggest(name, GROUPS)}" for name in unknown]
-    groups: dict[str, Any] = {}
-    for name, model in GROUPS.items():
-        try:
-            groups[name] = model.model_validate(parameters.get(name, {}))
-        except ValidationError as error:
-            problems += [_describe_error(name, model, e) for e in error.errors()]
-    if not problems:
-        problems = _conflicts(groups["source"], groups["ingest"], groups["train"])
+    groups = Parameters.model_fields
+    unknown = sorted({str(name) for name in parameters} - set(groups) - UNVALIDATED)
+    problems = [f"{name}: unknown group; {suggest(name, groups)}" for name in unknown]
+    try:
+        valid = Parameters.model_validate({name: parameters.get(name, {}) for name in groups})
+    except ValidationError as error:
+        problems += [_describe_error(details) for details in error.errors()]
+    else:
+        problems = problems or _conflicts(valid.source, valid.ingest, valid.train)
     if problems:
         raise InputError(
             "Invalid parameters:\n"
@@ -65,9 +67,11 @@ def _conflicts(source: Source, ingest: Ingest, train: TrainRecipe) -> list[str]:
             "set source.kind=folder (or use --env folder)"
         )
     if not source.metadata:
-        for name in ("metadata_key", "label_column"):
-            if getattr(source, name) is not None:
-                problems.append(f"source.{name}: requires source.metadata, which is not set")
+        problems += [
+            f"source.{name}: requires source.metadata, which is not set"
+            for name in ("metadata_key", "label_column")
+            if getattr(source, name) is not None
+        ]
     if train.eval_image_size > ingest.stored_image_size:
         scaled = " (with train.eval_size_ratio)" if train.eval_size_ratio > 1 else ""
         problems.append(
@@ -106,11 +110,12 @@ def _training_conflicts(train: TrainRecipe) -> list[str]:
     return problems
 
 
-def _describe_error(group: str, model: type[ParameterGroup], error: Any) -> str:
-    path, field = ".".join([group, *map(str, error["loc"])]), [group, *error["loc"]][-1]
+def _describe_error(error: ErrorDetails) -> str:
+    names = [str(name) for name in error["loc"]]
+    path = ".".join(names)
     if error["type"] == "extra_forbidden":
-        fields = _nested_group(model, error["loc"][:-1]).model_fields
-        return f"{path}: unknown parameter; {suggest(str(field), fields)}"
+        fields = _nested_group(names[:-1]).model_fields
+        return f"{path}: unknown parameter; {suggest(names[-1], fields)}"
     if error["type"] == "missing":
         return f"{path}: is missing"
     if error["type"] == "value_error":
@@ -140,7 +145,8 @@ _EXPECTED = {
 }
 
 
-def _nested_group(model: type[ParameterGroup], path: Iterable[Any]) -> type[ParameterGroup]:
+def _nested_group(path: Iterable[str]) -> type[BaseModel]:
+    model: type[BaseModel] = Parameters
     for name in path:
-        model = cast("type[ParameterGroup]", model.model_fields[name].annotation)
+        model = cast("type[BaseModel]", model.model_fields[name].annotation)
     return model

@@ -1,12 +1,9 @@
 """Parameters of `source`: the origin of the images."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-    field_validator,
-)
+from pydantic import Field, field_validator
 
 from skin_lesions.config.base import ParameterGroup, Seed
 from skin_lesions.core.text import printable
@@ -39,7 +36,7 @@ class Source(ParameterGroup):
 
     @field_validator("metadata", mode="before")
     @classmethod
-    def _to_tuple(cls, value: Any) -> Any:
+    def _to_tuple(cls, value: object) -> object:
         """Convert a path, a list or a dict to a tuple of paths.
 
         ``--params metadata.0=...,metadata.1=...`` gives a dict with the numbers as keys.

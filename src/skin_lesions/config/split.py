@@ -3,10 +3,7 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from skin_lesions.config.base import ParameterGroup, Seed
 

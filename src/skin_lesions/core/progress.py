@@ -25,17 +25,16 @@ class TrainingProgressBar:
         self,
         title: str,
         steps: int,
+        *,
         done: int = 0,
         fraction: float = 0.0,
         hidden: bool = False,
     ):
         """Start after ``done`` of ``steps`` steps, which were this ``fraction`` of all the work."""
-        self._title, self._steps, self._steps_before, self._fraction_before = (
-            title,
-            steps,
-            done,
-            fraction,
-        )
+        self._title = title
+        self._steps = steps
+        self._steps_before = done
+        self._fraction_before = fraction
         self._done = self._images = 0  # since the start of this process
         self._start = time.perf_counter()
         self._bar = Progress(
@@ -49,9 +48,8 @@ class TrainingProgressBar:
             transient=True,
         )
         self._bar.disable = hidden or not self._bar.console.is_terminal
-        self._log_streams: dict[
-            logging.StreamHandler[TextIO], TextIO
-        ] = {}  # before the bar started
+        # The stream of each log handler before the bar started.
+        self._log_streams: dict[logging.StreamHandler[TextIO], TextIO] = {}
         self._task = self._bar.add_task(
             title, total=1.0, steps=f"{done}/{steps}", rate=0.0, loss="unknown"
         )

@@ -32,7 +32,7 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
         for number, handler in replaced.items():
             signal.signal(number, handler)
 
-    def request(number: int, frame: FrameType | None) -> None:
+    def request(_number: int, _frame: FrameType | None) -> None:
         requested.set()
         restore()
 

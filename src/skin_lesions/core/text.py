@@ -3,7 +3,6 @@
 import difflib
 import unicodedata
 from collections.abc import Collection
-from typing import Any
 
 
 def pluralize(n: int, one: str, many: str | None = None) -> str:
@@ -58,7 +57,7 @@ def printable(text: object) -> str:
 
 def root_cause(error: BaseException) -> str:
     """Return the reason for a failed request, without the wrapping objects and addresses."""
-    inner: Any = error.args[0] if error.args else error
+    inner: object = error.args[0] if error.args else error
     inner = getattr(inner, "reason", inner)
     # The error of a proxy repeats the error that it wraps: "wrapper: reason".
     return str(getattr(inner, "original_error", inner)).rpartition(": ")[2]

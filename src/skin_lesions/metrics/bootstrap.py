@@ -10,6 +10,7 @@ widened with ``intervals.mover_interval`` and ``intervals.hanley_mcneil``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -148,7 +149,14 @@ def _no_interval(value: float, n: int) -> Estimate:
     )
 
 
-def row_sums(row: NDArray[np.intp], rows: int, values: ArrayLike = 1) -> sparse.csr_array:
+class RowSums(Protocol):
+    """A matrix for weighted sums by row."""
+
+    def __matmul__(self, weights: NDArray[np.int32], /) -> NDArray[np.int64 | np.float64]:
+        """Return the sums for each column of the weights: (n, b) -> (rows, b)."""
+
+
+def row_sums(row: NDArray[np.intp], rows: int, values: ArrayLike = 1) -> RowSums:
     """Return a sparse matrix for weighted sums by row: ``row_sums(...) @ weights``.
 
     Args:
@@ -161,7 +169,8 @@ def row_sums(row: NDArray[np.intp], rows: int, values: ArrayLike = 1) -> sparse.
     """
     # Entry i is in row ``row[i]`` and column i, so row r of the product sums the entries of r.
     data = np.broadcast_to(np.asarray(values), row.shape)
-    return sparse.csr_array((data, (row, np.arange(row.size))), shape=(rows, row.size))
+    matrix = sparse.csr_array((data, (row, np.arange(row.size))), shape=(rows, row.size))
+    return cast("RowSums", matrix)  # the types of SciPy do not know the type of a product
 
 
 class RankedScores:
@@ -204,4 +213,5 @@ class RankedScores:
         half_wins = (positives * half_wins_of_positive).sum(axis=0)  # (b,)
         # AUROC = wins / pairs. negatives[-1] is the total weight of the negatives.
         pairs = positives.sum(axis=0, dtype=np.int64) * negatives[-1]
-        return half_wins / (2 * pairs)
+        auroc: NDArray[np.float64] = half_wins / (2 * pairs)
+        return auroc

@@ -17,6 +17,8 @@ from skin_lesions.data.raw_store import ObjectStore
 from support.factories import encoded
 from support.imagesets import store_images
 
+pytestmark = pytest.mark.slow
+
 IMAGE_SIZE = 32
 
 

@@ -7,10 +7,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
 from skin_lesions.data.diagnoses import diagnosis_of
-from skin_lesions.metrics.bootstrap import RankedScores, row_sums
+from skin_lesions.metrics.bootstrap import RankedScores, RowSums, row_sums
 from skin_lesions.metrics.classification import Floats, Numbers, Weights, macro_metrics
 
 # Probabilities stored as 32-bit floats sum to 1 only approximately.
@@ -79,7 +78,7 @@ class PredictionArrays:
             return []
         return [RankedScores(self.probability[:, c], self.label == c) for c in self.present]
 
-    def sum_matrix(self, values: Floats) -> sparse.csr_array:
+    def sum_matrix(self, values: Floats) -> RowSums:
         """Return the (1, n) matrix whose product with weights (n, b) is a weighted sum."""
         return row_sums(np.zeros(self.n, dtype=np.intp), 1, values)
 
