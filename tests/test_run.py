@@ -20,12 +20,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def planted(demo_run):
-    return synthetic_table(demo_run.load("raw_images").table.attrs["origin"]["seed"])
+    return synthetic_table(demo_run.load("raw_images").origin.seed)
 
 
 def finding(study, name):
-    findings = study.load("audit_findings")["findings"]
-    return next(entry for entry in findings if entry["id"] == name)
+    return next(f for f in study.load("audit_findings").findings if f.id == name)
 
 
 def objects(study):
@@ -35,7 +34,7 @@ def objects(study):
 
 
 def test_every_file_is_described_or_quarantined(demo_run, planted):
-    table, quarantine = demo_run.load("image_table"), demo_run.load("quarantine")
+    table, quarantine = demo_run.table("image_table"), demo_run.load("quarantine")
     assert sorted([*table["file"], *quarantine["file"]]) == sorted(planted["file"])
     assert quarantine["file"].tolist() == planted.query("planted == 'truncated'")["file"].tolist()
     assert quarantine["reason"].str.contains("truncated").all()
@@ -43,11 +42,11 @@ def test_every_file_is_described_or_quarantined(demo_run, planted):
 
 def test_audit_finds_the_planted_faults(demo_run, planted):
     duplicates = planted[planted["planted"].isin(["copy", "other_label"])]
-    assert finding(demo_run, "exact_duplicates")["count"] == len(duplicates)
+    assert finding(demo_run, "exact_duplicates").count == len(duplicates)
     conflicting = (planted["planted"] == "other_label").sum()
-    assert finding(demo_run, "exact_duplicate_label_conflicts")["count"] == conflicting
-    assert finding(demo_run, "exact_duplicates_across_splits")["count"] > 0
-    assert finding(demo_run, "groups_across_splits")["details"]["fraction"] > 0.2
+    assert finding(demo_run, "exact_duplicate_label_conflicts").count == conflicting
+    assert finding(demo_run, "exact_duplicates_across_splits").count > 0
+    assert finding(demo_run, "groups_across_splits").details["fraction"] > 0.2
 
 
 def test_images_of_one_lesion_are_in_one_group(demo_run, planted):
@@ -56,7 +55,7 @@ def test_images_of_one_lesion_are_in_one_group(demo_run, planted):
 
 
 def test_split_keeps_lesions_together_and_excludes_duplicates(demo_run, planted):
-    split = demo_run.load("split_table").merge(planted[["file", "lesion"]], on="file")
+    split = demo_run.table("split_table").merge(planted[["file", "lesion"]], on="file")
     assert split.groupby("lesion")["split"].nunique().eq(1).all()
     assert not split["image_id"].duplicated().any()
     sizes = split["split"].value_counts(normalize=True)
@@ -64,42 +63,46 @@ def test_split_keeps_lesions_together_and_excludes_duplicates(demo_run, planted)
 
 
 def test_predictions_and_metrics_cover_validation_and_test_images(demo_run):
-    split, predictions = demo_run.load("split_table"), demo_run.load("predictions")
+    split, predictions = demo_run.table("split_table"), demo_run.table("predictions")
     evaluated = split[split["split"] != "train"]
     assert sorted(predictions["file"]) == sorted(evaluated["file"])
     metrics = demo_run.load("metrics")
-    assert metrics["test"]["n"] == (split["split"] == "test").sum()
+    assert metrics.test.n == (split["split"] == "test").sum()
     test = predictions[predictions["split"] == "test"]
-    assert metrics["test"]["accuracy"]["value"] == pytest.approx(
-        (test["label"] == test["predicted"]).mean()
-    )
+    accuracy = (test["label"] == test["predicted"]).mean()
+    assert metrics.test["accuracy"].value == pytest.approx(accuracy)
 
 
 def test_results_from_synthetic_images_are_marked_at_the_top(demo_run):
     assert "synthetic images" in demo_run.load("report").casefold()[:6000]
     assert "synthetic images" in demo_run.load("model_card").casefold()[:600]
-    assert demo_run.load("metrics")["provenance"]["synthetic_images"] is True
-    assert demo_run.load("model")["synthetic_images"] is True
+    assert demo_run.load("metrics").provenance.synthetic_images
+    assert demo_run.load("model").provenance.origin.is_synthetic
 
 
 def test_metrics_are_strict_json_with_the_versions_of_all_inputs(demo_run):
-    metrics = json.loads(json.dumps(demo_run.load("metrics"), allow_nan=False))
+    metrics = json.loads(demo_run.catalog()["metrics"].load_path().read_text())
+    json.dumps(metrics, allow_nan=False)
+    assert metrics["test"]["accuracy"].keys() >= {"value", "low", "high"}
     for name in ("model", "raw_images", "image_table", "split_table", "predictions"):
         assert metrics["provenance"][f"{name}_version"] == demo_run.versions(name)[0]
 
 
 def test_model_file_contains_everything_for_inference(demo_run):
     model = demo_run.load("model")
-    assert model["classes"] == sorted(demo_run.load("split_table")["label"].unique())
-    assert model["preprocessing"]["image_size"] == 32
-    assert model["calibration"]["temperature"] > 0
-    assert model["recipe"]["seed"] == 20240501
-    assert model["provenance"]["split_policy"] == "grouped"
-    assert model["provenance"]["device"].startswith("cpu (")
-    assert model["provenance"]["processes"] == 1
-    assert model["provenance"]["precision"] in ("float32", "bfloat16")
+    split = demo_run.table("split_table")
+    assert list(model.classes) == sorted(split["label"].unique())
+    assert set(model.train_image_ids) == set(split.query("split == 'train'")["image_id"])
+    assert set(model.val_image_ids) == set(split.query("split == 'val'")["image_id"])
+    assert model.preprocessing.image_size == 32
+    assert model.postprocessing.calibration.temperature > 0
+    assert model.recipe["seed"] == 20240501
+    assert model.provenance.split_policy == "grouped"
+    assert model.provenance.device.startswith("cpu (")
+    assert model.provenance.processes == 1
+    assert model.provenance.precision in ("float32", "bfloat16")
     for library in ("torch", "torchvision", "numpy", "scikit-learn"):
-        assert model["provenance"][library] == version(library).split("+")[0]
+        assert model.provenance.libraries[library] == version(library).split("+")[0]
 
 
 def test_second_run_stores_no_new_images_and_gives_the_same_weights(demo_copy):
@@ -111,15 +114,15 @@ def test_second_run_stores_no_new_images_and_gives_the_same_weights(demo_copy):
     assert {path: path.stat().st_size for path in sizes} == sizes
     assert len(demo_copy.versions("model")) == 2
     second = demo_copy.load("model")
-    assert second["provenance"]["version"] > first["provenance"]["version"]
-    assert all(torch.equal(second["state_dict"][n], t) for n, t in first["state_dict"].items())
+    assert second.version > first.version
+    assert all(torch.equal(second.state_dict[name], t) for name, t in first.state_dict.items())
 
 
 def test_evaluate_reproduces_the_metrics(demo_copy):
     demo_copy.run("evaluate")
     first, second = (demo_copy.load("metrics", v) for v in demo_copy.versions("metrics"))
-    assert second["test"] == first["test"]
-    assert second["provenance"]["model_version"] == first["provenance"]["model_version"]
+    assert second.test == first.test
+    assert second.provenance.model_version == first.provenance.model_version
 
 
 def test_evaluate_rejects_a_model_of_another_split_but_accepts_the_older_split(demo_copy):
@@ -130,7 +133,7 @@ def test_evaluate_rejects_a_model_of_another_split_but_accepts_the_older_split(d
     new_split = demo_copy.versions("split_table")[1]
     assert f"split_table {old['split_table']}, not on that of {new_split}" in str(error.value)
     demo_copy.run("evaluate", load_versions=old)
-    assert demo_copy.load("metrics")["provenance"]["split_table_version"] == old["split_table"]
+    assert demo_copy.load("metrics").provenance.split_table_version == old["split_table"]
 
 
 def test_evaluate_rejects_other_images(demo_copy):
@@ -199,13 +202,11 @@ def test_run_can_start_from_any_node(demo_copy):
 
 def test_original_split_keeps_and_marks_leaked_images(demo_copy):
     demo_copy.run("preprocess", split={"policy": "original"})
-    split, table = demo_copy.load("split_table"), demo_copy.load("image_table")
+    split, table = demo_copy.table("split_table"), demo_copy.table("image_table")
     assert len(split) == len(table)
     assert (split["split"] == split["original_split"]).all()
-    assert (
-        split["is_leaked"].sum()
-        == finding(demo_copy, "groups_across_splits")["details"]["leaked_test_files"]
-    )
+    details = finding(demo_copy, "groups_across_splits").details
+    assert split["is_leaked"].sum() == details["leaked_test_files"]
 
 
 def test_second_run_in_the_same_data_root_is_rejected(demo_copy):

@@ -96,7 +96,7 @@ def study_of_all_files(project, tmp_path_factory):
 
 def test_every_file_has_one_row_in_the_table_or_the_quarantine(study_of_all_files):
     table, quarantine = (
-        study_of_all_files.load("image_table"),
+        study_of_all_files.table("image_table"),
         study_of_all_files.load("quarantine"),
     )
     assert set(table["file"]) == set(GOOD) | set(READABLE)
@@ -107,7 +107,7 @@ def test_every_file_has_one_row_in_the_table_or_the_quarantine(study_of_all_file
 
 @pytest.mark.parametrize("file", READABLE)
 def test_readable_images_are_decoded_correctly_with_any_file_name(study_of_all_files, file):
-    row = study_of_all_files.load("image_table").set_index("file").loc[file]
+    row = study_of_all_files.table("image_table").set_index("file").loc[file]
     assert (row["width"], row["height"]) == (48, 32)
     square = study_of_all_files.load("pixel_store").at(SIZE)[row["image_id"]]
     np.testing.assert_allclose(corner_colors(square), CORNERS, atol=12)
@@ -126,10 +126,10 @@ def test_a_broken_symlink_is_quarantined_with_the_reason(study_of_all_files):
 
 
 def test_the_run_continues_with_all_readable_images(study_of_all_files):
-    split = study_of_all_files.load("split_table")
+    split = study_of_all_files.table("split_table")
     assert set(split["split"]) == {"train", "val", "test"}
     assert (
-        split["image_id"].nunique() == study_of_all_files.load("image_table")["image_id"].nunique()
+        split["image_id"].nunique() == study_of_all_files.table("image_table")["image_id"].nunique()
     )
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog
 
@@ -29,6 +30,10 @@ class Study:
     def load(self, name: str, version: str | None = None) -> Any:
         """Load the newest or the given version of a data set."""
         return self.catalog({name: version} if version else None).load(name)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Load the newest version of a table without its provenance."""
+        return self.load(name).frame
 
     def catalog(self, load_versions: dict[str, str] | None = None) -> DataCatalog:
         with self._session({}) as session:

@@ -56,9 +56,9 @@ def test_identical_pixels_with_two_labels_are_reported_and_excluded(three_stages
         "nv/b.png": encoded(corners(), "PNG", compress_level=0),
     }
     study = three_stages(GOOD | duplicates)
-    assert sorted(study.load("split_table")["file"]) == sorted(GOOD)
-    findings = {f["id"]: f for f in study.load("audit_findings")["findings"]}
-    assert findings["pixel_identical_label_conflicts"]["examples"] == [sorted(duplicates)]
+    assert sorted(study.table("split_table")["file"]) == sorted(GOOD)
+    findings = {f.id: f for f in study.load("audit_findings").findings}
+    assert findings["pixel_identical_label_conflicts"].examples == [sorted(duplicates)]
 
 
 def test_unknown_test_class_is_rejected_without_a_suggestion(three_stages):
@@ -69,7 +69,7 @@ def test_unknown_test_class_is_rejected_without_a_suggestion(three_stages):
 
 
 def test_class_with_one_image_is_assigned_to_train(three_stages):
-    split = three_stages(GOOD | {"wart/1.jpg": jpeg(99)}).load("split_table")
+    split = three_stages(GOOD | {"wart/1.jpg": jpeg(99)}).table("split_table")
     assert split.set_index("label").loc["wart", "split"] == "train"
     assert set(split["split"]) == {"train", "val", "test"}
 
@@ -78,7 +78,7 @@ def test_unusual_folder_names_and_labels_are_supported_end_to_end(three_stages):
     classes = ("data/Train/日本語", "data/Train/=nv", "data/valid/日本語", "data/valid/=nv")
     files = class_folders(*classes, "data/TEST/日本語", "data/TEST/=nv")
     study = three_stages(files | {"data/readme.txt": b"x"}, policy="original")
-    split = study.load("split_table")
+    split = study.table("split_table")
     assert split.groupby(["split", "label"]).size().to_dict() == {
         (split, label): 8 for split in ("train", "val", "test") for label in ("日本語", "=nv")
     }
@@ -91,10 +91,10 @@ def rows(files, **columns):
 def test_metadata_columns_are_joined_and_group_the_files(three_stages, tmp_path):
     lesions = [{"file": f, "lesion_id": f"{n // 2:03}", "age": n} for n, f in enumerate(GOOD)]
     study = three_stages(GOOD, metadata=table(tmp_path / "m.csv", lesions))
-    images = study.load("image_table").set_index("file").loc[list(GOOD)]
+    images = study.table("image_table").set_index("file").loc[list(GOOD)]
     assert images["lesion_id"].tolist() == [row["lesion_id"] for row in lesions]
     assert images["age"].tolist() == list(range(20))
-    split = study.load("split_table").merge(images[["lesion_id"]], on="file")
+    split = study.table("split_table").merge(images[["lesion_id"]], on="file")
     assert split["group_id"].nunique() == 10
     assert split.groupby("lesion_id")["split"].nunique().eq(1).all()
 
@@ -107,7 +107,7 @@ def test_files_without_a_label_in_the_table_are_quarantined(three_stages, tmp_pa
     assert quarantine.to_numpy().tolist() == [
         ["3.jpg", "the metadata contain no label for this file"]
     ]
-    assert len(study.load("image_table")) == 19
+    assert len(study.table("image_table")) == 19
 
 
 @pytest.mark.parametrize(

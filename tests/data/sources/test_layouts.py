@@ -23,7 +23,7 @@ def ingested(study):
         context = cli.commands["run"].make_context("run", ["--params", f"{params},{small}"])
         result = study(env, **context.params["params"])
         result.run("ingest")
-        found = result.load("image_table").astype(object).set_index("file", drop=False)
+        found = result.table("image_table").astype(object).set_index("file", drop=False)
         return found.where(found.notna(), None)
 
     return run
