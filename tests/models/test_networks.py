@@ -6,8 +6,10 @@ import torchvision
 from torch import nn
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.models import networks
 from skin_lesions.models.devices import choose_device
+from skin_lesions.models.model_file import write_model
 from skin_lesions.models.networks import (
     build_network,
     classifier_head,
@@ -18,6 +20,7 @@ from skin_lesions.models.networks import (
 )
 from skin_lesions.models.weights import sha256_in_filename
 from skin_lesions.models.weights_origin import WeightsOrigin
+from support.models import trained_model
 
 CLASSES = ["mel", "nv", "scc"]
 # The smallest architecture of each torchvision family, and a small image size for a fast test.
@@ -309,37 +312,49 @@ def test_weights_of_another_architecture_are_rejected_with_the_mismatched_tensor
     assert "122 tensors of 122 are unexpected (e.g. conv1.weight)" in str(error.value)
 
 
-def saved_model(**changes):
-    return {
-        "format": 1,
-        "architecture": "resnet18",
-        "classes": CLASSES,
-        "preprocessing": {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]},
-        "state_dict": build_network("resnet18", 3).state_dict(),
-    } | changes
+@pytest.fixture
+def own_model():
+    return trained_model(
+        classes=CLASSES,
+        preprocessing=Preprocessing("stretch", 64, 32, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),
+        state_dict=build_network("resnet18", 3).state_dict(),
+    )
 
 
-def test_own_model_is_loaded_with_its_head_and_its_normalization(tmp_path):
-    model = saved_model()
-    initial = make_initial(weights=saved(model, tmp_path / "model.pth"))
+def written(model, path, **changes):
+    write_model(model.model_copy(update=changes), path)
+    return str(path)
+
+
+def test_own_model_is_loaded_with_its_head_and_its_normalization(own_model, tmp_path):
+    initial = make_initial(weights=written(own_model, tmp_path / "model.pth"))
     assert all(
-        torch.equal(value, model["state_dict"][name])
+        torch.equal(value, own_model.state_dict[name])
         for name, value in initial.network.state_dict().items()
     )
     assert initial.origin.head == "loaded"
     assert (initial.mean, initial.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 
 
-def test_head_of_a_model_for_other_classes_is_not_loaded(tmp_path):
-    model = saved_model(classes=["nv", "mel", "scc"])  # the same classes in another order
-    initial = make_initial(weights=saved(model, tmp_path / "model.pth"))
+def test_head_of_a_model_for_other_classes_is_not_loaded(own_model, tmp_path):
+    other_order = ("nv", "mel", "scc")
+    initial = make_initial(weights=written(own_model, tmp_path / "m.pth", classes=other_order))
     assert initial.origin.head == "new"
-    assert not torch.equal(initial.network.fc.weight, model["state_dict"]["fc.weight"])
-    assert torch.equal(initial.network.conv1.weight, model["state_dict"]["conv1.weight"])
+    assert not torch.equal(initial.network.fc.weight, own_model.state_dict["fc.weight"])
+    assert torch.equal(initial.network.conv1.weight, own_model.state_dict["conv1.weight"])
 
 
-def test_error_of_a_model_of_another_architecture_has_both_names(tmp_path):
-    path = saved(saved_model(architecture="resnet34"), tmp_path / "model.pth")
+def test_changed_model_is_rejected_as_initial_weights(own_model, tmp_path):
+    path = written(own_model, tmp_path / "model.pth")
+    content = torch.load(path, weights_only=True)
+    content["state_dict"]["fc.bias"] += 1
+    torch.save(content, path)
+    with pytest.raises(InputError, match="has changed since it was saved"):
+        make_initial(weights=path)
+
+
+def test_error_of_a_model_of_another_architecture_has_both_names(own_model, tmp_path):
+    path = written(own_model, tmp_path / "model.pth", architecture="resnet34")
     with pytest.raises(InputError, match=r"another architecture \(resnet34, not resnet18\)"):
         make_initial(weights=path)
 

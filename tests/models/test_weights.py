@@ -39,6 +39,14 @@ def weights_bytes(value=0.5):
     return buffer.getvalue()
 
 
+@pytest.fixture(autouse=True)
+def new_opener():
+    """urllib keeps the proxies of the first request of a process, also of other tests."""
+    install_opener(None)
+    yield
+    install_opener(None)
+
+
 WEIGHTS = weights_bytes()
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 NAME = f"net-{SHA256[:8]}.pth"
@@ -230,12 +238,10 @@ def test_error_without_a_network_has_the_url_the_path_and_the_parameter(cache, m
 def test_proxy_that_does_not_respond_is_reported(monkeypatch):
     with serving() as server:
         proxy = server.url
-    install_opener(None)  # urllib keeps the proxies of its first request
     monkeypatch.delenv("NO_PROXY")
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, proxy)
     assert "Connection refused. Run" in error_message("https://nowhere.invalid/a.pth", None)
-    install_opener(None)
 
 
 def test_imagenet_selects_the_file_of_torchvision(cache):
