@@ -77,6 +77,7 @@ def test_another_format_is_rejected_with_both_formats(path, other):
         read_model(path)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_malicious_pickle_is_rejected_and_not_executed(tmp_path):
     class Malicious:
         def __reduce__(self):
