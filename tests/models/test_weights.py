@@ -324,6 +324,7 @@ def features(initial, images):
         return initial.network.eval()(inputs).numpy()
 
 
+@pytest.mark.slow
 def test_features_of_real_weights_are_better_than_those_of_random_weights(efficientnet_lite0):
     """A linear classifier on frozen features, for six lesions of each of 14 diagnoses."""
     table = synthetic_table(0).drop_duplicates("lesion").groupby("label").head(6)

@@ -15,6 +15,8 @@ from support.factories import class_folders, write_files
 from support.models import trained_model
 from support.training import calibrate_stored, fit_stored, predict_stored
 
+pytestmark = pytest.mark.slow
+
 
 def earlier_model(path, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)):
     preprocessing = Preprocessing("stretch", 64, 32, mean, std)
