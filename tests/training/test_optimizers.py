@@ -13,7 +13,7 @@ def groups():
 
 
 def build(groups, *, pretrained=True, **optimizer):
-    return build_optimizer(groups, recipe(optimizer=optimizer).optimizer, pretrained)
+    return build_optimizer(groups, recipe(optimizer=optimizer).optimizer, pretrained=pretrained)
 
 
 def learning_rate_of(optimizer, parameter):

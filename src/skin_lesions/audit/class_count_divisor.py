@@ -61,6 +61,7 @@ def _finding(origin: str, rows: pd.DataFrame, divisors: dict[str, int]) -> Findi
     also = ", ".join(f"in {name}: multiples of {divisor}" for name, divisor in others.items())
     details: dict[str, int | float] = {"divisor": k, "classes": len(counts)}
     details |= {f"divisor in {name}": divisor for name, divisor in others.items()}
+    where = f" in {split}" if split else ""
     chosen = k % _ROUND == 0
     why = "each original was augmented to this number of files before the data were split"
     if chosen:
@@ -68,8 +69,8 @@ def _finding(origin: str, rows: pd.DataFrame, divisors: dict[str, int]) -> Findi
     return Finding(
         id="class_counts_share_divisor",
         severity="info" if chosen else "medium",
-        message=f"All {len(counts)} {origin}classes have file counts{f' in {split}' if split else ''} "
-        f"that are exact multiples of {k}{f' ({also})' if also else ''}. "
+        message=f"All {len(counts)} {origin}classes have file counts{where} that are exact "
+        f"multiples of {k}{f' ({also})' if also else ''}. "
         f"A likely reason is that {why}.",
         count=len(counts),
         details=details,

@@ -148,8 +148,9 @@ def near_duplicates(context: AuditContext) -> list[Finding]:
         Finding(
             id="near_duplicates",
             severity="medium",
-            message=f"Near-duplicates with different bytes: {pluralize(len(pairs), 'pair')} of "
-            "images (re-encoded, rotated, cropped, recolored, or another image of the same lesion).",
+            message="Near-duplicates with different bytes: "
+            f"{pluralize(len(pairs), 'pair')} of images (re-encoded, rotated, cropped, recolored, "
+            "or another image of the same lesion).",
             count=len(pairs),
             details={"pairs": len(pairs), **kinds, "pairs_not_merged": not_grouped},
             examples=pair_examples(pairs.sort_values("strength", ascending=False, kind="stable")),

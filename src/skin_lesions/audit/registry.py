@@ -1,4 +1,4 @@
-"""Registry of the audit checks. docs/contributing/add-an-audit-check.md describes how to add one."""
+"""Registry of the audit checks; docs/contributing/add-an-audit-check.md shows how to add one."""
 
 from collections.abc import Callable
 

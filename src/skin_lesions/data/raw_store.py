@@ -125,7 +125,7 @@ class RawImages:
 def store_files(
     files: SourceFiles,
     store: ObjectStore,
-    on_stored: Callable[[str, bytes], None] = lambda image_id, data: None,
+    on_stored: Callable[[str, bytes], None] | None = None,
 ) -> pd.DataFrame:
     """Copy the bytes of every file into the store; return the manifest.
 
@@ -140,10 +140,16 @@ def store_files(
         try:
             data = files.read(file)
         except OSError as error:
-            return _Copied(None, 0, f"could not be opened: {error.strerror or error}", False)
+            return _Copied(
+                image_id=None,
+                bytes=0,
+                problem=f"could not be opened: {error.strerror or error}",
+                new=False,
+            )
         image_id, new = store.put(data)
-        on_stored(image_id, data)
-        return _Copied(image_id, len(data), None, new)
+        if on_stored is not None:
+            on_stored(image_id, data)
+        return _Copied(image_id=image_id, bytes=len(data), problem=None, new=new)
 
     copied = pd.DataFrame(ordered_map(copy, files.table["file"]), columns=_Copied._fields)
     log.info(

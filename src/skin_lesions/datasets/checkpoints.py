@@ -22,7 +22,7 @@ class CheckpointsDataset(AbstractDataset[None, Checkpoints]):
         """Return the store of checkpoints."""
         return Checkpoints(self._path)
 
-    def save(self, data: None) -> NoReturn:
+    def save(self, data: None) -> NoReturn:  # noqa: ARG002
         """Raise an error: a training writes its checkpoints itself."""
         raise DatasetError(f"Checkpoints in {self._path} are written only by train.fit")
 

@@ -53,7 +53,7 @@ def resolve_weights(
     """
     expected = [sha256]
     if _scheme(weights) in {"http", "https"}:
-        name = _cache_name(weights, hash_in_filename)
+        name = _cache_name(weights, is_unique=hash_in_filename)
         path = Path(torch.hub.get_dir()) / "checkpoints" / name
         if hash_in_filename:
             expected.append(sha256_in_filename(name))
@@ -78,7 +78,7 @@ def sha256_in_filename(name: str) -> str | None:
     return match.group(1) if match else None
 
 
-def _cache_name(url: str, is_unique: bool) -> str:
+def _cache_name(url: str, *, is_unique: bool) -> str:
     """Return the filename of a download: the name that torch uses if it is unique to this URL."""
     name = re.sub(r"[^\w.-]", "_", PurePosixPath(urlsplit(url).path).name)[-100:]
     return name if is_unique else f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.{name}"
@@ -118,8 +118,8 @@ def _download(url: str, path: Path, expected: list[str | None]) -> None:
 def _resolve_redirects(url: str) -> str:
     """Return the URL that has the file. torch.hub would follow a redirect to http:// as well."""
     # With the user agent of torch.hub: some servers reject that of urllib.
-    request = Request(url, headers={"User-Agent": "torch.hub"})
-    with urlopen(request) as response:
+    request = Request(url, headers={"User-Agent": "torch.hub"})  # noqa: S310 (http or https)
+    with urlopen(request) as response:  # noqa: S310
         source = str(response.url)
     if _scheme(url) == "https" and _scheme(source) == "http":
         raise InputError(
@@ -145,7 +145,7 @@ def _verify_sha256(path: Path, expected: list[str | None], called: str, fix: str
 
 
 @lru_cache(maxsize=8)
-def _sha256(path: Path, mtime_ns: int, size: int) -> str:
+def _sha256(path: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 (keys of the cache)
     """Hash each version of a file once: a run needs it for the preflight and for the training."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

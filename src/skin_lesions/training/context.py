@@ -94,7 +94,9 @@ def create_context(
         precision=precision,
         memory_format=memory_format,
         network=network,
-        optimizer=build_optimizer(layer_groups(network), recipe.optimizer, recipe.pretrained),
+        optimizer=build_optimizer(
+            layer_groups(network), recipe.optimizer, pretrained=recipe.pretrained
+        ),
         # Only float16 underflows; bfloat16 has the range of float32.
         scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
         loss=build_loss(class_counts, recipe, device),
@@ -120,7 +122,7 @@ def set_trainable_layers(context: TrainingContext, epoch: int) -> None:
     head_only = epoch <= context.frozen_backbone_epochs
     context.network.train(not head_only)  # frozen layers keep their batch statistics
     context.network.requires_grad_(not head_only)
-    classifier_head(context.network).train().requires_grad_(True)
+    classifier_head(context.network).train().requires_grad_(requires_grad=True)
 
 
 def wrap_network(context: TrainingContext) -> Forward:

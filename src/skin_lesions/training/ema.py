@@ -20,7 +20,7 @@ class ModelEma:
     """
 
     def __init__(self, network: nn.Module):
-        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self.network = copy.deepcopy(network).requires_grad_(requires_grad=False).eval()
         # Batch statistics are averaged like the weights that they belong to. Counters are not.
         averaged, current = self.network.state_dict(), network.state_dict()
         names = [name for name, value in averaged.items() if value.is_floating_point()]

@@ -57,7 +57,8 @@ def training_result(job: TrainingJob, state: TrainingState) -> TrainingResult:
     if progress.best_weights is None:
         raise RuntimeError("The training ended without a complete epoch")
     job.network.load_state_dict(progress.best_weights)
-    network = job.network.cpu().requires_grad_(True).to(memory_format=torch.contiguous_format)
+    network = job.network.cpu().requires_grad_(requires_grad=True)
+    network = network.to(memory_format=torch.contiguous_format)
     return TrainingResult(
         network=network,
         history=history_table(progress.history, job.recipe.selection_metric),

@@ -12,7 +12,7 @@ _KINDS: dict[str, type[torch.optim.Adam]] = {
 
 
 def build_optimizer(
-    groups: list[list[nn.Parameter]], recipe: Optimizer, pretrained: bool
+    groups: list[list[nn.Parameter]], recipe: Optimizer, *, pretrained: bool
 ) -> torch.optim.Optimizer:
     """Build the optimizer, with one base learning rate (option ``base_lr``) per layer group.
 
@@ -22,7 +22,7 @@ def build_optimizer(
         pretrained: Whether the backbone is pretrained; if not, all groups get the same rate.
     """
     options: list[dict[str, list[nn.Parameter] | float]] = []
-    multipliers = _lr_multipliers(len(groups), recipe, pretrained)
+    multipliers = _lr_multipliers(len(groups), recipe, pretrained=pretrained)
     for multiplier, group in zip(multipliers, groups, strict=True):
         rate = multiplier * recipe.learning_rate
         rates = {"lr": rate, "base_lr": rate}
@@ -38,7 +38,7 @@ def build_optimizer(
     return _KINDS[recipe.name](options, fused=is_fused)
 
 
-def _lr_multipliers(groups: int, recipe: Optimizer, pretrained: bool) -> list[float]:
+def _lr_multipliers(groups: int, recipe: Optimizer, *, pretrained: bool) -> list[float]:
     if not pretrained:
         return [1.0] * groups
     # decay**0 for the group next to the head, higher powers towards the stem.

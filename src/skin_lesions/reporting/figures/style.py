@@ -70,7 +70,7 @@ def titled_figure(
         synthetic: Whether to write at the top that the images are synthetic.
     """
     with rc_context(_style()):
-        lines = _header_lines(size[0], title, note, synthetic)
+        lines = _header_lines(size[0], title, note, synthetic=synthetic)
         header = sum(line.height for line in lines) + 2 * _PAD
         height = size[1] + header / 72
         figure = Figure(figsize=(size[0], height))
@@ -126,16 +126,20 @@ class _HeaderLine:
     color: str = INK
 
 
-def _header_lines(width: float, title: str, note: str, synthetic: bool) -> list[_HeaderLine]:
+def _header_lines(width: float, title: str, note: str, *, synthetic: bool) -> list[_HeaderLine]:
     """Return the lines of the header of a figure of this width (inches)."""
     points = width * 72 - 2 * _MARGIN
     lines = []
     if synthetic:
         lines.append(_HeaderLine(text=SYNTHETIC_NOTICE, height=25.0, size=SMALL))
-    for text in wrap_text(escape_missing_glyphs(title), points, TITLE, "bold"):
-        lines.append(_HeaderLine(text=text, height=TITLE * 1.35, size=TITLE, weight="bold"))
-    for text in wrap_text(escape_missing_glyphs(note), points, SMALL):
-        lines.append(_HeaderLine(text=text, height=SMALL * 1.5, size=SMALL, color=GRAY))
+    lines += [
+        _HeaderLine(text=text, height=TITLE * 1.35, size=TITLE, weight="bold")
+        for text in wrap_text(escape_missing_glyphs(title), points, TITLE, "bold")
+    ]
+    lines += [
+        _HeaderLine(text=text, height=SMALL * 1.5, size=SMALL, color=GRAY)
+        for text in wrap_text(escape_missing_glyphs(note), points, SMALL)
+    ]
     return lines
 
 

@@ -83,7 +83,7 @@ def launch_local(job: TrainingJob) -> None:
 
 
 def _local_worker(pickled: bytes) -> None:
-    job: TrainingJob = pickle.loads(pickled)
+    job: TrainingJob = pickle.loads(pickled)  # noqa: S301 (from the launching process)
     if job.checkpoint.read_error() is not None:
         return
     configure_worker_logging()
