@@ -10,7 +10,14 @@ from omegaconf import OmegaConf
 from skin_lesions.config.checks import check_parameters
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/training.md", "docs/distributed.md", "docs/data.md"]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/training.md",
+    "docs/distributed.md",
+    "docs/data.md",
+    "docs/user-guide.md",
+]
 ROOT = Path(__file__).parents[1]
 LINKED_PAGES = [
     *sorted(ROOT.glob("*.md")),
