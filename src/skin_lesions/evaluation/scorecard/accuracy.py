@@ -1,12 +1,7 @@
 """Accuracy."""
 
-from skin_lesions.evaluation.scorecard.metric import Evaluation, Metric
-from skin_lesions.metrics.intervals import Estimate, proportion
-
-
-def _estimate(evaluation: Evaluation) -> Estimate:
-    return proportion(evaluation.rows.correct, evaluation.rows.group)
-
+from skin_lesions.evaluation.scorecard.metric import Metric
+from skin_lesions.metrics.intervals import proportion
 
 ACCURACY = Metric(
     key="accuracy",
@@ -15,5 +10,5 @@ ACCURACY = Metric(
     meaning="Fraction of images with a correct prediction. Common classes have the most weight: "
     "always predicting the most common class can already score well.",
     headline=True,
-    estimate=_estimate,
+    estimate=lambda evaluation: proportion(evaluation.rows.correct, evaluation.rows.group),
 )

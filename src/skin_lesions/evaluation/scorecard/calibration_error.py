@@ -3,11 +3,10 @@
 import numpy as np
 
 from skin_lesions.evaluation.scorecard.arrays import Resample
-from skin_lesions.evaluation.scorecard.metric import Evaluation, Metric
+from skin_lesions.evaluation.scorecard.metric import Metric
 from skin_lesions.metrics.bootstrap import row_sums
 from skin_lesions.metrics.calibration import confidence_bins
 from skin_lesions.metrics.classification import Floats
-from skin_lesions.metrics.intervals import Estimate
 
 
 def _statistic(sample: Resample) -> Floats:
@@ -19,15 +18,13 @@ def _statistic(sample: Resample) -> Floats:
     return np.asarray(abs(gap_sums @ sample.weights).sum(axis=0) / sample.total)
 
 
-def _estimate(evaluation: Evaluation) -> Estimate:
-    return evaluation.bootstrap.reflected("expected_calibration_error", evaluation.rows.n)
-
-
 CALIBRATION_ERROR = Metric(
     key="expected_calibration_error",
     name="Calibration error",
     format="decimal",
     meaning="Mean distance between confidence and accuracy (ECE). 0 is best.",
     statistic=_statistic,
-    estimate=_estimate,
+    estimate=lambda evaluation: evaluation.bootstrap.reflected(
+        "expected_calibration_error", evaluation.rows.n
+    ),
 )
