@@ -28,12 +28,13 @@ def viz(demo_run, tmp_path_factory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("viz") / "log"
     port = _free_port()
     command = [sys.executable, "-m", "kedro", "viz", "run", "--no-browser", "--port", str(port)]
-    server = subprocess.Popen(
-        [*command, "--params", f"data_root={demo_run.data_root}"],
-        cwd=demo_run.project,
-        stdout=log.open("w"),
-        stderr=subprocess.STDOUT,
-    )
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [*command, "--params", f"data_root={demo_run.data_root}"],
+            cwd=demo_run.project,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(f"{url}/api/main", server, log)
