@@ -51,43 +51,44 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassMetric:
-    """A metric of one class.
+class MetricDescription:
+    """How a metric appears in ``metrics.json`` and in reports.
 
     Attributes:
         key: Name in ``metrics.json``.
         name: Name in reports.
         format: Number format in reports.
         meaning: One or two sentences that explain the metric in reports.
-        estimate: Function of the predictions, the number of the class and the bootstrap.
     """
 
     key: str
     name: str
     format: Literal["percent", "decimal"]
     meaning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMetric(MetricDescription):
+    """A metric of one class.
+
+    Attributes:
+        estimate: Function of the predictions, the number of the class and the bootstrap.
+    """
+
     estimate: Callable[[PredictionArrays, int, Bootstrap], Estimate]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric:
+class Metric(MetricDescription):
     """A metric of all predictions of a split.
 
     Attributes:
-        key: Name in ``metrics.json``.
-        name: Name in reports.
-        format: Number format in reports.
-        meaning: One or two sentences that explain the metric in reports.
         headline: Whether it is among the first results of a report.
         statistic: Function that the bootstrap repeats: the metric of each replicate, (b,), or None
             if it is undefined for these rows. None: the metric needs no bootstrap.
         estimate: Function that returns the value with its interval.
     """
 
-    key: str
-    name: str
-    format: Literal["percent", "decimal"]
-    meaning: str
     headline: bool = False
     statistic: Callable[[Resample], Floats | None] | None = None
     estimate: Callable[[Evaluation], Estimate]

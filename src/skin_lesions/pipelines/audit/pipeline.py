@@ -35,16 +35,7 @@ def create_pipeline() -> Pipeline:
                 outputs="audit_findings",
                 name="audit_images",
             ),
-            *(
-                Node(
-                    figure.draw,
-                    inputs=list(figure.inputs),
-                    outputs=figure.name,
-                    name=f"draw_{figure.name}",
-                )
-                for figure in registry.FIGURES
-                if figure.pipeline == "audit"
-            ),
+            *(Node(**figure.node_arguments()) for figure in registry.figures_of("audit")),
         ],
         namespace="audit",
         prefix_datasets_with_namespace=False,

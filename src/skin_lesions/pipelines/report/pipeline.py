@@ -19,16 +19,7 @@ def create_pipeline() -> Pipeline:
     ]
     return Pipeline(
         [
-            *(
-                Node(
-                    figure.draw,
-                    inputs=list(figure.inputs),
-                    outputs=figure.name,
-                    name=f"draw_{figure.name}",
-                )
-                for figure in registry.FIGURES
-                if figure.pipeline == "report"
-            ),
+            *(Node(**figure.node_arguments()) for figure in registry.figures_of("report")),
             Node(
                 render_report,
                 inputs={name: name for name in report_inputs},

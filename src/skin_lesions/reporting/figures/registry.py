@@ -13,7 +13,7 @@ from skin_lesions.reporting.figures import (
     sample_images,
     shortcut_probes,
 )
-from skin_lesions.reporting.figures.spec import FigureSpec
+from skin_lesions.reporting.figures.spec import FigurePipeline, FigureSpec
 
 FIGURES: tuple[FigureSpec, ...] = (
     confusion_matrix.FIGURE,
@@ -25,3 +25,8 @@ FIGURES: tuple[FigureSpec, ...] = (
     linked_image_pairs.FIGURE,
     sample_images.FIGURE,
 )
+
+
+def figures_of(pipeline: FigurePipeline) -> list[FigureSpec]:
+    """Return the figures that a pipeline draws."""
+    return [figure for figure in FIGURES if figure.pipeline == pipeline]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,6 +11,8 @@ from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.models.trained_model import TrainedModel
+
+FigurePipeline = Literal["audit", "report"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,15 @@ class ReportInputs:
     quarantine: pd.DataFrame
     training_history: pd.DataFrame
     image_table: ImageTable
+
+
+class NodeArguments(TypedDict):
+    """Arguments of a Kedro node; this package does not import Kedro."""
+
+    func: Callable[..., Figure]
+    inputs: list[str]
+    outputs: str
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,4 +56,13 @@ class FigureSpec:
     inputs: tuple[str, ...]
     draw: Callable[..., Figure]
     alt_text: Callable[[ReportInputs], str]
-    pipeline: Literal["audit", "report"] = "report"
+    pipeline: FigurePipeline = "report"
+
+    def node_arguments(self) -> NodeArguments:
+        """Return the arguments of the Kedro node that draws the figure."""
+        return {
+            "func": self.draw,
+            "inputs": list(self.inputs),
+            "outputs": self.name,
+            "name": f"draw_{self.name}",
+        }
