@@ -3,32 +3,26 @@
 Metrics and their order come from ``evaluation.scorecard.registry``.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics, registry
-from skin_lesions.evaluation.scorecard.metric import Metric
+from skin_lesions.evaluation.scorecard.metric import Metric, MetricDescription
 from skin_lesions.reporting.formatting import FormattedEstimate, format_estimate
 
-
-class MalignancyMetric(NamedTuple):
-    """A metric of malignant against benign classes, as displayed."""
-
-    name: str
-    format: Literal["percent", "decimal"]
-    meaning: str
-
-
-_SENSITIVITY = MalignancyMetric(
+_SENSITIVITY = MetricDescription(
+    key="sensitivity",
     name="Sensitivity",
     format="percent",
     meaning="Fraction of malignant images that are predicted as malignant.",
 )
-_SPECIFICITY = MalignancyMetric(
+_SPECIFICITY = MetricDescription(
+    key="specificity",
     name="Specificity",
     format="percent",
     meaning="Fraction of benign images that are predicted as benign.",
 )
-_AUROC = MalignancyMetric(
+_AUROC = MetricDescription(
+    key="auroc",
     name="AUROC",
     format="decimal",
     meaning="Probability that a malignant image gets a higher malignancy score than a benign one.",
@@ -77,7 +71,7 @@ def class_rows(metrics: Scorecard) -> list[ClassRow]:
     ]
 
 
-def malignancy_rows(metrics: Scorecard) -> list[tuple[MalignancyMetric, FormattedEstimate]]:
+def malignancy_rows(metrics: Scorecard) -> list[tuple[MetricDescription, FormattedEstimate]]:
     """Return the metrics of malignant against benign test images.
 
     Returns:
