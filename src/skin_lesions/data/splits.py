@@ -59,9 +59,12 @@ def stratified_group_split(
 ) -> pd.Series:
     """Assign each row to a split: groups are not split, and classes have about equal fractions.
 
-    Groups are processed by size, the largest first, in random order among equal sizes. Each group
-    is placed in the split that lacks most images of its classes. A class with fewer groups than
-    splits cannot be in every split. It is placed in the first splits of ``fractions``.
+    Groups are processed by size, the largest first, in random order among equal sizes. A group
+    with a class that a split lacks completely is placed in the first such split. Any other group
+    is placed in the split that lacks most images of its classes.
+
+    The first split therefore has images of every class. A class of g groups, all with only this
+    label, is in the first ``min(g, splits)`` splits of ``fractions``.
 
     Args:
         table: Columns label and group_id.
@@ -80,13 +83,17 @@ def stratified_group_split(
     order = order[np.argsort(-counts.sum(axis=1)[order], kind="stable")]
     class_totals = counts.sum(axis=0)  # (classes,)
     missing = np.outer(target, class_totals)  # (splits, classes), images still to place
+    absent = np.ones(missing.shape, dtype=bool)  # (splits, classes), no image placed yet
     chosen = np.empty(len(counts), dtype=int)  # (groups,), index of the split
     for group in order:
+        lacks_class = absent[:, counts[group] > 0].any(axis=1)  # (splits,)
         # Divided by the class totals, so that rare classes count as much as common ones. Divided
         # by the fractions, so that small splits are filled as fast as large ones.
         need = (missing * counts[group] / class_totals).sum(axis=1) / target  # (splits,)
-        chosen[group] = int(np.argmax(need))
+        # Rounded, because rounding errors would otherwise decide between equal needs.
+        chosen[group] = int(np.argmax(lacks_class if lacks_class.any() else need.round(9)))
         missing[chosen[group]] -= counts[group]
+        absent[chosen[group], counts[group] > 0] = False
     names = pd.Series(np.array(list(fractions))[chosen], index=cells.index)
     return table["group_id"].map(names)
 
