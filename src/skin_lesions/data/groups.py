@@ -28,8 +28,9 @@ def group_images(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Group files with equal bytes, lesion, patient or filename key, and near-duplicates.
 
-    Equal values in the table, as ``link_values`` returns them, always merge groups. Pairs found by pixels merge groups by the rules
-    of ``merge_pairs``, so one false match cannot chain thousands of images.
+    Equal values in the table, as ``link_values`` returns them, always merge groups. Pairs found by
+    pixels merge groups by the rules of ``merge_pairs``, so one false match cannot chain thousands
+    of images.
 
     Args:
         image_table: One row per file; column ``image_id`` and any others of ``LINK_COLUMNS``.

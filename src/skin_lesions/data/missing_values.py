@@ -55,9 +55,7 @@ def identifiers(column: pd.Series) -> pd.Series:
     Equal identifiers get equal texts: ``7``, ``7.0`` and `` 7 `` become ``7``. The numbers 0 and
     -1 are kept, see ``is_missing_number``.
     """
-    text = [
-        re.sub(r"^(-?\d+)\.0+$", r"\1", normalize_name(str(cell)).strip()) for cell in column
-    ]
+    text = [re.sub(r"^(-?\d+)\.0+$", r"\1", normalize_name(str(cell)).strip()) for cell in column]
     return pd.Series(text, column.index, dtype=object).where(~is_missing(column), None)
 
 
