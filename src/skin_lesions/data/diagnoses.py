@@ -6,8 +6,11 @@ Source:
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal
+
+from skin_lesions.core.text import without_invisible
 
 ImageKind = Literal["dermoscopy", "photograph"]
 
@@ -121,9 +124,38 @@ _BY_NAME = {
 }
 
 
+_BY_SYNONYM = {
+    _normalize(name): diagnosis
+    for diagnosis in DIAGNOSES
+    for name in (diagnosis.name, diagnosis.code, *diagnosis.aliases)
+}
+
+
 def diagnosis_of(label: str) -> Diagnosis | None:
     """Return the known diagnosis with this name, code, alias or subtype, or None.
 
     Case, plural, spaces and punctuation are ignored: ``vascular lesion`` is ``Vascular lesions``.
     """
     return _BY_NAME.get(_normalize(label))
+
+
+def class_key(label: str) -> str:
+    """Return a text that is equal for two names of one class.
+
+    Names of one diagnosis have an equal key, but not its subtypes. Other names have an equal key if
+    they differ only in case, spaces, hyphens, underscores, invisible characters, Unicode normal
+    form, or zeros after a decimal point.
+
+    >>> class_key("MEL") == class_key("melanoma"), class_key("1.0") == class_key(" 1")
+    (True, True)
+    >>> class_key("HPV+") == class_key("HPV-"), class_key("Nevus") == class_key("Blue nevus")
+    (False, False)
+    """
+    normalized = _normalize(label)
+    if normalized in _BY_SYNONYM:
+        return _BY_SYNONYM[normalized].code
+    if normalized in _BY_NAME:
+        return normalized
+    text = without_invisible(unicodedata.normalize("NFKC", label)).casefold().strip()
+    text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", text)
+    return re.sub(r"^([+-]?\d+)\.0*$", r"\1", text)
