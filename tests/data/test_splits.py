@@ -260,6 +260,27 @@ def test_error_for_a_class_without_train_images_contains_the_class():
         split_images(table, groups, policy("original"))
 
 
+def test_error_for_a_class_suggests_another_name_of_it():
+    table, groups = images(
+        ["Melanoma", "nv", "Melanoma", "nv", "MEL"],
+        original_split=["train", "train", "val", "val", "test"],
+    )
+    with pytest.raises(InputError, match="'MEL'.*did you mean 'Melanoma'"):
+        split_images(table, groups, policy("original"))
+
+
+def test_error_for_a_class_whose_train_images_all_leak_names_this_reason():
+    table, groups = images(
+        ["nv", "mel", "bcc", "nv", "mel", "bcc"],
+        groups=[0, 1, 2, 3, 4, 2],
+        original_split=["train", "train", "train", "test", "test", "test"],
+    )
+    with pytest.raises(
+        InputError, match=r"policy=cleaned removes all train images of 'bcc' \(1 file\).*grouped"
+    ):
+        split_images(table, groups, policy("cleaned"))
+
+
 def test_groups_of_another_table_are_rejected():
     table, groups = images(["nv", "mel"] * 20)
     with pytest.raises(InputError, match="image_groups"):

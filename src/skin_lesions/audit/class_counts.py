@@ -27,8 +27,8 @@ def classes_without_images(context: AuditContext) -> list[Finding]:
         Finding(
             id="classes_without_images",
             severity="high",
-            message=f"{pluralize(len(files), 'class', 'classes')} of the source have no readable "
-            f"file and are missing from the model: {', '.join(map(printable, files.index))}.",
+            message="Classes without a readable file are missing from the model: "
+            f"{', '.join(map(printable, files.index))}.",
             count=len(files),
             details={str(label): int(n) for label, n in files.items()},
             examples=[

@@ -16,13 +16,13 @@ def several_names_of_one_class(context: AuditContext) -> list[Finding]:
     repeated = [sorted(group) for group in names if len(group) > 1]
     if not repeated:
         return []
-    first = ", ".join(repr(printable(name)) for name in repeated[0])
+    first = ", ".join(f"'{printable(name)}'" for name in repeated[0])
     return [
         Finding(
             id="several_names_of_one_class",
             severity="high",
-            message=f"{pluralize(len(repeated), 'class', 'classes')} occur under several names, "
-            f"which are trained and evaluated as different classes: {first}.",
+            message=f"Several names of {pluralize(len(repeated), 'class', 'classes')} are trained "
+            f"and evaluated as different classes: {first}.",
             count=len(repeated),
             details={printable(name): int(files[name]) for group in repeated for name in group},
             examples=[[printable(name) for name in group] for group in repeated],
@@ -46,8 +46,8 @@ def unusual_class_names(context: AuditContext) -> list[Finding]:
         Finding(
             id="unusual_class_names",
             severity="medium",
-            message=f"{pluralize(len(unusual), 'class name')} may be a mistake: "
-            f"{examples[0][0]!r} ({examples[0][1]}).",
+            message=f"Unusual class names: {pluralize(len(unusual), 'class', 'classes')}, e.g. "
+            f"'{examples[0][0]}' ({examples[0][1]}).",
             count=len(unusual),
             details={"invisible_characters": len(invisible), "unknown": len(unknown)},
             examples=examples,

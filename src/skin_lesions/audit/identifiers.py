@@ -64,8 +64,8 @@ def identifiers_of_several_patients(context: AuditContext) -> list[Finding]:
         Finding(
             id="identifiers_of_several_patients",
             severity="medium" if merges else "low",
-            message=f"{pluralize(len(counts), 'identifier')} occur with several patients, e.g. "
-            f"{column} {printable(value)!r} with {counts[column, value]:,} patients.",
+            message=f"Identifiers of several patients: {pluralize(len(counts), 'value')}, e.g. "
+            f"{column} '{printable(value)}' of {counts[column, value]:,} patients.",
             count=len(counts),
             details={f"{name}_values": sum(c == name for c, _ in counts) for name, _ in counts},
             examples=[
@@ -96,8 +96,8 @@ def large_groups(context: AuditContext) -> list[Finding]:
         Finding(
             id="large_groups",
             severity="medium",
-            message=f"{pluralize(len(large), 'group')} have more than {_LARGE_FRACTION:.0%} of the "
-            f"images. The largest has {n:,} of {len(images):,} images, linked by {causes[group]}.",
+            message=f"Groups with more than {_LARGE_FRACTION:.0%} of the images: {len(large)}. The "
+            f"largest has {n:,} of {len(images):,} images, linked by {causes[group]}.",
             count=len(large),
             details={"groups": len(large), "largest": n, "fraction": n / len(images)},
             examples=[
@@ -116,4 +116,4 @@ def _causes(values: dict[str, pd.Series], in_group: pd.Series) -> Iterator[str]:
     linking = {column: n for column, n in counts.items() if len(n) and n.iloc[0] > 1}
     for column in sorted(linking, key=lambda name: -linking[name].iloc[0]):
         value = printable(linking[column].index[0])
-        yield f"{column} {value!r} ({pluralize(int(linking[column].iloc[0]), 'file')})"
+        yield f"{column} '{value}' ({pluralize(int(linking[column].iloc[0]), 'file')})"

@@ -3,14 +3,15 @@
 A policy decides how images are assigned to the splits and which images are excluded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from skin_lesions.config.split import Split
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import similar_names
+from skin_lesions.core.text import pluralize, similar_names
+from skin_lesions.data.diagnoses import class_key
 from skin_lesions.data.groups import add_groups
 
 SPLITS = ("train", "val", "test")
@@ -50,7 +51,7 @@ def split_images(
     table = table.assign(is_leaked=leaked_test_mask(table)).reset_index(drop=True)
     apply_policy = {"grouped": _grouped, "original": _original, "cleaned": _cleaned}[split.policy]
     split_table = apply_policy(table, split)
-    _check_split(split_table)
+    _check_split(split_table, table, split)
     return split_table[COLUMNS].reset_index(drop=True)
 
 
@@ -176,7 +177,7 @@ def _check_original_test(table: pd.DataFrame, split: Split) -> None:
         )
 
 
-def _check_split(table: pd.DataFrame) -> None:
+def _check_split(table: pd.DataFrame, all_files: pd.DataFrame, split: Split) -> None:
     counts = pd.crosstab(table["label"], table["split"]).reindex(columns=SPLITS, fill_value=0)
     if len(counts) < 2:
         raise InputError(
@@ -184,8 +185,10 @@ def _check_split(table: pd.DataFrame) -> None:
         )
     untrained = counts.index[counts["train"] == 0].tolist()
     if untrained:
+        _check_removed_train_images(untrained, all_files, split)
         trained = counts.index[counts["train"] > 0].tolist()
-        similar = similar_names(untrained[0], trained)
+        similar = [name for name in trained if class_key(name) == class_key(untrained[0])]
+        similar += similar_names(untrained[0], trained)
         suggestion = f" (did you mean {similar[0]!r}?)" if similar else ""
         raise InputError(
             f"No image of {_names(untrained)} is in train, so no model can be trained for it"
@@ -202,5 +205,20 @@ def _check_split(table: pd.DataFrame) -> None:
         )
 
 
-def _names(names: list[str]) -> str:
+def _check_removed_train_images(
+    untrained: list[str], all_files: pd.DataFrame, split: Split
+) -> None:
+    """Name the reason if the policy removed all train images of classes."""
+    in_train = all_files[all_files["original_split"].eq("train")]
+    removed = in_train.loc[in_train["label"].isin(untrained), "label"].value_counts()
+    if len(removed):
+        raise InputError(
+            f"split.policy={split.policy} removes all train images of {_names(removed.index)} "
+            f"({pluralize(int(removed.sum()), 'file')}), because they share a group with a test "
+            "image or have conflicting labels. Fix: use --params split.policy=grouped, add images "
+            "of other lesions, or remove the class"
+        )
+
+
+def _names(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names)
