@@ -144,7 +144,7 @@ class Metadata:
 
     @cached_property
     def _renamed(self) -> dict[str, str]:
-        renamed = renamed_columns(column for column in self.table if column != self.key)
+        renamed = renamed_columns(str(column) for column in self.table if column != self.key)
         if renamed:
             log.info(
                 "Metadata %s: renamed columns: %s",
