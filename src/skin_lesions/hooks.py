@@ -12,6 +12,7 @@ from kedro.pipeline import Pipeline
 from skin_lesions.audit import summary_messages
 from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.checks import check_parameters
+from skin_lesions.config.paths import resolve_paths
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.run_lock import RunLock
@@ -28,6 +29,20 @@ if TYPE_CHECKING:  # they import torch, and Kedro loads the hooks even to list t
 log = logging.getLogger(__name__)
 
 
+class ProjectPaths:
+    """Resolves the paths in the parameters against the folder of the project."""
+
+    @hook_impl(tryfirst=True)  # other hooks and the catalog receive absolute paths
+    def after_context_created(self, context: KedroContext) -> None:
+        """Replace the parameters of the run."""
+        loader = context.config_loader
+        parameters = {"data_root": loader["globals"]["data_root"], **loader["parameters"]}
+        resolved = resolve_paths(parameters, context.project_path)
+        loader["parameters"] = resolved
+        # The catalog builds all its paths from this value.
+        loader.runtime_params = {**loader.runtime_params, "data_root": resolved["data_root"]}
+
+
 class InputChecks:
     """Checks before a run what would make a later node fail."""
 
@@ -42,7 +57,8 @@ class InputChecks:
         parameters = catalog.load("parameters")
         nodes = {node.name for node in pipeline.nodes}
         if ingest.READ_SOURCE in nodes:
-            check_folder(Source.model_validate(parameters["source"]))
+            source = Source.model_validate(parameters["source"])
+            check_folder(source, Path(parameters["data_root"]))
         if train.FIT in nodes:
             from skin_lesions.training.preflight import (  # noqa: PLC0415 (torch)
                 check_training_setup,
@@ -61,9 +77,7 @@ class DataRootLock:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Store the data root."""
-        configured = context.config_loader["globals"]["data_root"]
-        parameters = context.config_loader["parameters"]
-        self._root = context.project_path / parameters.get("data_root", configured)
+        self._root = Path(context.config_loader["parameters"]["data_root"])
 
     @hook_impl
     def before_pipeline_run(self) -> None:

@@ -7,7 +7,7 @@ a metadata table contains the labels.
 import logging
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -76,7 +76,7 @@ def existing_folder(name: str | None) -> Path:
             "source.folder is not set. It is required for source.kind=folder. "
             "Fix: --params source.folder=/path/to/images"
         )
-    folder = Path(name).expanduser().resolve()
+    folder = Path(name).resolve()
     if folder.is_file():
         raise InputError(
             f"source.folder is a file ({folder}). Expected a folder. "
@@ -90,26 +90,68 @@ def existing_folder(name: str | None) -> Path:
     return folder
 
 
-def _list_files(folder: Path, metadata: Sequence[Path]) -> dict[str, Path]:
-    """List all files that could be images: relative path with slashes -> path of the file.
+def check_outside(folder: Path, data_root: Path) -> None:
+    """Check that neither folder contains the other, also through links below the source folder.
 
-    Symbolic links to folders are followed, except links to a parent folder of the link.
+    Otherwise, the files that a run stores in the data root would be images of the next run.
+
+    Args:
+        folder: Existing source folder.
+        data_root: Data root, which does not exist before the first run.
+
+    Raises:
+        InputError: One of them contains the other.
     """
+    if _contains(data_root, folder):
+        raise InputError(
+            f"source.folder ({folder}) is inside the data root ({data_root}). Expected separate "
+            "folders. Fix: move the images, or choose another data root with --params "
+            "data_root=/path"
+        )
+    inside = [folder, *(parent for parent, _ in _walk(folder) if parent.is_symlink())]
+    for part in inside:
+        if _contains(part, data_root):
+            raise InputError(
+                f"The data root ({data_root}) is inside the source folder ({part}). Expected "
+                "separate folders. Fix: choose another data root with --params data_root=/path"
+            )
+
+
+def _contains(folder: Path, path: Path) -> bool:
+    """Return whether a folder contains a path, or is that path, after all links are followed."""
+    resolved = path.resolve()
+    # Compares files instead of names: a file system may ignore case.
+    return folder.exists() and any(
+        part.samefile(folder) for part in (resolved, *resolved.parents) if part.exists()
+    )
+
+
+def _list_files(folder: Path, metadata: Sequence[Path]) -> dict[str, Path]:
+    """List all files that could be images: relative path with slashes -> path of the file."""
     found: dict[str, Path] = {}
-    for parent, folders, names in os.walk(
-        folder, onerror=_raise_unreadable_folder, followlinks=True
-    ):
-        folders[:] = [
-            name for name in folders if _is_content(name) and not _is_symlink_cycle(parent, name)
-        ]
+    for parent, names in _walk(folder):
         for name in names:
-            path = Path(parent, name)
+            path = parent / name
             if not _is_content(name) or _is_one_of(path, metadata):
                 continue
             relative = path.relative_to(folder).as_posix()
             # Bytes that are not UTF-8 are escaped, because tables cannot store them.
             found[os.fsencode(relative).decode(errors="backslashreplace")] = path
     return dict(sorted(found.items()))
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield each folder that could contain images, with the names of its files.
+
+    Symbolic links to folders are followed, except links to a parent folder of the link.
+    """
+    for parent, folders, names in os.walk(
+        folder, onerror=_raise_unreadable_folder, followlinks=True
+    ):
+        folders[:] = [
+            name for name in folders if _is_content(name) and not _is_symlink_cycle(parent, name)
+        ]
+        yield Path(parent), names
 
 
 def _raise_unreadable_folder(error: OSError) -> None:
