@@ -15,6 +15,7 @@ from skin_lesions.config.checks import check_parameters
 from skin_lesions.config.paths import resolve_paths
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
+from skin_lesions.core.locations import abbreviate_home
 from skin_lesions.core.run_lock import RunLock
 from skin_lesions.data.sources import check_folder
 from skin_lesions.evaluation.scorecard import Scorecard
@@ -140,4 +141,4 @@ class RunSummary:
             counts, *severe = summary_messages(findings)
             log.info("Data: %s; %d severe finding%s", counts, len(severe), "s" * (len(severe) != 1))
             report = cast("AtomicVersionedDataset", catalog["report"])
-            log.info("Report: %s", report.load_path())
+            log.info("Report: %s", abbreviate_home(report.load_path()))

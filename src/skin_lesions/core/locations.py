@@ -6,6 +6,8 @@ Results and logs must reveal neither credentials nor the folders of a machine.
 import re
 from pathlib import Path
 
+from skin_lesions.core.text import encodable
+
 # A URL in a text ends before a blank, or before the scheme of another URL.
 _URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]+)://(?P<rest>(?:(?![a-z][a-z0-9+.-]+://)\S)*)", re.IGNORECASE
@@ -33,7 +35,7 @@ def redact(location: str) -> str:
     ('model.pth', 'imagenet')
     """
     if url_scheme(location) in {"", "file"}:
-        return Path(location).name or location
+        return encodable(Path(location).name) or location
     return redact_urls(location)
 
 

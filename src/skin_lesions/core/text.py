@@ -1,6 +1,7 @@
 """Text: counts, normalized and printable names, suggestions, root causes."""
 
 import difflib
+import os
 import unicodedata
 from collections.abc import Collection
 
@@ -44,6 +45,15 @@ def normalize_name(name: str) -> str:
     # macOS stores é as e plus an accent. Without normalization, two names that look the same
     # would be two different classes or keys.
     return unicodedata.normalize("NFC", name)
+
+
+def encodable(name: str) -> str:
+    """Return the name of a file as text that UTF-8 can encode; other bytes are escaped."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # Python represents bytes that it cannot decode by surrogates
+        return os.fsencode(name).decode(errors="backslashreplace")
+    return name
 
 
 def printable(text: object) -> str:

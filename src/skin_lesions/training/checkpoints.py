@@ -23,6 +23,7 @@ from typing import Any, TypedDict
 from skin_lesions.config.base import flatten
 from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.locations import abbreviate_home
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ class Checkpoint:
             "be no such run",
             time.strftime("%d %B, %H:%M", time.localtime(newest.stat().st_mtime)),
             "; ".join(changes),
-            newest.parent,
+            abbreviate_home(newest.parent),
         )
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from skin_lesions.config.source import Source
+from skin_lesions.core.text import encodable
 from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources.base import SourceFiles
 from skin_lesions.data.sources.filename_keys import filename_key
@@ -28,7 +29,7 @@ def open_source(source: Source) -> SourceFiles:
     if source.kind == "folder":
         folder = existing_folder(source.folder)
         origin = Origin(kind="folder", folder=str(folder))
-        return open_folder(folder, folder.name, source, origin)
+        return open_folder(folder, encodable(folder.name), source, origin)
     return _open_kaggle(source)
 
 

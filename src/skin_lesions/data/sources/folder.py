@@ -15,7 +15,7 @@ import pandas as pd
 
 from skin_lesions.config.source import Source
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import normalize_name, printable
+from skin_lesions.core.text import encodable, normalize_name, printable
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources.base import SourceFiles, has_image_suffix
@@ -62,7 +62,9 @@ def open_folder(folder: Path, name: str, source: Source, origin: Origin) -> Sour
     if tables:
         table = table.join(join_metadata(files, tables, rows), on="file")
     parameters = {"metadata": source.metadata, "filename_pattern": source.filename_pattern}
-    return SourceFiles(table, partial(_read_file, paths), origin.model_copy(update=parameters))
+    # Validated, so that the paths of the tables are shortened.
+    complete = Origin.model_validate({**dict(origin), **parameters})
+    return SourceFiles(table, partial(_read_file, paths), complete)
 
 
 def existing_folder(name: str | None) -> Path:
@@ -134,9 +136,7 @@ def _list_files(folder: Path, metadata: Sequence[Path]) -> dict[str, Path]:
             path = parent / name
             if not _is_content(name) or _is_one_of(path, metadata):
                 continue
-            relative = path.relative_to(folder).as_posix()
-            # Bytes that are not UTF-8 are escaped, because tables cannot store them.
-            found[os.fsencode(relative).decode(errors="backslashreplace")] = path
+            found[encodable(path.relative_to(folder).as_posix())] = path
     return dict(sorted(found.items()))
 
 
@@ -177,7 +177,7 @@ def _is_one_of(path: Path, others: Sequence[Path]) -> bool:
 def _read_file(paths: Mapping[str, Path], file: str) -> bytes:
     path = paths[file]
     if path.is_symlink() and not path.exists():
-        raise OSError(f"broken link: {printable(path.readlink())} does not exist")
+        raise OSError(f"broken link: {printable(path.readlink().name)} does not exist")
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
         raise OSError("not a regular file, but a pipe, socket or device")
@@ -194,7 +194,7 @@ def _from_metadata(files: Sequence[str], metadata: Metadata, rows: Rows) -> pd.D
         for file, label, row in zip(files, labels, rows, strict=True)
         if row >= 0
     ]
-    _warn_excluded(len(files) - len(found), f"the metadata {metadata.path}")
+    _warn_excluded(len(files) - len(found), f"the metadata {printable(metadata.path.name)}")
     return _table(found)
 
 
