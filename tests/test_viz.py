@@ -28,7 +28,7 @@ def viz(demo_run, tmp_path_factory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("viz") / "log"
     port = _free_port()
     command = [sys.executable, "-m", "kedro", "viz", "run", "--no-browser", "--port", str(port)]
-    with log.open("w") as output:
+    with log.open("w", encoding="utf-8") as output:
         server = subprocess.Popen(
             [*command, "--params", f"data_root={demo_run.data_root}"],
             cwd=demo_run.project,
@@ -55,7 +55,7 @@ def _free_port() -> int:
 
 def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
     for _ in range(240):
-        assert server.poll() is None, log.read_text()
+        assert server.poll() is None, log.read_text(encoding="utf-8")
         try:
             urllib.request.urlopen(url).read()
         except OSError:

@@ -191,7 +191,7 @@ def _limited_output() -> Iterator[None]:
     """Hide the messages of kagglehub. Its progress bar is displayed only in a terminal."""
     logger = logging.getLogger("kagglehub")
     level = logger.level
-    with Path(os.devnull).open("w") as hidden:
+    with Path(os.devnull).open("w", encoding="utf-8") as hidden:
         progress_bar = sys.stderr if sys.stderr.isatty() else hidden
         with redirect_stdout(hidden), redirect_stderr(progress_bar):
             logger.setLevel(logging.WARNING)
