@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import stop_group
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -34,14 +36,14 @@ def viz(demo_run, tmp_path_factory) -> Iterator[str]:
             cwd=demo_run.project,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(f"{url}/api/main", server, log)
         yield url
     finally:
-        server.terminate()
-        server.wait(20)
+        stop_group(server)
 
 
 def _free_port() -> int:
