@@ -6,6 +6,7 @@ import pytest
 from kedro.framework.session import KedroSession
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.settings import CONFIG_LOADER_ARGS, ProjectConfigLoader
 from support.factories import class_folders, table, write_files
 from support.study import Study
 
@@ -20,6 +21,7 @@ def copied_project(project, tmp_path, monkeypatch):
     """A project with the configuration of this one, and images; the run starts in a subfolder."""
     folder = tmp_path / "project"
     shutil.copytree(project / "conf", folder / "conf")
+    shutil.copy(project / "pyproject.toml", folder)
     write_files(folder / "images", class_folders("nevus", "melanoma", each=2))
     table(folder / "lesions.csv", [{"file": "nevus/0.jpg", "lesion_id": "L1"}])
     (folder / "notebooks").mkdir()
@@ -63,6 +65,14 @@ def test_data_root_in_a_parameter_file_is_used_for_all_data_sets_and_the_lock(co
     assert (copied_project / "other" / ".lock.owner").exists()
     assert (copied_project / "other" / "01_raw" / "objects").is_dir()
     assert not (copied_project / "data").exists()
+
+
+def test_kedro_viz_reads_the_same_paths(copied_project):
+    """Kedro-Viz creates the catalog without the hooks of the project."""
+    loader = ProjectConfigLoader(
+        str(copied_project / "conf"), runtime_params={"data_root": "x"}, **CONFIG_LOADER_ARGS
+    )
+    assert loader["catalog"]["raw_images"]["objects"] == str(copied_project / "x/01_raw/objects")
 
 
 def link(path, target):

@@ -1,6 +1,7 @@
 """Kedro hooks: checks before a run, the lock of the data root, and log messages after a run."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -12,9 +13,9 @@ from kedro.pipeline import Pipeline
 from skin_lesions.audit import summary_messages
 from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.checks import check_parameters
-from skin_lesions.config.paths import resolve_paths
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
+from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import abbreviate_home
 from skin_lesions.core.run_lock import RunLock
 from skin_lesions.data.sources import check_folder
@@ -30,18 +31,17 @@ if TYPE_CHECKING:  # they import torch, and Kedro loads the hooks even to list t
 log = logging.getLogger(__name__)
 
 
-class ProjectPaths:
-    """Resolves the paths in the parameters against the folder of the project."""
+class RunnerCheck:
+    """Rejects runners that start a process for each node."""
 
-    @hook_impl(tryfirst=True)  # other hooks and the catalog receive absolute paths
-    def after_context_created(self, context: KedroContext) -> None:
-        """Replace the parameters of the run."""
-        loader = context.config_loader
-        parameters = {"data_root": loader["globals"]["data_root"], **loader["parameters"]}
-        resolved = resolve_paths(parameters, context.project_path)
-        loader["parameters"] = resolved
-        # The catalog builds all its paths from this value.
-        loader.runtime_params = {**loader.runtime_params, "data_root": resolved["data_root"]}
+    @hook_impl(tryfirst=True)  # before the lock: a failed check leaves no lock
+    def before_pipeline_run(self, run_params: Mapping[str, object]) -> None:
+        """Check the runner."""
+        if "ParallelRunner" in str(run_params["runner"]):
+            raise InputError(
+                "ParallelRunner is not supported: each node already uses all cores, and a trained "
+                "network is passed in memory. Fix: remove --runner, or use --runner ThreadRunner"
+            )
 
 
 class InputChecks:
