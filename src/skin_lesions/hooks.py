@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +16,8 @@ from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.checks import check_parameters
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.locations import abbreviate_home
 from skin_lesions.core.run_lock import RunLock
 from skin_lesions.data.sources import check_folder
 from skin_lesions.evaluation.scorecard import Scorecard
@@ -42,6 +45,19 @@ class ThreadSettings:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+class RunnerCheck:
+    """Rejects runners that start a process for each node."""
+
+    @hook_impl(tryfirst=True)  # before the lock: a failed check leaves no lock
+    def before_pipeline_run(self, run_params: Mapping[str, object]) -> None:
+        """Check the runner."""
+        if "ParallelRunner" in str(run_params["runner"]):
+            raise InputError(
+                "ParallelRunner is not supported: each node already uses all cores, and a trained "
+                "network is passed in memory. Fix: remove --runner, or use --runner ThreadRunner"
+            )
+
+
 class InputChecks:
     """Checks before a run what would make a later node fail."""
 
@@ -56,7 +72,8 @@ class InputChecks:
         parameters = catalog.load("parameters")
         nodes = {node.name for node in pipeline.nodes}
         if ingest.READ_SOURCE in nodes:
-            check_folder(Source.model_validate(parameters["source"]))
+            source = Source.model_validate(parameters["source"])
+            check_folder(source, Path(parameters["data_root"]))
         if train.FIT in nodes:
             from skin_lesions.training.preflight import (  # noqa: PLC0415 (torch)
                 check_training_setup,
@@ -75,9 +92,7 @@ class DataRootLock:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Store the data root."""
-        configured = context.config_loader["globals"]["data_root"]
-        parameters = context.config_loader["parameters"]
-        self._root = context.project_path / parameters.get("data_root", configured)
+        self._root = Path(context.config_loader["parameters"]["data_root"])
 
     @hook_impl
     def before_pipeline_run(self) -> None:
@@ -140,4 +155,4 @@ class RunSummary:
             counts, *severe = summary_messages(findings)
             log.info("Data: %s; %d severe finding%s", counts, len(severe), "s" * (len(severe) != 1))
             report = cast("AtomicVersionedDataset", catalog["report"])
-            log.info("Report: %s", report.load_path())
+            log.info("Report: %s", abbreviate_home(report.load_path()))

@@ -38,7 +38,9 @@ def test_auto_selects_the_precision_of_the_tensor_cores_of_a_gpu(monkeypatch, ca
         pytest.param({}, torch.float32, id="unknown"),
     ],
 )
-def test_auto_selects_bfloat16_on_a_cpu_only_where_it_was_measured_to_be_faster(monkeypatch, capabilities, expected):
+def test_auto_selects_bfloat16_on_a_cpu_only_where_it_was_measured_to_be_faster(
+    monkeypatch, capabilities, expected
+):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert choose_precision(CPU, "auto") == expected
 

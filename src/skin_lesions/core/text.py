@@ -1,6 +1,7 @@
 """Text: counts, normalized and printable names, suggestions, root causes."""
 
 import difflib
+import os
 import unicodedata
 from collections.abc import Collection
 
@@ -63,6 +64,15 @@ def without_invisible(text: str) -> str:
         or (c in _JOINERS and min(text[i - 1 : i], text[i + 1 : i + 2]) > "\u024f")
     ]
     return "".join(kept)
+
+
+def encodable(name: str) -> str:
+    """Return the name of a file as text that UTF-8 can encode; other bytes are escaped."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # Python represents bytes that it cannot decode by surrogates
+        return os.fsencode(name).decode(errors="backslashreplace")
+    return name
 
 
 def printable(text: object) -> str:

@@ -17,6 +17,7 @@ import torch
 
 from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.locations import abbreviate_home, redact, url_scheme
 from skin_lesions.core.text import printable
 from skin_lesions.models.state_dicts import load_tensors
 
@@ -52,7 +53,7 @@ def resolve_weights(
         InputError: The file does not exist, cannot be downloaded, or has another sha256.
     """
     expected = [sha256]
-    if _scheme(weights) in {"http", "https"}:
+    if url_scheme(weights) in {"http", "https"}:
         name = _cache_name(weights, is_unique=hash_in_filename)
         path = Path(torch.hub.get_dir()) / "checkpoints" / name
         if hash_in_filename:
@@ -64,7 +65,7 @@ def resolve_weights(
         path = _local_path(weights)
         fix = "Get the file again, or correct train.weights_sha256"
     actual = _verify_sha256(path, expected, str(path), fix)
-    log.info("Weights: %s (sha256 %s)", path, actual)
+    log.info("Weights: %s (sha256 %s)", path.name, actual)
     return WeightsFile(path, actual)
 
 
@@ -86,8 +87,9 @@ def _cache_name(url: str, *, is_unique: bool) -> str:
 
 def _download(url: str, path: Path, expected: list[str | None]) -> None:
     """Download to a temporary file and rename it, so that ``path`` is never incomplete or wrong."""
-    log.info("Downloading %s to %s", printable(url), path)
-    called = f"The file from {printable(url)}"
+    shown = printable(redact(url))
+    log.info("Downloading %s to %s", shown, abbreviate_home(path))
+    called = f"The file from {shown}"
     default_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)  # torch.hub has none: a silent server would block forever
     try:
@@ -101,7 +103,7 @@ def _download(url: str, path: Path, expected: list[str | None]) -> None:
     except _NETWORK_ERRORS as error:
         reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
         raise InputError(
-            f"Weights could not be downloaded from {printable(url)}: {printable(reason)}. "
+            f"Weights could not be downloaded from {shown}: {printable(reason)}. "
             "Run the same command again later. Or download this file on another machine and put "
             f"it at {path}, or anywhere, with --params train.weights=/path/to/the/file. To train "
             "from random weights: --params train.weights=none"
@@ -121,11 +123,11 @@ def _resolve_redirects(url: str) -> str:
     request = Request(url, headers={"User-Agent": "torch.hub"})  # noqa: S310 (http or https)
     with urlopen(request) as response:  # noqa: S310
         source = str(response.url)
-    if _scheme(url) == "https" and _scheme(source) == "http":
+    if url_scheme(url) == "https" and url_scheme(source) == "http":
         raise InputError(
-            f"{printable(url)} redirects to {printable(source)}, and files from http:// can be "
-            "changed in transit. Set train.weights_sha256, or download the file and set "
-            "train.weights to its path"
+            f"{printable(redact(url))} redirects to {printable(redact(source))}, and files from "
+            "http:// can be changed in transit. Set train.weights_sha256, or download the file and "
+            "set train.weights to its path"
         )
     return source
 
@@ -152,29 +154,19 @@ def _sha256(path: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 (keys 
 
 
 def _local_path(weights: str) -> Path:
-    scheme = _scheme(weights)
+    scheme = url_scheme(weights)
     if scheme == "file":
         path = Path(url2pathname(urlsplit(weights).path))
     elif scheme:
         raise InputError(
-            f"train.weights {printable(weights)!r}: {scheme}:// is not supported. Expected "
+            f"train.weights {printable(redact(weights))!r}: {scheme}:// is not supported. Expected "
             "file://, https://, or http:// with train.weights_sha256"
         )
     else:
-        path = Path(weights).expanduser()
+        path = Path(weights)
     if not path.is_file():
         raise InputError(
-            f"train.weights {printable(weights)!r}: file {printable(path.resolve())} does not "
-            "exist. Expected imagenet, none, a URL, or the path of a file"
+            f"train.weights: file {printable(path.resolve())} does not exist. "
+            "Expected imagenet, none, a URL, or the path of a file"
         )
     return path
-
-
-def _scheme(text: str) -> str:
-    r"""Return the scheme of a URL, and an empty string for a path.
-
-    >>> _scheme("https://host/x.pth"), _scheme("C:\\x.pth"), _scheme("/x.pth")
-    ('https', '', '')
-    """
-    match = re.match(r"([a-z][a-z0-9+.-]+)://", text, re.IGNORECASE)
-    return match.group(1).lower() if match else ""

@@ -5,12 +5,14 @@
 
 import logging
 from functools import partial
+from pathlib import Path
 
 from skin_lesions.config.source import Source
+from skin_lesions.core.text import encodable
 from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources.base import SourceFiles
 from skin_lesions.data.sources.filename_keys import filename_key
-from skin_lesions.data.sources.folder import existing_folder, open_folder
+from skin_lesions.data.sources.folder import check_outside, existing_folder, open_folder
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
 
 log = logging.getLogger(__name__)
@@ -27,18 +29,19 @@ def open_source(source: Source) -> SourceFiles:
     if source.kind == "folder":
         folder = existing_folder(source.folder)
         origin = Origin(kind="folder", folder=str(folder))
-        return open_folder(folder, folder.name, source, origin)
+        return open_folder(folder, encodable(folder.name), source, origin)
     return _open_kaggle(source)
 
 
-def check_folder(source: Source) -> None:
-    """Check that the source folder exists, before any other check.
+def check_folder(source: Source, data_root: Path) -> None:
+    """Check the source folder, before any other check.
 
     Raises:
-        InputError: ``source.folder`` is not a folder.
+        InputError: ``source.folder`` is not a folder, or one of it and the data root contains the
+            other.
     """
     if source.kind == "folder":
-        existing_folder(source.folder)
+        check_outside(existing_folder(source.folder), data_root)
 
 
 def _open_demo(seed: int) -> SourceFiles:

@@ -7,7 +7,7 @@ Supported layouts are ``train|val|test/<class>/...``, ``<class>/train|val|test/.
 import logging
 import os
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from skin_lesions.config.source import Source
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import normalize_name, pluralize, printable
+from skin_lesions.core.text import encodable, normalize_name, pluralize, printable
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources.base import SourceFiles, has_image_suffix
@@ -62,7 +62,9 @@ def open_folder(folder: Path, name: str, source: Source, origin: Origin) -> Sour
     if tables:
         table = table.join(join_metadata(files, tables, rows), on="file")
     parameters = {"metadata": source.metadata, "filename_pattern": source.filename_pattern}
-    return SourceFiles(table, partial(_read_file, paths), origin.model_copy(update=parameters))
+    # Validated, so that the paths of the tables are shortened.
+    complete = Origin.model_validate({**dict(origin), **parameters})
+    return SourceFiles(table, partial(_read_file, paths), complete)
 
 
 def existing_folder(name: str | None) -> Path:
@@ -76,7 +78,7 @@ def existing_folder(name: str | None) -> Path:
             "source.folder is not set. It is required for source.kind=folder. "
             "Fix: --params source.folder=/path/to/images"
         )
-    folder = Path(name).expanduser().resolve()
+    folder = Path(name).resolve()
     if folder.is_file():
         raise InputError(
             f"source.folder is a file ({folder}). Expected a folder. "
@@ -90,10 +92,44 @@ def existing_folder(name: str | None) -> Path:
     return folder
 
 
+def check_outside(folder: Path, data_root: Path) -> None:
+    """Check that neither folder contains the other, also through links below the source folder.
+
+    Otherwise, the files that a run stores in the data root would be images of the next run.
+
+    Args:
+        folder: Existing source folder.
+        data_root: Data root, which does not exist before the first run.
+
+    Raises:
+        InputError: One of them contains the other.
+    """
+    if _contains(data_root, folder):
+        raise InputError(
+            f"source.folder ({folder}) is inside the data root ({data_root}). Expected separate "
+            "folders. Fix: move the images, or choose another data root with --params "
+            "data_root=/path"
+        )
+    inside = [folder, *(parent for parent, _, _ in _walk(folder) if parent.is_symlink())]
+    for part in inside:
+        if _contains(part, data_root):
+            raise InputError(
+                f"The data root ({data_root}) is inside the source folder ({part}). Expected "
+                "separate folders. Fix: choose another data root with --params data_root=/path"
+            )
+
+
+def _contains(folder: Path, path: Path) -> bool:
+    """Return whether a folder contains a path, or is that path, after all links are followed."""
+    resolved = path.resolve()
+    # Compares files instead of names: a file system may ignore case.
+    return folder.exists() and any(
+        part.samefile(folder) for part in (resolved, *resolved.parents) if part.exists()
+    )
+
+
 def _list_files(folder: Path, metadata: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
     """List all files that could be images, and the empty folders.
-
-    Symbolic links to folders are followed, except links to a parent folder of the link.
 
     Returns:
         Relative path with slashes -> path of the file.
@@ -102,24 +138,28 @@ def _list_files(folder: Path, metadata: Sequence[Path]) -> tuple[dict[str, Path]
     """
     found: dict[str, Path] = {}
     empty_folders: list[str] = []
+    for parent, folders, names in _walk(folder):
+        paths = [parent / name for name in names if _is_content(name)]
+        if not folders and not paths:
+            empty_folders.append(encodable(parent.relative_to(folder).as_posix()))
+        for path in paths:
+            if not _is_one_of(path, metadata):
+                found[encodable(path.relative_to(folder).as_posix())] = path
+    return dict(sorted(found.items())), sorted(empty_folders)
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder that could contain images, with the names of its folders and files.
+
+    Symbolic links to folders are followed, except links to a parent folder of the link.
+    """
     for parent, folders, names in os.walk(
         folder, onerror=_raise_unreadable_folder, followlinks=True
     ):
         folders[:] = [
             name for name in folders if _is_content(name) and not _is_symlink_cycle(parent, name)
         ]
-        paths = [Path(parent, name) for name in names if _is_content(name)]
-        if not folders and not paths:
-            empty_folders.append(_relative_name(Path(parent), folder))
-        for path in paths:
-            if not _is_one_of(path, metadata):
-                found[_relative_name(path, folder)] = path
-    return dict(sorted(found.items())), sorted(empty_folders)
-
-
-def _relative_name(path: Path, folder: Path) -> str:
-    """Return the relative path with slashes; bytes that are not UTF-8 are escaped for tables."""
-    return os.fsencode(path.relative_to(folder).as_posix()).decode(errors="backslashreplace")
+        yield Path(parent), folders, names
 
 
 def _raise_unreadable_folder(error: OSError) -> None:
@@ -145,7 +185,7 @@ def _is_one_of(path: Path, others: Sequence[Path]) -> bool:
 def _read_file(paths: Mapping[str, Path], file: str) -> bytes:
     path = paths[file]
     if path.is_symlink() and not path.exists():
-        raise OSError(f"broken link: {printable(path.readlink())} does not exist")
+        raise OSError(f"broken link: {printable(path.readlink().name)} does not exist")
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
         raise OSError("not a regular file, but a pipe, socket or device")
@@ -162,7 +202,7 @@ def _from_metadata(files: Sequence[str], metadata: Metadata, rows: Rows) -> pd.D
         for file, label, row in zip(files, labels, rows, strict=True)
         if row >= 0
     ]
-    _warn_excluded(len(files) - len(found), f"the metadata {metadata.path}")
+    _warn_excluded(len(files) - len(found), f"the metadata {printable(metadata.path.name)}")
     return _table(found)
 
 

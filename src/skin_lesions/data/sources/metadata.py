@@ -295,7 +295,7 @@ def read_metadata(source: Source) -> list[Metadata]:
         InputError: A table does not exist, cannot be parsed or is empty; a requested column does
             not exist; or several tables have labels.
     """
-    paths = [Path(name).expanduser() for name in source.metadata]
+    paths = [Path(name) for name in source.metadata]
     frames = {path: _read_table(path) for path in paths}
     _check_column_exists("metadata_key", source.metadata_key, frames)
     _check_column_exists("label_column", source.label_column, frames)
