@@ -6,13 +6,20 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from skin_lesions.evaluation.scorecard import ClassMetrics, ConfusionMatrix, Scorecard
 from skin_lesions.metrics.intervals import Estimate
 from skin_lesions.reporting.figures import (
     confusion_matrix,
+    fonts,
     loss_curves,
     per_class_recall,
     sample_images,
@@ -182,6 +189,133 @@ def test_whole_percent_is_never_rounded_up_to_all_or_down_to_none(fraction, expe
     assert whole_percent(fraction).replace(NBSP, " ") == expected
 
 
+def artists(figure: Figure) -> list[Line2D | LineCollection | Patch | Text]:
+    """Return what is drawn with a color: no frames, ticks, grid, backgrounds and legends."""
+    excluded = {figure.patch}
+    for axes in figure.findobj(Axes):
+        excluded |= {axes.patch, *axes.spines.values()}
+    for axis in figure.findobj(Axis):
+        excluded |= set(axis.findobj(Line2D))
+    for text in figure.findobj(Text):
+        excluded |= {text.get_bbox_patch()}
+    for legend in figure.legends:
+        excluded |= set(legend.findobj())
+    kinds = (Line2D, LineCollection, Patch, Text)
+    return [a for a in figure.findobj() if isinstance(a, kinds) and a not in excluded]
+
+
+def colors_of(artist: Line2D | LineCollection | Patch | Text) -> set[str]:
+    """Return the colors of an artist, without transparency."""
+    if isinstance(artist, LineCollection):
+        return {to_hex(color) for color in artist.get_colors()}
+    if isinstance(artist, Patch):
+        return {to_hex(artist.get_facecolor())}
+    if isinstance(artist, Line2D):
+        return {to_hex(artist.get_color()), to_hex(artist.get_markerfacecolor())}
+    return {to_hex(artist.get_color())}
+
+
+# Background, lines between cells, frame around an image.
+NEUTRAL = {to_hex(color) for color in (style.INK, style.GRAY, "white", "black", "#E1E4E8")}
+NEUTRAL |= {"#f1f3f5"}
+MEANING = {
+    "train": style.TRAIN,
+    "training": style.TRAIN,
+    "val": style.VAL,
+    "validation": style.VAL,
+    "validation, balanced accuracy": style.VAL,
+    "test": style.TEST,
+    "test images": style.TEST,
+    "not used": style.NOT_USED,
+    "malignant": style.MALIGNANT,
+    "name of a malignant class": style.MALIGNANT,
+    "benign, premalignant or unknown": style.NOT_MALIGNANT,
+    "correct": style.CORRECT,
+    "error": style.WRONG,
+}
+
+
+@pytest.mark.parametrize("study", ["two", "fourteen", "twenty_three"])
+@pytest.mark.parametrize("figure", SPECS)
+def test_legend_explains_every_color(figure, study):
+    drawn = cached_figure(figure, study)
+    used = set().union(*map(colors_of, artists(drawn))) - NEUTRAL
+    if figure == "confusion_matrix":  # the cells are an image
+        used |= {to_hex(style.CORRECT), to_hex(style.WRONG)}
+    explained = {
+        color
+        for legend in drawn.legends
+        for handle in legend.legend_handles
+        for color in colors_of(handle)
+    }
+    assert used <= explained
+
+
+@pytest.mark.parametrize("figure", SPECS)
+def test_color_has_the_same_meaning_in_all_figures(figure):
+    for legend in cached_figure(figure, "fourteen").legends:
+        for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+            colors = colors_of(handle) - NEUTRAL
+            assert colors <= {to_hex(MEANING.get(text.get_text(), style.INK))}, text
+
+
+def test_meanings_have_different_colors():
+    colors = [MEANING[name] for name in ("train", "val", "test", "not used", "malignant")]
+    colors += [style.NOT_MALIGNANT, style.CORRECT, style.WRONG, style.INK, style.GRAY]
+    assert len(set(colors)) == len(colors)
+
+
+@pytest.mark.parametrize("study", ["two", "fourteen"])
+def test_malignant_classes_have_the_color_and_the_marker_of_the_legend(study):
+    drawn = cached_figure("per_class_recall", study)
+    points = {
+        int(line.get_ydata()[0]): (to_hex(line.get_color()), line.get_marker())
+        for line in drawn.axes[0].lines
+        if len(line.get_ydata()) == 1
+    }
+    malignant = {"Melanoma", "Basal cell carcinoma", "Squamous cell carcinoma"}
+    for row, name in enumerate(labels(drawn, "y")):
+        marked = name.get_text() in malignant
+        assert points[row] == (
+            (style.MALIGNANT.lower(), "D") if marked else (style.NOT_MALIGNANT.lower(), "o")
+        )
+        assert to_hex(name.get_color()) == (style.MALIGNANT if marked else style.INK).lower()
+
+
+@pytest.mark.parametrize("colors", [confusion_matrix.CORRECT_COLORS, confusion_matrix.WRONG_COLORS])
+def test_numbers_are_readable_on_every_color_of_the_confusion_matrix(colors):
+    for fraction in np.linspace(0, 1, 1001):
+        background = colors(fraction)
+        assert style.contrast(style.text_color_on(background), background) >= 4.5
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_cells_have_the_text_color_of_their_background(study):
+    axes = cached_figure("confusion_matrix", study).axes[0]
+    cells = axes.images[0].get_array()
+    for text in axes.texts:
+        column, row = text.xy
+        assert style.contrast(text.get_color(), cells[row, column]) >= 4.5
+
+
+def test_every_gray_background_has_a_readable_text_color():
+    for level in np.linspace(0, 1, 256):
+        background = (level, level, level)
+        assert style.contrast(style.text_color_on(background), background) >= 4.5
+
+
+def test_contrast_agrees_with_published_ratios():
+    # https://webaim.org/resources/contrastchecker
+    assert style.contrast("black", "white") == pytest.approx(21)
+    assert style.contrast("#777777", "#FFFFFF") == pytest.approx(4.48, abs=0.005)
+    assert style.contrast("#FFFFFF", "#0000FF") == pytest.approx(8.59, abs=0.005)
+
+
+@pytest.mark.parametrize("color", [style.INK, style.GRAY, style.MALIGNANT])
+def test_text_colors_are_readable_on_white(color):
+    assert style.contrast(color, "white") >= style.MIN_CONTRAST
+
+
 @pytest.mark.parametrize("figure", SPECS)
 def test_figures_of_synthetic_images_have_a_notice(figure):
     assert style.SYNTHETIC_NOTICE in strings(cached_figure(figure, "synthetic"))
@@ -199,7 +333,7 @@ def test_dollar_signs_are_not_parsed_as_math(figure):
 
 def test_names_without_glyphs_remain_different():
     names = [
-        style.escape_missing_glyphs(name)
+        fonts.escape_missing_glyphs(name)
         for name in ("\U000f0000", "\U000f0001", "a\nb", "Melanoma é")
     ]
     assert names == ["\\U000f0000", "\\U000f0001", "a\\nb", "Melanoma é"]
@@ -352,9 +486,9 @@ def test_calibration_curve_has_confidence_and_accuracy():
 @pytest.mark.parametrize("size", [9.0, 13.0])
 def test_long_titles_are_wrapped_into_lines_that_fit(size):
     text = confusion_matrix.title(inputs_of("fourteen").metrics) * 2
-    lines = style.wrap_text(style.escape_missing_glyphs(text), 400, size, "bold")
-    assert " ".join(lines) == style.escape_missing_glyphs(text)
-    assert all(style.text_width(line, size, "bold") <= 400 for line in lines)
+    lines = style.wrap_text(fonts.escape_missing_glyphs(text), 400, size, "bold")
+    assert " ".join(lines) == fonts.escape_missing_glyphs(text)
+    assert all(fonts.text_width(line, size, "bold") <= 400 for line in lines)
 
 
 def test_lines_of_a_wrapped_text_have_about_equal_length():
@@ -367,7 +501,7 @@ def test_lines_of_a_wrapped_text_have_about_equal_length():
 def test_word_that_is_wider_than_the_figure_is_broken():
     lines = style.wrap_text("Most frequent error: " + "W" * 200, 400, 13.0, "bold")
     assert "".join(lines).replace(" ", "").endswith("W" * 200)
-    assert all(style.text_width(line, 13.0, "bold") <= 400 for line in lines)
+    assert all(fonts.text_width(line, 13.0, "bold") <= 400 for line in lines)
 
 
 def test_shortcut_probes_have_a_point_for_every_probe_and_a_line_for_chance():
