@@ -104,10 +104,10 @@ def test_noise_predicts_nothing_and_raises_no_finding(study):
 
 def test_intervals_of_noise_have_about_their_nominal_coverage_of_chance(tmp_path):
     above = below = probed = 0
-    for seed in range(6):
+    for seed in range(2):  # few studies with many columns: each study takes a second to draw
         s = Study(tmp_path / str(seed), each=30, seed=seed)
-        s.columns = {f"noise {i}": s.rng.choice(list("abcd"), s.n) for i in range(10)}
-        s.columns |= {f"number {i}": s.rng.normal(size=s.n) for i in range(10)}
+        s.columns = {f"noise {i}": s.rng.choice(list("abcd"), s.n) for i in range(33)}
+        s.columns |= {f"number {i}": s.rng.normal(size=s.n) for i in range(33)}
         probes = s.probes()
         assert shortcut_findings(probes) == []
         for probe in probes:
@@ -233,6 +233,17 @@ def test_columns_that_cannot_be_probed_have_a_reason(study):
         "name": "no value occurs in 5 groups: the column identifies single images",
         "diagnosis": "the column repeats the label",
     }
+
+
+def test_value_of_many_images_of_few_groups_is_rare(study):
+    s = study(each=20)
+    # 30 groups of two images each. The value "a" occurs in 8 images of 4 groups.
+    s.group = [f"g{i // 2}" for i in range(s.n)]
+    s.columns = {"device": np.where(np.arange(s.n) < 8, "a", None)}
+    (device,) = [p for p in s.probes() if p.kind == "column"]
+    assert device.accuracy.reason == (
+        "no value occurs in 5 groups: the column identifies single images"
+    )
 
 
 def test_mixed_columns_are_probed_as_text(study):
