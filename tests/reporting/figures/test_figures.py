@@ -16,8 +16,10 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from skin_lesions.evaluation.scorecard import ClassMetrics, ConfusionMatrix, Scorecard
-from skin_lesions.metrics.intervals import Estimate
+from skin_lesions.metrics.calibration import confidence_bins
+from skin_lesions.metrics.intervals import Estimate, proportion
 from skin_lesions.reporting.figures import (
+    calibration_curve,
     confusion_matrix,
     fonts,
     loss_curves,
@@ -470,17 +472,62 @@ def test_sample_images_have_a_landscape_format_and_names_fit(classes, per_class)
     assert len(drawn.axes[0].images) == min(per_class, 30) * (classes - 1) + 1
 
 
-def test_calibration_curve_has_confidence_and_accuracy():
-    predictions = inputs_of("two").predictions.frame
-    test = predictions[predictions["split"] == "test"]
-    confidence = test[["p_Benign", "p_Melanoma"]].max(axis=1)
-    curve = cached_figure("calibration_curve", "two").axes[1].lines[1]
-    bars = cached_figure("calibration_curve", "two").axes[0].patches
-    assert sum(bar.get_height() for bar in bars) == len(test)
-    # The bins have about equally many images, so the means of points and images are about equal.
-    assert np.mean(curve.get_xdata()) == pytest.approx(confidence.mean(), abs=0.03)
-    right = (test["label"] == test["predicted"]).mean()
-    assert np.mean(curve.get_ydata()) == pytest.approx(right, abs=0.03)
+@pytest.fixture(scope="module")
+def calibration():
+    """The figure, and confidence, correctness and group of each test image.
+
+    96 images are in 9 bins. The groups have several images.
+    """
+    study = Study(["Benign", "Melanoma", "Nevus"], [160, 160, 160])
+    rows = study.predictions.frame
+    rows = rows.assign(group_id=[f"g{i // 3}" for i in range(len(rows))])
+    study.predictions = with_frame(study.predictions, rows)
+    test = rows[rows["split"] == "test"]
+    confidence = test[["p_Benign", "p_Melanoma", "p_Nevus"]].to_numpy().max(axis=1)
+    correct = (test["label"] == test["predicted"]).to_numpy()
+    drawn = study.draw(SPECS["calibration_curve"])
+    return drawn, confidence, correct, test["group_id"].to_numpy()
+
+
+def test_calibration_curve_has_mean_confidence_and_accuracy_of_each_bin(calibration):
+    drawn, confidence, correct, _ = calibration
+    curve = drawn.axes[1].lines[1]
+    bins = confidence_bins(confidence)
+    expected = [correct[bins == b].mean() for b in range(9)]
+    assert curve.get_ydata() == pytest.approx(expected)
+    assert curve.get_xdata() == pytest.approx([confidence[bins == b].mean() for b in range(9)])
+
+
+def test_intervals_of_the_calibration_curve_use_the_groups(calibration):
+    drawn, confidence, correct, group = calibration
+    bins = confidence_bins(confidence)
+    for b, lines in enumerate(drawn.axes[1].collections):
+        ((x, low), (_, high)) = lines.get_segments()[0]
+        estimate = proportion(correct[bins == b], group[bins == b])
+        assert (low, high) == pytest.approx((estimate.low, estimate.high))
+        assert x == pytest.approx(confidence[bins == b].mean())
+    grouped = [proportion(correct[bins == b], group[bins == b]).n_effective for b in range(9)]
+    assert min(grouped) < np.bincount(bins).min()
+
+
+def test_histogram_above_the_calibration_curve_counts_the_test_images(calibration):
+    drawn, confidence, _, _ = calibration
+    counts = [bar.get_height() for bar in drawn.axes[0].patches]
+    expected, _ = np.histogram(confidence, bins=np.linspace(0, 1, 41))
+    assert counts == expected.tolist()
+
+
+def test_diagonal_of_the_calibration_curve_is_perfect_calibration(calibration):
+    diagonal = calibration[0].axes[1].lines[0]
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == [0, 1]
+
+
+def test_calibration_title_has_the_error_of_the_test_images():
+    error = Estimate(value=0.0432, low=0.01, high=0.1, n=9)
+    metrics = with_test_metrics(expected_calibration_error=error)
+    assert calibration_curve.title(metrics) == (
+        "Test: confidence and accuracy differ by 4.3 percentage points on average"
+    )
 
 
 @pytest.mark.parametrize("size", [9.0, 13.0])
