@@ -69,6 +69,28 @@ def test_severity_of_leakage_depends_on_the_splits_concerned(a, b, severity, eff
         assert effect in findings[name].recommendation
 
 
+def test_classes_with_the_largest_leaked_fraction_come_first():
+    rows = [(f"train/{label}/0", f"t{label}", label, "train", label) for label in "abcd"]
+    for label, leaked in (("a", 1), ("b", 3), ("c", 0), ("d", 2)):
+        rows += [
+            (f"test/{label}/{i}", f"{label}{i}", label, "test", label if i < leaked else None)
+            for i in range(4)
+        ]
+    _, findings = audit_of(rows)
+    finding = findings["test_leakage_by_class"]
+    assert finding.examples == [["b", "75.0%"], ["d", "50.0%"], ["a", "25.0%"]]
+    assert finding.message.endswith("by class: b 3 of 4; d 2 of 4; a 1 of 4.")
+
+
+def test_strongest_near_duplicates_are_the_first_examples():
+    pairs = [(0, 2, "changed", 0.6), (1, 3, "changed", 0.9)]
+    _, findings = audit_of(CLEAN, near_duplicates=pairs)
+    assert findings["near_duplicates"].examples == [
+        ["train/mel/2", "test/mel/4"],
+        ["train/nv/1", "test/nv/3"],
+    ]
+
+
 def test_one_group_across_train_and_test_makes_the_finding_severe():
     rows = [
         *CLEAN,

@@ -226,9 +226,12 @@ def test_interval_of_a_perfect_auroc_uses_the_groups(malignant):
     rng = np.random.default_rng(2)
     group = np.repeat(np.arange(30), rng.integers(1, 6, 30))
     labels = np.where(group % 3 == 0, MEL, NV)
-    p = np.where(labels == MEL, 0.6, 0.3) + 0.15 * (rng.random(30)[group] - 0.5)
-    p = np.where((labels == NV) & (group % 5 == 1), 0.52, p)
-    predictions = prediction_table(labels, np.column_stack([p, 1 - p, 0 * p, 0 * p]), groups=group)
+    # Within a group, some predictions are right and some are wrong.
+    is_wrong = (group % 5 < 3) & (np.arange(group.size) % 2 == 0)
+    right = {MEL: [0.6, 0.3, 0.1, 0], NV: [0.3, 0.6, 0.1, 0]}
+    wrong = {MEL: [0.45, 0.5, 0.05, 0], NV: [0.4, 0.35, 0.25, 0]}
+    p = [(wrong if w else right)[label] for label, w in zip(labels, is_wrong, strict=True)]
+    predictions = prediction_table(labels, p, groups=group)
     result = metrics_of(predictions)
     entry = result["malignant"]["auroc"] if malignant else result["per_class"][MEL]["auroc"]
     positive, predicted = labels == MEL, (predictions["predicted"] == MEL).to_numpy()

@@ -120,4 +120,5 @@ def test_names_in_scripts_of_the_included_font_are_drawn(only_dejavu, name):
 def test_text_after_a_right_to_left_name_stays_behind_it():
     # Without the marks, "name (12)" would be displayed as "(12) name".
     assert fonts.figure_name("ميلانوما") == "\u200eميلانوما\u200e"
+    assert fonts.escape_missing_glyphs("…/ميل_1.jpg") == "\u200e…/ميل_1.jpg\u200e"
     assert fonts.figure_name("Melanoma") == "Melanoma"

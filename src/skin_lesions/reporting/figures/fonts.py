@@ -92,30 +92,28 @@ def _supported_characters() -> frozenset[int]:
 def escape_missing_glyphs(text: str) -> str:
     r"""Replace characters without a glyph in the installed fonts by escapes such as ``\u65e5``.
 
-    With empty boxes instead, all names of an unsupported script would look the same.
+    With empty boxes instead, all names of an unsupported script would look the same. The parts of a
+    text around right-to-left words remain in their order.
     """
     supported = _supported_characters()
-    return "".join(
+    escaped = "".join(
         c
         if (c.isprintable() or c in _INVISIBLE) and ord(c) in supported
         else c.encode("unicode_escape").decode()
         for c in text
     )
+    if any(unicodedata.bidirectional(c) in ("R", "AL") for c in escaped):
+        return f"{_LEFT_TO_RIGHT_MARK}{escaped}{_LEFT_TO_RIGHT_MARK}"
+    return escaped
 
 
 def figure_name(label: str) -> str:
-    """Return the text for a class in figures: its name, or its code (see ``figure_code``).
-
-    The parts of a text around a right-to-left name remain in their order.
-    """
+    """Return the text for a class in figures: its name, or its code (see ``figure_code``)."""
     code = figure_code(label)
     if code is not None:
         _warn_once()
         return code
-    name = escape_missing_glyphs(label)
-    if any(unicodedata.bidirectional(c) in ("R", "AL") for c in name):
-        return f"{_LEFT_TO_RIGHT_MARK}{name}{_LEFT_TO_RIGHT_MARK}"
-    return name
+    return escape_missing_glyphs(label)
 
 
 def figure_code(label: str) -> str | None:
