@@ -349,6 +349,46 @@ def test_recall_has_interval_and_counts_of_each_class():
     assert expected in strings(cached_figure("per_class_recall", "fourteen"))
 
 
+def drawn_intervals(axes) -> dict[int, tuple[float, float]]:
+    """Return low and high of the horizontal interval in each row."""
+    segments = [segment for lines in axes.collections for segment in lines.get_segments()]
+    return {round(a[1]): (a[0], b[0]) for a, b in segments}
+
+
+def test_drawn_recalls_and_intervals_equal_the_metrics():
+    axes = cached_figure("per_class_recall", "fourteen").axes[0]
+    per_class = inputs_of("fourteen").metrics.test.per_class
+    points = {
+        int(line.get_ydata()[0]): line.get_xdata()[0]
+        for line in axes.lines
+        if len(line.get_xdata()) == 1
+    }
+    for row, tick in enumerate(axes.get_yticklabels()):
+        recall = per_class[tick.get_text()]["recall"]
+        assert points[row] == recall.value
+        assert drawn_intervals(axes)[row] == pytest.approx((recall.low, recall.high))
+
+
+def test_drawn_scores_of_the_probes_have_their_interval_chance_and_ceiling():
+    inputs = inputs_of("fourteen")
+    axes = cached_figure("shortcut_probes", "fourteen").axes[0]
+    probes = [probe for probe in inputs.audit_findings.shortcut_probes if probe.scope == "all"]
+    for row, expected in enumerate(probes[:-1]):  # the last one has no result
+        accuracy = expected.balanced_accuracy
+        assert drawn_intervals(axes)[row] == pytest.approx((accuracy.low, accuracy.high))
+        marks = {
+            line.get_marker(): line
+            for line in axes.lines
+            if len(line.get_xdata()) == 1 and line.get_ydata()[0] == row
+        }
+        assert marks["o"].get_xdata()[0] == accuracy.value
+        is_filled = marks["o"].get_markerfacecolor() != "white"
+        assert is_filled == (accuracy.low > expected.chance)
+        if expected.ceiling < 1:
+            assert marks["|"].get_xdata()[0] == expected.ceiling
+    assert axes.lines[0].get_xdata()[0] == pytest.approx(1 / 14)
+
+
 def test_recall_is_sorted_and_untested_classes_are_last():
     names = [
         tick.get_text() for tick in labels(cached_figure("per_class_recall", "twenty_three"), "y")
@@ -395,6 +435,7 @@ def test_loss_curves_have_every_epoch_and_mark_the_selected_one(epochs):
 def test_loss_title_names_the_selected_epoch_and_the_lowest_loss():
     history = two_classes(epochs=3).training_history.assign(
         best=[False, True, False],
+        train_loss=[0.4, 0.5, 0.6],
         val_loss=[0.9, 0.8, 0.7],
         val_accuracy=[0.1, 0.7, 0.6],
         val_balanced_accuracy=[0.1, 0.64, 0.6],
