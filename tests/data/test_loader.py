@@ -61,6 +61,18 @@ def test_error_for_images_that_are_not_decoded_contains_the_fix(images, tmp_path
         build_dataset(table, ["green", "red"], stored, Preprocessing("stretch", 8, 8))
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_batches_with_an_image_whose_stored_pixels_have_changed_are_an_error(
+    images, tmp_path, device
+):
+    _, dataset = images
+    pixels = tmp_path / "pixels/images.bin"
+    pixels.write_bytes(pixels.read_bytes()[:-1] + b"?")
+    batches = dataset.iter_batches(sequential_batches(21, 4), torch.device(device))
+    with pytest.raises(InputError, match=r"1 of 21 stored images are damaged.*Image ids: image20"):
+        list(batches)
+
+
 def test_with_image_size_returns_the_same_images_at_that_size(images):
     _, dataset = images
     batch, _ = dataset.with_image_size(4).get_batch(np.arange(3))
