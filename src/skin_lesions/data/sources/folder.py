@@ -32,7 +32,7 @@ SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
-MAX_BYTES = 1 << 30  # bytes; each file is read into memory at once
+MAX_BYTES = 128 << 20  # bytes; each thread reads one file into memory
 _NOT_IMAGES = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -40,10 +40,13 @@ def open_folder(folder: Path, name: str, source: Source, origin: Origin) -> Sour
     """List the files of a folder and read their labels.
 
     Raises:
-        InputError: The folder contains no files or no labels, or the metadata cannot be used.
+        InputError: The folder contains no files or no labels, a linked folder is outside of it, or
+            the metadata cannot be used.
     """
     tables = read_metadata(source)
-    paths = _list_files(folder, [table.path for table in tables])
+    # Links that leave this folder are not followed.
+    boundary = None if source.follow_symlinks else folder.resolve()
+    paths = _list_files(folder, [table.path for table in tables], boundary)
     if not paths:
         raise InputError(
             f"No files found in the folder (source.folder={folder}). Expected image files. "
@@ -62,7 +65,9 @@ def open_folder(folder: Path, name: str, source: Source, origin: Origin) -> Sour
     if tables:
         table = table.join(join_metadata(files, tables, rows), on="file")
     parameters = {"metadata": source.metadata, "filename_pattern": source.filename_pattern}
-    return SourceFiles(table, partial(_read_file, paths), origin.model_copy(update=parameters))
+    return SourceFiles(
+        table, partial(_read_file, paths, boundary), origin.model_copy(update=parameters)
+    )
 
 
 def existing_folder(name: str | None) -> Path:
@@ -90,10 +95,13 @@ def existing_folder(name: str | None) -> Path:
     return folder
 
 
-def _list_files(folder: Path, metadata: Sequence[Path]) -> dict[str, Path]:
+def _list_files(folder: Path, metadata: Sequence[Path], boundary: Path | None) -> dict[str, Path]:
     """List all files that could be images: relative path with slashes -> path of the file.
 
     Symbolic links to folders are followed, except links to a parent folder of the link.
+
+    Raises:
+        InputError: A link leads to a folder outside of the boundary, or a folder cannot be listed.
     """
     found: dict[str, Path] = {}
     for parent, folders, names in os.walk(
@@ -102,6 +110,8 @@ def _list_files(folder: Path, metadata: Sequence[Path]) -> dict[str, Path]:
         folders[:] = [
             name for name in folders if _is_content(name) and not _is_symlink_cycle(parent, name)
         ]
+        for name in folders:
+            _check_linked_folder(Path(parent, name), boundary)
         for name in names:
             path = Path(parent, name)
             if not _is_content(name) or _is_one_of(path, metadata):
@@ -127,15 +137,36 @@ def _is_symlink_cycle(parent: str, name: str) -> bool:
     return path.resolve() in {ancestor.resolve() for ancestor in path.parents}
 
 
+def _check_linked_folder(path: Path, boundary: Path | None) -> None:
+    if _leaves(path, boundary):
+        raise InputError(
+            f"Symbolic link leads out of the source folder ({printable(path)} -> "
+            f"{printable(path.resolve())}). Such links are not followed by default. "
+            "Fix: set source.follow_symlinks=true to read the linked folder, or delete the link"
+        )
+
+
+def _leaves(path: Path, boundary: Path | None) -> bool:
+    """Return whether a path is a symbolic link to a target outside of the boundary."""
+    return (
+        boundary is not None and path.is_symlink() and not path.resolve().is_relative_to(boundary)
+    )
+
+
 def _is_one_of(path: Path, others: Sequence[Path]) -> bool:
     # Names are compared first, because resolving the links of every image would take long.
     return any(path.name == other.name and path.resolve() == other.resolve() for other in others)
 
 
-def _read_file(paths: Mapping[str, Path], file: str) -> bytes:
+def _read_file(paths: Mapping[str, Path], boundary: Path | None, file: str) -> bytes:
     path = paths[file]
     if path.is_symlink() and not path.exists():
         raise OSError(f"broken link: {printable(path.readlink())} does not exist")
+    if _leaves(path, boundary):
+        raise OSError(
+            "symbolic link that leads out of the source folder; to read its target, set "
+            "source.follow_symlinks=true"
+        )
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
         raise OSError("not a regular file, but a pipe, socket or device")
