@@ -16,9 +16,12 @@ def s15f16(value):
     return struct.pack(">i", round(value * 65536))
 
 
-def rgb_profile(red, green, blue, gamma):
-    """Make an ICC profile from the XYZ values (D50) of its primaries and a gamma."""
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+def gamma_curve(gamma):
+    return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+
+
+def rgb_profile(red, green, blue, curve):
+    """Make an ICC profile from the XYZ values (D50) of its primaries and a curve."""
     white = (0.9642, 1.0, 0.8249)
     xyz = {b"wtpt": white, b"rXYZ": red, b"gXYZ": green, b"bXYZ": blue}
     tags = {
@@ -28,9 +31,8 @@ def rgb_profile(red, green, blue, gamma):
 
 
 def gray_profile(gamma):
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
     white = b"XYZ \0\0\0\0" + b"".join(map(s15f16, (0.9642, 1.0, 0.8249)))
-    return icc_profile(b"GRAY", {b"wtpt": white, b"kTRC": curve})
+    return icc_profile(b"GRAY", {b"wtpt": white, b"kTRC": gamma_curve(gamma)})
 
 
 def icc_profile(space, tags):
@@ -46,7 +48,7 @@ def icc_profile(space, tags):
 
 # Primaries of Display P3. Its curve is that of sRGB, about gamma 2.2.
 DISPLAY_P3 = rgb_profile(
-    (0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841), 2.2
+    (0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841), gamma_curve(2.2)
 )
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -81,8 +83,30 @@ def test_srgb_profiles_change_no_pixel():
     np.testing.assert_array_equal(with_profile, original)
 
 
-def test_profiles_of_gray_images_are_converted():
+def test_srgb_profiles_with_rounded_curves_change_no_pixel():
+    encoded_levels = np.linspace(0, 1, 32)
+    linear = np.where(
+        encoded_levels <= 0.04045, encoded_levels / 12.92, ((encoded_levels + 0.055) / 1.055) ** 2.4
+    )
+    values = (65535 * linear).round().astype(">u2").tobytes()
+    curve = b"curv\0\0\0\0" + struct.pack(">I", 32) + values
+    primaries = (0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
+    profile = rgb_profile(*primaries, curve)
+    levels = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    image = Image.fromarray(levels)
+    transform = ImageCms.buildTransform(
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), "RGB", "RGB"
+    )
+    assert (np.asarray(ImageCms.applyTransform(image, transform)) != levels).any()
+    decoded = decode(encoded(image, "PNG", icc_profile=profile), SIZE).pixels
+    np.testing.assert_array_equal(decoded, levels)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_profiles_of_gray_images_are_converted(bits):
     gray = Image.new("L", (8, 8), 100)
+    if bits == 16:
+        gray = Image.fromarray(np.full((8, 8), 100 * 257, np.uint16))
     linear = decode(encoded(gray, "PNG", icc_profile=gray_profile(1.0)), SIZE).pixels
     expected = (1.055 * (100 / 255) ** (1 / 2.4) - 0.055) * 255
     np.testing.assert_allclose(linear, np.full((SIZE, SIZE, 3), expected), atol=2)
@@ -110,10 +134,3 @@ def test_the_transform_of_a_profile_is_built_once(monkeypatch):
     for _ in range(5):
         decode(data, SIZE)
     assert color_profiles._srgb_transform.cache_info().misses == 1
-
-
-def test_profiles_that_pillow_writes_are_read():
-    """Check the profile made by this test with another reader."""
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(DISPLAY_P3))
-    assert profile.profile.xcolor_space.strip() == "RGB"
-    assert profile.profile.red_colorant[1][0] > 0.6  # x of the red primary, wider than sRGB
