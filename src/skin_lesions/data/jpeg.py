@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL.JpegImagePlugin import JpegImageFile
+from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -39,7 +39,9 @@ def decode_jpeg(data: bytes, colorspace: Literal["RGB", "CMYK"]) -> Pixels:
     except ValueError as warning:  # or an error, which is not in the list of harmless warnings
         if not _is_harmless(str(warning), data):
             raise
-    pixels = np.asarray(JpegImageFile(io.BytesIO(data)).convert(colorspace))
+    Image.init()
+    open_jpeg, _ = Image.OPEN["JPEG"]  # not Image.open: its pixel limit belongs to the process
+    pixels = np.asarray(open_jpeg(io.BytesIO(data), "").convert(colorspace))
     return pixels if colorspace == "RGB" else 255 - pixels  # Pillow inverts CMYK
 
 

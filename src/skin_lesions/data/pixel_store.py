@@ -194,8 +194,8 @@ class PixelArray:
         damaged = self.damaged_ids()
         return InputError(
             f"{len(damaged)} of {len(self.index)} stored images are damaged: their pixels in "
-            f"{self.folder / 'images.bin'} have changed. Image ids: {', '.join(damaged[:5])}"
-            f"{', ...' if len(damaged) > 5 else ''}. Fix: kedro run --pipelines ingest "
+            f"{self.folder / 'images.bin'} have changed. Image ids: {', '.join(damaged[:3])}"
+            f"{', ...' if len(damaged) > 3 else ''}. Fix: kedro run --pipelines ingest "
             "(same --env and --params), which decodes them again"
         )
 
