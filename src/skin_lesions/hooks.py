@@ -1,6 +1,7 @@
 """Kedro hooks: checks before a run, the lock of the data root, and log messages after a run."""
 
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -26,6 +27,19 @@ if TYPE_CHECKING:  # they import torch, and Kedro loads the hooks even to list t
     from skin_lesions.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
+
+
+class ThreadSettings:
+    """Sets how the threads of OpenMP wait for each other, before torch reads the setting."""
+
+    @hook_impl
+    def after_context_created(self) -> None:
+        """Let waiting threads sleep, unless the user has set the environment variable.
+
+        By default they first wait actively. Beside another busy process, they then hold the CPU
+        that the thread they wait for needs, and training becomes several times slower.
+        """
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 class InputChecks:

@@ -2,9 +2,15 @@
 
 from kedro.config import OmegaConfigLoader
 
-from skin_lesions.hooks import CheckpointCleanup, DataRootLock, InputChecks, RunSummary
+from skin_lesions.hooks import (
+    CheckpointCleanup,
+    DataRootLock,
+    InputChecks,
+    RunSummary,
+    ThreadSettings,
+)
 
-HOOKS = (InputChecks(), DataRootLock(), CheckpointCleanup(), RunSummary())
+HOOKS = (ThreadSettings(), InputChecks(), DataRootLock(), CheckpointCleanup(), RunSummary())
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

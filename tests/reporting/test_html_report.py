@@ -194,6 +194,15 @@ def test_each_class_has_counts_and_estimates():
     assert f"Melanoma malignant {' '.join(expected)}" in rendered_page("fourteen").text("classes")
 
 
+def test_classes_without_test_images_are_named_at_the_top():
+    absent = [
+        n for n, entry in inputs_of("unusual").metrics.test.per_class.items() if not entry.support
+    ]
+    top = rendered_page("unusual").text().split("Results", 1)[0]
+    assert f"{23 - len(absent)} of 23 classes evaluated (no images of {absent[0]}" in top
+    assert "classes evaluated" not in rendered_page("two").text()
+
+
 def test_missing_value_is_a_dash_with_its_reason():
     text = rendered_page("unusual").text("classes")
     assert f"{UNUSUAL_NAMES[0]} 9 1 0 0 – no images of this class" in text

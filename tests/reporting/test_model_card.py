@@ -291,3 +291,8 @@ def test_front_matter_is_valid_yaml_for_any_name(name):
     )
     assert metadata["model-index"][0]["name"] == name
     assert body.startswith("# Model card: ")
+
+
+def test_classes_without_test_images_are_named_before_the_results():
+    assert " of 23 classes evaluated (no images of " in visible_text(card_of("unusual"))
+    assert "classes evaluated" not in visible_text(card_of("two"))

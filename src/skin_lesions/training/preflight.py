@@ -7,7 +7,7 @@ from skin_lesions.models.networks import (
     create_network,
     resolve_initial_weights,
 )
-from skin_lesions.models.precision import choose_precision
+from skin_lesions.models.precision import warn_if_slow
 from skin_lesions.models.weights import WeightsFile
 from skin_lesions.training.launchers import check_launcher
 
@@ -25,7 +25,7 @@ def check_training_setup(recipe: TrainRecipe) -> WeightsFile | None:
             do not fit the network, or because the requested GPU is not available.
     """
     if recipe.launcher != "ray":  # Ray workers may have devices that this machine does not have
-        choose_precision(choose_device(recipe.device), recipe.precision)
+        warn_if_slow(choose_device(recipe.device), recipe.precision)
     check_launcher(recipe)
     if recipe.weights == "none":
         check_architecture(recipe.architecture)
