@@ -50,6 +50,7 @@ def ingest_seconds(folder: Path, root: Path) -> float:
     source = Source(
         kind="folder",
         folder=str(folder),
+        follow_symlinks=False,
         metadata=None,
         metadata_key=None,
         label_column=None,
