@@ -10,9 +10,9 @@ temporary folders, one per process, and never changes the checkout. It makes one
 runs the tests of this fault until the first one fails. Slow tests run only if a fault names them
 individually (file::test).
 
-A fault is ``killed`` if a test fails, ``timeout`` if the tests do not end in time, and ``survived``
-if all tests pass. The kill rate counts the first two. A run of all faults is recorded in
-results/mutation.json, and fails if the kill rate is below the aim.
+A fault is ``killed`` if a test fails, ``timeout`` if the tests do not end in time, ``survived`` if
+all tests pass, and ``invalid`` if no test can start. The kill rate counts the first two. A run of
+all faults is recorded in results/mutation.json, and fails if the kill rate is below the aim.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -41,9 +41,10 @@ MUTATIONS = Path(__file__).parent / "mutations"
 PACKAGE = Path("src") / "skin_lesions"
 _COPIED = ("benchmarks", "conf", "docs", "src", "tests", "pyproject.toml")
 _MARKERS = "not slow and not distributed and not browser"
-_TESTS_FAILED, _ALL_PASSED = 1, 0  # exit codes of pytest
 
 Status = Literal["killed", "timeout", "survived", "invalid"]
+_DETECTED = ("killed", "timeout")
+_STATUSES: dict[int, Status] = {0: "survived", 1: "killed"}  # by the exit code of pytest
 
 
 class _Entry(BaseModel):
@@ -127,23 +128,30 @@ def copy_project(root: Path, copy: Path) -> None:
             shutil.copy(root / name, copy / name)
 
 
+def run_tests(copy: Path, tests: Sequence[str], timeout: float | None) -> tuple[Status, str]:
+    """Run tests in a copy of the project until the first failure. Return the status and output."""
+    files = [f"tests/{test}" for test in tests if not _is_individual(test)]
+    individual = [f"tests/{test}" for test in tests if _is_individual(test)]
+    status, output = "survived", ""
+    for selection in (["-m", _MARKERS, *files] if files else [], individual):
+        if selection and status == "survived":
+            status, output = _pytest(copy, selection, timeout)
+    return status, output
+
+
 def _is_individual(test: str) -> bool:
     return "::" in test
 
 
-def run_tests(copy: Path, tests: Sequence[str], timeout: float | None) -> tuple[Status, str]:
-    """Run tests in a copy of the project until the first failure. Return the status and output."""
-    environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+def _pytest(copy: Path, selection: Sequence[str], timeout: float | None) -> tuple[Status, str]:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header"]
-    command += ["-p", "no:cacheprovider", "--hypothesis-seed=0"]
-    if not all(_is_individual(test) for test in tests):
-        command += ["-m", _MARKERS]
+    command += ["-p", "no:cacheprovider", "--hypothesis-seed=0", *selection]
     with tempfile.TemporaryFile("w+") as output:
         try:
             code = subprocess.run(
-                [*command, *(f"tests/{test}" for test in tests)],
+                command,
                 cwd=copy,
-                env=environment,
+                env=os.environ | {"PYTHONPATH": str(copy / "src")},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 timeout=timeout,
@@ -152,8 +160,7 @@ def run_tests(copy: Path, tests: Sequence[str], timeout: float | None) -> tuple[
         except subprocess.TimeoutExpired:
             return "timeout", ""
         output.seek(0)
-        statuses: dict[int, Status] = {_TESTS_FAILED: "killed", _ALL_PASSED: "survived"}
-        return statuses.get(code, "invalid"), output.read()
+        return _STATUSES.get(code, "invalid"), output.read()
 
 
 def run_mutation(copy: Path, mutation: Mutation, timeout: float) -> tuple[Status, str]:
@@ -177,7 +184,7 @@ def run_mutations(
     """Run all mutations in several copies of the project.
 
     Raises:
-        SystemExit: The tests fail without a fault, or a fault prevents that the tests start.
+        SystemExit: The tests fail without a fault.
     """
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(processes) as pool:
         copies: SimpleQueue[Path] = SimpleQueue()
@@ -194,47 +201,42 @@ def run_mutations(
             if status != "survived":
                 raise SystemExit(f"Tests fail without a fault. Fix them first.\n{output}")
 
-        def run(mutation: Mutation) -> tuple[Status, str]:
+        def run(mutation: Mutation) -> Status:
             copy = copies.get()
             start = time.perf_counter()
             status, output = run_mutation(copy, mutation, timeout)
             copies.put(copy)
             print(f"{status:9}{time.perf_counter() - start:6.1f} s  {mutation}", flush=True)
-            return status, output
+            if status == "invalid":
+                print(output)
+            return status
 
         list(pool.map(check, _shares(mutations, processes)))
-        outcomes = list(pool.map(run, mutations))
-    for mutation, (status, output) in zip(mutations, outcomes, strict=True):
-        if status == "invalid":
-            raise SystemExit(f"{mutation}: the tests cannot run. Fix: another fault.\n{output}")
-    return {mutation: status for mutation, (status, _) in zip(mutations, outcomes, strict=True)}
+        return dict(zip(mutations, pool.map(run, mutations), strict=True))
 
 
 def _shares(mutations: Sequence[Mutation], processes: int) -> list[list[str]]:
-    """Divide the tests of all mutations between processes: each test once, files first."""
+    """Divide the tests of all mutations between processes, each test once."""
     tests = sorted({test for mutation in mutations for test in mutation.tests})
-    files = [test for test in tests if not _is_individual(test)]
-    individual = [test for test in tests if _is_individual(test)]
-    shares = [group[n::processes] for group in (files, individual) for n in range(processes)]
-    return [share for share in shares if share]
+    return [tests[n::processes] for n in range(min(processes, len(tests)))]
 
 
 def summary(statuses: dict[Mutation, Status]) -> dict[str, Any]:
     """Count the statuses, and list the faults that no test detects."""
     totals = Counter(_package(mutation) for mutation in statuses)
     detected = Counter(
-        _package(mutation) for mutation, status in statuses.items() if status != "survived"
+        _package(mutation) for mutation, status in statuses.items() if status in _DETECTED
     )
     counts = Counter(statuses.values())
     return {
         "faults": len(statuses),
-        **{status: counts[status] for status in ("killed", "timeout", "survived")},
+        **{status: counts[status] for status in get_args(Status)},
         "kill_rate": detected.total() / len(statuses),
         "detected_by_package": {
             name: f"{detected[name]} of {total}" for name, total in sorted(totals.items())
         },
-        "survivors": [
-            str(mutation) for mutation, status in statuses.items() if status == "survived"
+        "not_detected": [
+            str(mutation) for mutation, status in statuses.items() if status not in _DETECTED
         ],
     }
 
