@@ -103,3 +103,10 @@ def test_near_duplicates_scale_estimates_the_time_end_to_end(run, photographs):
     results = run("near_duplicates_scale", *args)
     assert results["images"] == 6
     assert results["expected_seconds_for_40"]["all"] > 0
+
+
+def test_simulations_show_that_widened_intervals_contain_the_value_more_often(run):
+    results = run("simulations", "--runs", 3)
+    coverage = results["coverage_of_balanced_accuracy_by_recall"]["0.9"]
+    assert coverage["plain"] <= coverage["widened"]
+    assert results["largest_group_by_false_matches"]["300"]["rules"] == 50
