@@ -99,7 +99,8 @@ def load_batch(folder: Path | None, batch_size: int, image_size: int) -> torch.T
 def main(args: argparse.Namespace) -> None:
     architecture, weights, rounds = args.architecture, args.weights, args.rounds
     limit_threads()  # as at the start of a training
-    keep_freed_memory()
+    if not args.return_freed_memory:
+        keep_freed_memory()
     labels = torch.randint(CLASSES, (args.batch_size,))
     images = load_batch(args.folder, args.batch_size, args.image_size)
     precision_of_recipe = choose_precision(CPU, "auto")
@@ -145,7 +146,8 @@ def main(args: argparse.Namespace) -> None:
             "default_recipe_share_of_matrix_product": rates["default_recipe"] * gflop / matrix_rate,
             "highest_ratio_possible_in_float32": matrix_rate / (rates["notebook"] * gflop),
         }
-        | {"rounds": rounds, "threads": torch.get_num_threads()},
+        | {"rounds": rounds, "threads": torch.get_num_threads()}
+        | {"keep_freed_memory": not args.return_freed_memory},
     )
 
 
@@ -158,5 +160,10 @@ if __name__ == "__main__":
     parser.add_argument("--batch-size", type=int, default=BATCH)
     parser.add_argument("--image-size", type=int, default=SIZE)
     parser.add_argument("--matrix-size", type=int, default=2048)
+    parser.add_argument(
+        "--return-freed-memory",
+        action="store_true",
+        help="as with train.keep_freed_memory=false; the default is true",
+    )
     parser.add_argument("--name", default="step")
     main(parser.parse_args())
