@@ -5,7 +5,7 @@
 # make hooks      install, then run the hooks of pre-commit on all files
 # make viz        show the pipelines as a graph in the browser
 # make soak       run the long tests: many kills, long fuzzing (about 12 minutes)
-# make mutation   run the tests with deliberate faults in the code, save the kill rate (about 40 minutes)
+# make mutation   run the tests with deliberate faults in the code, save the kill rate (about 30 minutes)
 # make bench      measure the speed, print it and save it in benchmarks/results/
 # make clean      delete data, caches and .venv
 # make lock       update requirements.lock (requires uv)
