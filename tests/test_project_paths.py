@@ -67,12 +67,23 @@ def test_data_root_in_a_parameter_file_is_used_for_all_data_sets_and_the_lock(co
     assert not (copied_project / "data").exists()
 
 
-def test_kedro_viz_reads_the_same_paths(copied_project):
+def test_context_without_hooks_has_the_same_paths(copied_project):
     """Kedro-Viz creates the catalog without the hooks of the project."""
-    loader = ProjectConfigLoader(
-        str(copied_project / "conf"), runtime_params={"data_root": "x"}, **CONFIG_LOADER_ARGS
+    loader = ProjectConfigLoader(str(copied_project / "conf"), **CONFIG_LOADER_ARGS)
+    assert loader["catalog"]["raw_images"]["objects"] == str(
+        copied_project / "data/demo/01_raw/objects"
     )
-    assert loader["catalog"]["raw_images"]["objects"] == str(copied_project / "x/01_raw/objects")
+
+
+def test_configuration_of_another_folder_does_not_move_the_paths(project, copied_project):
+    """``--conf-source`` selects a configuration, not a project."""
+    conf = str(project / "conf")
+    with KedroSession.create(copied_project, conf_source=conf) as session:
+        loader = session.load_context().config_loader
+    assert loader["parameters"]["data_root"] == str(copied_project / "data/demo")
+    assert loader["catalog"]["raw_images"]["objects"] == str(
+        copied_project / "data/demo/01_raw/objects"
+    )
 
 
 def link(path, target):

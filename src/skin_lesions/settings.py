@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
-from kedro.utils import find_kedro_project, is_kedro_project
+from kedro.framework.context import KedroContext
 from omegaconf import OmegaConf
 
 from skin_lesions.config.paths import resolve_paths
@@ -24,7 +24,12 @@ class ProjectConfigLoader(OmegaConfigLoader):
     ``conf/local`` overrides the environment, and ``--params`` overrides ``conf/local``. A relative
     path starts at the folder of the project. This is not done by a hook, because Kedro-Viz runs
     without hooks.
+
+    Attributes:
+        project: Absolute path of the project; None for the folder that contains ``conf``.
     """
+
+    project: Path | None = None
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         """Return a configuration, such as ``parameters``.
@@ -41,7 +46,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
         config = self._with_local(key)
         if key == "parameters":
             default = {"data_root": self["globals"]["data_root"]}
-            return resolve_paths({**default, **config}, _project_folder(Path(self.conf_source)))
+            project = self.project or Path(self.conf_source).resolve().parent
+            return resolve_paths({**default, **config}, project)
         return config
 
     def _with_local(self, key: str) -> dict[str, Any]:
@@ -63,11 +69,13 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return cast("dict[str, Any]", merged)
 
 
-def _project_folder(conf: Path) -> Path:
-    """Return the folder of the project; outside a project, the working directory."""
-    if is_kedro_project(conf.parent):
-        return conf.parent.resolve()
-    return Path(find_kedro_project(Path.cwd()) or Path.cwd()).resolve()
+class ProjectContext(KedroContext):
+    """Context that passes the folder of the project to the configuration loader."""
+
+    def __init__(self, **arguments: Any):
+        super().__init__(**arguments)
+        if isinstance(self.config_loader, ProjectConfigLoader):
+            self.config_loader.project = self.project_path
 
 
 HOOKS = (
@@ -78,6 +86,7 @@ HOOKS = (
     CheckpointCleanup(),
     RunSummary(),
 )
+CONTEXT_CLASS = ProjectContext
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

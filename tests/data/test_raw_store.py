@@ -121,7 +121,7 @@ def test_a_changed_byte_is_detected_and_restored_by_the_next_ingest(files, store
     with pytest.raises(InputError, match=f"{path} has changed .* kedro run --pipelines ingest"):
         store.get(image_id)
     store_files(files, store)
-    assert f"Raw image {path} was damaged in the store and was restored" in caplog.text
+    assert f"Raw image {path.name} was damaged in the store and was restored" in caplog.text
     assert store.get(image_id) == FILES["mel/1.jpg"]
 
 
