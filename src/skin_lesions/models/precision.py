@@ -65,18 +65,21 @@ def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
     if precision == torch.float32:
         yield
     elif device.type == "cpu":
-        with torch.autocast("cpu", dtype=precision), _GroupedConvInFloat32():
+        with torch.autocast("cpu", dtype=precision), _SomeConvInFloat32():
             yield
     else:
         with torch.autocast(device.type, dtype=precision):
             yield
 
 
-class _GroupedConvInFloat32(TorchFunctionMode):
-    """Runs grouped convolutions (for example depthwise convolutions) in float32.
+class _SomeConvInFloat32(TorchFunctionMode):
+    """Runs two kinds of convolutions in float32, because bfloat16 has disadvantages on CPUs.
 
-    On a CPU their bfloat16 gradients take more time than everything else. EfficientNet-Lite0 in
-    bfloat16 is slower than in float32 if they are included, and faster if they are excluded.
+    - Grouped convolutions, for example depthwise convolutions: their bfloat16 gradients take more
+      time than everything else. EfficientNet-Lite0 in bfloat16 is slower than in float32 if they
+      are included, and faster if they are excluded.
+    - Convolutions with a kernel larger than the feature map: with AVX-512, the gradient of their
+      weights depends on the content of unused memory and can be NaN.
     """
 
     def __torch_function__(
@@ -87,12 +90,16 @@ class _GroupedConvInFloat32(TorchFunctionMode):
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
         keywords = dict(kwargs or {})
+        if func is not conv2d:
+            return func(*args, **keywords)
         # The seventh positional argument of conv2d is ``groups``.
         groups = args[6] if len(args) > 6 else keywords.get("groups", 1)
-        is_grouped_conv = func is conv2d and groups != 1
-        if not is_grouped_conv:
+        inputs, weight = (cast(torch.Tensor, arg) for arg in args[:2])
+        is_larger = any(
+            kernel > size for kernel, size in zip(weight.shape[2:], inputs.shape[2:], strict=True)
+        )
+        if groups == 1 and not is_larger:
             return func(*args, **keywords)
-        inputs = cast(torch.Tensor, args[0])
         with torch.autocast("cpu", enabled=False):
             outputs = cast(torch.Tensor, func(inputs.float(), *args[1:], **keywords))
         return outputs.to(inputs.dtype)
