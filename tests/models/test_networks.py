@@ -344,13 +344,37 @@ def test_head_of_a_model_for_other_classes_is_not_loaded(own_model, tmp_path):
     assert torch.equal(initial.network.conv1.weight, own_model.state_dict["conv1.weight"])
 
 
-def test_changed_model_is_rejected_as_initial_weights(own_model, tmp_path):
+def change_weight(content):
+    content["state_dict"]["fc.bias"] += 1
+
+
+def reverse_classes(content):
+    content["classes"].reverse()
+
+
+@pytest.mark.parametrize("change", [change_weight, reverse_classes])
+def test_changed_model_is_rejected_as_initial_weights(own_model, tmp_path, change):
     path = written(own_model, tmp_path / "model.pth")
     content = torch.load(path, weights_only=True)
-    content["state_dict"]["fc.bias"] += 1
+    change(content)
     torch.save(content, path)
     with pytest.raises(InputError, match="has changed since it was saved"):
         make_initial(weights=path)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (torch.zeros(64, dtype=torch.int32), r"the tensor bn1\.weight cannot .* \(int32"),
+        (torch.full((64,), float("nan")), r"1 tensors contain NaN .* \(e\.g\. bn1\.weight\)"),
+    ],
+)
+def test_weights_that_are_no_finite_numbers_are_rejected(tmp_path, tensor, message):
+    torch.save(
+        build_network("resnet18", 2).state_dict() | {"bn1.weight": tensor}, tmp_path / "w.pt"
+    )
+    with pytest.raises(InputError, match=message):
+        make_initial(weights=tmp_path / "w.pt")
 
 
 def test_error_of_a_model_of_another_architecture_has_both_names(own_model, tmp_path):

@@ -16,7 +16,7 @@ from support.recipes import recipe
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        ({"weights": "/no/such.pth"}, "file /no/such.pth does not exist"),
+        ({"weights": "/no/such.pth"}, "there is no file /no/such.pth"),
         ({"architecture": "resnet81"}, "did you mean resnet18"),
         ({"device": "cuda"}, "train.device=cuda is not available on this machine"),
         ({"precision": "float16"}, "train.precision=float16 would be slower"),

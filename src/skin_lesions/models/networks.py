@@ -14,6 +14,7 @@ from skin_lesions.core.text import printable, suggest
 from skin_lesions.models.model_file import is_model_content, model_from_content
 from skin_lesions.models.state_dicts import (
     State,
+    check_tensor_values,
     extract_state_dict,
     load_compatible_state_dict,
     load_tensors,
@@ -231,6 +232,7 @@ def _load_weights(
         if model.classes != tuple(classes):
             for name in head_names:
                 state.pop(name, None)
+    check_tensor_values(state, start.network, file.path)
     error_prefix = (
         f"{file.path} contains no weights of {architecture}, or those of another version of it "
         "(train.architecture and train.weights must match)"

@@ -38,6 +38,7 @@ _SOURCES = (
     "training/**/*.py",
 )
 _OTHER_SOURCES = (
+    "models/downloads.py",  # the weights are identified by their content
     "models/model_file.py",  # written after the training
     "models/postprocessing/*.py",  # fitted after the training
     "models/trained_model.py",  # describes the result
