@@ -442,3 +442,18 @@ def test_conversion_to_sync_batchnorm_does_not_change_outputs(name):
         assert any(isinstance(module, nn.SyncBatchNorm) for module in converted.modules())
         torch.testing.assert_close(converted(images), before)
     assert list(converted.state_dict()) == names
+
+
+def test_origin_contains_the_images_of_all_models_before(own_model, tmp_path):
+    """Weights that were trained on a test image two trainings ago have still memorized it."""
+    before = WeightsOrigin(weights="first.pth", train_image_ids=("a",), val_image_ids=("b",))
+    path = written(
+        own_model,
+        tmp_path / "second.pth",
+        train_image_ids=("c", "b"),
+        val_image_ids=("d",),
+        initial_weights=before,
+    )
+    origin = make_initial(weights=path).origin
+    assert origin.train_image_ids == ("a", "b", "c")
+    assert origin.val_image_ids == ("b", "d")

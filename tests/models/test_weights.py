@@ -32,9 +32,11 @@ from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
 from skin_lesions.models import downloads, networks
 from skin_lesions.models.downloads import DownloadLimits
+from skin_lesions.models.model_file import write_model
 from skin_lesions.models.networks import build_network, create_network
 from skin_lesions.models.weights import resolve_weights
 from support.disks import small_disk
+from support.models import trained_model
 
 
 def weights_bytes(value=0.5):
@@ -193,6 +195,14 @@ def test_html_page_in_place_of_a_file_is_not_saved(server, cache):
         f"{server.url}/a.pth", None
     )
     assert cached_files(cache) == []
+
+
+def test_images_of_an_earlier_model_are_known_if_it_is_downloaded(server, tmp_path):
+    write_model(trained_model(train_image_ids=("a", "b")), tmp_path / "model.pth")
+    server.body = (tmp_path / "model.pth").read_bytes()
+    initial = initial_network("resnet18", f"{server.url}/model.pth")
+    assert initial.origin.train_image_ids == ("a", "b")
+    assert initial.origin.val_image_ids == ("image2",)
 
 
 def test_error_status_of_the_server_is_reported(server, cache):

@@ -220,6 +220,7 @@ def _load_weights(
     content = load_tensors(file.path, "Set train.weights to another weights file")
     state = _convert_published_state(extract_state_dict(content, file.path), architecture)
     head_names = _head_names(start.network)
+    origin = start.origin
     if is_model_content(content):
         model = model_from_content(content, file.path)
         if model.architecture != architecture:
@@ -229,6 +230,12 @@ def _load_weights(
                 "train.architecture to the architecture of the model"
             )
         start = replace(start, mean=model.preprocessing.mean, std=model.preprocessing.std)
+        before = model.initial_weights  # of the model that is loaded
+        origin = replace(
+            origin,
+            train_image_ids=tuple(sorted({*model.train_image_ids, *before.train_image_ids})),
+            val_image_ids=tuple(sorted({*model.val_image_ids, *before.val_image_ids})),
+        )
         if model.classes != tuple(classes):
             for name in head_names:
                 state.pop(name, None)
@@ -241,7 +248,7 @@ def _load_weights(
     if not has_head:
         _init_head_near_zero(classifier_head(start.network))
     origin = replace(
-        start.origin,
+        origin,
         file=file.path.name,
         sha256=file.sha256,
         head="loaded" if has_head else "new",

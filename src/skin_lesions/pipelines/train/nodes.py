@@ -26,6 +26,7 @@ from skin_lesions.models.trained_model import (
 )
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.identity import library_versions, training_identity
+from skin_lesions.training.weights_leakage import check_weights_leakage
 
 if TYPE_CHECKING:
     from skin_lesions.models.networks import InitialNetwork
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 def fit(
     pixel_store: PixelStore,
     split_table: SplitTable,
+    image_groups: pd.DataFrame,
     checkpoints: Checkpoints,
     train: TrainRecipe,
     preprocess: Preprocess,
@@ -42,7 +44,8 @@ def fit(
 ) -> tuple[UncalibratedModel, pd.DataFrame]:
     """Train on the train rows, select the epoch on the val rows, resume an interrupted training.
 
-    Test rows are never loaded, so they cannot influence the selection.
+    Test rows are never loaded, so they cannot influence the selection. ``image_groups`` shows
+    whether the initial weights were trained on images of their groups.
 
     Returns:
         uncalibrated_model, training_history (one row per epoch)
@@ -55,6 +58,9 @@ def fit(
     train_rows, val_rows = rows[rows["split"] == "train"], rows[rows["split"] == "val"]
     classes = sorted(rows["label"].unique())
     initial = _initial_network(classes, train)
+    origin = check_weights_leakage(
+        initial.origin, split_table.frame, image_groups, allow=train.allow_leaky_weights
+    )
     preprocessing = Preprocessing(
         resize_mode=preprocess.resize_mode,
         stored_image_size=ingest.stored_image_size,
@@ -63,7 +69,7 @@ def fit(
         std=initial.std,
     )
     pixels = pixel_store.at(ingest.stored_image_size)
-    identity = training_identity(split_table.frame, train, preprocessing, initial.origin)
+    identity = training_identity(split_table.frame, train, preprocessing, origin)
     job = TrainingJob(
         recipe=train,
         train_images=build_dataset(train_rows, classes, pixels, preprocessing),
@@ -78,7 +84,7 @@ def fit(
         preprocessing=preprocessing,
         test_time_augmentation=train.test_time_augmentation,
         recipe=train.model_dump(mode="json"),
-        initial_weights=initial.origin,
+        initial_weights=origin,
         selection=_selection(result.history, train.selection_metric),
         provenance=_provenance(split_table, train, result, job.checkpoint.name),
         train_image_ids=tuple(sorted(train_rows["image_id"])),
