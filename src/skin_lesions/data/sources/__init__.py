@@ -11,6 +11,7 @@ from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources.base import SourceFiles
 from skin_lesions.data.sources.filename_keys import filename_key
 from skin_lesions.data.sources.folder import existing_folder, open_folder
+from skin_lesions.data.sources.metadata import read_metadata
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
 
 log = logging.getLogger(__name__)
@@ -32,13 +33,15 @@ def open_source(source: Source) -> SourceFiles:
 
 
 def check_folder(source: Source) -> None:
-    """Check that the source folder exists, before any other check.
+    """Check the source folder and the metadata tables, before any other check.
 
     Raises:
-        InputError: ``source.folder`` is not a folder.
+        InputError: ``source.folder`` is not a folder, or ``source.metadata`` cannot be used.
     """
     if source.kind == "folder":
         existing_folder(source.folder)
+    if source.kind != "demo":
+        read_metadata(source)
 
 
 def _open_demo(seed: int) -> SourceFiles:
