@@ -20,7 +20,9 @@ from skin_lesions.models.networks import (
 )
 from skin_lesions.models.weights import sha256_in_filename
 from skin_lesions.models.weights_origin import WeightsOrigin
+from skin_lesions.training.schedules import image_sizes
 from support.models import trained_model
+from support.recipes import recipe
 
 CLASSES = ["mel", "nv", "scc"]
 # The smallest architecture of each torchvision family, and a small image size for a fast test.
@@ -65,7 +67,7 @@ def make_initial(architecture="resnet18", weights="none", classes=CLASSES, size=
         weights=str(weights),
         weights_sha256=None,
         classes=classes,
-        image_size=size,
+        image_sizes=[size],
         seed=seed,
     )
 
@@ -263,6 +265,16 @@ def test_unsupported_image_size_is_rejected_with_the_default_size(architecture, 
         InputError, match=rf"{size} x {size} pixels.*train\.image_size={default_size}"
     ):
         make_initial(architecture, size=size)
+
+
+def test_proposed_image_size_is_accepted_in_every_epoch_and_in_evaluation():
+    with pytest.raises(InputError) as error:
+        make_initial("vit_b_32", size=160)
+    proposal = dict(part.split("=") for part in str(error.value).split("--params ")[1].split(","))
+    values = {name.removeprefix("train."): float(value) for name, value in proposal.items()}
+    assert values.pop("ingest.stored_image_size") == 256
+    proposed = recipe(**values | {"image_size": int(values["image_size"])})
+    assert image_sizes(proposed) == [224]
 
 
 def test_image_size_check_does_not_change_the_network():

@@ -129,7 +129,7 @@ def initial_network(architecture, weights, classes=("a", "b"), image_size=32):
         weights=str(weights),
         weights_sha256=None,
         classes=classes,
-        image_size=image_size,
+        image_sizes=[image_size],
         seed=0,
     )
 

@@ -76,7 +76,7 @@ def random_network(classes):
         weights="none",
         weights_sha256=None,
         classes=classes,
-        image_size=32,
+        image_sizes=[32],
         seed=3,
     )
 

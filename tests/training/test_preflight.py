@@ -18,6 +18,19 @@ from support.recipes import recipe
     [
         ({"weights": "/no/such.pth"}, "there is no file /no/such.pth"),
         ({"architecture": "resnet81"}, "did you mean resnet18"),
+        (
+            {"architecture": "vit_b_32", "image_size": 224, "progressive_resizing_start": 0.7},
+            "does not accept images of 160 x 160",
+        ),
+        (
+            {
+                "architecture": "vit_b_32",
+                "image_size": 224,
+                "progressive_resizing_start": 1,
+                "eval_size_ratio": 1.14,
+            },
+            "does not accept images of 256 x 256",
+        ),
         ({"device": "cuda"}, "train.device=cuda is not available on this machine"),
         ({"precision": "float16"}, "train.precision=float16 would be slower"),
         ({"launcher": "local", "num_processes": 40}, "too small for 40 processes"),

@@ -1,7 +1,7 @@
 """Networks: architectures of torchvision and timm, initial weights, and the classifier head."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypedDict, cast
 
@@ -146,7 +146,7 @@ def create_network(
     weights: str,
     weights_sha256: str | None,
     classes: Sequence[str],
-    image_size: int,
+    image_sizes: Iterable[int],
     seed: int,
 ) -> InitialNetwork:
     """Build a network with the initial weights of a training.
@@ -158,17 +158,18 @@ def create_network(
             and, for a model of this project, the same class names.
         weights_sha256: Expected sha256 of the weights file, 64 hex digits, or None.
         classes: The outputs, in order.
-        image_size: Width and height of the training images, pixels.
+        image_sizes: Each width and height of images in training and evaluation, pixels.
         seed: Seed of the random weights. A head that is not loaded always has random weights.
 
     Raises:
-        InputError: The architecture is unknown or does not accept this image size, or the weights
+        InputError: The architecture is unknown or does not accept these image sizes, or the weights
             are not available or do not match. They are never replaced by random weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(architecture, len(classes))
-    check_image_size(network, architecture, image_size)
+    for size in image_sizes:
+        check_image_size(network, architecture, size)
     mean, std = _input_normalization(network, architecture)
     start = InitialNetwork(
         network=network, mean=mean, std=std, origin=WeightsOrigin(weights=weights)
@@ -309,8 +310,9 @@ def check_image_size(network: nn.Module, architecture: str, image_size: int) -> 
         first_line = str(error).partition("\n")[0]
         raise InputError(
             f"{architecture} does not accept images of {image_size} x {image_size} pixels "
-            f"({printable(first_line)}). Set its default size of {default_size}: --params "
-            f"train.image_size={default_size},ingest.stored_image_size={max(default_size, 256)}"
+            f"({printable(first_line)}). Set its default size of {default_size} for all epochs and "
+            f"evaluation: --params train.image_size={default_size},ingest.stored_image_size="
+            f"{max(default_size, 256)},train.progressive_resizing_start=1,train.eval_size_ratio=1"
         ) from None
     network.train()
 
