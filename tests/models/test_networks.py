@@ -370,7 +370,7 @@ def test_changed_model_is_rejected_as_initial_weights(own_model, tmp_path, chang
     content = torch.load(path, weights_only=True)
     change(content)
     torch.save(content, path)
-    with pytest.raises(InputError, match="has changed since it was saved"):
+    with pytest.raises(InputError, match=r"has changed since it was saved.*Set train\.weights to"):
         make_initial(weights=path)
 
 

@@ -218,12 +218,13 @@ def _load_weights(
     start: InitialNetwork, architecture: str, file: WeightsFile, classes: Sequence[str]
 ) -> InitialNetwork:
     """Load a weights file into the network."""
-    content = load_tensors(file.path, "Set train.weights to another weights file")
+    remedy = "Set train.weights to another weights file"
+    content = load_tensors(file.path, remedy)
     state = _convert_published_state(extract_state_dict(content, file.path), architecture)
     head_names = _head_names(start.network)
     origin = start.origin
     if is_model_content(content):
-        model = model_from_content(content, file.path)
+        model = model_from_content(content, file.path, remedy)
         if model.architecture != architecture:
             raise InputError(
                 f"{file.path} is a model of another architecture "
