@@ -9,6 +9,7 @@ from skin_lesions.config.train import Augmentation
 from skin_lesions.data.preprocessing import normalize_batch
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.training.augmentation import (
+    Draw,
     apply_augmentations,
     draw_random_numbers,
     sample_augmentations,
@@ -102,6 +103,58 @@ def test_crop_has_the_requested_area_and_aspect_ratio():
     assert 1.7 < aspect.max() < 2.1
     assert (left.min() < 0.03) & (right.max() > 0.97)  # windows are everywhere
     assert left.max() > 0.3
+
+
+def test_each_crop_is_the_window_of_its_own_random_numbers():
+    """The distributions are symmetric: only this test would notice exchanged width and height."""
+    ramp = torch.linspace(0, 255, 64).round()
+    positions = torch.stack([ramp.expand(64, 64), ramp.view(64, 1).expand(64, 64)])
+    image = torch.cat([positions, torch.zeros(1, 64, 64)]).to(torch.uint8)
+    out = inputs(repeat(image, 50), min_crop_area=0.3, max_crop_aspect_ratio=1.5, flips=True)
+    draws = draw_random_numbers(50, 0, 1)
+    area = draws.between(Draw.CROP_AREA, 0.3, 1.0)
+    aspect = draws.log_uniform(Draw.CROP_ASPECT, 1.5)
+    width = (area * aspect).sqrt().clamp(max=1)
+    height = (area / aspect).sqrt().clamp(max=1)
+    left = (1 - width) * draws.column(Draw.CROP_LEFT)
+    top = (1 - height) * draws.column(Draw.CROP_TOP)
+    # Coordinates of the first and the last column and row, 0 to 1; exchanged by a flip.
+    found_x = out[:, 0, 32, [0, -1]] / 255
+    found_y = out[:, 1, [0, -1], 32] / 255
+    is_hflipped = draws.column(Draw.HFLIP) < 0.5
+    is_vflipped = draws.column(Draw.VFLIP) < 0.5
+    assert torch.equal(found_x[:, 0] > found_x[:, 1], is_hflipped)
+    assert torch.equal(found_y[:, 0] > found_y[:, 1], is_vflipped)
+    expected_x = torch.stack([left, left + width], dim=1)
+    expected_y = torch.stack([top, top + height], dim=1)
+    torch.testing.assert_close(found_x.sort(dim=1).values, expected_x, atol=0.03, rtol=0)
+    torch.testing.assert_close(found_y.sort(dim=1).values, expected_y, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("option", ["random_erasing_prob", "cutmix_alpha"])
+def test_each_box_is_at_the_position_of_its_own_random_numbers(option):
+    black_and_white = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+    batch = black_and_white.expand(2, 3, 60, 60).repeat(25, 1, 1, 1)  # neighbors differ
+    draws = draw_random_numbers(50, 0, 1)
+    out = inputs(batch, **{option: 1.0})[:, 0]
+    if option == "cutmix_alpha":
+        in_box = out != batch[:, 0]
+        left, top = draws.column(Draw.CUT_LEFT), draws.column(Draw.CUT_TOP)
+        aspect = torch.ones(50)
+    else:
+        in_box = (out == 0) & (batch[:, 0] == 255)
+        left, top = draws.column(Draw.ERASE_LEFT), draws.column(Draw.ERASE_TOP)
+        aspect = draws.log_uniform(Draw.ERASE_ASPECT, 3.0)
+    checked = 0
+    for i, mask in enumerate(in_box):
+        rows, columns = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
+        if not 5 < len(rows) < 55:
+            continue
+        checked += 1
+        assert len(columns) / len(rows) == pytest.approx(aspect[i].item(), rel=0.25)
+        assert columns[0].item() == pytest.approx(left[i].item() * (60 - len(columns)), abs=1.5)
+        assert rows[0].item() == pytest.approx(top[i].item() * (60 - len(rows)), abs=1.5)
+    assert checked > 15
 
 
 def test_rotated_crop_has_right_angles():

@@ -20,10 +20,11 @@ from skin_lesions.models.networks import create_network
 from skin_lesions.models.precision import choose_precision
 from skin_lesions.models.trained_model import Postprocessing, Selection
 from skin_lesions.training import batches, best_epoch, callbacks, identity, step
+from skin_lesions.training.augmentation import sample_augmentations
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.distributed import ProcessGroup
 from skin_lesions.training.optimizers import max_learning_rate
-from support.recipes import ALL_AUGMENTATIONS, ALL_OPTIONS, NO_AUGMENTATION
+from support.recipes import ALL_AUGMENTATIONS, ALL_OPTIONS, NO_AUGMENTATION, recipe
 from support.training import calibrate_stored, fit_stored, predict_stored
 
 pytestmark = pytest.mark.slow
@@ -122,6 +123,22 @@ def test_best_epoch_on_validation_is_selected(stored, metric):
     val = predict_stored(calibrate_stored(model, stored), stored, "val")
     correct = (val["predicted"] == val["label"]).groupby(val["label"]).mean()
     assert correct.mean() == pytest.approx(history["val_balanced_accuracy"][selected.name])
+
+
+@pytest.mark.parametrize("best", [1, 2, 3])
+def test_epoch_is_selected_by_validation_and_not_by_training_metrics(stored, monkeypatch, best):
+    """The validation results are made up. The training results are the same in all three cases."""
+    weights = []
+
+    def scripted_validation(context):
+        weights.append(context.network.conv1.weight.clone())
+        value = 0.9 if len(weights) == best else 0.5
+        return {"val_loss": 1.0, "val_accuracy": value, "val_balanced_accuracy": value}
+
+    monkeypatch.setattr(best_epoch, "validate", scripted_validation)
+    model, _ = train_model(stored, epochs=3)
+    assert model.selection.best_epoch == best
+    assert torch.equal(model.state_dict["conv1.weight"], weights[best - 1])
 
 
 def test_content_of_the_test_split_does_not_affect_training(stored, tmp_path):
@@ -358,6 +375,43 @@ def test_ema_weights_are_validated_and_saved(stored, monkeypatch):
     assert all(torch.equal(model.state_dict[name], value) for name, value in best.items())
 
 
+def test_ema_starts_with_a_short_memory(stored, monkeypatch):
+    """The random initial weights have a fraction of 0.1 after one step, and 0.1 * 2 / 11 after two.
+
+    With the decay of the recipe from the start, it would be 0.9 after one step.
+    """
+    initial = random_network(["green", "red"]).network.conv1.weight.detach()
+    steps = trace(
+        monkeypatch,
+        "optimizer_step",
+        lambda context, *_: (
+            context.network.conv1.weight.detach().clone(),
+            context.ema.network.conv1.weight.clone(),
+        ),
+    )
+    train_model(stored, epochs=1, ema_decay=0.9)
+    (first, first_average), (second, second_average) = steps[:2]
+    torch.testing.assert_close(first_average, 0.1 * initial + 0.9 * first)
+    torch.testing.assert_close(second_average, 2 / 11 * first_average + 9 / 11 * second)
+
+
+def test_each_image_of_an_epoch_has_its_own_augmentation(stored, monkeypatch):
+    """In the order of the epoch, also in the last batch, which is smaller."""
+    real, used = batches.augment_batch, []
+
+    def recording(context, images, labels, rows, **options):
+        used.append(rows.color_matrices)
+        return real(context, images, labels, rows, **options)
+
+    monkeypatch.setattr(batches, "augment_batch", recording)
+    changes = recipe(augmentation={"brightness": 0.5})
+    model, _ = train_model(stored, epochs=2, augmentation={"brightness": 0.5})
+    for epoch in (1, 2):
+        expected = sample_augmentations(36, 3, epoch, changes.augmentation, model.preprocessing)
+        of_epoch = torch.cat(used[5 * (epoch - 1) : 5 * epoch])
+        torch.testing.assert_close(of_epoch, expected.color_matrices)
+
+
 def test_early_stopping_after_the_patience(stored):
     """This learning rate is too small to change a prediction: the first epoch remains the best."""
     _, history = train_model(
@@ -369,11 +423,17 @@ def test_early_stopping_after_the_patience(stored):
 
 def test_progressive_resizing_in_training_and_fixed_size_in_validation(stored, monkeypatch):
     sizes = trace(monkeypatch, "optimizer_step", lambda *args: args[3].inputs.shape[-1])
+    validated = trace(
+        monkeypatch,
+        "predict_logits",
+        lambda _, images, *__: images.get_batch(np.arange(1))[0].shape,
+    )
     model, history = train_model(
         stored, epochs=3, progressive_resizing_start=0.67, image_size=24, eval_size_ratio=1.33
     )
     assert history["image_size"].tolist() == [16, 24, 24]
     assert sizes == [16] * 5 + [24] * 10
+    assert validated == [(1, 3, 32, 32)] * 3
     assert model.preprocessing.image_size == 32
 
 
