@@ -81,8 +81,11 @@ def test_any_rotation_is_about_the_center_by_all_angles():
     rows, columns = brightest // 65, brightest % 65
     dx, dy = (columns - 32) / 32, (rows - 32) / 32
     assert torch.hypot(dx, dy).sub(0.5).abs().max() < 0.05
-    angles = torch.atan2(dy, dx).sort().values
-    assert angles.diff().max() < 2 * math.pi / 30
+    angles = torch.atan2(dy, dx)
+    assert angles.sort().values.diff().max() < 2 * math.pi / 30
+    # Output coordinates are rotated to input coordinates, so the dot moves the other way.
+    turned = -2 * math.pi * draw_random_numbers(MANY, 0, 1).column(Draw.ROTATION)
+    torch.testing.assert_close(torch.cos(angles - turned), torch.ones(MANY), atol=0.01, rtol=0)
 
 
 def test_crop_has_the_requested_area_and_aspect_ratio():
@@ -199,6 +202,9 @@ def test_hue_rotates_colors_and_preserves_gray_and_brightness():
     assert set(out[:, :, 0, 0].argmax(dim=1).tolist()) == {0, 1, 2}
     slightly = inputs(repeat(red), hue=0.02)
     assert (slightly[:, 0] > 180).all()
+    # A positive shift is towards yellow: green increases.
+    is_positive = draw_random_numbers(MANY, 0, 1).column(Draw.HUE) > 0.5
+    assert torch.equal(slightly[:, 1, 0, 0] > slightly[:, 2, 0, 0], is_positive)
 
 
 def test_erasing_blanks_one_rectangle_in_the_requested_fraction_of_images():
@@ -249,15 +255,17 @@ def test_mixup_blends_images_and_cutmix_replaces_a_box():
     assert 0 < is_cut.sum() < 20
 
 
-def test_mixup_lambda_has_the_beta_distribution_of_alpha():
-    batch = torch.zeros(MANY, 3, 2, 2, dtype=torch.uint8)
+@pytest.mark.parametrize("option", ["mixup_alpha", "cutmix_alpha"])
+def test_fraction_of_an_image_in_its_mixture_has_the_beta_distribution_of_alpha(option):
+    batch = torch.zeros(MANY, 3, 64, 64, dtype=torch.uint8)
     own = torch.zeros(MANY, 2)
     own[0::2, 0] = own[1::2, 1] = 1  # neighbors have different classes
-    _, mixed = augment(batch, own, mixup_alpha=0.2)
-    mixup_lambda = (mixed * own).sum(dim=1)
-    expected = np.random.default_rng(0).beta(0.2, 0.2, 100_000)
+    _, mixed = augment(batch, own, **{option: 3.0})
+    fractions = (mixed * own).sum(dim=1)
+    expected = np.random.default_rng(0).beta(3.0, 3.0, 100_000)
     for quantile in (0.1, 0.25, 0.5, 0.75, 0.9):
-        fraction = (mixup_lambda < float(np.quantile(expected, quantile)) + 1e-6).float().mean()
+        # A box has whole pixels, so its area is rounded.
+        fraction = (fractions < float(np.quantile(expected, quantile)) + 0.01).float().mean()
         assert fraction == pytest.approx(quantile, abs=0.07)
 
 
