@@ -348,6 +348,15 @@ def _gradient_norm(context):
     return torch.stack([p.grad.norm() for p in context.network.parameters()]).norm().item()
 
 
+def test_sums_of_an_epoch_keep_no_gradients(stored, monkeypatch):
+    """They would keep the activations of all steps of the epoch in memory."""
+    needs_gradients = trace(
+        monkeypatch, "optimizer_step", lambda _, progress, *__: progress.epoch_totals.requires_grad
+    )
+    train_model(stored, epochs=1)
+    assert needs_gradients == [False] * 5
+
+
 def test_gradient_norm_is_at_most_the_requested_one(stored, monkeypatch):
     with monkeypatch.context() as patch:
         unclipped = trace(patch, "optimizer_step", lambda context, *_: _gradient_norm(context))
