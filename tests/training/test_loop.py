@@ -125,6 +125,19 @@ def test_best_epoch_on_validation_is_selected(stored, metric):
     assert correct.mean() == pytest.approx(history["val_balanced_accuracy"][selected.name])
 
 
+def test_epochs_are_validated_and_probabilities_calibrated_on_the_val_split(stored, monkeypatch):
+    validated = trace(monkeypatch, "predict_logits", lambda _, images, *__: images.rows.tolist())
+    model, _ = train_model(stored)
+    store, table = stored
+    val = table.frame[table.frame["split"] == "val"]
+    expected = store.at(32).rows(val["image_id"].sort_values()).tolist()
+    assert [sorted(rows) for rows in validated] == [sorted(expected)] * 2
+    calibrated = calibrate_stored(model, stored).postprocessing.calibration
+    only_val = replace(table, frame=val)
+    assert calibrate_stored(model, (store, only_val)).postprocessing.calibration == calibrated
+    assert calibrated.n == len(val)
+
+
 @pytest.mark.parametrize("best", [1, 2, 3])
 def test_epoch_is_selected_by_validation_and_not_by_training_metrics(stored, monkeypatch, best):
     """The validation results are made up. The training results are the same in all three cases."""
