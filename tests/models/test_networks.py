@@ -202,6 +202,12 @@ def test_new_head_depends_only_on_the_seed(resnet_file):
     assert not torch.equal(first.fc.weight, other.fc.weight)
 
 
+def test_weights_of_a_new_head_on_pretrained_features_are_small(resnet_file):
+    head = make_initial(weights=resnet_file).network.fc
+    assert head.weight.std().item() == pytest.approx(0.01, rel=1e-3)
+    assert not head.bias.any()
+
+
 def test_new_head_on_pretrained_features_predicts_nearly_uniform_probabilities(efficientnet_lite0):
     initial = make_initial("timm/tf_efficientnet_lite0", efficientnet_lite0, size=64)
     network = initial.network.eval()

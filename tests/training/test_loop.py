@@ -361,6 +361,28 @@ def _gradient_norm(context):
     return torch.stack([p.grad.norm() for p in context.network.parameters()]).norm().item()
 
 
+def test_gradient_norm_is_limited_in_float16_as_well(stored, monkeypatch):
+    """The scaler multiplies gradients by up to 65,536, which must not count in their norm."""
+    monkeypatch.setattr("skin_lesions.training.context.choose_precision", lambda *_: torch.float16)
+    norms = trace(monkeypatch, "optimizer_step", lambda context, *_: _gradient_norm(context))
+    train_model(stored, epochs=1, optimizer={"max_grad_norm": 0.05})
+    assert 0.04 < max(norm for norm in norms if math.isfinite(norm)) <= 0.0501
+
+
+def test_training_accuracy_counts_the_labels_before_mixing(stored, monkeypatch):
+    """With exchanged labels, but unchanged targets, correct predictions become wrong."""
+    _, history = train_model(stored, epochs=1)
+    real = step.optimizer_step
+
+    def exchanged(context, progress, forward, batch, *others):
+        return real(context, progress, forward, replace(batch, labels=1 - batch.labels), *others)
+
+    monkeypatch.setattr(step, "optimizer_step", exchanged)
+    _, exchanged_history = train_model(stored, epochs=1)
+    expected = 1 - history["train_accuracy"]
+    np.testing.assert_allclose(exchanged_history["train_accuracy"], expected, rtol=1e-6)
+
+
 def test_sums_of_an_epoch_keep_no_gradients(stored, monkeypatch):
     """They would keep the activations of all steps of the epoch in memory."""
     needs_gradients = trace(
