@@ -3,7 +3,7 @@
 # make test-fast  install, then run the tests without the markers slow, distributed and browser
 # make test-docs  install, then check the documentation: links, parameters and prose
 # make hooks      install, then run the hooks of pre-commit on all files
-# make viz        show the pipelines as a graph in the browser
+# make viz        show the pipelines as a graph in the browser; make viz ENV=folder for an environment
 # make soak       run the long tests: many kills, long fuzzing (about 12 minutes)
 # make bench      measure the speed, print it and save it in benchmarks/results/
 # make clean      delete data, caches and .venv
@@ -18,6 +18,10 @@ BIN := $(VENV)/bin
 endif
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 export DO_NOT_TRACK := 1
+# A variable ENV of the shell is ignored: it names a file that the shell reads.
+ifeq ($(origin ENV),command line)
+VIZ_ENV := --env $(ENV)
+endif
 
 .DEFAULT_GOAL := run
 .PHONY: run test test-fast test-docs hooks soak bench viz clean lock
@@ -26,7 +30,7 @@ run: $(VENV)/.installed
 	$(BIN)/kedro run
 
 viz: $(VENV)/.installed
-	$(BIN)/kedro viz run
+	$(BIN)/kedro viz run $(VIZ_ENV)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -98,7 +98,7 @@ def main(args: argparse.Namespace) -> None:
     rows = [row("default", reference, reference)]
     for name in args.parts:
         rows.append(row(name, train(name, PARTS[name]), reference))
-        (RESULTS / f"{args.name}.md").write_text(table(rows, args.seeds))
+        (RESULTS / f"{args.name}.md").write_text(table(rows, args.seeds), encoding="utf-8")
     save_results(args.name, {"seeds": args.seeds, "params": study.reported_params, "rows": rows})
     print(table(rows, args.seeds))
 

@@ -35,7 +35,7 @@ def evaluate(root: Path, policy: str, seed: int, params: str) -> dict[str, Any]:
         f"data_root={root},split.policy={policy},split.seed={seed},train.seed={seed}{params}",
     )
     newest = sorted(root.glob("08_reporting/metrics.json/*/metrics.json"))[-1]
-    metrics = json.loads(newest.read_text())
+    metrics = json.loads(newest.read_text(encoding="utf-8"))
     return {subset: metrics[subset] for subset in SUBSETS if subset in metrics}
 
 

@@ -84,7 +84,7 @@ def rate(batches: Callable[[], Iterator[torch.Tensor]]) -> float:
 
 def anonymous_megabytes() -> float:
     """Return the anonymous memory (not backed by files) of this process, on Linux."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
 
 

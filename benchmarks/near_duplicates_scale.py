@@ -80,7 +80,9 @@ def simulate_features(n: int, real: tuple[np.ndarray, np.ndarray], folder: Path)
 
 def memory() -> dict[str, float]:
     """Return the memory of this process in GB: anonymous, and resident (with mapped files)."""
-    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+    lines = (
+        line.split() for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    )
     return {MEMORY[key[:-1]]: int(kb[0]) / 2**20 for key, *kb in lines if key[:-1] in MEMORY}
 
 

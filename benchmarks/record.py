@@ -17,7 +17,7 @@ def save_results(name: str, results: dict[str, Any]) -> None:
     """Print the results and write them to ``results/<name>.json``."""
     record = {"results": results, "machine": _machine(), "versions": _versions(), **_when()}
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(f"{name} ({record['machine']['processor']}, {record['machine']['cores']} cores)")
     for key, value in results.items():
         print(f"  {key}: {value:.4g}" if isinstance(value, float) else f"  {key}: {value}")
@@ -25,7 +25,7 @@ def save_results(name: str, results: dict[str, Any]) -> None:
 
 def _machine() -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     flags = next((line for line in lines if line.startswith("flags")), "").split()
     return {

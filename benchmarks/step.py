@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 
 
 def trainer(
-    architecture: str, weights: str, memory_format: torch.memory_format
+    architecture: str, weights: str, memory_format: torch.memory_format, image_size: int = SIZE
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
     classes = [str(number) for number in range(CLASSES)]
     initial = create_network(
@@ -39,7 +39,7 @@ def trainer(
         weights=weights,
         weights_sha256=None,
         classes=classes,
-        image_sizes=[SIZE],
+        image_sizes=[image_size],
         seed=0,
     )
     network = initial.network.to(memory_format=memory_format)

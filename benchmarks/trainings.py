@@ -58,14 +58,15 @@ class Study:
         request = {"name": name, "seed": seed, "params": f"{self.reported_params}{params}"}
         request |= {"recipe": self._recipe(env, f"{params},train.seed={seed}")}
         request |= {"images": self._images()}
-        for line in self.records.read_text().splitlines() if self.records.exists() else []:
+        records = self.records.read_text(encoding="utf-8") if self.records.exists() else ""
+        for line in records.splitlines():
             training: Training = json.loads(line)
             if request.items() <= {key: training.get(key) for key in request}.items():
                 return training
         self._run(env, "train,evaluate", f"{params},train.seed={seed}")
         training = request | self._newest() | {"commit": commit()}
         self.records.parent.mkdir(parents=True, exist_ok=True)
-        with self.records.open("a") as file:
+        with self.records.open("a", encoding="utf-8") as file:
             file.write(json.dumps(training) + "\n")
         return training
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from skin_lesions.data.tables import SplitTable
 from support.benchmarks import import_benchmark
 from support.imagesets import blobs, square_images
 from support.models import SPLIT_PROVENANCE
+from support.processes import mark_descendants, remaining_processes
 from support.study import Study
 
+mark_descendants()
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
@@ -39,6 +41,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """Check after all tests that they have ended every process that they started."""
+    yield
+    assert remaining_processes(seconds=20) == []
 
 
 # Scripts in the background ignore Ctrl-C, and so would the commands that tests start.

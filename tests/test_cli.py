@@ -117,6 +117,16 @@ def test_run_in_a_subfolder_of_the_project_knows_its_environments(project):
     assert "did you mean folder?" in output
 
 
+def test_run_in_a_subfolder_logs_like_a_run_in_the_project(project, tmp_path):
+    """Kedro reads logging.yml only in the working directory, and would log every step."""
+    options = ("--pipelines", "report", "--params", f"data_root={tmp_path / 'data'}")
+    status, output = skin_lesions("run", *options, folder=project / "docs")
+    assert status == 1
+    assert "Create it first: kedro run runs all pipelines" in output
+    for noise in ("Loading data from", "Workflow tracking is disabled", "No nodes ran"):
+        assert noise not in output
+
+
 def test_run_outside_the_project_works_with_a_configuration(project, tmp_path):
     """The error shows that parameters and catalog were read and the first node was reached."""
     options = ("--conf-source", str(project / "conf"), "--pipelines", "report")
@@ -124,3 +134,4 @@ def test_run_outside_the_project_works_with_a_configuration(project, tmp_path):
     assert status == 1
     assert "Create it first: kedro run runs all pipelines" in output
     assert (tmp_path / "data" / "demo").is_dir()
+    assert "No Kedro project found" not in output  # a warning of Kedro-Viz

@@ -11,6 +11,7 @@ from kedro.validation.type_extractor import TypeExtractor
 
 from skin_lesions.config.checks import Parameters, check_parameters
 from skin_lesions.pipelines import ingest, train
+from skin_lesions.reporting.figures.registry import FIGURES
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 from support.recipes import NO_AUGMENTATION
 
@@ -101,6 +102,15 @@ def test_kedro_resolves_every_annotation_of_a_node(project):
         parameters = inspect.signature(node.func).parameters
         assert hints.keys() == {*parameters, "return"}, node.name
         assert Any not in hints.values(), node.name
+
+
+def test_tags_select_the_figures_and_the_nodes_that_run_the_network(project):
+    default = pipelines["__default__"]
+    figures = default.only_nodes_with_tags("figures").outputs()
+    assert figures == {figure.name for figure in FIGURES}
+    network = {node.name for node in default.only_nodes_with_tags("network").nodes}
+    assert network == {"train.fit", "train.calibrate", "evaluate.predict"}
+    assert {tag for node in default.nodes for tag in node.tags} == {"figures", "network"}
 
 
 def test_hooks_use_the_names_of_existing_nodes(project):

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import stop_group
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -28,20 +30,20 @@ def viz(demo_run, tmp_path_factory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("viz") / "log"
     port = _free_port()
     command = [sys.executable, "-m", "kedro", "viz", "run", "--no-browser", "--port", str(port)]
-    with log.open("w") as output:
+    with log.open("w", encoding="utf-8") as output:
         server = subprocess.Popen(
             [*command, "--params", f"data_root={demo_run.data_root}"],
             cwd=demo_run.project,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(f"{url}/api/main", server, log)
         yield url
     finally:
-        server.terminate()
-        server.wait(20)
+        stop_group(server)
 
 
 def _free_port() -> int:
@@ -55,7 +57,7 @@ def _free_port() -> int:
 
 def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
     for _ in range(240):
-        assert server.poll() is None, log.read_text()
+        assert server.poll() is None, log.read_text(encoding="utf-8")
         try:
             urllib.request.urlopen(url).read()
         except OSError:

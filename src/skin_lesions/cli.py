@@ -6,13 +6,17 @@ Errors that the user can fix are reported without a traceback.
 import copy
 import errno
 import functools
+import io
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.project import configure_project
+from kedro.framework.project import configure_logging, configure_project
 from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 
@@ -67,6 +71,27 @@ def _show_readable_errors(command: Any) -> Any:
     return run
 
 
+def _prepare_output(command: Any) -> Any:
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # The encoding of some systems does not have all characters of class names.
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        _configure_logging(kwargs.get("conf_source"))
+        return command(*args, **kwargs)
+
+    return run
+
+
+def _configure_logging(conf_source: str | None) -> None:
+    """Read the file logging.yml of the project: Kedro searches for it in the working directory."""
+    project = _find_project()
+    file = Path(conf_source or (project or Path()) / "conf", "logging.yml")
+    if "KEDRO_LOGGING_CONFIG" not in os.environ and file.is_file():
+        configure_logging(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
 def _check_names(options: Mapping[str, Any]) -> None:
     """Check that environments and pipelines exist: Kedro would report them with a traceback."""
     if not options.get("conf_source"):
@@ -108,5 +133,5 @@ def _user_message(error: BaseException | None) -> str | None:
 
 
 run = copy.copy(kedro_run)
-run.callback = _show_readable_errors(kedro_run.callback)
+run.callback = _prepare_output(_show_readable_errors(kedro_run.callback))
 cli.add_command(run)

@@ -1,6 +1,8 @@
 """Kedro hooks: checks before a run, the lock of the data root, and log messages after a run."""
 
 import logging
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +16,8 @@ from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.checks import check_parameters
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.locations import abbreviate_home
 from skin_lesions.core.run_lock import RunLock
 from skin_lesions.data.sources import check_folder
 from skin_lesions.evaluation.scorecard import Scorecard
@@ -26,6 +30,32 @@ if TYPE_CHECKING:  # they import torch, and Kedro loads the hooks even to list t
     from skin_lesions.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
+
+
+class ThreadSettings:
+    """Sets how the threads of OpenMP wait for each other, before torch reads the setting."""
+
+    @hook_impl
+    def after_context_created(self) -> None:
+        """Let waiting threads sleep, unless the user has set the environment variable.
+
+        By default they first wait actively. Beside another busy process, they then hold the CPU
+        that the thread they wait for needs, and training becomes several times slower.
+        """
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+class RunnerCheck:
+    """Rejects runners that start a process for each node."""
+
+    @hook_impl(tryfirst=True)  # before the lock: a failed check leaves no lock
+    def before_pipeline_run(self, run_params: Mapping[str, object]) -> None:
+        """Check the runner."""
+        if "ParallelRunner" in str(run_params["runner"]):
+            raise InputError(
+                "ParallelRunner is not supported: each node already uses all cores, and a trained "
+                "network is passed in memory. Fix: remove --runner, or use --runner ThreadRunner"
+            )
 
 
 class InputChecks:
@@ -42,7 +72,8 @@ class InputChecks:
         parameters = catalog.load("parameters")
         nodes = {node.name for node in pipeline.nodes}
         if ingest.READ_SOURCE in nodes:
-            check_folder(Source.model_validate(parameters["source"]))
+            source = Source.model_validate(parameters["source"])
+            check_folder(source, Path(parameters["data_root"]))
         if train.FIT in nodes:
             from skin_lesions.training.preflight import (  # noqa: PLC0415 (torch)
                 check_training_setup,
@@ -61,9 +92,7 @@ class DataRootLock:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Store the data root."""
-        configured = context.config_loader["globals"]["data_root"]
-        parameters = context.config_loader["parameters"]
-        self._root = context.project_path / parameters.get("data_root", configured)
+        self._root = Path(context.config_loader["parameters"]["data_root"])
 
     @hook_impl
     def before_pipeline_run(self) -> None:
@@ -133,4 +162,4 @@ class RunSummary:
             counts, *severe = summary_messages(findings)
             log.info("Data: %s; %d severe finding%s", counts, len(severe), "s" * (len(severe) != 1))
             report = cast("AtomicVersionedDataset", catalog["report"])
-            log.info("Report: %s", report.load_path())
+            log.info("Report: %s", abbreviate_home(report.load_path()))

@@ -1,11 +1,84 @@
 """Settings of Kedro: hooks and configuration loader."""
 
-from kedro.config import OmegaConfigLoader
+from pathlib import Path
+from typing import Any, cast
 
-from skin_lesions.hooks import CheckpointCleanup, DataRootLock, InputChecks, RunSummary
+from kedro.config import MissingConfigException, OmegaConfigLoader
+from kedro.utils import find_kedro_project, is_kedro_project
+from omegaconf import OmegaConf
 
-HOOKS = (InputChecks(), DataRootLock(), CheckpointCleanup(), RunSummary())
-CONFIG_LOADER_CLASS = OmegaConfigLoader
+from skin_lesions.config.paths import resolve_paths
+from skin_lesions.hooks import (
+    CheckpointCleanup,
+    DataRootLock,
+    InputChecks,
+    RunnerCheck,
+    RunSummary,
+    ThreadSettings,
+)
+
+
+class ProjectConfigLoader(OmegaConfigLoader):
+    """Configuration loader with local configuration and one rule for all paths.
+
+    ``conf/local`` overrides the environment, and ``--params`` overrides ``conf/local``. A relative
+    path starts at the folder of the project. This is not done by a hook, because Kedro-Viz runs
+    without hooks.
+    """
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """Return a configuration, such as ``parameters``.
+
+        Raises:
+            MissingConfigException: There is no such configuration.
+            InputError: A path in the parameters cannot be used.
+        """
+        if key == "catalog":
+            # The catalog builds all its paths from this value.
+            data_root = self["parameters"]["data_root"]
+            self.runtime_params = {**self.runtime_params, "data_root": data_root}
+            self._runtime_params_oc = None  # the cached runtime parameters
+        config = self._with_local(key)
+        if key == "parameters":
+            default = {"data_root": self["globals"]["data_root"]}
+            return resolve_paths({**default, **config}, _project_folder(Path(self.conf_source)))
+        return config
+
+    def _with_local(self, key: str) -> dict[str, Any]:
+        folder = Path(self.conf_source, "local")
+        if not folder.is_dir():
+            return super().__getitem__(key)
+        try:
+            shared = super().__getitem__(key)
+        except MissingConfigException:
+            shared = {}
+        local: dict[str, Any] = self.load_and_merge_dir_config(
+            str(folder), self.config_patterns[key], key, set(), key == "credentials"
+        )
+        if not shared and not local:
+            raise MissingConfigException(f"There is no file for {key} in {self.conf_source}")
+        if self.merge_strategy.get(key) != "soft":
+            return {**shared, **local}
+        merged = OmegaConf.to_container(OmegaConf.merge(shared, local))
+        return cast("dict[str, Any]", merged)
+
+
+def _project_folder(conf: Path) -> Path:
+    """Return the folder of the project; outside a project, the working directory."""
+    if is_kedro_project(conf.parent):
+        return conf.parent.resolve()
+    return Path(find_kedro_project(Path.cwd()) or Path.cwd()).resolve()
+
+
+HOOKS = (
+    ThreadSettings(),
+    RunnerCheck(),
+    InputChecks(),
+    DataRootLock(),
+    CheckpointCleanup(),
+    RunSummary(),
+)
+CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     # ``kedro run`` without options works on a new machine: synthetic images, no download.

@@ -58,6 +58,13 @@ def test_summary_has_the_counts_and_only_the_findings_of_severity_high():
     ]
 
 
+def test_summary_lists_the_sizes_of_the_five_largest_groups():
+    sizes = [1, 7, 2, 9, 4, 3, 5]
+    lesions = [f"l{i}" for i, size in enumerate(sizes) for _ in range(size)]
+    table = class_table({"a": sum(sizes)}).assign(lesion_id=lesions)
+    assert run_audit(audit_context(table)).summary.largest_groups == [9, 7, 5, 4, 3]
+
+
 def test_audit_findings_are_saved_and_loaded_without_their_version():
     found = run_audit(audit_context(class_table({"a": 3, "b": 3}))).with_version("v2")
     saved = found.model_dump(mode="json")

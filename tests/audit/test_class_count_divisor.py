@@ -60,6 +60,14 @@ def test_counts_without_a_common_divisor_of_three_different_ones_raise_no_alarm(
     assert findings_of(counts) == []
 
 
+@pytest.mark.parametrize(("originals", "smallest"), [([7, 9, 16], 23), ([7, 9, 16, 25], 8)])
+def test_smallest_divisor_is_one_that_chance_rarely_produces_or_exceeds(originals, smallest):
+    below = {f"c{i}": (smallest - 1) * n for i, n in enumerate(originals)}
+    assert findings_of(below) == []
+    (finding,) = findings_of({f"c{i}": smallest * n for i, n in enumerate(originals)})
+    assert finding.details["divisor"] == smallest
+
+
 @pytest.mark.parametrize("k", [3, 8, 17])
 def test_unknown_classes_need_no_origin(k):
     originals = [20, 31, 47, 110, 12, 26, 33, 58]

@@ -1,13 +1,17 @@
+import pandas as pd
 import pytest
 
 from skin_lesions.audit.class_counts import (
     class_counts_balanced,
+    classes_missing_from_splits,
+    classes_missing_from_test,
+    classes_without_images,
     expected_width,
     small_classes,
 )
 from skin_lesions.config.split import Split
 from support.audit import audit_context
-from support.factories import class_table
+from support.factories import SPLIT, class_table
 
 
 def test_equal_counts_are_reported_as_balanced():
@@ -20,6 +24,53 @@ def test_equal_counts_are_reported_as_balanced():
 
 def test_unequal_counts_are_not_reported_as_balanced():
     assert class_counts_balanced(audit_context(class_table({"a": 10, "b": 11}))) == []
+
+
+def test_class_of_only_unreadable_files_is_reported_with_its_files():
+    table = class_table({"nv": 3, "mel": 3})
+    bad = pd.DataFrame(
+        {"file": ["bcc/1.jpg", "bcc/2.jpg", "nv/bad.jpg"], "label": ["bcc", "bcc", "nv"]}
+    )
+    context = audit_context(
+        table,
+        source_table=pd.concat([table, bad]),
+        quarantine=bad[["file"]].assign(reason="the file is empty"),
+    )
+    (finding,) = classes_without_images(context)
+    assert (finding.severity, finding.examples) == ("high", [["bcc", "2 unreadable files"]])
+    assert classes_without_images(audit_context(table)) == []
+
+
+def test_classes_that_the_planned_split_leaves_without_images_are_listed():
+    table = class_table({"nv": 40, "mel": 40, "one": 1, "two": 2, "conflict": 2})
+    table.loc[table["label"] == "conflict", "image_id"] = ["x", "y"]
+    conflict = table[table["label"] == "conflict"].assign(label="nv")
+    table = pd.concat([table, conflict.assign(file=["c1", "c2"])], ignore_index=True)
+    (finding,) = classes_missing_from_splits(audit_context(table))
+    assert "2 of 5 classes will be evaluated on test" in finding.message
+    assert finding.examples == [
+        ["conflict", "no train, val, test"],
+        ["one", "no val, test"],
+        ["two", "no test"],
+    ]
+
+
+def test_classes_in_all_splits_have_no_finding():
+    table = class_table({"nv": 40, "mel": 3})
+    assert classes_missing_from_splits(audit_context(table)) == []
+
+
+def test_class_missing_from_the_original_test_split_is_reported_once():
+    table = class_table({"nv": 40, "mel": 40}, {"train": 0.5, "val": 0.25, "test": 0.25})
+    table = table[table["label"].ne("mel") | table["original_split"].ne("test")]
+    for name, checks in {
+        "grouped": [classes_missing_from_test],
+        "original": [classes_missing_from_splits],
+        "cleaned": [classes_missing_from_splits],
+    }.items():
+        context = audit_context(table, split=SPLIT.model_copy(update={"policy": name}))
+        found = [f for f in (classes_missing_from_test, classes_missing_from_splits) if f(context)]
+        assert found == checks
 
 
 def small_class_findings(table, policy="grouped", **keys):

@@ -48,6 +48,64 @@ def test_exact_duplicates_across_splits_are_counted_as_pairs_with_both_files():
     assert findings["exact_duplicates"].details == {"pairs": 1, "files": 2}
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "severity", "effect"),
+    [
+        ("train", "test", "high", "Test scores on the original split are usually too high"),
+        ("val", "test", "medium", "selected with images that are related to test images"),
+        ("train", "val", "medium", "Test scores are not affected otherwise"),
+    ],
+)
+def test_severity_of_leakage_depends_on_the_splits_concerned(a, b, severity, effect):
+    rows = [
+        *CLEAN,
+        (f"{a}/nv/5", "x", "nv", a, "l5"),
+        (f"{b}/nv/6", "x", "nv", b, "l5"),  # equal bytes
+        (f"{b}/nv/7", "y", "nv", b, "l5"),  # only the same lesion
+    ]
+    _, findings = audit_of(rows)
+    for name in ("exact_duplicates_across_splits", "groups_across_splits"):
+        assert findings[name].severity == severity
+        assert effect in findings[name].recommendation
+
+
+def test_classes_with_the_largest_leaked_fraction_come_first():
+    rows = [(f"train/{label}/0", f"t{label}", label, "train", label) for label in "abcd"]
+    for label, leaked in (("a", 1), ("b", 3), ("c", 0), ("d", 2)):
+        rows += [
+            (f"test/{label}/{i}", f"{label}{i}", label, "test", label if i < leaked else None)
+            for i in range(4)
+        ]
+    _, findings = audit_of(rows)
+    finding = findings["test_leakage_by_class"]
+    assert finding.examples == [["b", "75.0%"], ["d", "50.0%"], ["a", "25.0%"]]
+    assert finding.message.endswith("by class: b 3 of 4; d 2 of 4; a 1 of 4.")
+
+
+def test_strongest_near_duplicates_are_the_first_examples():
+    pairs = [(0, 2, "changed", 0.6), (1, 3, "changed", 0.9)]
+    _, findings = audit_of(CLEAN, near_duplicates=pairs)
+    assert findings["near_duplicates"].examples == [
+        ["train/mel/2", "test/mel/4"],
+        ["train/nv/1", "test/nv/3"],
+    ]
+
+
+def test_one_group_across_train_and_test_makes_the_finding_severe():
+    rows = [
+        *CLEAN,
+        ("val/nv/5", "e", "nv", "val", "l1"),  # train and val
+        ("test/mel/6", "f", "mel", "test", "l2"),  # train and test
+    ]
+    assert audit_of(rows)[1]["groups_across_splits"].severity == "high"
+
+
+def test_finding_that_divides_another_one_needs_no_action():
+    _, findings = audit_of([*CLEAN, ("test/nv/5", "e", "nv", "test", "l1")])
+    assert findings["test_leakage_by_class"].severity == "info"
+    assert findings["leakage_by_link_type"].severity == "info"
+
+
 def test_three_equal_files_are_three_pairs():
     _, findings = audit_of([*CLEAN, *((f"train/nv/{i}", "a", "nv", "train", None) for i in "xy")])
     assert findings["exact_duplicates"].count == 3
@@ -89,6 +147,7 @@ def test_unreadable_files_are_listed_with_the_reason():
     summary, findings = audit_of(CLEAN, quarantine=[("train/nv/bad.jpg", "the file is empty")])
     assert summary.files == 5
     assert findings["unreadable_files"].examples == [["train/nv/bad.jpg", "the file is empty"]]
+    assert findings["unreadable_files"].severity == "low"  # they are in no split
 
 
 def test_classes_missing_from_the_original_test_split_are_listed():

@@ -1,3 +1,5 @@
+import gc
+
 import pytest
 
 from skin_lesions.core.errors import InputError
@@ -16,3 +18,14 @@ def test_second_lock_is_rejected_with_the_owner_and_another_location(tmp_path):
 
 def test_release_without_a_lock_does_nothing(tmp_path):
     RunLock(tmp_path).release()
+
+
+def test_lock_is_held_until_its_release(tmp_path):
+    """An object that only a local name refers to would be deleted, and release the lock."""
+    first = RunLock(tmp_path)
+    first.acquire()
+    gc.collect()
+    for _ in range(2):
+        with pytest.raises(InputError, match="is locked"):
+            RunLock(tmp_path).acquire()
+    first.release()

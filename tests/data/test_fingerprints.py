@@ -27,5 +27,7 @@ def test_data_fingerprint_depends_on_images_and_labels(column):
     assert data_fingerprint(changed) != data_fingerprint(TABLE)
 
 
-def test_split_fingerprint_depends_on_the_split():
-    assert split_fingerprint(TABLE.assign(split=["test", "train"])) != split_fingerprint(TABLE)
+@pytest.mark.parametrize("column", ["file", "image_id", "label", "split", "group_id"])
+def test_split_fingerprint_depends_on_images_labels_splits_and_groups(column):
+    changed = TABLE.assign(**{column: TABLE[column].tolist()[::-1]})
+    assert split_fingerprint(changed) != split_fingerprint(TABLE)

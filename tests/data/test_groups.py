@@ -1,11 +1,18 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.groups import add_groups, group_images
+from skin_lesions.data.groups import (
+    across_splits,
+    add_groups,
+    attach_file_columns,
+    group_images,
+    link_values,
+)
+from skin_lesions.data.missing_values import MISSING_VALUES
 
 
 def table(**columns):
@@ -33,9 +40,62 @@ def test_groups_are_merged_by_a_file_with_keys_of_both():
     assert set(groups["link_types"]) == {"lesion_id+patient_id"}
 
 
-def test_missing_values_link_nothing():
-    for missing in (None, np.nan, "", "  "):
-        assert len(set(group_ids(table(lesion_id=[missing, missing])))) == 2
+@pytest.mark.parametrize("column", ["lesion_id", "patient_id", "filename_key"])
+@pytest.mark.parametrize(
+    "missing", [None, np.nan, pd.NA, "", "  ", "unknown", "UNK", " N/A ", *MISSING_VALUES]
+)
+def test_missing_values_link_nothing(column, missing):
+    assert len(set(group_ids(table(**{column: [missing, missing]})))) == 2
+
+
+@pytest.mark.parametrize("column", ["lesion_id", "patient_id"])
+@pytest.mark.parametrize("number", [-1, 0, -1.0, 0.0, "-1", "0", "0.0"])
+def test_zero_and_minus_one_are_missing_identifiers(column, number):
+    assert len(set(group_ids(table(**{column: [number, number]})))) == 2
+
+
+def test_zero_in_a_filename_is_a_key():
+    assert len(set(group_ids(table(filename_key=["0", "0"])))) == 1
+
+
+def test_the_same_lesion_number_of_two_patients_is_two_lesions():
+    groups, links = group_images(
+        table(lesion_id=["1", "1", "2", "1", "2"], patient_id=["a", "b", "b", "a", "a"])
+    )
+    assert groups["group_id"].factorize()[0].tolist() == [0, 1, 1, 0, 0]
+    assert links.loc[links["kind"] == "lesion_id", ["file_a", "file_b"]].to_numpy().tolist() == [
+        ["0.jpg", "3.jpg"]
+    ]
+
+
+def test_a_lesion_of_one_patient_includes_images_without_a_patient():
+    assert len(set(group_ids(table(lesion_id=["x", "x", "x"], patient_id=["a", None, "a"])))) == 1
+
+
+def test_a_lesion_number_of_several_patients_links_no_image_without_a_patient():
+    values = link_values(
+        table(lesion_id=["1", "1", "1", "1"], patient_id=["a", "b", None, "unknown"]), "lesion_id"
+    )
+    assert values.tolist() == ["a / 1", "b / 1", None, None]
+
+
+def test_group_id_is_that_of_the_first_image_in_alphabetical_order():
+    groups, _ = group_images(table(image_id=["b" * 64, "a" * 64, "c" * 64], lesion_id=["x"] * 3))
+    assert groups["group_id"].tolist() == ["g" + "a" * 16] * 3
+
+
+def test_links_are_across_splits_only_if_both_splits_are_known():
+    image_table = table(lesion_id=["x"] * 4).assign(original_split=["train", "test", None, "train"])
+    _, links = group_images(image_table)
+    pairs = attach_file_columns(links, image_table[["file", "original_split"]])
+    assert dict(zip(pairs["file_b"], across_splits(pairs), strict=True)) == {
+        "1.jpg": True,
+        "2.jpg": False,
+        "3.jpg": False,
+    }
+    unknown = image_table.assign(original_split=None)
+    pairs = attach_file_columns(links, unknown[["file", "original_split"]])
+    assert not across_splits(pairs).any()
 
 
 def test_equal_values_in_different_columns_link_nothing():
@@ -43,7 +103,7 @@ def test_equal_values_in_different_columns_link_nothing():
 
 
 def test_numbers_and_text_with_the_same_value_are_equal():
-    assert len(set(group_ids(table(lesion_id=[7, "7"])))) == 1
+    assert len(set(group_ids(table(lesion_id=[7, "7", 7.0, "7.0"])))) == 1
 
 
 def test_exact_duplicates_are_one_group_without_metadata():
@@ -53,12 +113,15 @@ def test_exact_duplicates_are_one_group_without_metadata():
 keys = st.one_of(st.none(), st.sampled_from("abcde"))
 
 
-@given(rows=st.lists(st.tuples(keys, keys, keys), min_size=1, max_size=30), seed=st.integers(0, 99))
+@settings(max_examples=20)
+@given(
+    rows=st.lists(st.tuples(keys, keys, keys), min_size=20, max_size=40), seed=st.integers(0, 99)
+)
 def test_files_with_equal_keys_are_one_group_in_any_row_order(rows, seed):
     image_table = table(
-        **dict(
-            zip(["lesion_id", "patient_id", "filename_key"], zip(*rows, strict=True), strict=True)
-        )
+        lesion_id=[lesion and f"{patient} {lesion}" for lesion, patient, _ in rows],
+        patient_id=[patient for _, patient, _ in rows],
+        filename_key=[key for *_, key in rows],
     )
     grouped = image_table.assign(group_id=group_ids(image_table))
     for column in ["lesion_id", "patient_id", "filename_key"]:
@@ -68,9 +131,10 @@ def test_files_with_equal_keys_are_one_group_in_any_row_order(rows, seed):
     pd.testing.assert_frame_equal(again, grouped)
 
 
-@given(rows=st.lists(st.tuples(keys, keys), min_size=1, max_size=12))
+@settings(max_examples=20)
+@given(rows=st.lists(st.tuples(keys, keys), min_size=8, max_size=16))
 def test_groups_are_the_connected_components_of_equal_keys(rows):
-    image_table = table(lesion_id=[a for a, _ in rows], patient_id=[b for _, b in rows])
+    image_table = table(filename_key=[a for a, _ in rows], patient_id=[b for _, b in rows])
     labels = group_ids(image_table)
     linked = np.array(
         [
@@ -134,8 +198,9 @@ def test_without_near_duplicates_pixel_id_equals_image_id():
     assert groups["pixel_id"].tolist() == ["b", "a", "b"]
 
 
+@settings(max_examples=30)
 @given(
-    image_id=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=20),
+    image_id=st.lists(st.sampled_from("abcdefgh"), min_size=4, max_size=20),
     pairs=st.lists(
         st.tuples(st.integers(0, 7), st.integers(0, 7), st.sampled_from(["pixels", "simple"])),
         max_size=6,

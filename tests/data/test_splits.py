@@ -1,6 +1,7 @@
+import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skin_lesions.config.split import Split, SplitFractions
@@ -38,6 +39,66 @@ def test_rare_classes_get_the_same_fractions_as_common_ones():
     )
     assert counts.loc["mel"].to_dict() == {"train": 14, "val": 3, "test": 3}
     assert counts.loc["nv"].to_dict() == {"train": 140, "val": 30, "test": 30}
+
+
+def split_of_groups(groups, fractions=FRACTIONS, seed=0):
+    """Split groups of (label, images) pairs; return the group, label and split of each image."""
+    rows = [
+        (number, label)
+        for number, group in enumerate(groups)
+        for label, images in group
+        for _ in range(images)
+    ]
+    table = pd.DataFrame(rows, columns=["group_id", "label"])
+    return table.assign(split=stratified_group_split(table, fractions, seed))
+
+
+@pytest.mark.parametrize(
+    "fractions",
+    [
+        FRACTIONS,
+        {"train": 0.8, "val": 0.1, "test": 0.1},
+        {"train": 0.34, "val": 0.33, "test": 0.33},
+        {"train": 0.5, "val": 0.2, "test": 0.3},
+        {"train": 0.1, "val": 0.2, "test": 0.7},
+        {"train": 1 - 0.15 / 0.85, "val": 0.15 / 0.85},  # as for a val split taken from train
+        {"train": 0.9, "val": 0.1},
+    ],
+    ids=str,
+)
+def test_a_class_of_few_groups_is_in_the_first_splits(fractions):
+    """A class of g groups is in the first min(g, splits) splits, whatever the group size."""
+    classes = {f"{g} of {size}": (g, size) for g in (1, 2, 3, 4) for size in range(1, 51)}
+    groups = [[(label, size)] for label, (g, size) in classes.items() for _ in range(g)]
+    table = split_of_groups(groups, fractions)
+    splits = table.groupby("label")["split"].unique()
+    for label, (g, _) in classes.items():
+        assert set(splits[label]) == set(list(fractions)[:g]), label
+
+
+def test_each_class_is_in_train_although_all_its_groups_have_other_classes_too():
+    common = [[("nv", 30)] for _ in range(20)]
+    for seed in range(20):
+        table = split_of_groups(
+            [*common, [("nv", 3), ("mel", 1)], [("nv", 2), ("bcc", 1)]], seed=seed
+        )
+        assert set(table.loc[table["split"] == "train", "label"]) == {"nv", "mel", "bcc"}
+
+
+def test_large_groups_are_distributed_like_small_ones():
+    table = split_of_groups([[("nv", 10)]] * 10 + [[("nv", 1)]] * 100)
+    large = table.loc[table["group_id"] < 10].drop_duplicates("group_id")
+    assert large["split"].value_counts().to_dict() == {"train": 6, "val": 2, "test": 2}
+
+
+def test_a_rare_class_is_balanced_in_groups_dominated_by_a_common_class():
+    for seed in range(10):
+        sizes = np.random.default_rng(seed).integers(5, 16, 40)
+        groups = [[("nv", size), ("mel", number % 2)] for number, size in enumerate(sizes)]
+        table = split_of_groups(groups, seed=seed)
+        counts = table.loc[table["label"] == "mel", "split"].value_counts()
+        for name, fraction in FRACTIONS.items():
+            assert abs(counts[name] - 20 * fraction) <= 1
 
 
 def test_label_conflicts_are_excluded_and_exact_duplicates_occur_once():
@@ -148,6 +209,38 @@ def test_missing_val_is_split_off_from_train_by_group():
     assert result.groupby("group_id")["split"].nunique().eq(1).all()
 
 
+def test_val_taken_from_train_has_its_fraction_of_train_and_val():
+    labels = ["nv", "mel"] * 200
+    table, groups = images(labels, original_split=["train"] * 340 + ["test"] * 60)
+    counts = split_images(table, groups, policy("original"))["split"].value_counts()
+    assert counts.to_dict() == {"train": 280, "val": 60, "test": 60}
+
+
+@pytest.mark.parametrize("name", ["grouped", "original", "cleaned"])
+def test_row_order_of_the_image_table_has_no_effect(name):
+    ids = [f"{i // 2:064x}" for i in range(80)]  # every image occurs in two files
+    table, groups = images(
+        ["nv", "nv", "mel", "mel"] * 20,
+        groups=[i // 2 for i in range(80)],
+        original_split=["train"] * 60 + ["test"] * 20,
+        ids=ids,
+    )
+    split_table = split_images(table, groups, policy(name))
+    assert split_table["file"].is_monotonic_increasing
+    shuffled = table.sample(frac=1, random_state=0)
+    pd.testing.assert_frame_equal(split_images(shuffled, groups, policy(name)), split_table)
+
+
+def test_a_test_image_is_leaked_by_an_image_of_train_or_of_val():
+    table, groups = images(
+        ["nv", "mel"] * 4,
+        groups=[0, 1, 2, 3, 0, 3, 6, 6],
+        original_split=["train", "train", "val", "val", "test", "test", "test", "test"],
+    )
+    result = split_images(table, groups, policy("original"))
+    assert result["is_leaked"].tolist() == [False] * 4 + [True, True, False, False]
+
+
 def test_original_without_a_test_split_is_an_error_with_a_fix():
     table, groups = images(["nv", "mel"], original_split=["train", "train"])
     with pytest.raises(InputError, match=r"no test.*split\.policy=grouped"):
@@ -165,6 +258,27 @@ def test_error_for_a_class_without_train_images_contains_the_class():
     )
     with pytest.raises(InputError, match="'Mel '.*did you mean 'mel'"):
         split_images(table, groups, policy("original"))
+
+
+def test_error_for_a_class_suggests_another_name_of_it():
+    table, groups = images(
+        ["Melanoma", "nv", "Melanoma", "nv", "MEL"],
+        original_split=["train", "train", "val", "val", "test"],
+    )
+    with pytest.raises(InputError, match="'MEL'.*did you mean 'Melanoma'"):
+        split_images(table, groups, policy("original"))
+
+
+def test_error_for_a_class_whose_train_images_all_leak_names_this_reason():
+    table, groups = images(
+        ["nv", "mel", "bcc", "nv", "mel", "bcc"],
+        groups=[0, 1, 2, 3, 4, 2],
+        original_split=["train", "train", "train", "test", "test", "test"],
+    )
+    with pytest.raises(
+        InputError, match=r"policy=cleaned removes all train images of 'bcc' \(1 file\).*grouped"
+    ):
+        split_images(table, groups, policy("cleaned"))
 
 
 def test_groups_of_another_table_are_rejected():
@@ -191,78 +305,88 @@ def test_another_seed_gives_another_split():
     assert not first["split"].equals(second["split"])
 
 
-rows = st.lists(
-    st.tuples(st.integers(0, 15), st.sampled_from(["nv", "mel", "bcc"])), min_size=1, max_size=80
+LABELS = ["nv", "mel", "bcc"]
+# A label, a group, an image (two of them have equal pixels) and an original split for each file.
+random_files = st.lists(
+    st.tuples(
+        st.sampled_from(LABELS),
+        st.integers(0, 40),
+        st.integers(0, 300),
+        st.sampled_from(["train", "val", "test"]),
+    ),
+    min_size=100,
+    max_size=200,
 )
 
 
-@given(rows=rows, seed=st.integers(0, 2**32 - 1), shuffle=st.integers(0, 99))
-def test_groups_are_not_split_and_row_order_has_no_effect(rows, seed, shuffle):
-    table = pd.DataFrame(rows, columns=["group_id", "label"])
+def splittable_images(files):
+    """Make a table of random files, and of three further groups of each class.
+
+    The further groups are in train, val and test, and have no label conflicts. No random file can
+    therefore leave a class without train images, or a split without images.
+    """
+    group_of = {image // 2: group for _, group, image, _ in files}  # equal pixels: one group
+    files = [(label, group_of[image // 2], image, split) for label, _, image, split in files]
+    splits = ["train", "val", "test"]
+    further = [
+        (label, 1000 + 3 * number + place, 1000 + 2 * (3 * number + place), split)
+        for number, label in enumerate(LABELS)
+        for place, split in enumerate(splits)
+    ]
+    labels, groups, numbers, original_splits = zip(*files, *further, strict=True)
+    return images(
+        list(labels),
+        groups=list(groups),
+        original_split=list(original_splits),
+        ids=[f"{number:064x}" for number in numbers],
+        pixel_ids=[f"{number // 2:064x}" for number in numbers],
+    )
+
+
+def without_conflicts(table, groups):
+    labels_of_pixels = table.groupby(groups["pixel_id"])["label"].transform("nunique")
+    return table[labels_of_pixels == 1]
+
+
+@settings(max_examples=15)
+@given(files=random_files, seed=st.integers(0, 2**32 - 1))
+def test_groups_are_not_split_and_row_order_has_no_effect(files, seed):
+    table = pd.DataFrame(files, columns=["label", "group_id", "image", "original_split"])
     split = table.assign(split=stratified_group_split(table, FRACTIONS, seed))
     assert split.groupby("group_id")["split"].nunique().eq(1).all()
     assert split["split"].isin(FRACTIONS).all()
-    shuffled = table.sample(frac=1, random_state=shuffle)
+    assert set(split.loc[split["split"] == "train", "label"]) == set(table["label"])
+    shuffled = table.sample(frac=1, random_state=0)
     again = shuffled.assign(split=stratified_group_split(shuffled, FRACTIONS, seed)).sort_index()
     pd.testing.assert_frame_equal(again, split)
 
 
-@given(sizes=st.lists(st.integers(1, 6), min_size=20, max_size=60), seed=st.integers(0, 999))
+@settings(max_examples=15)
+@given(sizes=st.lists(st.integers(1, 6), min_size=50, max_size=100), seed=st.integers(0, 999))
 def test_split_sizes_deviate_by_at_most_the_largest_group(sizes, seed):
-    groups = [number for number, size in enumerate(sizes) for _ in range(size)]
-    table = pd.DataFrame({"group_id": groups, "label": "nv"})
-    counts = stratified_group_split(table, FRACTIONS, seed).value_counts()
+    counts = split_of_groups([[("nv", size)] for size in sizes], seed=seed)["split"].value_counts()
     for name, fraction in FRACTIONS.items():
-        assert abs(counts.get(name, 0) - fraction * len(table)) <= max(sizes)
+        assert abs(counts[name] - fraction * sum(sizes)) <= max(sizes)
 
 
-original_rows = st.lists(
-    st.tuples(
-        st.integers(0, 12),
-        st.sampled_from(["nv", "mel"]),
-        st.sampled_from(["train", "val", "test"]),
-        st.integers(0, 25),  # image; three of them have equal pixels
-    ),
-    min_size=8,
-    max_size=60,
-)
-
-
-@given(rows=original_rows)
-def test_cleaned_test_is_the_original_test_without_label_conflicts(rows):
-    group_of = {image // 3: group for group, _, _, image in rows}  # equal pixels: one group
-    table, groups = images(
-        [label for _, label, _, _ in rows],
-        groups=[group_of[image // 3] for *_, image in rows],
-        original_split=[split for _, _, split, _ in rows],
-        ids=[f"{image:064x}" for *_, image in rows],
-        pixel_ids=[f"{image // 3:064x}" for *_, image in rows],
-    )
-    try:
-        result = split_images(table, groups, policy("cleaned"))
-    except InputError:
-        return  # no images left, which is tested elsewhere
+@settings(max_examples=15)
+@given(files=random_files)
+def test_cleaned_test_is_the_original_test_without_label_conflicts(files):
+    table, groups = splittable_images(files)
+    result = split_images(table, groups, policy("cleaned"))
     assert result.groupby("group_id")["split"].nunique().eq(1).all()
     assert not result["image_id"].duplicated().any()
     assert (result["split"].eq("test") == result["original_split"].eq("test")).all()
-    pixel_id = groups["pixel_id"]
-    usable = table[table.groupby(pixel_id)["label"].transform("nunique") == 1]
+    usable = without_conflicts(table, groups)
     expected = set(usable.loc[usable["original_split"] == "test", "image_id"])
     assert set(result.loc[result["split"] == "test", "image_id"]) == expected
 
 
-@given(rows=rows, images_per_pixel_id=st.integers(1, 5), seed=st.integers(0, 9))
-def test_every_usable_image_is_in_exactly_one_split(rows, images_per_pixel_id, seed):
-    pixel_ids = [f"{i // images_per_pixel_id:064x}" for i in range(len(rows))]
-    group_of = dict(zip(pixel_ids, [group for group, _ in rows], strict=True))
-    table, groups = images(
-        [label for _, label in rows], groups=[group_of[p] for p in pixel_ids], pixel_ids=pixel_ids
-    )
-    labels = table.groupby(pixel_ids)["label"].agg(set)
-    usable = table[[len(labels[pixel_id]) == 1 for pixel_id in pixel_ids]]
-    try:
-        result = split_images(table, groups, policy("grouped", seed))
-    except InputError:
-        return  # too few groups or classes, which is tested elsewhere
+@settings(max_examples=15)
+@given(files=random_files, seed=st.integers(0, 9))
+def test_every_usable_image_is_in_exactly_one_split(files, seed):
+    table, groups = splittable_images(files)
+    result = split_images(table, groups, policy("grouped", seed))
     assert list(result.columns) == COLUMNS
-    assert sorted(result["file"]) == sorted(usable["file"])
+    assert not result["image_id"].duplicated().any()
+    assert set(result["image_id"]) == set(without_conflicts(table, groups)["image_id"])

@@ -1,5 +1,4 @@
 import json
-import time
 
 import numpy as np
 import pandas as pd
@@ -19,10 +18,19 @@ from sklearn.metrics import (
 )
 
 from skin_lesions.data.diagnoses import DIAGNOSES
-from skin_lesions.evaluation.scorecard import compute_metrics
+from skin_lesions.evaluation.scorecard import compute, compute_metrics
+from skin_lesions.evaluation.scorecard.arrays import RankedScores, Resample
 from skin_lesions.metrics.bootstrap import resampled_weights
-from skin_lesions.metrics.calibration import expected_calibration_error
+from skin_lesions.metrics.calibration import confidence_bins, expected_calibration_error
 from skin_lesions.metrics.classification import macro_metrics
+from skin_lesions.metrics.intervals import (
+    Estimate,
+    effective_n,
+    f1_estimate,
+    hanley_mcneil,
+    mover_interval,
+    proportion,
+)
 
 MEL, NV, AK, DF = CLASSES = ["Melanoma", "Melanocytic nevi", "Actinic keratoses", "Dermatofibroma"]
 
@@ -160,6 +168,96 @@ def test_several_images_of_a_lesion_widen_every_interval():
     assert (grouped["groups"], plain["groups"], grouped["n"]) == (150, 600, 600)
 
 
+@pytest.fixture(scope="module")
+def mixed_groups():
+    """Predictions with groups of 1 to 6 images, which have several labels and predictions."""
+    rng = np.random.default_rng(11)
+    group = np.repeat(np.arange(60), rng.integers(1, 7, 60))
+    n = group.size
+    label = np.where(rng.random(n) < 0.7, rng.integers(4, size=60)[group], rng.integers(4, size=n))
+    logits = rng.normal(size=(60, 4))[group] + 0.4 * rng.normal(size=(n, 4))
+    logits[np.arange(n), label] += 1.2
+    probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return prediction_table([CLASSES[c] for c in label], probability, groups=group)
+
+
+def as_dict(estimate):
+    return {
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n": estimate.n,
+        "n_effective": estimate.n_effective,
+    }
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_intervals_of_a_class_use_the_groups_of_its_own_images(mixed_groups, name):
+    entry = metrics_of(mixed_groups)["per_class"][name]
+    group = mixed_groups["group_id"].to_numpy()
+    is_class = (mixed_groups["label"] == name).to_numpy()
+    predicted = (mixed_groups["predicted"] == name).to_numpy()
+    expected = {
+        "recall": proportion(predicted[is_class], group[is_class]),
+        "precision": proportion(is_class[predicted], group[predicted]),
+        "f1": f1_estimate(is_class, predicted, group),
+    }
+    for metric, estimate in expected.items():
+        assert entry[metric] == pytest.approx(as_dict(estimate)), metric
+        assert estimate.n_effective < estimate.n
+
+
+def test_accuracy_sensitivity_and_specificity_use_the_groups_of_their_own_images(mixed_groups):
+    result = metrics_of(mixed_groups)
+    group = mixed_groups["group_id"].to_numpy()
+    malignant = (mixed_groups["label"] == MEL).to_numpy()
+    predicted = (mixed_groups["predicted"] == MEL).to_numpy()
+    correct = (mixed_groups["label"] == mixed_groups["predicted"]).to_numpy()
+    assert result["accuracy"] == pytest.approx(as_dict(proportion(correct, group)))
+    sensitivity = proportion(predicted[malignant], group[malignant])
+    assert result["malignant"]["sensitivity"] == pytest.approx(as_dict(sensitivity))
+    specificity = proportion(~predicted[~malignant], group[~malignant])
+    assert result["malignant"]["specificity"] == pytest.approx(as_dict(specificity))
+
+
+@pytest.mark.parametrize("malignant", [False, True])
+def test_interval_of_a_perfect_auroc_uses_the_groups(malignant):
+    # All images are ranked correctly, so the bootstrap has no variance. Some predictions are wrong.
+    rng = np.random.default_rng(2)
+    group = np.repeat(np.arange(30), rng.integers(1, 6, 30))
+    labels = np.where(group % 3 == 0, MEL, NV)
+    # Within a group, some predictions are right and some are wrong.
+    is_wrong = (group % 5 < 3) & (np.arange(group.size) % 2 == 0)
+    right = {MEL: [0.6, 0.3, 0.1, 0], NV: [0.3, 0.6, 0.1, 0]}
+    wrong = {MEL: [0.45, 0.5, 0.05, 0], NV: [0.4, 0.35, 0.25, 0]}
+    p = [(wrong if w else right)[label] for label, w in zip(labels, is_wrong, strict=True)]
+    predictions = prediction_table(labels, p, groups=group)
+    result = metrics_of(predictions)
+    entry = result["malignant"]["auroc"] if malignant else result["per_class"][MEL]["auroc"]
+    positive, predicted = labels == MEL, (predictions["predicted"] == MEL).to_numpy()
+    positives = effective_n(predicted[positive], group[positive])
+    negatives = effective_n(predicted[~positive], group[~positive])
+    assert positives < positive.sum()
+    assert negatives < (~positive).sum()
+    assert entry["value"] == 1.0
+    expected = hanley_mcneil(1.0, positives, negatives)
+    assert (entry["low"], entry["high"]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "class_metric"),
+    [("balanced_accuracy", "recall"), ("macro_f1", "f1"), ("auroc_macro", "auroc")],
+)
+def test_mean_over_classes_is_widened_by_the_same_metric_of_each_class(key, class_metric):
+    # One group per class: the bootstrap has no variance, so only the intervals of classes remain.
+    labels = [MEL] * 5 + [NV] * 9 + [AK] * 3
+    predicted = [*[MEL] * 3, *[NV] * 2, *[NV] * 8, MEL, *[AK] * 2, NV]
+    result = metrics_of(certain_predictions(labels, predicted, groups=[0] * 5 + [1] * 9 + [2] * 3))
+    entries = [result["per_class"][name][class_metric] for name in (MEL, NV, AK)]
+    low, high = mover_interval([Estimate(**entry) for entry in entries])
+    assert (result[key]["low"], result[key]["high"]) == pytest.approx((low, high))
+
+
 rows = st.lists(
     st.tuples(
         st.integers(0, 3), st.lists(st.integers(0, 3), min_size=4, max_size=4), st.integers(0, 4)
@@ -250,6 +348,23 @@ def test_predicted_class_counts_even_if_it_is_not_the_most_probable():
     assert result["expected_calibration_error"]["value"] == pytest.approx(1 - (0.4 + 0.9) / 2)
 
 
+def test_calibration_bins_are_those_of_the_probability_of_the_predicted_class():
+    # Half of the predictions are not the most probable class.
+    rng = np.random.default_rng(5)
+    p = rng.uniform(0.05, 0.95, 400)
+    predicted_first = rng.random(400) < 0.5
+    labels = np.where(rng.random(400) < 0.5 + 0.4 * np.sin(9 * p), MEL, NV)
+    predictions = prediction_table(labels, np.column_stack([p, 1 - p, 0 * p, 0 * p]))
+    predictions = predictions.assign(predicted=np.where(predicted_first, MEL, NV))
+    confidence = np.where(predicted_first, p, 1 - p)
+    correct = (predictions["predicted"] == labels).to_numpy()
+    bins = confidence_bins(confidence)
+    gaps = [abs(correct[bins == b].mean() - confidence[bins == b].mean()) for b in range(15)]
+    expected = np.average(gaps, weights=np.bincount(bins))
+    value = metrics_of(predictions)["expected_calibration_error"]["value"]
+    assert value == pytest.approx(expected)
+
+
 # Malignant against benign
 
 
@@ -273,6 +388,13 @@ def test_malignant_metrics_span_classes_and_premalignant_is_benign():
     malignant = [True, True, True, False, False]
     expected = roc_auc_score(malignant, np.array(p)[:, :2].sum(axis=1))
     assert result["auroc"]["value"] == pytest.approx(expected)
+
+
+def test_malignancy_score_is_the_sum_of_the_malignant_classes():
+    classes = [MEL, "Basal cell carcinoma", NV]
+    # By the sum (0.6, 0.5) the first image is more malignant, by the maximum (0.3, 0.5) the second.
+    predictions = prediction_table([MEL, NV], [[0.3, 0.3, 0.4], [0.5, 0.0, 0.5]], classes)
+    assert metrics_of(predictions, classes)["malignant"]["auroc"]["value"] == 1.0
 
 
 def test_images_of_unknown_diagnoses_are_left_out_and_listed():
@@ -311,7 +433,7 @@ def test_rate_is_null_with_a_reason_without_malignant_or_benign_images(labels, u
     assert "malignant and of benign" in result["auroc"]["reason"]
 
 
-# Seeds, order and speed
+# Seeds, order and number of computations
 
 
 def test_equal_seeds_give_equal_results_and_other_seeds_other_intervals():
@@ -330,12 +452,26 @@ def test_order_of_the_classes_changes_no_value():
     assert list(other["per_class"]) == CLASSES[::-1]
 
 
-def test_four_thousand_images_of_14_classes_take_seconds():
+@pytest.mark.parametrize("replicates", [10, 1000])
+def test_replicates_are_computed_at_once_and_scores_are_ranked_once(monkeypatch, replicates):
     classes = [diagnosis.name for diagnosis in DIAGNOSES]
-    predictions = simulate_predictions(4000, classes, images_per_group=2)
-    start = time.process_time()
-    metrics_of(predictions, classes, replicates=1000)
-    assert time.process_time() - start < 10
+    predictions = simulate_predictions(400, classes, images_per_group=2)
+    ranked, evaluated = [], []
+
+    class CountedScores(RankedScores):
+        def __init__(self, *arguments):
+            ranked.append(1)
+            super().__init__(*arguments)
+
+    def counted_resample(*arguments):
+        evaluated.append(1)
+        return Resample(*arguments)
+
+    monkeypatch.setattr("skin_lesions.evaluation.scorecard.arrays.RankedScores", CountedScores)
+    monkeypatch.setattr(compute, "Resample", counted_resample)
+    metrics_of(predictions, classes, replicates=replicates)
+    assert len(ranked) == len(classes) + 1  # each class, and malignant against benign
+    assert len(evaluated) == 2  # the rows themselves, and one chunk of replicates
 
 
 def test_probabilities_stored_in_32_bits_are_accepted():

@@ -175,6 +175,11 @@ def test_few_images_have_few_bins():
     assert confidence_bins([0.7]).tolist() == [0]
 
 
+def test_confidence_at_the_border_of_two_bins_belongs_to_the_higher_bin():
+    # The median of 21 values is the border of two bins.
+    assert np.bincount(confidence_bins(np.linspace(0.5, 0.9, 21))).tolist() == [10, 11]
+
+
 @pytest.mark.parametrize("confidence", [0.5, 0.75, 1.0])
 def test_error_of_one_confidence_is_its_distance_from_the_accuracy(confidence):
     correct = np.arange(200) < 150

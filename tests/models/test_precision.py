@@ -4,8 +4,7 @@ from torch import nn
 from torch.nn.functional import conv2d, cosine_similarity, cross_entropy
 from torchvision.models import get_model
 
-from skin_lesions.core.errors import InputError
-from skin_lesions.models.precision import autocast, choose_precision
+from skin_lesions.models.precision import autocast, choose_precision, warn_if_slow
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 
@@ -29,35 +28,58 @@ def test_auto_selects_the_precision_of_the_tensor_cores_of_a_gpu(monkeypatch, ca
     ("capabilities", "expected"),
     [
         pytest.param({"amx_bf16": True}, torch.bfloat16, id="AMX"),
-        pytest.param({"avx512_bf16": True, "amx_bf16": False}, torch.float32, id="AVX-512 only"),
+        pytest.param(
+            {"cpu_name": "AMD EPYC 9R14", "avx512_bf16": True}, torch.bfloat16, id="AMD, AVX-512"
+        ),
+        pytest.param({"cpu_name": "AMD EPYC 7R13", "avx512_bf16": False}, torch.float32, id="AMD"),
+        pytest.param(
+            {"cpu_name": "Intel Xeon", "avx512_bf16": True}, torch.float32, id="Intel, AVX-512 only"
+        ),
         pytest.param({}, torch.float32, id="unknown"),
     ],
 )
-def test_auto_selects_bfloat16_on_a_cpu_only_with_amx(monkeypatch, capabilities, expected):
+def test_auto_selects_bfloat16_on_a_cpu_only_where_it_was_measured_to_be_faster(
+    monkeypatch, capabilities, expected
+):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert choose_precision(CPU, "auto") == expected
 
 
-@pytest.mark.parametrize("device", [CPU, MPS])
-def test_half_precision_without_matrix_units_is_rejected(monkeypatch, device):
+SLOW = [
+    pytest.param(CPU, (0, 0), "bfloat16", id="CPU"),
+    pytest.param(MPS, (0, 0), "float16", id="MPS"),
+    pytest.param(CUDA, (6, 1), "float16", id="GTX 1080"),
+    pytest.param(CUDA, (7, 5), "bfloat16", id="T4"),
+]
+FAST = [
+    pytest.param(CPU, (0, 0), "float32", id="CPU"),
+    pytest.param(MPS, (0, 0), "auto", id="MPS"),
+    pytest.param(CUDA, (7, 5), "float16", id="T4"),
+    pytest.param(CUDA, (8, 0), "bfloat16", id="A100"),
+    pytest.param(CUDA, (8, 0), "float16", id="A100 in float16"),
+]
+
+
+@pytest.fixture
+def capability(monkeypatch, request):
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
-    assert choose_precision(device, "auto") == torch.float32
-    with pytest.raises(
-        InputError,
-        match=f"bfloat16 would be slower .* this {device.type}.* Set train.precision to auto",
-    ):
-        choose_precision(device, "bfloat16")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: request.param)
 
 
-@pytest.mark.parametrize(
-    ("capability", "requested"), [((6, 1), "bfloat16"), ((6, 1), "float16"), ((7, 5), "bfloat16")]
-)
-def test_precision_that_a_gpu_only_emulates_is_rejected(monkeypatch, capability, requested):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    with pytest.raises(
-        InputError, match=f"{requested} would be slower .* this cuda.* Set train.precision to auto"
-    ):
-        choose_precision(CUDA, requested)
+@pytest.mark.parametrize(("device", "capability", "requested"), SLOW, indirect=["capability"])
+def test_requested_precision_is_used_where_it_is_slow_with_a_warning(
+    device, capability, requested, caplog
+):
+    warn_if_slow(device, requested)
+    assert f"train.precision={requested} may be slower than float32" in caplog.text
+    assert f"this {device.type}" in caplog.text
+    assert choose_precision(device, requested) == getattr(torch, requested)
+
+
+@pytest.mark.parametrize(("device", "capability", "requested"), FAST, indirect=["capability"])
+def test_no_warning_is_logged_for_a_fast_precision(device, capability, requested, caplog):
+    warn_if_slow(device, requested)
+    assert not caplog.text
 
 
 def test_requested_precision_is_returned(monkeypatch):

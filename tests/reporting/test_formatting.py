@@ -1,4 +1,9 @@
-from skin_lesions.evaluation.scorecard import ConfusionMatrix, MalignancyMetrics, SplitMetrics
+from skin_lesions.evaluation.scorecard import (
+    ClassMetrics,
+    ConfusionMatrix,
+    MalignancyMetrics,
+    SplitMetrics,
+)
 from skin_lesions.metrics.intervals import Estimate, unavailable
 from skin_lesions.reporting.formatting import format_inline, headline
 
@@ -18,11 +23,11 @@ def test_unknown_interval_is_formatted_with_its_reason():
     assert format_inline(estimate) == "0.500 (too few groups)"
 
 
-def test_headline_has_three_metrics_and_the_number_of_images():
-    metrics = SplitMetrics(
+def split_metrics(**support):
+    return SplitMetrics(
         n=7,
         groups=7,
-        per_class={},
+        per_class={label: ClassMetrics(support=n, correct=0) for label, n in support.items()},
         confusion=ConfusionMatrix(classes=(), counts=()),
         malignant=MalignancyMetrics(
             auroc=HALF, sensitivity=HALF, specificity=HALF, classes=(), excluded_classes=()
@@ -31,7 +36,20 @@ def test_headline_has_three_metrics_and_the_number_of_images():
         accuracy=HALF,
         auroc_macro=HALF,
     )
-    assert headline(metrics) == (
+
+
+def test_headline_has_three_metrics_and_the_number_of_images():
+    assert headline(split_metrics(nv=4, mel=3)) == (
         "balanced accuracy 0.500 (0.400 to 0.600), accuracy 0.500 (0.400 to 0.600), "
         "AUROC 0.500 (0.400 to 0.600); 7 images"
+    )
+
+
+def test_headline_states_how_many_classes_were_evaluated_if_not_all():
+    assert headline(split_metrics(nv=4, mel=3, bcc=0)).endswith(
+        "; 7 images, 2 of 3 classes evaluated (no images of bcc)"
+    )
+    many = dict.fromkeys("abcdef", 0)
+    assert headline(split_metrics(nv=7, **many)).endswith(
+        "1 of 7 classes evaluated (no images of a, b, c, d, e ...)"
     )

@@ -8,6 +8,7 @@ import pytest
 
 from skin_lesions.audit.finding import SEVERITIES
 from skin_lesions.data.provenance import Origin
+from skin_lesions.evaluation.scorecard import SplitMetrics
 from skin_lesions.metrics.intervals import Estimate
 from skin_lesions.reporting.html_report import render_report
 from support.report_inputs import (
@@ -184,6 +185,41 @@ def test_values_and_intervals_equal_the_metrics(subset, key, scale):
     assert f"{value} {interval}" in rendered_page("fourteen").text("result")
 
 
+@pytest.mark.parametrize(
+    ("key", "name", "scale"),
+    [
+        ("accuracy", "Accuracy", 100),
+        ("balanced_accuracy", "Balanced accuracy", 100),
+        ("macro_f1", "Macro F1", 1),
+        ("auroc_macro", "AUROC", 1),
+    ],
+)
+def test_first_results_are_those_of_the_test_images(key, name, scale):
+    inputs = fourteen_classes(policy="original")
+    subsets = {"test_clean": inputs.metrics.test, "test_leaked": inputs.metrics.validation}
+    inputs.metrics = inputs.metrics.model_copy(update=subsets)
+    value, interval = estimate(inputs.metrics.test[key], scale)
+    validation, _ = estimate(inputs.metrics.validation[key], scale)
+    assert value != validation
+    expected = f"{name} {value} {interval} Validation {validation}"
+    assert expected in render(inputs).text("result")
+
+
+def test_each_subset_has_its_own_column():
+    inputs = fourteen_classes(policy="original")
+    subsets = {"test_clean": with_n(inputs, 71), "test_leaked": with_n(inputs, 29)}
+    metrics = inputs.metrics.model_copy(update=subsets)
+    text = render(inputs, metrics=metrics).text("result")
+    columns = [metrics.test.n, 71, 29, metrics.validation.n]
+    names = ["Test", "Test without leaked images", "Leaked test images only", "Validation"]
+    positions = [text.index(f"{name} {n} images") for name, n in zip(names, columns, strict=True)]
+    assert positions == sorted(positions)
+
+
+def with_n(inputs: Study, n: int) -> SplitMetrics:
+    return inputs.metrics.validation.model_copy(update={"n": n})
+
+
 def test_malignancy_metrics_and_excluded_classes_are_displayed():
     malignant = inputs_of("unusual").metrics.test.malignant
     text = rendered_page("unusual").text("result")
@@ -204,6 +240,15 @@ def test_each_class_has_counts_and_estimates():
     for key, scale in (("recall", 100), ("precision", 100), ("f1", 1), ("auroc", 1)):
         expected += estimate(row[key], scale)
     assert f"Melanoma malignant {' '.join(expected)}" in rendered_page("fourteen").text("classes")
+
+
+def test_classes_without_test_images_are_named_at_the_top():
+    absent = [
+        n for n, entry in inputs_of("unusual").metrics.test.per_class.items() if not entry.support
+    ]
+    top = rendered_page("unusual").text().split("Results", 1)[0]
+    assert f"{23 - len(absent)} of 23 classes evaluated (no images of {absent[0]}" in top
+    assert "classes evaluated" not in rendered_page("two").text()
 
 
 def test_missing_value_is_a_dash_with_its_reason():

@@ -203,6 +203,49 @@ def test_results_by_class_equal_the_metrics():
     ]
 
 
+def test_classes_with_the_lowest_recall_are_listed_as_such():
+    recalls = {
+        label: row["recall"].value
+        for label, row in fourteen_classes().metrics.test.per_class.items()
+    }
+    lowest = sorted(recalls, key=lambda label: recalls[label])[:3]
+    assert recalls[lowest[2]] < min(recalls[label] for label in recalls if label not in lowest)
+    expected = f"- Classes with the lowest recall on the test images: {', '.join(lowest)}"
+    assert expected in card_of("fourteen").splitlines()
+
+
+def test_classes_with_fewer_than_30_test_images_are_listed_as_uncertain():
+    arguments = Study(["a", "b", "c"], [145, 150, 155]).card_arguments()  # 28, 30 and 32 in test
+    expected = "- Fewer than 30 test images, therefore with uncertain results: a"
+    assert expected in render_model_card(**arguments).splitlines()
+
+
+def test_findings_of_severity_high_and_medium_are_limitations():
+    text = visible_text(card_of("two"))
+    listed = re.findall(r"Audit finding \((\w+)\)", text)
+    assert listed == ["high", "medium"]
+
+
+def test_columns_of_the_results_are_named_by_their_subset():
+    inputs = two_classes(policy="original")
+    validation = inputs.metrics.validation
+    subsets = {
+        "test_clean": validation.model_copy(update={"n": 71}),
+        "test_leaked": validation.model_copy(update={"n": 29}),
+    }
+    inputs.metrics = inputs.metrics.model_copy(update=subsets)
+    found = rows(render_model_card(**inputs.card_arguments()))
+    at = [row[0] for row in found].index("Metric")
+    assert found[at][1:] == [
+        "Test",
+        "Test without leaked images",
+        "Leaked test images only",
+        "Validation",
+    ]
+    n = [inputs.metrics.test.n, 71, 29, validation.n]
+    assert found[at + 1] == ["Images", *map(str, n)]
+
+
 def test_classes_without_test_images_are_listed_as_not_evaluated():
     assert f"therefore not evaluated: {UNUSUAL_NAMES[0]}" in visible_text(card_of("unusual"))
     table = {cells[0]: cells[1:] for cells in rows(card_of("unusual")) if len(cells) == 7}
@@ -307,3 +350,8 @@ def test_front_matter_is_valid_yaml_for_any_name(name):
     )
     assert metadata["model-index"][0]["name"] == name
     assert body.startswith("# Model card: ")
+
+
+def test_classes_without_test_images_are_named_before_the_results():
+    assert " of 23 classes evaluated (no images of " in visible_text(card_of("unusual"))
+    assert "classes evaluated" not in visible_text(card_of("two"))

@@ -47,6 +47,7 @@ def audit_context(
     image_table = image_table.assign(**missing)
     groups, links = group_images(image_table, near_duplicates)
     given = {
+        "source_table": image_table,
         "image_table": image_table,
         "image_table_version": "v1",
         "image_groups": groups,

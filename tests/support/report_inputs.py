@@ -33,6 +33,7 @@ from skin_lesions.metrics.intervals import Estimate, unavailable
 from skin_lesions.models.postprocessing.temperature import TemperatureFit
 from skin_lesions.models.trained_model import Postprocessing, Selection, TrainedModel
 from skin_lesions.models.weights_origin import WeightsLeakage, WeightsOrigin
+from skin_lesions.reporting.figures.registry import FIGURES
 from skin_lesions.reporting.figures.spec import FigureSpec, ReportInputs
 from support.factories import AUDIT
 
@@ -341,6 +342,16 @@ class Study:
                 for name in figure.inputs
             )
         )
+
+    def draw_all(self) -> dict[str, Figure]:
+        """Draw all figures except those with images; return them by name."""
+        with_images = {"linked_image_pairs", "sample_images"}
+        drawn = {
+            figure.name: self.draw(figure) for figure in FIGURES if figure.name not in with_images
+        }
+        for figure in drawn.values():
+            figure.canvas.draw()
+        return drawn
 
 
 def finding(severity: str) -> Finding:

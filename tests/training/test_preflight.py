@@ -32,7 +32,6 @@ from support.recipes import recipe
             "does not accept images of 256 x 256",
         ),
         ({"device": "cuda"}, "train.device=cuda is not available on this machine"),
-        ({"precision": "float16"}, "train.precision=float16 would be slower"),
         ({"launcher": "local", "num_processes": 40}, "too small for 40 processes"),
         ({"launcher": "ray"}, "pip install .*ray"),
     ],
@@ -45,6 +44,12 @@ def test_impossible_training_is_rejected_before_images_are_read(study, monkeypat
     with pytest.raises(InputError, match=message):
         new_study.run()
     assert not list(new_study.data_root.rglob("*"))
+
+
+def test_slow_precision_is_reported_before_images_are_read(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    check_training_setup(recipe(device="cpu", precision="float16"))
+    assert "train.precision=float16 may be slower than float32 on this cpu" in caplog.text
 
 
 def test_weights_of_another_network_are_rejected_before_images_are_read(study, tmp_path):

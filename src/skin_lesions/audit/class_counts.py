@@ -1,11 +1,11 @@
-"""Class counts: balanced classes, and classes missing from test or too small to evaluate."""
+"""Class counts: balanced classes, and classes missing from a split or too small to evaluate."""
 
 import pandas as pd
 
 from skin_lesions.audit.context import AuditContext
 from skin_lesions.audit.finding import Finding
 from skin_lesions.config.split import Split
-from skin_lesions.core.text import pluralize
+from skin_lesions.core.text import pluralize, printable
 from skin_lesions.data.splits import SPLITS, has_label_conflict
 from skin_lesions.metrics.intervals import wilson_interval
 
@@ -15,8 +15,68 @@ _ASSUMED_RECALL = 0.8
 _MIN_TEST_GROUPS = 9
 
 
+def classes_without_images(context: AuditContext) -> list[Finding]:
+    """Report classes that are in the source, but have no readable file."""
+    source = context.source_table
+    unreadable = source[source["file"].isin(context.quarantine["file"])]
+    files = unreadable["label"].value_counts().sort_index()
+    files = files[~files.index.isin(context.table["label"])]
+    if files.empty:
+        return []
+    return [
+        Finding(
+            id="classes_without_images",
+            severity="high",
+            message="Classes without a readable file are missing from the model: "
+            f"{', '.join(map(printable, files.index))}.",
+            count=len(files),
+            details={str(label): int(n) for label, n in files.items()},
+            examples=[
+                [str(label), pluralize(int(n), "unreadable file")] for label, n in files.items()
+            ],
+            recommendation="Restore the files, or remove the classes from the source. "
+            "quarantine.csv lists each file with the reason.",
+        )
+    ]
+
+
+def classes_missing_from_splits(context: AuditContext) -> list[Finding]:
+    """Report classes that the planned split leaves without train, val or test images."""
+    if context.planned_split is None:
+        return []  # the split stops with an error
+    labels = sorted(context.table["label"].unique())
+    counts = pd.crosstab(context.planned_split["label"], context.planned_split["split"])
+    counts = counts.reindex(index=labels, columns=SPLITS, fill_value=0)
+    missing = counts[counts.eq(0).any(axis=1)]
+    if missing.empty:
+        return []
+    tested = int(counts["test"].gt(0).sum())
+    return [
+        Finding(
+            id="classes_missing_from_splits",
+            severity="medium",
+            message=f"The split (split.policy={context.split.policy}) leaves "
+            f"{pluralize(len(missing), 'class', 'classes')} without images in a split: "
+            f"{tested} of {len(labels)} classes will be evaluated on test.",
+            count=len(missing),
+            details={f"classes without {name}": int(counts[name].eq(0).sum()) for name in SPLITS},
+            examples=[
+                [str(label), "no " + ", ".join(SPLITS[i] for i in row.to_numpy().nonzero()[0])]
+                for label, row in missing.eq(0).iterrows()
+            ],
+            recommendation="A class needs at least three groups (lesions or patients) without "
+            "conflicting labels. Add images, merge classes, or remove these classes.",
+        )
+    ]
+
+
 def classes_missing_from_test(context: AuditContext) -> list[Finding]:
-    """Report classes that have files in the original splits, but none in test."""
+    """Report classes that have files in the original splits, but none in test.
+
+    Under other policies than ``grouped``, ``classes_missing_from_splits`` reports them.
+    """
+    if context.split.policy != "grouped":
+        return []
     original = context.table[context.table["original_split"].notna()]
     tested = set(original.loc[original["original_split"].eq("test"), "label"])
     missing = sorted(set(original["label"]) - tested) if tested else []

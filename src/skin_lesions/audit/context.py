@@ -9,9 +9,11 @@ import pandas as pd
 from skin_lesions.audit.shortcuts.probes import Probe, probe_shortcuts
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.split import Split
+from skin_lesions.core.errors import InputError
 from skin_lesions.data.groups import NEAR_DUPLICATE_KINDS, add_groups, attach_file_columns
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
+from skin_lesions.data.splits import split_images
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -19,6 +21,7 @@ class AuditContext:
     """The data that the audit checks. Tables that several checks use are computed once.
 
     Attributes:
+        source_table: One row per file of the source: file and label (None if unknown).
         image_table: One row per readable file.
         image_table_version: The version of this table.
         image_groups: group_id and pixel_id of every such file.
@@ -30,6 +33,7 @@ class AuditContext:
         parameters: Parameters of the audit.
     """
 
+    source_table: pd.DataFrame
     image_table: pd.DataFrame
     image_table_version: str
     image_groups: pd.DataFrame
@@ -44,6 +48,14 @@ class AuditContext:
     def table(self) -> pd.DataFrame:
         """The image table with the columns group_id and pixel_id."""
         return add_groups(self.image_table, self.image_groups).reset_index(drop=True)
+
+    @cached_property
+    def planned_split(self) -> pd.DataFrame | None:
+        """The split table of the parameters, or None if the images cannot be split."""
+        try:
+            return split_images(self.image_table, self.image_groups, self.split)
+        except InputError:
+            return None
 
     @cached_property
     def duplicate_pairs(self) -> pd.DataFrame:

@@ -13,7 +13,7 @@ class Finding(BaseModel):
 
     Attributes:
         id: The kind of the problem; the same in every run.
-        severity: The report lists the most severe findings first.
+        severity: The effect on the test score; docs/data.md has the rule.
         message: One or two sentences with the most important numbers.
         count: Number of affected files, pairs, images, groups or classes; at least 1.
         details: All numbers, by name.

@@ -1,9 +1,12 @@
 """Leakage: duplicates, near-duplicates and groups across the original splits."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import pandas as pd
 
 from skin_lesions.audit.context import AuditContext
-from skin_lesions.audit.finding import Finding
+from skin_lesions.audit.finding import Finding, Severity
 from skin_lesions.core.text import pluralize
 from skin_lesions.data.groups import across_splits
 from skin_lesions.data.splits import leaked_test_mask
@@ -15,17 +18,17 @@ def exact_duplicates_across_splits(context: AuditContext) -> list[Finding]:
     across = pairs[across_splits(pairs)]
     if across.empty:
         return []
+    effect = _effect(map(set, across[["original_split_a", "original_split_b"]].to_numpy()))
     return [
         Finding(
             id="exact_duplicates_across_splits",
-            severity="high",
+            severity=effect.severity,
             message="Exact duplicates are in different original splits: "
             f"{pluralize(len(across), 'pair')} of files.",
             count=len(across),
             details={"pairs": len(across)},
             examples=pair_examples(across),
-            recommendation="Use split.policy=grouped. Scores with split.policy=original are too "
-            "high.",
+            recommendation=f"Use split.policy=grouped. {effect.scores}",
         )
     ]
 
@@ -40,6 +43,9 @@ def groups_across_splits(context: AuditContext) -> list[Finding]:
     tests = int(original["original_split"].eq("test").sum())
     leaked = int(leaked_test_mask(split_groups).sum())
     fraction = leaked / tests if tests else 0.0
+    effect = _effect(
+        set(splits) for _, splits in split_groups.groupby("group_id")["original_split"]
+    )
     message = f"Images of {pluralize(groups, 'group')} are in several original splits"
     if tests:
         message += (
@@ -49,7 +55,7 @@ def groups_across_splits(context: AuditContext) -> list[Finding]:
     return [
         Finding(
             id="groups_across_splits",
-            severity="high",
+            severity=effect.severity,
             message=message + ".",
             count=groups,
             details={
@@ -59,10 +65,38 @@ def groups_across_splits(context: AuditContext) -> list[Finding]:
                 "fraction": fraction,
             },
             examples=files_by("group_id", split_groups),
-            recommendation="split.policy=grouped keeps every group in one split. Scores on the "
-            "original split are too high.",
+            recommendation=f"split.policy=grouped keeps every group in one split. {effect.scores}",
         )
     ]
+
+
+class _Effect(NamedTuple):
+    """The effect of leakage on the scores; see docs/data.md for the severity."""
+
+    severity: Severity
+    scores: str
+
+
+def _effect(splits: Iterable[set[str]]) -> _Effect:
+    """Return the effect of leakage.
+
+    Args:
+        splits: The original splits of each pair or group of related files.
+    """
+    leaks = list(splits)
+    if any({"train", "test"} <= leak for leak in leaks):
+        return _Effect("high", "Test scores on the original split are usually too high.")
+    if any("test" in leak for leak in leaks):
+        return _Effect(
+            "medium",
+            "On the original split, the epoch and the temperature are selected with images that "
+            "are related to test images.",
+        )
+    return _Effect(
+        "medium",
+        "On the original split, validation scores are too high, and the wrong epoch may be "
+        "selected. Test scores are not affected otherwise.",
+    )
 
 
 def leakage_by_class(context: AuditContext) -> list[Finding]:
@@ -84,7 +118,7 @@ def leakage_by_class(context: AuditContext) -> list[Finding]:
     return [
         Finding(
             id="test_leakage_by_class",
-            severity="medium",
+            severity="info",
             message="Test files that share a group with an original training or validation file, "
             f"by class: {worst_classes}.",
             count=len(affected),

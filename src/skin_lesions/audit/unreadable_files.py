@@ -13,7 +13,7 @@ def unreadable_files(context: AuditContext) -> list[Finding]:
     return [
         Finding(
             id="unreadable_files",
-            severity="medium",
+            severity="low",
             message=f"Unreadable files were left out: {pluralize(len(quarantine), 'file')}.",
             count=len(quarantine),
             details={"files": len(quarantine)},

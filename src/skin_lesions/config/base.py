@@ -3,11 +3,22 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+)
+
+from skin_lesions.core.locations import redact
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PixelSize = Annotated[int, Field(ge=16, le=1024)]  # pixels
 Device = Literal["auto", "cpu", "cuda", "mps"]
+# A path or a URL; its serialized form is the redacted one, which results may store.
+Location = Annotated[str, PlainSerializer(redact, return_type=str)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 

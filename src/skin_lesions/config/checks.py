@@ -15,6 +15,7 @@ from skin_lesions.config.source import Source
 from skin_lesions.config.split import Split
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.locations import url_scheme
 from skin_lesions.core.text import similar_names, suggest
 
 UNVALIDATED = {"data_root"}  # used by the catalog, not by a node
@@ -102,6 +103,11 @@ def _training_conflicts(train: TrainRecipe) -> list[str]:
         )
     if train.weights == "none" and train.weights_sha256 is not None:
         problems.append("train.weights_sha256: is set, but train.weights=none does not read a file")
+    if url_scheme(train.weights) in {"http", "https"} and "@" in train.weights.split("/")[2]:
+        problems.append(
+            "train.weights: a user or password in a URL is not supported; download the file and "
+            "set train.weights to its path"
+        )
     if train.weights.lower().startswith("http://") and train.weights_sha256 is None:
         problems.append(
             "train.weights: a download over http:// can be modified in transit; use https://, or "

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from skin_lesions.config.base import ParameterGroup, Seed
+from skin_lesions.config.base import Location, ParameterGroup, Seed
 from skin_lesions.core.text import printable
 
 
@@ -26,8 +26,8 @@ class Source(ParameterGroup):
     """Origin of the images; ``metadata`` holds the paths of any number of tables."""
 
     kind: Literal["demo", "folder", "kaggle"]
-    folder: str | None
-    metadata: tuple[str, ...]
+    folder: Location | None
+    metadata: tuple[Location, ...]
     metadata_key: str | None
     label_column: str | None
     filename_pattern: Annotated[str, Field(min_length=1)] | None

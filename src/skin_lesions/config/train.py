@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from skin_lesions.config.base import Device, Fraction, ParameterGroup, PixelSize, Seed
+from skin_lesions.config.base import Device, Fraction, Location, ParameterGroup, PixelSize, Seed
 
 
 class Optimizer(ParameterGroup):
@@ -44,14 +44,14 @@ class Augmentation(ParameterGroup):
 class Ray(ParameterGroup):
     """Ray cluster of ``train.launcher: ray``."""
 
-    address: str | None
+    address: Location | None
 
 
 class TrainRecipe(ParameterGroup):
     """All settings that determine the weights, apart from the images, and those of the process."""
 
     architecture: str
-    weights: Annotated[str, Field(min_length=1)]
+    weights: Annotated[Location, Field(min_length=1)]
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     allow_leaky_weights: bool
     seed: Seed

@@ -26,12 +26,14 @@ class RunLock:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            owner = owner_file.read_text() if owner_file.exists() else "another process"
+            owner = (
+                owner_file.read_text(encoding="utf-8") if owner_file.exists() else "another process"
+            )
             raise InputError(
                 f"The data root {self._root} is locked: {owner} is writing to it. "
                 "Wait until it ends, or choose another location: --params data_root=/path"
             ) from None
-        owner_file.write_text(f"process {os.getpid()}")
+        owner_file.write_text(f"process {os.getpid()}", encoding="utf-8")
 
     def release(self) -> None:
         """Release the lock, if this object holds it."""

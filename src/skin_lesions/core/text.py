@@ -1,8 +1,11 @@
 """Text: counts, normalized and printable names, suggestions, root causes."""
 
 import difflib
+import os
 import unicodedata
 from collections.abc import Collection
+
+_JOINERS = "\u200c\u200d"  # zero-width non-joiner and joiner
 
 
 def pluralize(n: int, one: str, many: str | None = None) -> str:
@@ -44,6 +47,32 @@ def normalize_name(name: str) -> str:
     # macOS stores é as e plus an accent. Without normalization, two names that look the same
     # would be two different classes or keys.
     return unicodedata.normalize("NFC", name)
+
+
+def without_invisible(text: str) -> str:
+    r"""Remove characters that cannot be seen, such as the zero-width space.
+
+    Joiners between letters of other scripts than Latin are kept, because some languages need them.
+
+    >>> without_invisible("mela\u200bnoma"), without_invisible("\u200fnv\ufeff")
+    ('melanoma', 'nv')
+    """
+    kept = [
+        c
+        for i, c in enumerate(text)
+        if unicodedata.category(c) not in {"Cf", "Cc"}
+        or (c in _JOINERS and min(text[i - 1 : i], text[i + 1 : i + 2]) > "\u024f")
+    ]
+    return "".join(kept)
+
+
+def encodable(name: str) -> str:
+    """Return the name of a file as text that UTF-8 can encode; other bytes are escaped."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # Python represents bytes that it cannot decode by surrogates
+        return os.fsencode(name).decode(errors="backslashreplace")
+    return name
 
 
 def printable(text: object) -> str:

@@ -6,15 +6,22 @@ Source:
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal
+
+from skin_lesions.core.text import without_invisible
 
 ImageKind = Literal["dermoscopy", "photograph"]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One diagnosis; premalignant diagnoses count as benign unless stated otherwise."""
+    """One diagnosis; premalignant diagnoses count as benign unless stated otherwise.
+
+    ``aliases`` are other names of the diagnosis. ``subtypes`` are diagnoses that belong to it. A
+    data set can have a subtype and its diagnosis as two classes, but not two names of a diagnosis.
+    """
 
     name: str
     code: str
@@ -23,10 +30,15 @@ class Diagnosis:
     malignant: bool = False
     premalignant: bool = False
     aliases: tuple[str, ...] = ()
+    subtypes: tuple[str, ...] = ()
 
 
-def _isic(name: str, code: str, *aliases: str, **flags: bool) -> Diagnosis:
-    return Diagnosis(name, code, "ISIC 2019", "dermoscopy", aliases=aliases, **flags)
+def _isic(
+    name: str, code: str, *aliases: str, subtypes: tuple[str, ...] = (), **flags: bool
+) -> Diagnosis:
+    return Diagnosis(
+        name, code, "ISIC 2019", "dermoscopy", aliases=aliases, subtypes=subtypes, **flags
+    )
 
 
 def _msld(name: str, code: str, *aliases: str) -> Diagnosis:
@@ -34,17 +46,61 @@ def _msld(name: str, code: str, *aliases: str) -> Diagnosis:
 
 
 DIAGNOSES: tuple[Diagnosis, ...] = (
-    _isic("Actinic keratoses", "AK", "AKIEC", premalignant=True),
+    _isic("Actinic keratoses", "AK", "AKIEC", "ACK", premalignant=True),
     _isic("Basal cell carcinoma", "BCC", malignant=True),
-    _isic("Benign keratosis-like-lesions", "BKL", "Benign keratosis", "Pigmented benign keratosis"),
+    _isic(
+        "Benign keratosis-like-lesions",
+        "BKL",
+        "Benign keratosis",
+        subtypes=(
+            "Pigmented benign keratosis",
+            "Seborrheic keratosis",
+            "Seborrhoeic keratosis",
+            "SEK",
+            "Solar lentigo",
+            "Lichen planus-like keratosis",
+        ),
+    ),
     _msld("Chickenpox", "CHP"),
     _msld("Cowpox", "CWP"),
     _isic("Dermatofibroma", "DF"),
     _msld("HFMD", "HFMD", "Hand, foot and mouth disease", "Hand, foot, mouth disease"),
-    _msld("Healthy", "HEALTHY"),
+    _msld("Healthy", "HEALTHY", "Normal", "Healthy skin", "Normal skin"),
     _msld("Measles", "MSL"),
-    _isic("Melanocytic nevi", "NV", "Nevus", "Naevus", "Melanocytic naevi"),
-    _isic("Melanoma", "MEL", malignant=True),
+    _isic(
+        "Melanocytic nevi",
+        "NV",
+        "NEV",
+        "Nevus",
+        "Naevus",
+        "Melanocytic naevi",
+        subtypes=(
+            "Atypical nevus",
+            "Blue nevus",
+            "Clark nevus",
+            "Combined nevus",
+            "Common nevus",
+            "Congenital nevus",
+            "Dermal nevus",
+            "Recurrent nevus",
+            "Reed or Spitz nevus",
+        ),
+    ),
+    _isic(
+        "Melanoma",
+        "MEL",
+        "Malignant melanoma",
+        malignant=True,
+        subtypes=(
+            "Melanoma in situ",
+            "Melanoma invasive",
+            "Melanoma metastasis",
+            "Melanoma, NOS",
+            "Melanoma (less than 0.76 mm)",
+            "Melanoma (0.76 to 1.5 mm)",
+            "Melanoma (more than 1.5 mm)",
+        ),
+    ),
     _msld("Monkeypox", "MKP", "Mpox"),
     _isic("Squamous cell carcinoma", "SCC", malignant=True),
     _isic("Vascular lesions", "VASC"),
@@ -64,13 +120,42 @@ def _normalize(label: str) -> str:
 _BY_NAME = {
     _normalize(name): diagnosis
     for diagnosis in DIAGNOSES
+    for name in (diagnosis.name, diagnosis.code, *diagnosis.aliases, *diagnosis.subtypes)
+}
+
+
+_BY_SYNONYM = {
+    _normalize(name): diagnosis
+    for diagnosis in DIAGNOSES
     for name in (diagnosis.name, diagnosis.code, *diagnosis.aliases)
 }
 
 
 def diagnosis_of(label: str) -> Diagnosis | None:
-    """Return the known diagnosis with this name, code or alias, or None.
+    """Return the known diagnosis with this name, code, alias or subtype, or None.
 
     Case, plural, spaces and punctuation are ignored: ``vascular lesion`` is ``Vascular lesions``.
     """
     return _BY_NAME.get(_normalize(label))
+
+
+def class_key(label: str) -> str:
+    """Return a text that is equal for two names of one class.
+
+    Names of one diagnosis have an equal key, but not its subtypes. Other names have an equal key if
+    they differ only in case, spaces, hyphens, underscores, invisible characters, Unicode normal
+    form, or zeros after a decimal point.
+
+    >>> class_key("MEL") == class_key("melanoma"), class_key("1.0") == class_key(" 1")
+    (True, True)
+    >>> class_key("HPV+") == class_key("HPV-"), class_key("Nevus") == class_key("Blue nevus")
+    (False, False)
+    """
+    normalized = _normalize(label)
+    if normalized in _BY_SYNONYM:
+        return _BY_SYNONYM[normalized].code
+    if normalized in _BY_NAME:
+        return normalized
+    text = without_invisible(unicodedata.normalize("NFKC", label)).casefold().strip()
+    text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", text)
+    return re.sub(r"^([+-]?\d+)\.0*$", r"\1", text)

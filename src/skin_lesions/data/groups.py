@@ -10,6 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.data.missing_values import identifiers, is_missing_number
 from skin_lesions.data.near_duplicates.clustering import merge_pairs
 
 # Columns that link two files if both have the same value.
@@ -27,8 +28,9 @@ def group_images(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Group files with equal bytes, lesion, patient or filename key, and near-duplicates.
 
-    Equal values in the table always merge groups. Pairs found by pixels merge groups by the rules
-    of ``merge_pairs``, so one false match cannot chain thousands of images.
+    Equal values in the table, as ``link_values`` returns them, always merge groups. Pairs found by
+    pixels merge groups by the rules of ``merge_pairs``, so one false match cannot chain thousands
+    of images.
 
     Args:
         image_table: One row per file; column ``image_id`` and any others of ``LINK_COLUMNS``.
@@ -48,8 +50,10 @@ def group_images(
     """
     columns = [column for column in LINK_COLUMNS if column in image_table]
     # labels: (files,), the number of the group of each file.
-    labels = _components([_factorize(image_table[column]) for column in columns], len(image_table))
-    links = [_links_by_value(image_table, column) for column in columns]
+    # keys: for each column, (files,), the number of the value of each file; -1 is missing.
+    keys = {column: pd.factorize(link_values(image_table, column))[0] for column in columns}
+    labels = _components(list(keys.values()), len(image_table))
+    links = [_links_by_value(codes, column) for column, codes in keys.items()]
     pixel_id = image_table["image_id"]
     if near_duplicates is not None:
         pixel_id = _pixel_ids(image_table["image_id"], near_duplicates)
@@ -74,6 +78,31 @@ def group_images(
         }
     )
     return groups, all_links
+
+
+def link_values(table: pd.DataFrame, column: str) -> pd.Series:
+    """Return the values of a link column: files with equal values are linked, None links nothing.
+
+    Missing values are None (``data.missing_values``). In ``lesion_id`` and ``patient_id`` these
+    include 0 and -1. A ``lesion_id`` that several patients have is a number within the patient.
+    It then counts together with ``patient_id``, and links no file without a patient.
+
+    Args:
+        table: One row per file; this column, and ``patient_id`` if known.
+        column: One of ``LINK_COLUMNS``.
+    """
+    if column == "image_id":
+        return table[column]
+    values = identifiers(table[column])
+    if column == "filename_key":
+        return values
+    values = values.mask(is_missing_number(values), None)
+    if column == "lesion_id" and "patient_id" in table:
+        patient = link_values(table, "patient_id")
+        has_several_patients = patient.groupby(values).transform("nunique").gt(1)
+        of_patient = (patient + " / " + values).astype(object)
+        values = values.mask(has_several_patients, of_patient.where(of_patient.notna(), None))
+    return values
 
 
 def add_groups(image_table: pd.DataFrame, image_groups: pd.DataFrame) -> pd.DataFrame:
@@ -137,9 +166,8 @@ def _pixel_ids(image_id: pd.Series, near_duplicates: pd.DataFrame) -> pd.Series:
     return image_id.groupby(equal[image]).transform("min")
 
 
-def _links_by_value(table: pd.DataFrame, column: str) -> pd.DataFrame:
+def _links_by_value(codes: npt.NDArray[np.integer], column: str) -> pd.DataFrame:
     """Link each file to the first file with the same value; a and b are row numbers."""
-    codes = _factorize(table[column])
     rows = pd.Series(np.flatnonzero(codes >= 0))
     first = rows.groupby(codes[rows]).transform("min").astype(int)
     linked = rows[first < rows]
@@ -166,12 +194,6 @@ def _merge_near_duplicates(
     initial_groups = np.zeros(len(distinct), int)  # (images,)
     initial_groups[image] = labels  # all files of one image are already in one group
     return np.asarray(merge_pairs(len(distinct), near_duplicates, initial_groups)[image])
-
-
-def _factorize(column: pd.Series) -> npt.NDArray[np.integer]:
-    """Number the distinct values of a column; -1 for missing or blank values."""
-    known = column.notna() & column.astype(str).str.strip().ne("")
-    return np.where(known, pd.factorize(column.astype(str))[0], -1)
 
 
 def _components(keys: list[npt.NDArray[np.integer]], n: int) -> npt.NDArray[np.integer]:

@@ -4,9 +4,14 @@ Each stage adds fields to the provenance of its input. Tables store it in their 
 and metrics in their own file.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from skin_lesions.core.locations import redact
+
+# Results are shared, so they contain no path of a machine.
+Name = Annotated[str, AfterValidator(redact)]
 
 
 class Provenance(BaseModel):
@@ -21,21 +26,21 @@ class Origin(Provenance):
     Attributes:
         kind: Kind of the source, as in ``source.kind``.
         seed: Seed of synthetic images.
-        folder: Absolute path of a folder.
+        folder: Name of a folder, without its path.
         dataset: Name of a Kaggle dataset.
         version: Version of the Kaggle dataset.
         license_notes: Known license terms of the images, in complete sentences.
-        metadata: Paths of the metadata tables.
+        metadata: Names of the metadata tables, without their paths.
         filename_pattern: Parameter ``source.filename_pattern``.
     """
 
     kind: Literal["demo", "folder", "kaggle"]
     seed: int | None = None
-    folder: str | None = None
+    folder: Name | None = None
     dataset: str | None = None
     version: int | None = None
     license_notes: tuple[str, ...] = ()
-    metadata: tuple[str, ...] = ()
+    metadata: tuple[Name, ...] = ()
     filename_pattern: str | None = None
 
     @property

@@ -44,7 +44,8 @@ class ObjectStore:
             if path.read_bytes() == data:
                 return image_id, False
             log.warning(
-                "Raw image %s was damaged in the store and was restored from the source", path
+                "Raw image %s was damaged in the store and was restored from the source",
+                path.name,
             )
         with atomic_write(path) as partial:
             _write_read_only(partial, data)

@@ -3,14 +3,15 @@
 A policy decides how images are assigned to the splits and which images are excluded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from skin_lesions.config.split import Split
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import similar_names
+from skin_lesions.core.text import pluralize, similar_names
+from skin_lesions.data.diagnoses import class_key
 from skin_lesions.data.groups import add_groups
 
 SPLITS = ("train", "val", "test")
@@ -50,7 +51,7 @@ def split_images(
     table = table.assign(is_leaked=leaked_test_mask(table)).reset_index(drop=True)
     apply_policy = {"grouped": _grouped, "original": _original, "cleaned": _cleaned}[split.policy]
     split_table = apply_policy(table, split)
-    _check_split(split_table)
+    _check_split(split_table, table, split)
     return split_table[COLUMNS].reset_index(drop=True)
 
 
@@ -59,9 +60,12 @@ def stratified_group_split(
 ) -> pd.Series:
     """Assign each row to a split: groups are not split, and classes have about equal fractions.
 
-    Groups are processed by size, the largest first, in random order among equal sizes. Each group
-    is placed in the split that lacks most images of its classes. A class with fewer groups than
-    splits cannot be in every split. It is placed in the first splits of ``fractions``.
+    Groups are processed by size, the largest first, in random order among equal sizes. A group
+    with a class that a split lacks completely is placed in the first such split. Any other group
+    is placed in the split that lacks most images of its classes.
+
+    The first split therefore has images of every class. A class of g groups, all with only this
+    label, is in the first ``min(g, splits)`` splits of ``fractions``.
 
     Args:
         table: Columns label and group_id.
@@ -80,13 +84,17 @@ def stratified_group_split(
     order = order[np.argsort(-counts.sum(axis=1)[order], kind="stable")]
     class_totals = counts.sum(axis=0)  # (classes,)
     missing = np.outer(target, class_totals)  # (splits, classes), images still to place
+    absent = np.ones(missing.shape, dtype=bool)  # (splits, classes), no image placed yet
     chosen = np.empty(len(counts), dtype=int)  # (groups,), index of the split
     for group in order:
+        lacks_class = absent[:, counts[group] > 0].any(axis=1)  # (splits,)
         # Divided by the class totals, so that rare classes count as much as common ones. Divided
         # by the fractions, so that small splits are filled as fast as large ones.
         need = (missing * counts[group] / class_totals).sum(axis=1) / target  # (splits,)
-        chosen[group] = int(np.argmax(need))
+        # Rounded, because rounding errors would otherwise decide between equal needs.
+        chosen[group] = int(np.argmax(lacks_class if lacks_class.any() else need.round(9)))
         missing[chosen[group]] -= counts[group]
+        absent[chosen[group], counts[group] > 0] = False
     names = pd.Series(np.array(list(fractions))[chosen], index=cells.index)
     return table["group_id"].map(names)
 
@@ -169,7 +177,7 @@ def _check_original_test(table: pd.DataFrame, split: Split) -> None:
         )
 
 
-def _check_split(table: pd.DataFrame) -> None:
+def _check_split(table: pd.DataFrame, all_files: pd.DataFrame, split: Split) -> None:
     counts = pd.crosstab(table["label"], table["split"]).reindex(columns=SPLITS, fill_value=0)
     if len(counts) < 2:
         raise InputError(
@@ -177,8 +185,10 @@ def _check_split(table: pd.DataFrame) -> None:
         )
     untrained = counts.index[counts["train"] == 0].tolist()
     if untrained:
+        _check_removed_train_images(untrained, all_files, split)
         trained = counts.index[counts["train"] > 0].tolist()
-        similar = similar_names(untrained[0], trained)
+        similar = [name for name in trained if class_key(name) == class_key(untrained[0])]
+        similar += similar_names(untrained[0], trained)
         suggestion = f" (did you mean {similar[0]!r}?)" if similar else ""
         raise InputError(
             f"No image of {_names(untrained)} is in train, so no model can be trained for it"
@@ -195,5 +205,20 @@ def _check_split(table: pd.DataFrame) -> None:
         )
 
 
-def _names(names: list[str]) -> str:
+def _check_removed_train_images(
+    untrained: list[str], all_files: pd.DataFrame, split: Split
+) -> None:
+    """Name the reason if the policy removed all train images of classes."""
+    in_train = all_files[all_files["original_split"].eq("train")]
+    removed = in_train.loc[in_train["label"].isin(untrained), "label"].value_counts()
+    if len(removed):
+        raise InputError(
+            f"split.policy={split.policy} removes all train images of {_names(removed.index)} "
+            f"({pluralize(int(removed.sum()), 'file')}), because they share a group with a test "
+            "image or have conflicting labels. Fix: use --params split.policy=grouped, add images "
+            "of other lesions, or remove the class"
+        )
+
+
+def _names(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in names)

@@ -63,4 +63,8 @@ class RawImagesDataset(AbstractVersionedDataset[IngestRequest, RawImages]):
         return Path(self._get_load_path()).exists()
 
     def _describe(self) -> dict[str, object]:
-        return {"filepath": self._filepath, "objects": str(self._store.folder)}
+        return {
+            "filepath": self._filepath,
+            "objects": str(self._store.folder),
+            "decode_into": str(self._pixels.folder),
+        }

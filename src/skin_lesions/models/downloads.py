@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage, HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse, InvalidURL
 from typing import IO
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from skin_lesions.core.atomic_files import format_bytes
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.locations import redact
 from skin_lesions.core.text import format_duration, printable
 
 _CHUNK_SIZE = 1 << 20  # bytes
@@ -70,11 +71,13 @@ def download(
         ):
             bar.disable = not sys.stderr.isatty()
             task = bar.add_task("download", total=response.length)
-            for chunk in _chunks(response, limits, deadline, printable(url)):
+            for chunk in _chunks(response, limits, deadline, printable(redact(url))):
                 bar.advance(task, len(chunk))
                 yield chunk
-    # UnicodeError: the URL contains characters that are not allowed.
-    except (OSError, HTTPException, UnicodeError) as error:
+    except (UnicodeError, InvalidURL) as error:
+        # The text of the error contains the URL, and so its secrets.
+        raise DownloadError("the URL contains characters that are not allowed") from error
+    except (OSError, HTTPException) as error:
         # The text of a redirect loop has more lines.
         reason = str(error).removeprefix("<urlopen error ").removesuffix(">").partition("\n")[0]
         reason = reason.removesuffix(".")
@@ -130,9 +133,10 @@ class _RedirectPolicy(HTTPRedirectHandler):
         scheme = urlsplit(newurl).scheme
         is_downgrade = req.type == "https" and scheme == "http" and not self._allow_http
         if is_downgrade or scheme not in {"http", "https"}:
+            source, target = printable(redact(req.full_url)), printable(redact(newurl))
             raise InputError(
-                f"{printable(req.full_url)} redirects to {printable(newurl)}, and files from "
-                f"{scheme}:// can be changed in transit. Set train.weights_sha256, or download the "
-                "file and set train.weights to its path"
+                f"{source} redirects to {target}, and files from {scheme}:// can be changed in "
+                "transit. Set train.weights_sha256, or download the file and set train.weights to "
+                "its path"
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)

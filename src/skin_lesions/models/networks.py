@@ -10,6 +10,7 @@ import torchvision
 from torch import nn
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.locations import redact
 from skin_lesions.core.text import printable, suggest
 from skin_lesions.models.model_file import is_model_content, model_from_content
 from skin_lesions.models.state_dicts import (
@@ -172,7 +173,7 @@ def create_network(
         check_image_size(network, architecture, size)
     mean, std = _input_normalization(network, architecture)
     start = InitialNetwork(
-        network=network, mean=mean, std=std, origin=WeightsOrigin(weights=weights)
+        network=network, mean=mean, std=std, origin=WeightsOrigin(weights=redact(weights))
     )
     if weights == "none":
         return start

@@ -1,5 +1,6 @@
 """Mixed precision: choice of the data type for a device, and autocasting to it."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import cast
@@ -8,7 +9,7 @@ import torch
 from torch.nn.functional import conv2d
 from torch.overrides import TorchFunctionMode
 
-from skin_lesions.core.errors import InputError
+log = logging.getLogger(__name__)
 
 # Minimum CUDA compute capability: of GPUs with tensor cores, and with bfloat16 tensor cores.
 _TENSOR_CORES = (7, 0)
@@ -17,34 +18,41 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 def choose_precision(device: torch.device, requested: str) -> torch.dtype:
-    """Return the requested precision; ``auto`` selects the one of the matrix units of the device.
+    """Return the requested precision; ``auto`` selects the fastest one that was measured.
 
-    These are bfloat16 on Intel CPUs with AMX and on NVIDIA GPUs since Ampere, float16 on NVIDIA
-    GPUs of Volta and Turing, and float32 elsewhere. ``torch.cuda.is_bf16_supported`` and AVX-512
-    support of bfloat16 are not used: both are true where bfloat16 is slower than float32.
-
-    Raises:
-        InputError: The requested half precision would be slower on this device, or is not
-            supported.
+    On NVIDIA GPUs this is the precision of the tensor cores: bfloat16 since Ampere, float16 for
+    Volta and Turing. On CPUs it is bfloat16 for AMX, and for AVX-512 with bfloat16 on processors of
+    AMD. It is float32 elsewhere. ``torch.cuda.is_bf16_supported`` is not used: it is also true where
+    bfloat16 is slower than float32. The measured speeds are in decision 0090.
     """
-    best = _preferred_dtype(device)
-    if requested == "auto":
-        return best
+    return _fastest_precision(device) if requested == "auto" else _DTYPES[requested]
+
+
+def warn_if_slow(device: torch.device, requested: str) -> None:
+    """Log a warning if the requested precision was not measured to be faster than float32."""
+    fastest = _fastest_precision(device)
     # GPUs with bfloat16 tensor cores support float16 as well.
-    has_both = device.type == "cuda" and best == torch.bfloat16
-    if has_both or requested in ("float32", str(best).removeprefix("torch.")):
-        return _DTYPES[requested]
-    raise InputError(
-        f"train.precision={requested} would be slower than float32 on this {device.type}, or is "
-        "not supported there. Set train.precision to auto or float32"
-    )
+    is_fast = device.type == "cuda" and fastest == torch.bfloat16
+    if requested not in ("auto", "float32", _name(fastest)) and not is_fast:
+        log.warning(
+            "train.precision=%s may be slower than float32 on this %s; auto selects %s",
+            requested,
+            device.type,
+            _name(fastest),
+        )
 
 
-def _preferred_dtype(device: torch.device) -> torch.dtype:
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _fastest_precision(device: torch.device) -> torch.dtype:
     if device.type == "cpu":
         # Older versions of torch do not have this function: they use float32.
-        capabilities: dict[str, bool | int | str] = getattr(torch.cpu, "get_capabilities", dict)()
-        return torch.bfloat16 if capabilities.get("amx_bf16") else torch.float32
+        cpu: dict[str, bool | int | str] = getattr(torch.cpu, "get_capabilities", dict)()
+        is_amd = str(cpu.get("cpu_name", "")).startswith("AMD")
+        is_fast = cpu.get("amx_bf16") or (is_amd and cpu.get("avx512_bf16"))
+        return torch.bfloat16 if is_fast else torch.float32
     if device.type != "cuda" or torch.cuda.get_device_capability(device) < _TENSOR_CORES:
         return torch.float32
     has_bfloat16 = torch.cuda.get_device_capability(device) >= _BFLOAT16_CORES
@@ -67,8 +75,7 @@ def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
 class _GroupedConvInFloat32(TorchFunctionMode):
     """Runs grouped convolutions (for example depthwise convolutions) in float32.
 
-    On a CPU they do not use the matrix units, and their bfloat16 gradients take more time than
-    everything else. EfficientNet-Lite0 in bfloat16 is slower than in float32 if they are included,
+    On a CPU their bfloat16 gradients take more time than everything else. EfficientNet-Lite0 in bfloat16 is slower than in float32 if they are included,
     and faster if they are excluded.
     """
 

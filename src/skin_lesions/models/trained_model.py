@@ -43,8 +43,8 @@ class UncalibratedModel(BaseModel):
         classes: The outputs, in order.
         preprocessing: Conversion of a stored image into the input.
         test_time_augmentation: Poses whose logits are averaged in inference.
-        recipe: All parameters of ``train``, as plain values. Later versions of this package may
-            have other parameters.
+        recipe: All parameters of ``train``, as plain values. Paths are shortened to names, and URLs
+            have no secrets. Later versions of this package may have other parameters.
         initial_weights: Origin of the initial weights.
         selection: The selected epoch.
         provenance: Inputs, software and machine of the training.

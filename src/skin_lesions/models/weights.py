@@ -14,6 +14,7 @@ import torch
 
 from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.locations import abbreviate_home, redact, url_scheme
 from skin_lesions.core.text import printable
 from skin_lesions.models.downloads import DEFAULT_LIMITS, DownloadError, DownloadLimits, download
 from skin_lesions.models.state_dicts import load_tensors
@@ -52,7 +53,7 @@ def resolve_weights(
             sha256.
     """
     expected = [sha256]
-    if _scheme(weights) in {"http", "https"}:
+    if url_scheme(weights) in {"http", "https"}:
         name = _cache_name(weights, is_unique=hash_in_filename)
         path = Path(torch.hub.get_dir()) / "checkpoints" / name
         if hash_in_filename:
@@ -63,7 +64,7 @@ def resolve_weights(
         path = _local_path(weights)
         fix = "Get the file again, or correct train.weights_sha256"
     actual = _verify_sha256(path, expected, str(path), fix)
-    log.info("Weights: %s (sha256 %s)", path, actual)
+    log.info("Weights: %s (sha256 %s)", path.name, actual)
     return WeightsFile(path, actual)
 
 
@@ -87,13 +88,14 @@ def _download_once(
     url: str, path: Path, expected: list[str | None], limits: DownloadLimits
 ) -> None:
     """Download a file that does not exist yet, so that ``path`` is never incomplete or wrong."""
-    called = f"The file from {printable(url)}"
+    shown = printable(redact(url))
+    called = f"The file from {shown}"
     # The first digits of a sha256, as in a filename, are too few against a deliberate change.
     is_pinned = any(digits is not None and len(digits) == 64 for digits in expected)
     try:
         if path.exists():
             return
-        log.info("Downloading %s to %s", printable(url), path)
+        log.info("Downloading %s to %s", shown, abbreviate_home(path))
         with atomic_write(path) as partial:
             chunks = download(url, allow_http=is_pinned, limits=limits)
             with closing(chunks), partial.open("wb") as file:
@@ -103,7 +105,7 @@ def _download_once(
             load_tensors(partial, fix, called=called)
     except DownloadError as error:
         raise InputError(
-            f"Weights could not be downloaded from {printable(url)}: {error}. "
+            f"Weights could not be downloaded from {shown}: {error}. "
             "Run the same command again later. Or download this file on another machine and put "
             f"it at {path}, or anywhere, with --params train.weights=/path/to/the/file. To train "
             "from random weights: --params train.weights=none"
@@ -143,29 +145,19 @@ def _sha256(path: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 (keys 
 
 
 def _local_path(weights: str) -> Path:
-    scheme = _scheme(weights)
+    scheme = url_scheme(weights)
     if scheme == "file":
         path = Path(url2pathname(urlsplit(weights).path))
     elif scheme:
         raise InputError(
-            f"train.weights {printable(weights)!r}: {scheme}:// is not supported. Expected "
+            f"train.weights {printable(redact(weights))!r}: {scheme}:// is not supported. Expected "
             "file://, https://, or http:// with train.weights_sha256"
         )
     else:
-        path = Path(weights).expanduser()
+        path = Path(weights)
     if not path.is_file():
         raise InputError(
-            f"train.weights {printable(weights)!r}: there is no file "
-            f"{printable(path.resolve())}. Expected imagenet, none, a URL, or the path of a file"
+            f"train.weights: there is no file {printable(path.resolve())}. "
+            "Expected imagenet, none, a URL, or the path of a file"
         )
     return path
-
-
-def _scheme(text: str) -> str:
-    r"""Return the scheme of a URL, and an empty string for a path.
-
-    >>> _scheme("https://host/x.pth"), _scheme("C:\\x.pth"), _scheme("/x.pth")
-    ('https', '', '')
-    """
-    match = re.match(r"([a-z][a-z0-9+.-]+)://", text, re.IGNORECASE)
-    return match.group(1).lower() if match else ""

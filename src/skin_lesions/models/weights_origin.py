@@ -24,7 +24,7 @@ class WeightsOrigin:
     """Where the initial weights come from; saved in the model file.
 
     Attributes:
-        weights: Parameter ``train.weights``.
+        weights: Parameter ``train.weights``: the name of a file, or a URL without secrets.
         file: Name of the weights file. None for random weights.
         sha256: SHA-256 hash of the file, 64 hexadecimal digits.
         head: Whether the head was loaded from the file or has new random weights.

@@ -34,6 +34,7 @@ def render_template(
         subsets=metric_tables.subsets(metrics),
         overall_rows=metric_tables.overall_rows(metrics),
         malignancy_rows=metric_tables.malignancy_rows(metrics),
+        evaluated_classes=formatting.evaluated_classes_note(metrics.test),
         class_metrics=registry.CLASS_METRICS,
         class_rows=metric_tables.class_rows(metrics),
         recipe=formatting.format_recipe(model.recipe),

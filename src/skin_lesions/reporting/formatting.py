@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import JsonValue
 
 from skin_lesions.config.base import flatten
-from skin_lesions.core.text import pluralize
+from skin_lesions.core.text import pluralize, printable
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.provenance import Origin
 from skin_lesions.data.tables import SplitTable
@@ -95,7 +95,23 @@ def headline(metrics: SplitMetrics) -> str:
         f"accuracy {format_inline(metrics['accuracy'])}",
         f"AUROC {format_inline(metrics['auroc_macro'])}",
     ]
-    return f"{', '.join(estimates)}; {metrics.n} images"
+    images = f"{metrics.n} images"
+    note = evaluated_classes_note(metrics)
+    return f"{', '.join(estimates)}; {images}{f', {note}' if note else ''}"
+
+
+def evaluated_classes_note(metrics: SplitMetrics) -> str:
+    """Name the classes without images in the split; empty if there are none.
+
+    Means over the classes, such as balanced accuracy, leave these classes out.
+    """
+    support = {label: entry.support for label, entry in metrics.per_class.items()}
+    absent = [label for label, n in support.items() if n == 0]
+    if not absent:
+        return ""
+    names = ", ".join(map(printable, absent[:5])) + (" ..." if len(absent) > 5 else "")
+    evaluated = len(support) - len(absent)
+    return f"{evaluated} of {len(support)} classes evaluated (no images of {names})"
 
 
 def format_inline(estimate: Estimate) -> str:

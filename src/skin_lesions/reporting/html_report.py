@@ -5,6 +5,7 @@ One file with all results, styles and figures. It opens offline and loads no oth
 
 import base64
 import struct
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting import formatting
 from skin_lesions.reporting.environment import render_template
 from skin_lesions.reporting.figures import registry
+from skin_lesions.reporting.figures.fonts import figure_code
 from skin_lesions.reporting.figures.spec import FigureSpec, ReportInputs
 from skin_lesions.reporting.shortcut_table import shortcut_rows
 
@@ -71,6 +73,7 @@ def render_report(
         splits=_splits(split_table),
         audit=audit_findings,
         shortcut_rows=shortcut_rows(audit_findings.shortcut_probes),
+        figure_codes=_figure_codes([*model.classes, *image_table.frame["label"].unique()]),
         figures=[_embed(spec, figures[spec.name], inputs) for spec in specs],
         malignant={label for label in model.classes if formatting.is_malignant(label)},
         quarantine=quarantine.head(_MAX_QUARANTINE_ROWS).astype(str).to_dict("records"),
@@ -98,6 +101,12 @@ def _splits(split_table: SplitTable) -> list[_Split]:
         )
         for split, rows in rows_by_split.items()
     ]
+
+
+def _figure_codes(labels: Iterable[str]) -> dict[str, str]:
+    """Return the class name by the code that figures show for it."""
+    codes = {figure_code(label): label for label in labels}
+    return {code: label for code, label in codes.items() if code is not None}
 
 
 class _EmbeddedFigure(NamedTuple):

@@ -22,6 +22,7 @@ from typing import Any, TypedDict, cast
 from skin_lesions.config.base import flatten
 from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.locations import abbreviate_home
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,9 @@ class Checkpoints:
     def summary(self) -> str:
         """Return the identity of each unfinished training, as JSON."""
         paths = sorted(self.folder.glob(f"*/{_IDENTITY}"))
-        return json.dumps({path.parent.name: json.loads(path.read_text()) for path in paths})
+        return json.dumps(
+            {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+        )
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class Checkpoint:
         identity = self.folder / _IDENTITY
         if not identity.exists():
             with atomic_write(identity) as partial:
-                partial.write_text(json.dumps(self.identity, indent=2) + "\n")
+                partial.write_text(json.dumps(self.identity, indent=2) + "\n", encoding="utf-8")
         with atomic_write(self.folder / _FILE) as partial:
             _write(state, partial)
 
@@ -139,12 +142,12 @@ class Checkpoint:
     def write_error(self, message: str) -> None:
         """Save an error of a worker that a restart cannot fix, for the launching process."""
         with atomic_write(self.folder / _ERROR) as partial:
-            partial.write_text(message)
+            partial.write_text(message, encoding="utf-8")
 
     def read_error(self) -> str | None:
         """Return the saved error of a worker, or None if there is none."""
         path = self.folder / _ERROR
-        return path.read_text() if path.exists() else None
+        return path.read_text(encoding="utf-8") if path.exists() else None
 
     def clear_error(self) -> None:
         """Delete the saved error of a worker."""
@@ -158,7 +161,7 @@ class Checkpoint:
             return
         newest = max(others, key=lambda path: path.stat().st_mtime)
         changes = describe_differences(
-            json.loads((newest.parent / _IDENTITY).read_text()), self.identity
+            json.loads((newest.parent / _IDENTITY).read_text(encoding="utf-8")), self.identity
         )
         log.info(
             "Training started from scratch, not from the checkpoint of %s: %s. That checkpoint "
@@ -166,7 +169,7 @@ class Checkpoint:
             "be no such run",
             time.strftime("%d %B, %H:%M", time.localtime(newest.stat().st_mtime)),
             "; ".join(changes),
-            newest.parent,
+            abbreviate_home(newest.parent),
         )
 
 

@@ -6,7 +6,7 @@ from skin_lesions.models.networks import (
     create_network,
     resolve_initial_weights,
 )
-from skin_lesions.models.precision import choose_precision
+from skin_lesions.models.precision import warn_if_slow
 from skin_lesions.models.weights import WeightsFile
 from skin_lesions.training.launchers import check_launcher
 from skin_lesions.training.schedules import image_sizes
@@ -25,7 +25,7 @@ def check_training_setup(recipe: TrainRecipe) -> WeightsFile | None:
             or an image size do not fit the network, or the requested GPU is not available.
     """
     if recipe.launcher != "ray":  # Ray workers may have devices that this machine does not have
-        choose_precision(choose_device(recipe.device), recipe.precision)
+        warn_if_slow(choose_device(recipe.device), recipe.precision)
     check_launcher(recipe)
     create_network(
         architecture=recipe.architecture,

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 import torch
 
+from skin_lesions.core.locations import redact
+from skin_lesions.core.text import printable
 from skin_lesions.models.devices import device_label
 from skin_lesions.training.checkpoints import Checkpoint, StateDict, TrainingState
 from skin_lesions.training.context import TrainingContext
@@ -178,7 +180,7 @@ def _log_start(context: TrainingContext) -> None:
     log.info(
         "Training started: %s (weights: %s) on %s%s, %s, %d images, %d epochs, %d steps per epoch",
         context.recipe.architecture,
-        context.recipe.weights,
+        printable(redact(context.recipe.weights)),
         f"{processes} processes, each on " if processes > 1 else "",
         device_label(context.device),
         str(context.precision).removeprefix("torch."),

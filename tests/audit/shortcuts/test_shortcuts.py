@@ -104,10 +104,10 @@ def test_noise_predicts_nothing_and_raises_no_finding(study):
 
 def test_intervals_of_noise_have_about_their_nominal_coverage_of_chance(tmp_path):
     above = below = probed = 0
-    for seed in range(6):
+    for seed in range(2):  # few studies with many columns: each study takes a second to draw
         s = Study(tmp_path / str(seed), each=30, seed=seed)
-        s.columns = {f"noise {i}": s.rng.choice(list("abcd"), s.n) for i in range(10)}
-        s.columns |= {f"number {i}": s.rng.normal(size=s.n) for i in range(10)}
+        s.columns = {f"noise {i}": s.rng.choice(list("abcd"), s.n) for i in range(33)}
+        s.columns |= {f"number {i}": s.rng.normal(size=s.n) for i in range(33)}
         probes = s.probes()
         assert shortcut_findings(probes) == []
         for probe in probes:
@@ -164,9 +164,9 @@ def test_class_saved_at_another_quality_is_found_by_its_compression(study):
 def test_colored_border_is_found_by_the_border_probe(study):
     s = study()
     s.pixels[s.is_class(2), :2] = (220, 30, 30)
-    probe = find_probe(s.probes(), "border")
-    assert probe.recalls["class 2"] > 0.95
-    assert findings_by_id(s.probes())["shortcut_border"].severity == "high"
+    probes = s.probes()
+    assert find_probe(probes, "border").recalls["class 2"] > 0.95
+    assert findings_by_id(probes)["shortcut_border"].severity == "high"
 
 
 def test_color_in_the_center_is_found_only_by_the_thumbnail(study):
@@ -184,7 +184,7 @@ def test_column_that_predicts_the_label_is_reported_by_name(study):
     findings = findings_by_id(s.probes())
     assert set(findings) == {"shortcut_column_clinic"}
     finding = findings["shortcut_column_clinic"]
-    assert finding.severity == "high"
+    assert finding.severity == "medium"  # the network does not see it
     assert "'clinic'" in finding.message
     assert finding.details["balanced_accuracy"] == pytest.approx(2 / 3)
     assert finding.details["ceiling"] == pytest.approx(2 / 3)
@@ -195,7 +195,7 @@ def test_missingness_is_separate_from_the_values_of_the_column(study):
     s.columns = {"sex": np.where(s.is_class(0), None, s.rng.choice(["f", "m"], s.n))}
     findings = findings_by_id(s.probes())
     assert set(findings) == {"shortcut_missingness"}
-    assert findings["shortcut_missingness"].severity == "high"
+    assert findings["shortcut_missingness"].severity == "medium"  # the network does not see it
     assert "'sex'" in findings["shortcut_missingness"].message
 
 
@@ -233,6 +233,17 @@ def test_columns_that_cannot_be_probed_have_a_reason(study):
         "name": "no value occurs in 5 groups: the column identifies single images",
         "diagnosis": "the column repeats the label",
     }
+
+
+def test_value_of_many_images_of_few_groups_is_rare(study):
+    s = study(each=20)
+    # 30 groups of two images each. The value "a" occurs in 8 images of 4 groups.
+    s.group = [f"g{i // 2}" for i in range(s.n)]
+    s.columns = {"device": np.where(np.arange(s.n) < 8, "a", None)}
+    (device,) = [p for p in s.probes() if p.kind == "column"]
+    assert device.accuracy.reason == (
+        "no value occurs in 5 groups: the column identifies single images"
+    )
 
 
 def test_mixed_columns_are_probed_as_text(study):
@@ -316,7 +327,7 @@ def test_shortcut_within_one_source_is_reported_for_that_source(study):
 
 
 def test_across_sources_no_group_is_in_both_training_and_test(study):
-    s = study(each=80)
+    s = study(each=20)
     s.source = np.where(np.arange(s.n) < s.n // 2, "a", "b")
     s.group = [f"g{i % (s.n // 2)}" for i in range(s.n)]  # each lesion in both
     assert not [probe for probe in s.probes() if probe.scope.startswith("from")]

@@ -267,6 +267,13 @@ def test_several_pairs_of_different_images_merge_large_groups():
     assert sizes(merge_pairs(40, pairs_of(*large, (3, 33, 0.6), (4, 34, 0.6)))) == [40]
 
 
+@pytest.mark.parametrize(("linked", "merged"), [(2, False), (3, False), (4, True)])
+def test_merging_large_groups_requires_pairs_of_a_tenth_of_the_smaller_one(linked, merged):
+    large = chain(range(40), 0.9) + chain(range(40, 90), 0.9)  # a tenth of 40 is 4
+    pairs = [(row, 40 + row, 0.6) for row in range(linked)]
+    assert sizes(merge_pairs(90, pairs_of(*large, *pairs))) == ([90] if merged else [40, 50])
+
+
 def test_weak_pair_adds_a_single_image_but_does_not_merge_two_pairs():
     assert sizes(merge_pairs(3, pairs_of((0, 1, 0.9), (1, 2, 0.5)))) == [3]
     two = [(0, 1, 0.9), (2, 3, 0.9)]

@@ -49,6 +49,85 @@ def test_folders_below_a_class_folder_belong_to_the_class(tmp_path):
     assert [row[1] for row in rows(tmp_path / "unsplit", names)] == ["mel", "mel", "nv"]
 
 
+@pytest.mark.parametrize("prefix", ["", "archive/", "archive/v2/"])
+@pytest.mark.parametrize("patient", ["", "P1/"])
+def test_split_folders_inside_class_folders_give_the_split(tmp_path, prefix, patient):
+    names = [
+        f"{prefix}mel/Test/{patient}1.jpg",
+        f"{prefix}mel/train/{patient}2.jpg",
+        f"{prefix}nv/train/3.jpg",
+        f"{prefix}nv/valid/4.jpg",
+    ]
+    assert rows(tmp_path, names) == [
+        (names[0], "mel", "test"),
+        (names[1], "mel", "train"),
+        (names[2], "nv", "train"),
+        (names[3], "nv", "val"),
+    ]
+
+
+def test_class_folders_with_split_folders_only_in_some_are_rejected(tmp_path):
+    names = ["mel/train/1.jpg", "mel/test/2.jpg", "nv/3.jpg"]
+    with pytest.raises(
+        InputError, match=r"2 of 3 files .* e.g. mel/test/2.jpg, but not nv/3.jpg.*for none"
+    ):
+        rows(tmp_path, names)
+
+
+def test_folders_above_and_below_split_folders_that_could_be_classes_are_rejected(tmp_path):
+    with pytest.raises(
+        InputError, match=r"ambiguous: .* 'a', 'b', and contain the folders 'x', 'y'"
+    ):
+        rows(tmp_path, ["a/train/x/1.jpg", "b/train/y/2.jpg"])
+
+
+def test_several_archives_with_the_same_classes_are_one_data_set(tmp_path):
+    names = ["a/train/x/1.jpg", "a/train/y/2.jpg", "b/test/x/3.jpg"]
+    assert [row[1:] for row in rows(tmp_path, names)] == [
+        ("x", "train"),
+        ("y", "train"),
+        ("x", "test"),
+    ]
+
+
+def test_file_with_the_name_of_a_split_folder_does_not_set_the_split(tmp_path):
+    names = ["mel/train", "mel/1.jpg", "nv/test", "nv/2.jpg"]
+    assert {row[1:] for row in rows(tmp_path, names)} == {("mel", None), ("nv", None)}
+
+
+@pytest.mark.parametrize("empty", ["bcc", "bcc/P1"])
+@pytest.mark.parametrize("prefix", ["", "archive/"])
+@pytest.mark.parametrize(
+    "layout", ["{prefix}{split}/{name}", "{prefix}{name}/{split}", "{prefix}{name}"]
+)
+def test_class_folder_without_files_is_rejected_with_its_name(tmp_path, layout, prefix, empty):
+    def place(name, split="train"):
+        return layout.format(prefix=prefix, name=name, split=split)
+
+    names = [f"{place('mel')}/1.jpg", f"{place('nv')}/2.jpg"]
+    write_files(tmp_path / place(empty), {".DS_Store": b"x"})
+    with pytest.raises(InputError, match=r"1 class folder in .* without any file: 'bcc'.*delete"):
+        rows(tmp_path, names)
+
+
+def test_class_with_files_in_another_split_can_have_an_empty_folder(tmp_path):
+    (tmp_path / "val/nv").mkdir(parents=True)
+    (tmp_path / "val/mel/P1").mkdir(parents=True)
+    names = ["test/nv/1.jpg", "train/mel/1.jpg", "train/nv/2.jpg"]
+    assert {row[1] for row in rows(tmp_path, names)} == {"mel", "nv"}
+
+
+def test_empty_folder_next_to_split_folders_is_no_class(tmp_path):
+    (tmp_path / "masks").mkdir()
+    assert len(rows(tmp_path, ["train/mel/1.jpg", "train/nv/2.jpg"])) == 2
+
+
+def test_error_without_class_folders_names_the_column_with_diagnoses(tmp_path):
+    metadata = table(tmp_path / "m.csv", [{"image": "1", "dx": "mel"}, {"image": "2", "dx": "nv"}])
+    with pytest.raises(InputError, match=r"source.label_column=dx"):
+        rows(tmp_path / "images", ["1.jpg", "2.jpg"], metadata=metadata)
+
+
 def test_class_names_are_unchanged_in_any_number_and_script(tmp_path):
     labels = ["日本語", "меланома", "a b", "<script>", "=1+1", "q\"uo'te", *map(str, range(40))]
     found = rows(tmp_path, [f"{label}/1.jpg" for label in labels])

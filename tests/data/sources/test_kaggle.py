@@ -325,6 +325,16 @@ def test_nonexistent_version_is_reported_with_the_parameter(server):
     assert "source.kaggle.version" in message
 
 
+def test_version_that_does_not_exist_yet_is_an_error_until_it_is_published(server):
+    """No other version replaces it, and the error is not remembered."""
+    newest = download_dataset(DATASET, None)
+    message = download_error(version=newest.version + 1)
+    assert f"version 4 of {DATASET}" in message
+    server.versions[4] = make_zip({"new.jpg": b"new"})
+    published = download_dataset(DATASET, 4)
+    assert (published.version, files(published.folder)) == (4, {"new.jpg": b"new"})
+
+
 def test_data_set_without_a_version_is_reported(server):
     server.versions = {}
     assert f"cannot load the newest version of {DATASET}: No version" in download_error()

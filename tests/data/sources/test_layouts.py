@@ -65,9 +65,9 @@ def test_isic_2019_labels_and_lesions_come_from_two_tables(ingested, isic_2019):
     assert found["label"].tolist() == NINE
     assert found["image"].tolist() == IMAGES
     assert found["lesion_id"].tolist() == LESIONS
-    assert found["age_approx"].iloc[1:].tolist() == [5.0 * i for i in range(1, 9)]
+    assert found["age"].iloc[1:].tolist() == [5.0 * i for i in range(1, 9)]
     assert set(found["sex"]) == {"female"}
-    assert set(found["anatom_site_general"]) == {"anterior torso"}
+    assert set(found["site"]) == {"anterior torso"}
     assert not set(CODES) & set(found.columns)
     assert found["filename_key"].tolist() == [f"ISIC_{i:07d}" for i in range(9)]
     malignant = {code for code in set(NINE) if diagnosis_of(code).malignant}
@@ -132,7 +132,7 @@ def test_ham10000_in_two_folders_is_labeled_by_its_table(ingested, ham10000):
     assert found["original_split"].isna().all()
     assert found["metadata_image_id"].tolist() == [f"ISIC_002{i:04d}" for i in range(8)]
     assert found["age"].tolist() == [40.0 + i for i in range(8)]
-    assert {"dx", "dx_type", "sex", "localization"} <= set(found.columns)
+    assert {"dx", "dx_type", "sex", "site"} <= set(found.columns)
     groups, _ = group_images(found.reset_index(drop=True))
     assert groups["group_id"].nunique() == 7
     assert groups["link_types"].iloc[6:].tolist() == ["lesion_id"] * 2
@@ -158,8 +158,8 @@ def test_diagnoses_as_folder_names_give_no_warning(ingested, tmp_path, caplog):
 def test_any_table_with_an_image_column_is_supported(ingested, tmp_path):
     folder = write_files(tmp_path / "mine", jpeg_files(["a/1.png", "b/1.png"]))
     rows = [
-        {"img_id": "a/1.png", "diagnostic": "MEL", "patient_id": "PAT_8"},
-        {"img_id": "b/1.png", "diagnostic": "SEK", "patient_id": "PAT_8"},
+        {"photo": "a/1.png", "diagnostic": "MEL", "patient_id": "PAT_8"},
+        {"photo": "b/1.png", "diagnostic": "SEK", "patient_id": "PAT_8"},
     ]
     metadata = table(tmp_path / "metadata.csv", rows)
     params = f"source.folder={folder},source.metadata={metadata},source.label_column=diagnostic"
@@ -167,6 +167,6 @@ def test_any_table_with_an_image_column_is_supported(ingested, tmp_path):
         InputError, match=r"set source\.metadata_key to the column with the image names"
     ):
         ingested(params)
-    found = ingested(f"{params},source.metadata_key=img_id")
+    found = ingested(f"{params},source.metadata_key=photo")
     assert found["label"].tolist() == ["MEL", "SEK"]
     assert found["patient_id"].tolist() == ["PAT_8"] * 2

@@ -6,13 +6,22 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from skin_lesions.evaluation.scorecard import ClassMetrics, ConfusionMatrix, Scorecard
-from skin_lesions.metrics.intervals import Estimate
+from skin_lesions.metrics.calibration import confidence_bins
+from skin_lesions.metrics.intervals import Estimate, proportion
 from skin_lesions.reporting.figures import (
+    calibration_curve,
     confusion_matrix,
+    fonts,
     loss_curves,
     per_class_recall,
     sample_images,
@@ -182,6 +191,133 @@ def test_whole_percent_is_never_rounded_up_to_all_or_down_to_none(fraction, expe
     assert whole_percent(fraction).replace(NBSP, " ") == expected
 
 
+def artists(figure: Figure) -> list[Line2D | LineCollection | Patch | Text]:
+    """Return what is drawn with a color: no frames, ticks, grid, backgrounds and legends."""
+    excluded = {figure.patch}
+    for axes in figure.findobj(Axes):
+        excluded |= {axes.patch, *axes.spines.values()}
+    for axis in figure.findobj(Axis):
+        excluded |= set(axis.findobj(Line2D))
+    for text in figure.findobj(Text):
+        excluded |= {text.get_bbox_patch()}
+    for legend in figure.legends:
+        excluded |= set(legend.findobj())
+    kinds = (Line2D, LineCollection, Patch, Text)
+    return [a for a in figure.findobj() if isinstance(a, kinds) and a not in excluded]
+
+
+def colors_of(artist: Line2D | LineCollection | Patch | Text) -> set[str]:
+    """Return the colors of an artist, without transparency."""
+    if isinstance(artist, LineCollection):
+        return {to_hex(color) for color in artist.get_colors()}
+    if isinstance(artist, Patch):
+        return {to_hex(artist.get_facecolor())}
+    if isinstance(artist, Line2D):
+        return {to_hex(artist.get_color()), to_hex(artist.get_markerfacecolor())}
+    return {to_hex(artist.get_color())}
+
+
+# Background, lines between cells, frame around an image.
+NEUTRAL = {to_hex(color) for color in (style.INK, style.GRAY, "white", "black", "#E1E4E8")}
+NEUTRAL |= {"#f1f3f5"}
+MEANING = {
+    "train": style.TRAIN,
+    "training": style.TRAIN,
+    "val": style.VAL,
+    "validation": style.VAL,
+    "validation, balanced accuracy": style.VAL,
+    "test": style.TEST,
+    "test images": style.TEST,
+    "not used": style.NOT_USED,
+    "malignant": style.MALIGNANT,
+    "name of a malignant class": style.MALIGNANT,
+    "benign, premalignant or unknown": style.NOT_MALIGNANT,
+    "correct": style.CORRECT,
+    "error": style.WRONG,
+}
+
+
+@pytest.mark.parametrize("study", ["two", "fourteen", "twenty_three"])
+@pytest.mark.parametrize("figure", SPECS)
+def test_legend_explains_every_color(figure, study):
+    drawn = cached_figure(figure, study)
+    used = set().union(*map(colors_of, artists(drawn))) - NEUTRAL
+    if figure == "confusion_matrix":  # the cells are an image
+        used |= {to_hex(style.CORRECT), to_hex(style.WRONG)}
+    explained = {
+        color
+        for legend in drawn.legends
+        for handle in legend.legend_handles
+        for color in colors_of(handle)
+    }
+    assert used <= explained
+
+
+@pytest.mark.parametrize("figure", SPECS)
+def test_color_has_the_same_meaning_in_all_figures(figure):
+    for legend in cached_figure(figure, "fourteen").legends:
+        for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+            colors = colors_of(handle) - NEUTRAL
+            assert colors <= {to_hex(MEANING.get(text.get_text(), style.INK))}, text
+
+
+def test_meanings_have_different_colors():
+    colors = [MEANING[name] for name in ("train", "val", "test", "not used", "malignant")]
+    colors += [style.NOT_MALIGNANT, style.CORRECT, style.WRONG, style.INK, style.GRAY]
+    assert len(set(colors)) == len(colors)
+
+
+@pytest.mark.parametrize("study", ["two", "fourteen"])
+def test_malignant_classes_have_the_color_and_the_marker_of_the_legend(study):
+    drawn = cached_figure("per_class_recall", study)
+    points = {
+        int(line.get_ydata()[0]): (to_hex(line.get_color()), line.get_marker())
+        for line in drawn.axes[0].lines
+        if len(line.get_ydata()) == 1
+    }
+    malignant = {"Melanoma", "Basal cell carcinoma", "Squamous cell carcinoma"}
+    for row, name in enumerate(labels(drawn, "y")):
+        marked = name.get_text() in malignant
+        assert points[row] == (
+            (style.MALIGNANT.lower(), "D") if marked else (style.NOT_MALIGNANT.lower(), "o")
+        )
+        assert to_hex(name.get_color()) == (style.MALIGNANT if marked else style.INK).lower()
+
+
+@pytest.mark.parametrize("colors", [confusion_matrix.CORRECT_COLORS, confusion_matrix.WRONG_COLORS])
+def test_numbers_are_readable_on_every_color_of_the_confusion_matrix(colors):
+    for fraction in np.linspace(0, 1, 1001):
+        background = colors(fraction)
+        assert style.contrast(style.text_color_on(background), background) >= 4.5
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_cells_have_the_text_color_of_their_background(study):
+    axes = cached_figure("confusion_matrix", study).axes[0]
+    cells = axes.images[0].get_array()
+    for text in axes.texts:
+        column, row = text.xy
+        assert style.contrast(text.get_color(), cells[row, column]) >= 4.5
+
+
+def test_every_gray_background_has_a_readable_text_color():
+    for level in np.linspace(0, 1, 256):
+        background = (level, level, level)
+        assert style.contrast(style.text_color_on(background), background) >= 4.5
+
+
+def test_contrast_agrees_with_published_ratios():
+    # https://webaim.org/resources/contrastchecker
+    assert style.contrast("black", "white") == pytest.approx(21)
+    assert style.contrast("#777777", "#FFFFFF") == pytest.approx(4.48, abs=0.005)
+    assert style.contrast("#FFFFFF", "#0000FF") == pytest.approx(8.59, abs=0.005)
+
+
+@pytest.mark.parametrize("color", [style.INK, style.GRAY, style.MALIGNANT])
+def test_text_colors_are_readable_on_white(color):
+    assert style.contrast(color, "white") >= style.MIN_CONTRAST
+
+
 @pytest.mark.parametrize("figure", SPECS)
 def test_figures_of_synthetic_images_have_a_notice(figure):
     assert style.SYNTHETIC_NOTICE in strings(cached_figure(figure, "synthetic"))
@@ -199,7 +335,7 @@ def test_dollar_signs_are_not_parsed_as_math(figure):
 
 def test_names_without_glyphs_remain_different():
     names = [
-        style.escape_missing_glyphs(name)
+        fonts.escape_missing_glyphs(name)
         for name in ("\U000f0000", "\U000f0001", "a\nb", "Melanoma é")
     ]
     assert names == ["\\U000f0000", "\\U000f0001", "a\\nb", "Melanoma é"]
@@ -211,6 +347,46 @@ def test_recall_has_interval_and_counts_of_each_class():
     value, low, high = (round(100 * number) for number in (recall.value, recall.low, recall.high))
     expected = f"{value} %, {row.correct} of {row.support} [{low} to {high}]"
     assert expected in strings(cached_figure("per_class_recall", "fourteen"))
+
+
+def drawn_intervals(axes) -> dict[int, tuple[float, float]]:
+    """Return low and high of the horizontal interval in each row."""
+    segments = [segment for lines in axes.collections for segment in lines.get_segments()]
+    return {round(a[1]): (a[0], b[0]) for a, b in segments}
+
+
+def test_drawn_recalls_and_intervals_equal_the_metrics():
+    axes = cached_figure("per_class_recall", "fourteen").axes[0]
+    per_class = inputs_of("fourteen").metrics.test.per_class
+    points = {
+        int(line.get_ydata()[0]): line.get_xdata()[0]
+        for line in axes.lines
+        if len(line.get_xdata()) == 1
+    }
+    for row, tick in enumerate(axes.get_yticklabels()):
+        recall = per_class[tick.get_text()]["recall"]
+        assert points[row] == recall.value
+        assert drawn_intervals(axes)[row] == pytest.approx((recall.low, recall.high))
+
+
+def test_drawn_scores_of_the_probes_have_their_interval_chance_and_ceiling():
+    inputs = inputs_of("fourteen")
+    axes = cached_figure("shortcut_probes", "fourteen").axes[0]
+    probes = [probe for probe in inputs.audit_findings.shortcut_probes if probe.scope == "all"]
+    for row, expected in enumerate(probes[:-1]):  # the last one has no result
+        accuracy = expected.balanced_accuracy
+        assert drawn_intervals(axes)[row] == pytest.approx((accuracy.low, accuracy.high))
+        marks = {
+            line.get_marker(): line
+            for line in axes.lines
+            if len(line.get_xdata()) == 1 and line.get_ydata()[0] == row
+        }
+        assert marks["o"].get_xdata()[0] == accuracy.value
+        is_filled = marks["o"].get_markerfacecolor() != "white"
+        assert is_filled == (accuracy.low > expected.chance)
+        if expected.ceiling < 1:
+            assert marks["|"].get_xdata()[0] == expected.ceiling
+    assert axes.lines[0].get_xdata()[0] == pytest.approx(1 / 14)
 
 
 def test_recall_is_sorted_and_untested_classes_are_last():
@@ -259,6 +435,7 @@ def test_loss_curves_have_every_epoch_and_mark_the_selected_one(epochs):
 def test_loss_title_names_the_selected_epoch_and_the_lowest_loss():
     history = two_classes(epochs=3).training_history.assign(
         best=[False, True, False],
+        train_loss=[0.4, 0.5, 0.6],
         val_loss=[0.9, 0.8, 0.7],
         val_accuracy=[0.1, 0.7, 0.6],
         val_balanced_accuracy=[0.1, 0.64, 0.6],
@@ -336,25 +513,70 @@ def test_sample_images_have_a_landscape_format_and_names_fit(classes, per_class)
     assert len(drawn.axes[0].images) == min(per_class, 30) * (classes - 1) + 1
 
 
-def test_calibration_curve_has_confidence_and_accuracy():
-    predictions = inputs_of("two").predictions.frame
-    test = predictions[predictions["split"] == "test"]
-    confidence = test[["p_Benign", "p_Melanoma"]].max(axis=1)
-    curve = cached_figure("calibration_curve", "two").axes[1].lines[1]
-    bars = cached_figure("calibration_curve", "two").axes[0].patches
-    assert sum(bar.get_height() for bar in bars) == len(test)
-    # The bins have about equally many images, so the means of points and images are about equal.
-    assert np.mean(curve.get_xdata()) == pytest.approx(confidence.mean(), abs=0.03)
-    right = (test["label"] == test["predicted"]).mean()
-    assert np.mean(curve.get_ydata()) == pytest.approx(right, abs=0.03)
+@pytest.fixture(scope="module")
+def calibration():
+    """The figure, and confidence, correctness and group of each test image.
+
+    96 images are in 9 bins. The groups have several images.
+    """
+    study = Study(["Benign", "Melanoma", "Nevus"], [160, 160, 160])
+    rows = study.predictions.frame
+    rows = rows.assign(group_id=[f"g{i // 3}" for i in range(len(rows))])
+    study.predictions = with_frame(study.predictions, rows)
+    test = rows[rows["split"] == "test"]
+    confidence = test[["p_Benign", "p_Melanoma", "p_Nevus"]].to_numpy().max(axis=1)
+    correct = (test["label"] == test["predicted"]).to_numpy()
+    drawn = study.draw(SPECS["calibration_curve"])
+    return drawn, confidence, correct, test["group_id"].to_numpy()
+
+
+def test_calibration_curve_has_mean_confidence_and_accuracy_of_each_bin(calibration):
+    drawn, confidence, correct, _ = calibration
+    curve = drawn.axes[1].lines[1]
+    bins = confidence_bins(confidence)
+    expected = [correct[bins == b].mean() for b in range(9)]
+    assert curve.get_ydata() == pytest.approx(expected)
+    assert curve.get_xdata() == pytest.approx([confidence[bins == b].mean() for b in range(9)])
+
+
+def test_intervals_of_the_calibration_curve_use_the_groups(calibration):
+    drawn, confidence, correct, group = calibration
+    bins = confidence_bins(confidence)
+    for b, lines in enumerate(drawn.axes[1].collections):
+        ((x, low), (_, high)) = lines.get_segments()[0]
+        estimate = proportion(correct[bins == b], group[bins == b])
+        assert (low, high) == pytest.approx((estimate.low, estimate.high))
+        assert x == pytest.approx(confidence[bins == b].mean())
+    grouped = [proportion(correct[bins == b], group[bins == b]).n_effective for b in range(9)]
+    assert min(grouped) < np.bincount(bins).min()
+
+
+def test_histogram_above_the_calibration_curve_counts_the_test_images(calibration):
+    drawn, confidence, _, _ = calibration
+    counts = [bar.get_height() for bar in drawn.axes[0].patches]
+    expected, _ = np.histogram(confidence, bins=np.linspace(0, 1, 41))
+    assert counts == expected.tolist()
+
+
+def test_diagonal_of_the_calibration_curve_is_perfect_calibration(calibration):
+    diagonal = calibration[0].axes[1].lines[0]
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == [0, 1]
+
+
+def test_calibration_title_has_the_error_of_the_test_images():
+    error = Estimate(value=0.0432, low=0.01, high=0.1, n=9)
+    metrics = with_test_metrics(expected_calibration_error=error)
+    assert calibration_curve.title(metrics) == (
+        "Test: confidence and accuracy differ by 4.3 percentage points on average"
+    )
 
 
 @pytest.mark.parametrize("size", [9.0, 13.0])
 def test_long_titles_are_wrapped_into_lines_that_fit(size):
     text = confusion_matrix.title(inputs_of("fourteen").metrics) * 2
-    lines = style.wrap_text(style.escape_missing_glyphs(text), 400, size, "bold")
-    assert " ".join(lines) == style.escape_missing_glyphs(text)
-    assert all(style.text_width(line, size, "bold") <= 400 for line in lines)
+    lines = style.wrap_text(fonts.escape_missing_glyphs(text), 400, size, "bold")
+    assert " ".join(lines) == fonts.escape_missing_glyphs(text)
+    assert all(fonts.text_width(line, size, "bold") <= 400 for line in lines)
 
 
 def test_lines_of_a_wrapped_text_have_about_equal_length():
@@ -367,7 +589,7 @@ def test_lines_of_a_wrapped_text_have_about_equal_length():
 def test_word_that_is_wider_than_the_figure_is_broken():
     lines = style.wrap_text("Most frequent error: " + "W" * 200, 400, 13.0, "bold")
     assert "".join(lines).replace(" ", "").endswith("W" * 200)
-    assert all(style.text_width(line, 13.0, "bold") <= 400 for line in lines)
+    assert all(fonts.text_width(line, 13.0, "bold") <= 400 for line in lines)
 
 
 def test_shortcut_probes_have_a_point_for_every_probe_and_a_line_for_chance():

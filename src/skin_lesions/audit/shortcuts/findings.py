@@ -21,7 +21,8 @@ _MIN_FRACTION = 0.03
 class _ProbeText:
     """The text of a finding.
 
-    ``high`` and ``medium``: the explained fractions from which the finding has this severity.
+    ``high`` and ``medium``: the explained fractions from which the finding has this severity. Only
+    inputs that the network can see in the pixels can bias its score, so only they can be ``high``.
     """
 
     probe_input: str
@@ -34,6 +35,7 @@ class _ProbeText:
 _TEXTS: dict[Kind, _ProbeText] = {
     "files": _ProbeText(
         probe_input="file properties (size, aspect, bytes, format, compression)",
+        # Compression, resolution and aspect ratio leave traces in the pixels.
         why="files of different classes were made in different ways",
         recommendation="Find out how each class was collected, make all files uniform, and report "
         "scores within each source.",
@@ -61,16 +63,16 @@ _TEXTS: dict[Kind, _ProbeText] = {
         why="its values are not evenly distributed over the classes",
         recommendation="Do not use this column as model input, unless it is known before the "
         "diagnosis. Check whether its values represent collection sites or methods.",
-        high=0.5,
-        medium=0.2,
+        high=math.inf,  # the network does not see it
+        medium=0.5,
     ),
     "missingness": _ProbeText(
         probe_input="whether {name} is known",
         why="it was recorded more often for some classes than for others",
         recommendation="Do not give a model information on which metadata are missing. Report "
         "scores of each source separately.",
-        high=0.5,
-        medium=0.2,
+        high=math.inf,  # the network does not see it
+        medium=0.5,
     ),
 }
 

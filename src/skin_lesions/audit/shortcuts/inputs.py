@@ -11,6 +11,7 @@ from PIL import Image
 
 from skin_lesions.core.parallel import ordered_map
 from skin_lesions.data.diagnoses import diagnosis_of
+from skin_lesions.data.missing_values import is_missing
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
 from skin_lesions.data.sources.metadata import RESERVED_COLUMNS
@@ -24,8 +25,6 @@ _SEGMENTS = 4  # of each side of the border
 MIN_GROUPS = 5
 _BINS = 16  # of a numeric column; all bins have about the same number of images
 _KEYS = frozenset({"lesion_id", "patient_id"})
-# Spellings of unknown values in tables; case is ignored.
-_UNKNOWN = frozenset({"", "?", "-", "na", "n/a", "nan", "null", "unknown", "not known"})
 _IS_LABEL = 0.95  # fraction of images whose label a column repeats
 
 
@@ -198,11 +197,10 @@ def _metadata_columns(table: pd.DataFrame) -> list[str]:
 
 
 def _without_unknown(column: pd.Series) -> pd.Series:
-    """Set all spellings of "unknown" to missing; convert the rest to numbers if possible."""
+    """Set missing values (``data.missing_values``) to None; convert numbers if possible."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return column.astype(float).replace([np.inf, -np.inf], np.nan)
-    text = column.astype(object).where(column.notna(), None).map(str, na_action="ignore")
-    text = text.mask(text.str.strip().str.casefold().isin(_UNKNOWN))
+    text = column.astype(object).map(str).where(~is_missing(column), None)
     numbers = pd.to_numeric(text, errors="coerce")
     return numbers if numbers.notna().eq(text.notna()).all() else text
 

@@ -5,12 +5,14 @@
 
 import logging
 from functools import partial
+from pathlib import Path
 
 from skin_lesions.config.source import Source
+from skin_lesions.core.text import encodable
 from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources.base import SourceFiles
 from skin_lesions.data.sources.filename_keys import filename_key
-from skin_lesions.data.sources.folder import existing_folder, open_folder
+from skin_lesions.data.sources.folder import check_outside, existing_folder, open_folder
 from skin_lesions.data.sources.metadata import read_metadata
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
 
@@ -28,18 +30,19 @@ def open_source(source: Source) -> SourceFiles:
     if source.kind == "folder":
         folder = existing_folder(source.folder)
         origin = Origin(kind="folder", folder=str(folder))
-        return open_folder(folder, folder.name, source, origin)
+        return open_folder(folder, encodable(folder.name), source, origin)
     return _open_kaggle(source)
 
 
-def check_folder(source: Source) -> None:
+def check_folder(source: Source, data_root: Path) -> None:
     """Check the source folder and the metadata tables, before any other check.
 
     Raises:
-        InputError: ``source.folder`` is not a folder, or ``source.metadata`` cannot be used.
+        InputError: ``source.folder`` is not a folder, one of it and the data root contains the
+            other, or ``source.metadata`` cannot be used.
     """
     if source.kind == "folder":
-        existing_folder(source.folder)
+        check_outside(existing_folder(source.folder), data_root)
     if source.kind != "demo":
         read_metadata(source)
 

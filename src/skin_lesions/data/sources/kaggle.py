@@ -26,6 +26,7 @@ from kagglehub.exceptions import BackendError, CredentialError, DataCorruptionEr
 
 from skin_lesions.core.atomic_files import file_size, format_bytes
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.locations import abbreviate_home
 from skin_lesions.core.text import printable, root_cause
 from skin_lesions.data.provenance import Origin
 
@@ -144,7 +145,7 @@ def download_dataset(dataset: str, version: int | None) -> DownloadedDataset:
             f"The notebook service does not report the mounted version of {dataset}. "
             "Fix: --params source.kaggle.version=N"
         )
-    log.info("Version %d of %s is in %s", version, dataset, folder)
+    log.info("Version %d of %s is in %s", version, dataset, abbreviate_home(folder))
     return DownloadedDataset(folder, dataset, version)
 
 
@@ -190,7 +191,7 @@ def _limited_output() -> Iterator[None]:
     """Hide the messages of kagglehub. Its progress bar is displayed only in a terminal."""
     logger = logging.getLogger("kagglehub")
     level = logger.level
-    with Path(os.devnull).open("w") as hidden:
+    with Path(os.devnull).open("w", encoding="utf-8") as hidden:
         progress_bar = sys.stderr if sys.stderr.isatty() else hidden
         with redirect_stdout(hidden), redirect_stderr(progress_bar):
             logger.setLevel(logging.WARNING)

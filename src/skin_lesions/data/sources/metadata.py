@@ -3,11 +3,13 @@
 Rows are matched by path, file name or stem.
 """
 
+import csv
 import logging
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,13 +19,14 @@ import pandas as pd
 
 from skin_lesions.config.source import Source
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import normalize_name, printable
+from skin_lesions.core.text import normalize_name, pluralize, printable
 from skin_lesions.data.diagnoses import diagnosis_of
+from skin_lesions.data.missing_values import is_missing
 from skin_lesions.data.sources.base import IMAGE_SUFFIXES
+from skin_lesions.data.sources.column_names import KEY_COLUMNS, find_column, renamed_columns
 
 log = logging.getLogger(__name__)
 
-KEY_COLUMNS = ("file", "image", "image_id", "isic_id")
 # Column names of the tables of this project. A metadata column with such a name is renamed.
 RESERVED_COLUMNS = frozenset(
     {
@@ -48,6 +51,7 @@ RESERVED_COLUMNS = frozenset(
     }
 )
 
+_MOSTLY = 0.5  # fraction of rows with exactly one 1, in a table that is meant as one-hot
 Rows = npt.NDArray[np.int64]
 
 
@@ -55,8 +59,8 @@ Rows = npt.NDArray[np.int64]
 class Metadata:
     """A metadata table with one row per image.
 
-    ``table`` has the cells as read, all text. ``key`` is the column with the image names. If the
-    table has labels, they come from ``label_column`` or from the ``one_hot`` columns.
+    ``table`` has the cells as text; missing values are None. ``key`` is the column with the image
+    names. If the table has labels, they come from ``label_column`` or the ``one_hot`` columns.
     """
 
     path: Path
@@ -123,15 +127,31 @@ class Metadata:
         if self.label_column is not None:
             labels = self.table[self.label_column]
         else:
-            labels = self.table[list(self.one_hot)].astype(float).idxmax(axis=1)
+            labels = self.table[list(self.one_hot)].apply(_indicator).idxmax(axis=1)
         cells = labels.tolist()
         return [cells[row] if row >= 0 and pd.notna(cells[row]) else None for row in rows]
 
     def columns_for(self, rows: Rows) -> pd.DataFrame:
-        """Return these rows as text, without one-hot columns. Reserved column names are renamed."""
+        """Return these rows as text, without one-hot columns.
+
+        Columns with a known content get its name in this project, such as ``sex`` for ``gender``.
+        Reserved column names are renamed.
+        """
         columns = self.table.drop(columns=list(self.one_hot)).reset_index(drop=True)
+        columns = columns.rename(columns=self._renamed)
         columns.columns = pd.Index(_rename_reserved(columns.columns))
         return columns.reindex(rows).reset_index(drop=True)
+
+    @cached_property
+    def _renamed(self) -> dict[str, str]:
+        renamed = renamed_columns(str(column) for column in self.table if column != self.key)
+        if renamed:
+            log.info(
+                "Metadata %s: renamed columns: %s",
+                printable(self.path.name),
+                ", ".join(f"{printable(old)} to {new}" for old, new in renamed.items()),
+            )
+        return renamed
 
     def diagnosis_columns(self) -> list[str]:
         """List the columns that contain only known diagnoses, and at least two different ones."""
@@ -275,7 +295,7 @@ def read_metadata(source: Source) -> list[Metadata]:
         InputError: A table does not exist, cannot be parsed or is empty; a requested column does
             not exist; or several tables have labels.
     """
-    paths = [Path(name).expanduser() for name in source.metadata]
+    paths = [Path(name) for name in source.metadata]
     frames = {path: _read_table(path) for path in paths}
     _check_column_exists("metadata_key", source.metadata_key, frames)
     _check_column_exists("label_column", source.label_column, frames)
@@ -303,24 +323,29 @@ def _metadata(path: Path, table: pd.DataFrame, source: Source) -> Metadata:
     key = _key_column(table, path, source.metadata_key)
     # The index is not reset, because it gives the line numbers of the file.
     table = table[table[key].notna()]
+    others = table.columns.drop(key)
+    table = table.assign(**{c: table[c].where(~is_missing(table[c]), None) for c in others})
     if table.empty:
         raise InputError(
             f"Metadata table has no row with a value in the column {key!r} ({path}). "
             "Expected one row per image. Fix: check source.metadata and source.metadata_key"
         )
     label_column = source.label_column if source.label_column in table else None
-    one_hot = () if source.label_column else _one_hot_columns(table)
+    one_hot = () if source.label_column else _one_hot_columns(table, path)
     return Metadata(path, table, key, label_column, one_hot)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
+        separator = _separator(path)
+        _check_header(path, separator)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # more cells than columns
             table = pd.read_csv(
                 path,
-                sep=_separator(path),
+                sep=separator,
                 dtype=str,
+                keep_default_na=False,  # data.missing_values lists what counts as missing
                 encoding="utf-8-sig",
                 skipinitialspace=True,
                 skip_blank_lines=False,  # keeps the line numbers in error messages correct
@@ -340,13 +365,7 @@ def _read_table(path: Path) -> pd.DataFrame:
             f"Metadata table cannot be opened ({path}): {error.strerror}. "
             "Fix: check source.metadata"
         ) from None
-    table = table.rename(columns=str.strip).apply(_strip)
-    if not table.columns.is_unique:
-        raise InputError(
-            f"Metadata table has two columns with the same name ({path}). Its columns: "
-            f"{_names(table)}. Fix: rename one of them"
-        )
-    return table
+    return table.rename(columns=str.strip).apply(_strip)
 
 
 def _separator(path: Path) -> str:
@@ -355,13 +374,26 @@ def _separator(path: Path) -> str:
     return max(",;\t", key=header.count)
 
 
+def _check_header(path: Path, separator: str) -> None:
+    """Reject repeated names, because pandas would rename the columns."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file, delimiter=separator, skipinitialspace=True), [])
+    counts = Counter(name.strip() for name in header if name.strip())
+    repeated = [f"{printable(name)!r} ({n} times)" for name, n in counts.items() if n > 1]
+    if repeated:
+        raise InputError(
+            f"Metadata table has several columns with the same name ({path}): "
+            f"{', '.join(repeated)}. Fix: rename or delete all but one of them"
+        )
+
+
 def _strip(cells: pd.Series) -> pd.Series:
     trimmed = cells.astype(object).str.strip()
     return trimmed.where(trimmed.ne(""), None)
 
 
 def _key_column(table: pd.DataFrame, path: Path, requested: str | None) -> str:
-    key = next((column for column in (requested, *KEY_COLUMNS) if column in table), None)
+    key = requested if requested in table else find_column(KEY_COLUMNS, table.columns)
     if key is None:
         raise InputError(
             f"Metadata table has no column with image names ({path}). Expected one of "
@@ -375,16 +407,42 @@ def _names(table: pd.DataFrame) -> str:
     return ", ".join(printable(column) for column in table.columns)
 
 
-def _one_hot_columns(table: pd.DataFrame) -> tuple[str, ...]:
-    """Return the one-hot label columns of an ISIC ground-truth table, or an empty tuple.
+def _one_hot_columns(table: pd.DataFrame, path: Path) -> tuple[str, ...]:
+    """Return the one-hot label columns of a table, or an empty tuple.
 
-    The columns are named by diagnoses. Each row has exactly one 1.
+    The columns are named by diagnoses. Each row has exactly one 1 (ISIC) or x (PH2).
+
+    Raises:
+        InputError: Most rows have exactly one 1, but some have not.
     """
-    diagnoses = [c for c in table.columns if diagnosis_of(c) or c == "UNK"]
-    binary = [c for c in diagnoses if table[c].isin(["0", "1", "0.0", "1.0"]).all()]
-    if len(binary) < 2 or not table[binary].astype(float).sum(axis=1).eq(1).all():
+    named = [column for column in table.columns if diagnosis_of(column) or column == "UNK"]
+    indicators = table[named].apply(_indicator)
+    columns = [str(column) for column in named if indicators[column].notna().any()]
+    # Other columns are named by diagnoses too, for example those of predicted probabilities.
+    valid = indicators[columns].sum(axis=1).eq(1) & indicators[columns].notna().all(axis=1)
+    if len(columns) < 2 or valid.mean() < _MOSTLY:
         return ()
-    return tuple(binary)
+    if not valid.all():
+        lines = [str(line + 2) for line in table.index[~valid][:5]]  # the header is line 1
+        raise InputError(
+            f"One-hot labels are incomplete in {pluralize(int((~valid).sum()), 'row')} of {path} "
+            f"(lines {', '.join(lines)}). Expected exactly one 1 in the columns "
+            f"{', '.join(map(printable, columns))}, otherwise 0. Fix: correct or delete these "
+            "rows, or set source.label_column to a column with labels"
+        )
+    return tuple(columns)
+
+
+def _indicator(cells: pd.Series) -> pd.Series:
+    """Convert a one-hot column to 0 and 1; other values are missing.
+
+    In a column that contains only x and empty cells, x is 1 and an empty cell is 0.
+    """
+    marks = cells.str.casefold().replace("x", "1")
+    if set(cells.dropna().str.casefold()) == {"x"}:
+        marks = marks.fillna("0")
+    numbers = pd.to_numeric(marks, errors="coerce")
+    return numbers.where(numbers.isin([0, 1]))
 
 
 def _infer_dtype(column: pd.Series) -> pd.Series:

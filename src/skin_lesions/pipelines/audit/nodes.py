@@ -46,6 +46,7 @@ def audit_images(
     """Run the audit and log the severe findings."""
     audit_findings = run_audit(
         AuditContext(
+            source_table=raw_images.table,
             image_table=image_table.frame,
             image_table_version=image_table.version,
             image_groups=image_groups,

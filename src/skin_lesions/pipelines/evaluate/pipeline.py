@@ -24,6 +24,7 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="predictions",
                 name="predict",
+                tags="network",
             ),
             Node(
                 score,

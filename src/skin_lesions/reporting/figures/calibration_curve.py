@@ -4,13 +4,21 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from skin_lesions.data.tables import PredictionTable
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.metrics.calibration import confidence_bins
 from skin_lesions.metrics.intervals import proportion
 from skin_lesions.reporting.figures.spec import FigureSpec
-from skin_lesions.reporting.figures.style import BLUE, GRAY, PALE, percent_axis, titled_figure
+from skin_lesions.reporting.figures.style import (
+    GRAY,
+    TEST,
+    add_legend,
+    percent_axis,
+    point,
+    titled_figure,
+)
 
 
 def draw_calibration_curve(predictions: PredictionTable, metrics: Scorecard) -> Figure:
@@ -25,18 +33,20 @@ def draw_calibration_curve(predictions: PredictionTable, metrics: Scorecard) -> 
     bins = confidence_bins(confidence)
     correct = (test["label"] == test["predicted"]).to_numpy()
     with titled_figure(
-        (7.0, 6.0),
+        (7.0, 6.3),
         title(metrics),
         note=f"{len(test):,} test images in {bins.max() + 1} bins of about equal size, with 95 % "
-        "intervals. Dashed line: perfect calibration. Points below it: the model is overconfident. "
-        "Top: distribution of the confidence.",
+        "intervals. Points below the dashed line: the model is overconfident. Top: distribution of "
+        "the confidence.",
         synthetic=metrics.provenance.synthetic_images,
     ) as figure:
         histogram, curve = figure.subplots(2, 1, sharex=True, height_ratios=[1, 4])
         edges = np.linspace(0, 1, 41).tolist()
-        histogram.hist(confidence, bins=edges, color=PALE, edgecolor="white")
+        histogram.hist(confidence, bins=edges, color=TEST, alpha=0.35, edgecolor="white")
         histogram.set_ylabel("images")
         _draw_curve(curve, confidence, bins, correct, test["group_id"].to_numpy())
+        perfect = Line2D([], [], color=GRAY, linestyle="--", label="perfect calibration")
+        add_legend(figure, [point(TEST, "test images"), perfect])
     return figure
 
 
@@ -65,8 +75,8 @@ def _draw_curve(
         accuracy.append(float(correct[inside].mean()))
         estimate = proportion(correct[inside], groups[inside])
         if estimate.low is not None and estimate.high is not None:
-            axes.vlines(x, estimate.low, estimate.high, color=BLUE, linewidth=2, alpha=0.5)
-    axes.plot(mean_confidence, accuracy, "o-", color=BLUE, linewidth=1.4, markersize=6)
+            axes.vlines(x, estimate.low, estimate.high, color=TEST, linewidth=2, alpha=0.5)
+    axes.plot(mean_confidence, accuracy, "o-", color=TEST, linewidth=1.4, markersize=6)
     axes.set_xlim(0, 1.01)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("confidence (probability of the predicted class)")

@@ -1,16 +1,22 @@
 """Number of files of each class in each split."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from skin_lesions.data.tables import ImageTable, SplitTable
+from skin_lesions.reporting.figures.fonts import figure_name
 from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
     INK,
     ROW_HEIGHT,
     SPLIT_COLORS,
+    add_legend,
+    class_name,
+    malignant_names,
     mark_malignant,
     rows_axis,
     titled_figure,
@@ -33,7 +39,7 @@ def draw_class_counts(image_table: ImageTable, split_table: SplitTable) -> Figur
     note = "Not used: duplicates and images with a label conflict, which the split excludes."
     with titled_figure(
         (10.0, ROW_HEIGHT * len(counts) + 0.85),
-        title(image_table),
+        title(image_table, figure_name),
         note=note if "not used" in counts else "",
         synthetic=image_table.provenance.origin.is_synthetic,
     ) as figure:
@@ -44,16 +50,18 @@ def draw_class_counts(image_table: ImageTable, split_table: SplitTable) -> Figur
         else:
             _draw_bars(axes, counts)
             axes.set_xlabel("files")
-        rows_axis(axes, counts.index.tolist())
-        mark_malignant(axes, counts.index.tolist())
+        labels = counts.index.tolist()
+        rows_axis(axes, list(map(class_name, labels)))
+        mark_malignant(axes, labels)
         axes.grid(axis="x")
         write_beside_rows(axes, [f"n {total:,}" for total in totals])
-        figure.legend(loc="outside lower left", ncols=len(counts.columns))
+        splits = axes.get_legend_handles_labels()[0]
+        add_legend(figure, [*splits, *malignant_names(labels)])
     return figure
 
 
-def title(image_table: ImageTable) -> str:
-    """Name the largest and the smallest class."""
+def title(image_table: ImageTable, name: Callable[[str], str] = str) -> str:
+    """Name the largest and the smallest class; ``name`` formats the class names."""
     counts = image_table.frame["label"].value_counts().sort_index(kind="stable")
     counts = counts.sort_values(ascending=False, kind="stable")
     most, fewest = int(counts.iloc[0]), int(counts.iloc[-1])
@@ -61,8 +69,8 @@ def title(image_table: ImageTable) -> str:
     if most == fewest:
         return f"{start}: {most:,} of each class"
     return (
-        f"{start}: {counts.index[0]} has the most ({most:,}), "
-        f"{counts.index[-1]} the fewest ({fewest:,})"
+        f"{start}: {name(counts.index[0])} has the most ({most:,}), "
+        f"{name(counts.index[-1])} the fewest ({fewest:,})"
     )
 
 

@@ -1,29 +1,36 @@
 """Confusion matrix of the test images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.reporting.figures.fonts import figure_name
 from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
     BODY,
+    CORRECT,
     GRAY,
-    INK,
     SMALL,
+    WRONG,
+    add_legend,
     class_name,
+    malignant_names,
     mark_malignant,
     name_width,
+    text_color_on,
     titled_figure,
 )
-from skin_lesions.reporting.formatting import is_malignant, whole_percent
+from skin_lesions.reporting.formatting import whole_percent
 
-_CORRECT = LinearSegmentedColormap.from_list("correct", ["#FFFFFF", "#56A0CE", "#00507D"])
-_ERROR = LinearSegmentedColormap.from_list("error", ["#FFFFFF", "#F3B54A", "#C65A00"])
+# From no images to all images of the row.
+CORRECT_COLORS = LinearSegmentedColormap.from_list("correct", ["#FFFFFF", CORRECT, "#00543D"])
+WRONG_COLORS = LinearSegmentedColormap.from_list("wrong", ["#FFFFFF", WRONG, "#7A2F58"])
 
 _SIDE_MARGINS = 0.95  # inches, left of the class names and right of the matrix
 
@@ -31,8 +38,8 @@ _SIDE_MARGINS = 0.95  # inches, left of the class names and right of the matrix
 def draw_confusion_matrix(metrics: Scorecard) -> Figure:
     """Draw counts and row fractions of the test images; rows are labels, columns predictions.
 
-    Correct predictions are blue and errors orange. A darker color means a larger fraction of the
-    row. Cells without images are empty.
+    Correct predictions and errors have different colors. A darker color means a larger fraction of
+    the row. Cells without images are empty.
     """
     classes = metrics.test.confusion.classes
     # counts and fractions: (classes, classes); totals: (classes, 1), images of each label.
@@ -42,24 +49,23 @@ def draw_confusion_matrix(metrics: Scorecard) -> Figure:
     names = name_width([class_name(label) for label in classes])
     # Width of a cell in inches, so that the figure is about 10 inches wide.
     cell = float(np.clip((10.0 - _SIDE_MARGINS - names) / len(classes), 0.4, 1.6))
-    note = "Each cell: images and percentage of the row. Blue: correct. Orange: errors."
-    if any(map(is_malignant, classes)):
-        note += " Red-brown names: malignant classes."
     with titled_figure(
         _figure_size(len(classes), cell, names),
-        title(metrics),
-        note=note,
+        title(metrics, figure_name),
+        note="Each cell: images and percentage of the row. Darker: a larger percentage.",
         synthetic=metrics.provenance.synthetic_images,
     ) as figure:
         axes = figure.subplots()
         _color_cells(axes, fractions)
         _write_cells(axes, counts, fractions, cell)
         _label_axes(axes, classes, totals[:, 0], cell)
+        legend = [Patch(color=CORRECT, label="correct"), Patch(color=WRONG, label="error")]
+        add_legend(figure, [*legend, *malignant_names(classes)])
     return figure
 
 
-def title(metrics: Scorecard) -> str:
-    """State the accuracy and the most frequent error."""
+def title(metrics: Scorecard, name: Callable[[str], str] = str) -> str:
+    """State the accuracy and the most frequent error; ``name`` formats the class names."""
     classes = metrics.test.confusion.classes
     counts = np.array(metrics.test.confusion.counts)  # (classes, classes); rows are labels
     n, correct = int(counts.sum()), int(np.trace(counts))
@@ -69,20 +75,20 @@ def title(metrics: Scorecard) -> str:
         return start
     true, predicted = np.unravel_index(int(errors.argmax()), errors.shape)
     return (
-        f"{start}. Most frequent error: {classes[true]} predicted as {classes[predicted]} "
-        f"({errors[true, predicted]:,} of {counts[true].sum():,})"
+        f"{start}. Most frequent error: {name(classes[true])} predicted as "
+        f"{name(classes[predicted])} ({errors[true, predicted]:,} of {counts[true].sum():,})"
     )
 
 
 def _figure_size(classes: int, cell: float, names: float) -> tuple[float, float]:
     # The names below the matrix are horizontal if they fit, and otherwise at 45 degrees (0.72).
-    below = 0.7 + (0.1 if names < 0.95 * cell else 0.72 * names)
+    below = 1.0 + (0.1 if names < 0.95 * cell else 0.72 * names)
     return max(6.5, names + cell * classes + _SIDE_MARGINS), min(cell, 0.8) * classes + below
 
 
 def _color_cells(axes: Axes, fractions: npt.NDArray[np.float64]) -> None:
     diagonal = np.eye(len(fractions), dtype=bool)
-    colors = np.where(diagonal[..., None], _CORRECT(fractions), _ERROR(fractions))
+    colors = np.where(diagonal[..., None], CORRECT_COLORS(fractions), WRONG_COLORS(fractions))
     axes.imshow(colors, aspect="auto", interpolation="nearest")
     edges = np.arange(len(fractions) + 1) - 0.5
     axes.vlines(edges, -0.5, len(fractions) - 0.5, color="#E1E4E8", linewidth=0.6)
@@ -95,9 +101,9 @@ def _write_cells(
 ) -> None:
     count_size, fraction_size = _font_sizes(cell, int(counts.max()))
     for row, column in np.argwhere(counts):
-        colors = _CORRECT if row == column else _ERROR
+        colors = CORRECT_COLORS if row == column else WRONG_COLORS
         fraction = float(fractions[row, column])
-        ink = _readable_on(colors(fraction)[:3])
+        ink = text_color_on(colors(fraction))
         for text, offset, va, size in (
             (f"{counts[row, column]:,}", -1, "bottom", count_size),
             (whole_percent(fraction), -2, "top", fraction_size),
@@ -122,18 +128,6 @@ def _font_sizes(cell: float, largest: int) -> tuple[float, float]:
     digits = max(2, len(f"{largest:,}"))
     large = min(BODY + 2, points / 2.6, points / (0.64 * digits))
     return large, min(large, SMALL, points / 3.3)
-
-
-def _readable_on(background: Sequence[float]) -> str:
-    """Return white if its WCAG contrast ratio is above 4.5, otherwise INK."""
-    return "white" if 1.05 / (_luminance(background) + 0.05) > 4.5 else INK
-
-
-def _luminance(color: Sequence[float]) -> float:
-    """Return the WCAG relative luminance of an sRGB color."""
-    channels = np.array(color, dtype=np.float64)  # (3,): red, green, blue between 0 and 1
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
 def _label_axes(

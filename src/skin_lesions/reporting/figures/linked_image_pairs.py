@@ -20,6 +20,7 @@ from skin_lesions.data.groups import (
 )
 from skin_lesions.data.pixel_store import PixelArray, PixelStore
 from skin_lesions.data.tables import ImageTable
+from skin_lesions.reporting.figures.fonts import escape_missing_glyphs, figure_name, text_width
 from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
     BODY,
@@ -27,8 +28,6 @@ from skin_lesions.reporting.figures.style import (
     INK,
     SMALL,
     ellipsize,
-    escape_missing_glyphs,
-    text_width,
     titled_figure,
 )
 
@@ -297,9 +296,9 @@ def _write_lines(axes: Axes, corner: tuple[float, float], lines: Sequence[_Line]
 def _caption(image: _Image, pair: _Pair) -> list[_Line]:
     """Return the lines below an image of a pair: file name, label and split."""
     if pair.a.label != pair.b.label:
-        label = ellipsize(image.label, _TEXT_WIDTH, SMALL, "bold")
+        label = ellipsize(figure_name(image.label), _TEXT_WIDTH, SMALL, "bold")
     elif image is pair.a:  # written once, below both images
-        label = ellipsize(f"both {image.label}", 2 * _TEXT_WIDTH, SMALL)
+        label = ellipsize(f"both {figure_name(image.label)}", 2 * _TEXT_WIDTH, SMALL)
     else:
         label = ""
     splits = {pair.a.original_split, pair.b.original_split}

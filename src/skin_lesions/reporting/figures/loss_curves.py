@@ -8,21 +8,22 @@ from matplotlib.ticker import MaxNLocator
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
-    BLUE,
-    GRAY,
     INK,
-    ORANGE,
+    TRAIN,
+    VAL,
+    add_legend,
     percent_axis,
     titled_figure,
 )
 from skin_lesions.reporting.formatting import whole_percent
 
+# Name, color, marker and line style.
 _CURVES = {
-    "train_loss": ("training", GRAY, "o"),
-    "val_loss": ("validation", BLUE, "s"),
-    "train_accuracy": ("training", GRAY, "o"),
-    "val_accuracy": ("validation", BLUE, "s"),
-    "val_balanced_accuracy": ("validation, balanced accuracy", ORANGE, "D"),
+    "train_loss": ("training", TRAIN, "o", "-"),
+    "val_loss": ("validation", VAL, "s", "-"),
+    "train_accuracy": ("training", TRAIN, "o", "-"),
+    "val_accuracy": ("validation", VAL, "s", "-"),
+    "val_balanced_accuracy": ("validation, balanced accuracy", VAL, "D", "--"),
 }
 
 
@@ -47,8 +48,7 @@ def draw_loss_curves(training_history: pd.DataFrame, metrics: Scorecard) -> Figu
         right.set_title("Accuracy")
         right.set_ylim(0, 1.02)
         percent_axis(right.yaxis)
-        handles, names = right.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower left", ncols=len(names))
+        add_legend(figure, right.get_legend_handles_labels()[0])
     return figure
 
 
@@ -75,9 +75,14 @@ def _draw(axes: Axes, history: pd.DataFrame, columns: list[str]) -> None:
     selected = f"selected: epoch {int(best['epoch'])}"
     axes.axvline(best["epoch"], color=INK, linewidth=1, linestyle=(0, (1, 2)), label=selected)
     for column in columns:
-        name, color, marker = _CURVES[column]
+        name, color, marker, linestyle = _CURVES[column]
         (line,) = axes.plot(history["epoch"], history[column], color=color, label=name)
-        line.set(linewidth=1.8, marker="" if hide_markers else marker, markersize=4.5)
+        line.set(
+            linewidth=1.8,
+            linestyle=linestyle,
+            marker="" if hide_markers else marker,
+            markersize=4.5,
+        )
         axes.plot(
             best["epoch"], best[column], marker, color=color, markersize=7.5, markeredgecolor=INK
         )

@@ -1,58 +1,62 @@
 """Recall of each class on the test images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from skin_lesions.evaluation.scorecard import ClassMetrics, Scorecard
 from skin_lesions.metrics.intervals import Estimate
+from skin_lesions.reporting.figures.fonts import figure_name
 from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
-    BLUE,
     GRAY,
+    MALIGNANT,
+    NOT_MALIGNANT,
     ROW_HEIGHT,
     SMALL,
-    VERMILLION,
+    add_legend,
+    class_name,
     mark_malignant,
     percent_axis,
+    point,
     rows_axis,
     titled_figure,
     write_beside_rows,
 )
-from skin_lesions.reporting.formatting import is_malignant, whole_percent
+from skin_lesions.reporting.formatting import NBSP, is_malignant, whole_percent
 
 
 def draw_per_class_recall(metrics: Scorecard) -> Figure:
     """Draw the recall of each class on the test images, with its 95 % interval."""
     per_class = metrics.test.per_class
     order = _by_recall(per_class)
-    note = (
-        "Fraction of the test images of a class that are predicted correctly, with 95 % interval."
-    )
-    if any(map(is_malignant, order)):
-        note += " Red diamonds: malignant classes."
     with titled_figure(
-        (10.0, ROW_HEIGHT * len(order) + 0.75),
-        title(metrics),
-        note=note,
+        (10.0, ROW_HEIGHT * len(order) + 1.1),
+        title(metrics, figure_name),
+        note="Fraction of the test images of a class that are predicted correctly, with 95 % "
+        "interval.",
         synthetic=metrics.provenance.synthetic_images,
     ) as figure:
         axes = figure.subplots()
         for row, label in enumerate(order):
             _draw_recall(axes, row, label, per_class[label]["recall"])
         _draw_mean(axes, metrics.test["balanced_accuracy"].value)
-        rows_axis(axes, order)
+        rows_axis(axes, list(map(class_name, order)))
         mark_malignant(axes, order)
         axes.set_xlim(-0.015, 1.015)
         percent_axis(axes.xaxis)
         axes.grid(axis="x")
         write_beside_rows(axes, [_with_interval(per_class[label]) for label in order])
+        if any(map(is_malignant, order)):
+            other = "benign, premalignant or unknown"
+            legend = [point(MALIGNANT, "malignant", "D"), point(NOT_MALIGNANT, other)]
+            add_legend(figure, legend)
     return figure
 
 
-def title(metrics: Scorecard) -> str:
-    """Name the classes with the highest and the lowest recall."""
+def title(metrics: Scorecard, name: Callable[[str], str] = str) -> str:
+    """Name the classes with the highest and the lowest recall; ``name`` formats the names."""
     per_class = metrics.test.per_class
     order = [
         label for label in _by_recall(per_class) if per_class[label]["recall"].value is not None
@@ -63,8 +67,8 @@ def title(metrics: Scorecard) -> str:
     if worst["recall"].value == best["recall"].value:
         return f"Test: every class has the same recall ({_recall_text(best)})"
     return (
-        f"Test: recall is highest for {order[0]} ({_recall_text(best)}) "
-        f"and lowest for {order[-1]} ({_recall_text(worst)})"
+        f"Test: recall is highest for {name(order[0])} ({_recall_text(best)}) "
+        f"and lowest for {name(order[-1])} ({_recall_text(worst)})"
     )
 
 
@@ -87,7 +91,7 @@ def _draw_recall(axes: Axes, row: int, label: str, recall: Estimate) -> None:
             0.0, row, "no test images", va="center", color=GRAY, style="italic", fontsize=SMALL
         )
         return
-    color, marker = (VERMILLION, "D") if is_malignant(label) else (BLUE, "o")
+    color, marker = (MALIGNANT, "D") if is_malignant(label) else (NOT_MALIGNANT, "o")
     if recall.low is not None and recall.high is not None:
         axes.hlines(row, recall.low, recall.high, color=color, linewidth=2.4, alpha=0.55)
     axes.plot(recall.value, row, marker, color=color, markersize=7, clip_on=False)
@@ -112,7 +116,8 @@ def _draw_mean(axes: Axes, mean: float | None) -> None:
 
 def _recall_text(row: ClassMetrics) -> str:
     """Format recall and counts; the class has test images."""
-    return f"{whole_percent(row['recall'].value or 0.0)}, {row.correct:,} of {row.support:,}"
+    percentage = whole_percent(row["recall"].value or 0.0)
+    return f"{percentage}, {row.correct:,}{NBSP}of{NBSP}{row.support:,}"
 
 
 def _with_interval(row: ClassMetrics) -> str:

@@ -1,7 +1,7 @@
 """Sample images of each class."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,12 +14,15 @@ from skin_lesions.config.report import Report
 from skin_lesions.data.pixel_store import PixelArray, PixelStore
 from skin_lesions.data.tables import ImageTable
 from skin_lesions.models.trained_model import TrainedModel
+from skin_lesions.reporting.figures.fonts import figure_name
 from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
     INK,
-    MALIGNANT_NAME,
+    MALIGNANT,
     SMALL,
+    add_legend,
     class_name,
+    malignant_names,
     name_width,
     titled_figure,
 )
@@ -82,13 +85,12 @@ def draw_sample_images(
     labels = sorted(table["label"].unique())
     layout = _best_layout(labels, report.samples_per_class)
     width, height = layout.block
-    note = "In parentheses: number of different images."
-    if any(map(is_malignant, labels)):
-        note += " Red-brown names: malignant classes."
+    legend = malignant_names(labels)
+    legend_height = 0.35 if legend else 0.0  # inches
     with titled_figure(
-        (_WIDTH, layout.rows * height + 0.1),
-        title(table, report.samples_per_class),
-        note=note,
+        (_WIDTH, layout.rows * height + 0.1 + legend_height),
+        title(table, report.samples_per_class, figure_name),
+        note="In parentheses: number of different images.",
         synthetic=image_table.provenance.origin.is_synthetic,
     ) as figure:
         axes = figure.subplots()
@@ -101,11 +103,18 @@ def draw_sample_images(
         axes.set_ylim(layout.rows * height, 0)
         axes.set_aspect("equal", anchor="NW")
         axes.set_axis_off()
+        add_legend(figure, legend)
     return figure
 
 
-def title(image_table: pd.DataFrame, per_class: int) -> str:
-    """Describe the sample images, and name the classes with too few images."""
+def title(image_table: pd.DataFrame, per_class: int, name: Callable[[str], str] = str) -> str:
+    """Describe the sample images, and name the classes with too few images.
+
+    Args:
+        image_table: One row per file; image_id and label.
+        per_class: The maximum number of images of each class.
+        name: Formats the class names.
+    """
     images = image_table.groupby("label")["image_id"].nunique()
     if per_class == 1:
         return f"One image of each of the {len(images)} classes"
@@ -115,7 +124,7 @@ def title(image_table: pd.DataFrame, per_class: int) -> str:
         return start
     if len(few) > 3:
         return f"Up to {start}; {len(few)} classes have fewer"
-    return f"Up to {start}; fewer of {', '.join(few.index)}"
+    return f"Up to {start}; fewer of {', '.join(map(name, few.index))}"
 
 
 def select_images(image_table: pd.DataFrame, per_class: int) -> pd.DataFrame:
@@ -147,7 +156,7 @@ def _best_layout(labels: Sequence[str], per_class: int) -> _Layout:
 
 def _write_name(axes: Axes, corner: tuple[float, float], label: str, number: int) -> None:
     x, y = corner
-    color = MALIGNANT_NAME if is_malignant(label) else INK
+    color = MALIGNANT if is_malignant(label) else INK
     text = f"{class_name(label)} ({number:,})"
     axes.text(x, y + _NAME_HEIGHT - 0.06, text, color=color, fontsize=SMALL, va="baseline")
 

@@ -5,24 +5,26 @@ from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from skin_lesions.audit.findings import AuditFindings, ProbeResult
 from skin_lesions.data.tables import ImageTable
 from skin_lesions.metrics.intervals import Estimate
 from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
-    BLUE,
     GRAY,
-    VERMILLION,
-    class_name,
+    INK,
+    add_legend,
+    point,
     rows_axis,
+    short_text,
     titled_figure,
     write_beside_rows,
 )
 from skin_lesions.reporting.shortcut_table import input_name
 
 _ROW, _PANEL_MARGIN = 0.29, 0.42  # inches: height of a probe; heading and space of a panel
-_AXIS = 0.5  # inches, for the axis below the last panel
+_AXIS = 0.85  # inches, for the axis below the last panel and the legend
 _MAX_PANELS = 6
 
 
@@ -39,9 +41,7 @@ def draw_shortcut_probes(audit_findings: AuditFindings, image_table: ImageTable)
     heights = [_ROW * len(rows) for _, rows in displayed]
     note = (
         "Each row: a simple classifier with only this input, cross-validated by lesion and "
-        "patient, with 95 % interval. Dashed: chance. Orange: the interval is above chance. Gray "
-        "bar: maximum that the number of different values allows. A missing value of a column "
-        "counts as a value."
+        "patient, with 95 % interval. A missing value of a column counts as a value."
     )
     if more > 0:
         note += f" {more} more panels are in audit_findings.json."
@@ -58,6 +58,7 @@ def draw_shortcut_probes(audit_findings: AuditFindings, image_table: ImageTable)
             for axes, (scope, rows) in zip(grid[:, 0], displayed, strict=True):
                 _draw(axes, scope, rows)
             grid[-1, 0].set_xlabel("balanced accuracy")
+            add_legend(figure, _legend())
     return figure
 
 
@@ -84,6 +85,23 @@ def title(probes: Sequence[ProbeResult]) -> str:
     )
 
 
+def _legend() -> list[Line2D]:
+    return [
+        point(INK, "interval above chance"),
+        point(INK, "interval not above chance", filled=False),
+        Line2D([], [], color=GRAY, linestyle="--", label="chance"),
+        Line2D(
+            [],
+            [],
+            color=GRAY,
+            marker="|",
+            markersize=11,
+            linestyle="",
+            label="maximum for this number of different values",
+        ),
+    ]
+
+
 def _beats_chance(probe: ProbeResult) -> bool:
     low = probe.balanced_accuracy.low
     return low is not None and probe.chance is not None and low > probe.chance
@@ -91,18 +109,26 @@ def _beats_chance(probe: ProbeResult) -> bool:
 
 def _draw(axes: Axes, scope: str, probes: Sequence[ProbeResult]) -> None:
     chance, n = probes[0].chance or 0.0, probes[0].balanced_accuracy.n
-    scope_name = "All images" if scope == "all" else class_name(scope[0].upper() + scope[1:])
+    scope_name = "All images" if scope == "all" else short_text(scope[0].upper() + scope[1:])
     axes.set_title(f"{scope_name}: {probes[0].classes} classes, n {n:,}, chance {chance:.3f}")
     axes.axvline(chance, color=GRAY, linewidth=1, linestyle="--", zorder=1)
     for y, probe in enumerate(probes):
         accuracy = probe.balanced_accuracy
-        color = VERMILLION if _beats_chance(probe) else BLUE
+        face = INK if _beats_chance(probe) else "white"
         if probe.ceiling is not None and probe.ceiling < 1:
             axes.plot(probe.ceiling, y, "|", color=GRAY, markersize=11, markeredgewidth=1.6)
         if accuracy.low is not None and accuracy.high is not None:
-            axes.hlines(y, accuracy.low, accuracy.high, color=color, linewidth=2.4, alpha=0.55)
-        axes.plot(accuracy.value or 0.0, y, "o", color=color, markersize=6.5, clip_on=False)
-    rows_axis(axes, [input_name(probe) for probe in probes])
+            axes.hlines(y, accuracy.low, accuracy.high, color=INK, linewidth=2.4, alpha=0.55)
+        axes.plot(
+            accuracy.value or 0.0,
+            y,
+            "o",
+            color=INK,
+            markerfacecolor=face,
+            markersize=6.5,
+            clip_on=False,
+        )
+    rows_axis(axes, [short_text(input_name(probe)) for probe in probes])
     axes.set_xlim(-0.01, 1.01)
     axes.grid(axis="x")
     texts = [_accuracy_text(probe.balanced_accuracy) for probe in probes]

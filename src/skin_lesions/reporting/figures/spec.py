@@ -35,6 +35,7 @@ class NodeArguments(TypedDict):
     inputs: list[str]
     outputs: str
     name: str
+    tags: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,4 +66,5 @@ class FigureSpec:
             "inputs": list(self.inputs),
             "outputs": self.name,
             "name": f"draw_{self.name}",
+            "tags": "figures",
         }

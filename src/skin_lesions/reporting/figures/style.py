@@ -1,4 +1,4 @@
-"""Common style of the figures: colors, fonts, text fitting and header.
+"""Common style of the figures: colors, text fitting, header and legend.
 
 Figures are created as ``matplotlib.figure.Figure``, never with pyplot. They need no global state
 and no screen. They are saved at 150 dots per inch and displayed at two thirds of that, so 10 points
@@ -9,52 +9,46 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
-from matplotlib import RcParams, font_manager, rc_context
+import numpy as np
+from matplotlib import RcParams, rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
+from matplotlib.typing import ColorType
 
-from skin_lesions.reporting.formatting import NBSP, is_malignant
+from skin_lesions.reporting.figures.fonts import (
+    escape_missing_glyphs,
+    figure_name,
+    installed_fonts,
+    text_width,
+)
+from skin_lesions.reporting.formatting import is_malignant
 
-# Palette of Okabe and Ito (2008), which color-blind readers can distinguish. INK replaces black.
-BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
-VERMILLION, SKY = "#D55E00", "#56B4E9"
-INK, GRAY, PALE = "#1F2328", "#6B7280", "#D5D9DF"
-SPLIT_COLORS = {"train": SKY, "val": ORANGE, "test": BLUE, "not used": PALE}
-# Vermillion text on white has too little contrast; this color has a contrast ratio of 5.6.
-MALIGNANT_NAME = "#A84300"
+# Text and reference lines. INK replaces black.
+INK, GRAY = "#1F2328", "#6B7280"
+# Each of the other colors has one meaning in all figures. They are from the palette of Okabe and
+# Ito (2008), which color-blind readers can distinguish. MALIGNANT is a darker vermillion, because
+# class names in the original color have too little contrast.
+TRAIN, VAL, TEST, NOT_USED = "#56B4E9", "#E69F00", "#0072B2", "#D5D9DF"
+MALIGNANT, NOT_MALIGNANT = "#A84300", "#4B5563"
+CORRECT, WRONG = "#009E73", "#CC79A7"
+SPLIT_COLORS = {"train": TRAIN, "val": VAL, "test": TEST, "not used": NOT_USED}
+MIN_CONTRAST = 4.5  # of text, WCAG 2.2, level AA
 
 SYNTHETIC_NOTICE = "Synthetic images: this figure says nothing about real skin"
 
 BODY, SMALL, TITLE = 10.0, 9.0, 13.0  # points
 _MAX_NAME_LENGTH = 40  # characters
 ROW_HEIGHT = 0.31  # inches, for one class in a list
-_WIDTH_RESERVE = 1.02  # a text saved at 150 dots per inch is up to 2 % wider than text_width
+_WIDTH_RESERVE = 1.04  # a text drawn at 100 dots per inch is up to 4 % wider than text_width
 _PAD, _MARGIN = 8.0, 4.0  # points: above and below the header; left and right
-
-# DejaVu Sans is part of matplotlib. The other families are used if the system has them.
-_FAMILIES = (
-    "DejaVu Sans",
-    "Noto Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans Arabic",
-    "Noto Sans Devanagari",
-    "Noto Sans Bengali",
-    "Noto Sans Thai",
-    "WenQuanYi Zen Hei",
-    "Arial Unicode MS",
-    "Hiragino Sans",
-    "PingFang SC",
-    "Microsoft YaHei",
-    "Yu Gothic",
-    "Malgun Gothic",
-    "Nirmala UI",
-)
 
 
 @contextmanager
@@ -145,7 +139,7 @@ def _header_lines(width: float, title: str, note: str, *, synthetic: bool) -> li
 
 def _write_header(figure: Figure, lines: Sequence[_HeaderLine]) -> None:
     width, height = figure.get_size_inches() * 72
-    box = {"boxstyle": "round,pad=0.35", "facecolor": "#FFE9BF", "edgecolor": ORANGE}
+    box = {"boxstyle": "round,pad=0.35", "facecolor": "#FFF7C2", "edgecolor": INK}
     top = height - _PAD
     for line in lines:
         boxed = line.text == SYNTHETIC_NOTICE
@@ -175,59 +169,20 @@ def wrap_text(text: str, width: float, size: float, weight: str = "normal") -> l
     return fitting
 
 
-@cache
-def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """Estimate the width of a text in points."""
-    font = font_manager.get_font([_face(family, weight) for family in installed_fonts()])
-    font.set_size(100, 72)  # points, dots per inch; a large size has small rounding errors
-    font.set_text(text)
-    return size / 100 * font.get_width_height()[0] / 64
-
-
-@cache
-def _face(family: str, weight: str) -> str:
-    return font_manager.findfont(font_manager.FontProperties(family=family, weight=weight))
-
-
-@cache
-def installed_fonts() -> list[str]:
-    """Return the font families installed on this machine, in order of preference."""
-    installed = set(font_manager.fontManager.get_font_names())
-    return [family for family in _FAMILIES if family in installed]
-
-
-@cache
-def _supported_characters() -> frozenset[int]:
-    characters: set[int] = set()
-    for family in installed_fonts():
-        faces = [
-            set(font_manager.get_font(_face(family, weight)).get_charmap())
-            for weight in ("normal", "bold")
-        ]
-        characters |= faces[0] & faces[1]
-    return frozenset(characters)
-
-
-def escape_missing_glyphs(text: str) -> str:
-    r"""Replace characters without a glyph in the installed fonts by escapes such as ``\u65e5``.
-
-    With empty boxes instead, all names of an unsupported script would look the same.
-    """
-    supported = _supported_characters()
-    return "".join(
-        c
-        if (c.isprintable() or c == NBSP) and ord(c) in supported
-        else c.encode("unicode_escape").decode()
-        for c in text
-    )
-
-
 def class_name(label: str) -> str:
-    """Return a class name with drawable characters, without its middle if it is very long."""
-    name = escape_missing_glyphs(label)
-    if len(name) <= _MAX_NAME_LENGTH:
-        return name
-    return f"{name[: _MAX_NAME_LENGTH - 13]}…{name[-12:]}"
+    """Return the name of a class in figures, without its middle if it is very long."""
+    return _shorten(figure_name(label))
+
+
+def short_text(text: str) -> str:
+    """Return a text with drawable characters, without its middle if it is very long."""
+    return _shorten(escape_missing_glyphs(text))
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= _MAX_NAME_LENGTH:
+        return text
+    return f"{text[: _MAX_NAME_LENGTH - 13]}…{text[-12:]}"
 
 
 def ellipsize(text: str, width: float, size: float, weight: str = "normal") -> str:
@@ -254,11 +209,50 @@ def name_width(names: Sequence[str], size: float = SMALL) -> float:
 
 
 def mark_malignant(axes: Axes, labels: Sequence[str], axis: str = "y") -> None:
-    """Color the tick labels of malignant classes."""
+    """Color the tick labels of malignant classes; ``malignant_names`` explains the color."""
     ticks = axes.get_yticklabels() if axis == "y" else axes.get_xticklabels()
     for tick, label in zip(ticks, labels, strict=True):
         if is_malignant(label):
-            tick.set_color(MALIGNANT_NAME)
+            tick.set_color(MALIGNANT)
+
+
+def malignant_names(labels: Sequence[str]) -> list[Patch]:
+    """Return the legend entry for the color of malignant class names, if there are any."""
+    if not any(map(is_malignant, labels)):
+        return []
+    return [Patch(color=MALIGNANT, label="name of a malignant class")]
+
+
+def point(color: ColorType, label: str, marker: str = "o", *, filled: bool = True) -> Line2D:
+    """Return the legend entry of a point with its interval."""
+    face = color if filled else "white"
+    return Line2D([], [], color=color, marker=marker, markerfacecolor=face, label=label)
+
+
+def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Add a legend below the axes; there is none without entries."""
+    if handles:
+        figure.legend(handles=handles, loc="outside lower left", ncols=len(handles))
+
+
+def text_color_on(background: ColorType) -> str:
+    """Return a text color with at least ``MIN_CONTRAST`` on a background.
+
+    One of white and black always has a ratio of at least 4.58, the square root of 21.
+    """
+    return next(c for c in ("white", INK, "black") if contrast(c, background) >= MIN_CONTRAST)
+
+
+def contrast(a: ColorType, b: ColorType) -> float:
+    """Return the contrast ratio of two colors, 1 to 21.
+
+    Source:
+        Web Content Accessibility Guidelines (WCAG) 2.2, "contrast ratio" and "relative luminance".
+    """
+    channels = np.array([to_rgb(a), to_rgb(b)])  # (2, 3): sRGB, 0 to 1
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    darker, lighter = np.sort(linear @ [0.2126, 0.7152, 0.0722]) + 0.05  # relative luminances
+    return float(lighter / darker)
 
 
 def percent_axis(axis: Axis) -> None:
@@ -266,10 +260,10 @@ def percent_axis(axis: Axis) -> None:
     axis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
-def rows_axis(axes: Axes, labels: Sequence[str]) -> None:
+def rows_axis(axes: Axes, names: Sequence[str]) -> None:
     """Turn the y axis into a list of names, with the first name at the top."""
-    axes.set_yticks(range(len(labels)), [class_name(label) for label in labels])
-    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 

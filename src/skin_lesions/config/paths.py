@@ -1,0 +1,68 @@
+"""Paths in the parameters: one rule for all of them.
+
+A relative path starts at the folder of the project, and ``~`` is the home folder.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.locations import redact, url_scheme
+
+_NO_PATH = {"imagenet", "none"}  # other values of train.weights
+
+
+def resolve_paths(parameters: Mapping[str, object], project: Path) -> dict[str, object]:
+    """Return the parameters with absolute paths.
+
+    Values of another type stay unchanged, because they are validated later.
+
+    Args:
+        parameters: All parameter groups, not validated yet.
+        project: Absolute path of the folder of the project.
+
+    Raises:
+        InputError: A path is a URL, or begins with ``~`` and an unknown user.
+    """
+    resolved = dict(parameters)
+    if "data_root" in resolved:
+        resolved["data_root"] = _absolute(resolved["data_root"], "data_root", project)
+    source = resolved.get("source")
+    if isinstance(source, Mapping):
+        paths = {
+            name: _absolute(source[name], f"source.{name}", project)
+            for name in ("folder", "metadata")
+            if name in source
+        }
+        resolved["source"] = {**source, **paths}
+    train = resolved.get("train")
+    if isinstance(train, Mapping) and _is_path(train.get("weights")):
+        weights = _absolute(train["weights"], "train.weights", project)
+        resolved["train"] = {**train, "weights": weights}
+    return resolved
+
+
+def _is_path(weights: object) -> bool:
+    return isinstance(weights, str) and weights not in _NO_PATH and not url_scheme(weights)
+
+
+def _absolute(value: object, name: str, project: Path) -> object:
+    """Resolve a path, or each path of a list or of a group with numbers as keys."""
+    if isinstance(value, Mapping):
+        return {key: _absolute(item, name, project) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_absolute(item, name, project) for item in value]
+    if not isinstance(value, str) or not value:
+        return value
+    if url_scheme(value):
+        raise InputError(
+            f"{name} is a URL ({redact(value)}). Expected a local path. "
+            f"Fix: copy or mount the files, then set --params {name}=/path"
+        )
+    try:
+        return str(project / Path(value).expanduser())
+    except RuntimeError:
+        raise InputError(
+            f"{name} ({value}) begins with ~ and an unknown user. Expected ~/folder, or ./~name "
+            "for a folder whose name begins with ~"
+        ) from None
