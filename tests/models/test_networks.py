@@ -407,7 +407,7 @@ def test_origin_describes_the_source_of_the_weights(resnet_file):
         architecture="resnet18", weights=str(resnet_file), weights_sha256=None
     )
     assert origin == WeightsOrigin(
-        weights=str(resnet_file), file="resnet18.pth", sha256=file.sha256, head="new"
+        weights="resnet18.pth", file="resnet18.pth", sha256=file.sha256, head="new"
     )
     assert make_initial().origin == WeightsOrigin(weights="none")
 

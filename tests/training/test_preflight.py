@@ -69,7 +69,9 @@ def test_missing_folder_is_reported_before_weights_are_searched(study, tmp_path)
 
 @pytest.mark.parametrize("kind", ["folder", "kaggle"])
 def test_missing_metadata_is_reported_before_weights_are_searched(study, tmp_path, kind):
-    folder = {"folder": str(tmp_path)} if kind == "folder" else {}
+    images = tmp_path / "images"
+    images.mkdir()
+    folder = {"folder": str(images)} if kind == "folder" else {}
     source = {"kind": kind, "metadata": str(tmp_path / "nowhere.csv")} | folder
     with pytest.raises(InputError, match=r"Metadata table cannot be opened .*nowhere\.csv"):
         study(source=source, train={"weights": "/no/such.pth"}).run()
