@@ -5,6 +5,7 @@
 # make hooks      install, then run the hooks of pre-commit on all files
 # make viz        show the pipelines as a graph in the browser; make viz ENV=folder for an environment
 # make soak       run the long tests: many kills, long fuzzing (about 12 minutes)
+# make mutation   run the tests with deliberate faults in the code, save the kill rate (about 30 minutes)
 # make bench      measure the speed, print it and save it in benchmarks/results/
 # make clean      delete data, caches and .venv
 # make lock       update requirements.lock (requires uv)
@@ -24,7 +25,7 @@ VIZ_ENV := --env $(ENV)
 endif
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-fast test-docs hooks soak bench viz clean lock
+.PHONY: run test test-fast test-docs hooks soak mutation bench viz clean lock
 
 run: $(VENV)/.installed
 	$(BIN)/kedro run
@@ -50,10 +51,14 @@ test-docs: $(VENV)/.installed-dev
 hooks: $(VENV)/.installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" pre-commit run --all-files --show-diff-on-failure
 
+SOAK_TESTS := -q -rp --show-capture=no -k 'many_kills or fuzz' tests/test_kills.py tests/data/test_decoder_fuzz.py
 soak: $(VENV)/.installed-dev
-	@echo "SOAK_KILLS=20 SOAK_SECONDS=300 pytest -q -rp --show-capture=no -k 'many_kills or fuzz'" > docs/results/soak.txt
-	SOAK_KILLS=20 SOAK_SECONDS=300 $(BIN)/python -m pytest -q -rp --show-capture=no -k "many_kills or fuzz" >> docs/results/soak.txt; \
+	@echo "SOAK_KILLS=20 SOAK_SECONDS=300 pytest $(SOAK_TESTS)" > docs/results/soak.txt
+	SOAK_KILLS=20 SOAK_SECONDS=300 $(BIN)/python -m pytest $(SOAK_TESTS) >> docs/results/soak.txt; \
 	  status=$$?; cat docs/results/soak.txt; exit $$status
+
+mutation: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/mutation.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/step.py

@@ -129,7 +129,7 @@ def main(args: argparse.Namespace) -> None:
             trained.append(trained_epochs(context, progress, epochs, job.checkpoint))
     pairs = list(zip(bare, trained, strict=True))[1:]  # the first round is a warm-up
     save_results(
-        "epoch",
+        args.name,
         {
             "architecture": architecture,
             "weights": reported_weights(weights),
@@ -163,4 +163,5 @@ if __name__ == "__main__":
     )
     parser.add_argument("--epochs", type=int, default=2, help="epochs per measurement")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--name", default="epoch")
     main(parser.parse_args())

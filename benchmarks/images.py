@@ -8,7 +8,7 @@ from PIL import Image
 
 from skin_lesions.data.decoding import DecodedImage, decode
 from skin_lesions.data.loader import ImageDataset
-from skin_lesions.data.pixel_store import PixelArray
+from skin_lesions.data.pixel_store import PixelArray, open_for_append
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.sources.base import IMAGE_SUFFIXES, has_image_suffix
 
@@ -51,7 +51,7 @@ def stored_images(
     rng = np.random.default_rng(0)
     files = image_files(source) if source else []
     stored = PixelArray(folder, STORED_SIZE)
-    with stored.open_for_append() as writer:
+    with open_for_append(stored) as writer:
         for i in range(n):
             if files:
                 writer.add(str(i), decode(files[i % len(files)].read_bytes(), STORED_SIZE))

@@ -50,7 +50,8 @@ def ingest_seconds(folder: Path, root: Path) -> float:
     source = Source(
         kind="folder",
         folder=str(folder),
-        metadata=None,
+        follow_symlinks=False,
+        metadata=(),
         metadata_key=None,
         label_column=None,
         filename_pattern=None,
@@ -60,7 +61,7 @@ def ingest_seconds(folder: Path, root: Path) -> float:
     raw = RawImagesDataset(
         filepath=str(root / "manifest.parquet"),
         objects=str(root / "objects"),
-        pixel_store=str(root / "pixels"),
+        decode_into=str(root / "pixels"),
         version=Version(None, None),
     )
     start = time.perf_counter()
@@ -69,7 +70,7 @@ def ingest_seconds(folder: Path, root: Path) -> float:
     return time.perf_counter() - start
 
 
-def main(images: int, rounds: int, width: int, height: int) -> None:
+def main(images: int, rounds: int, width: int, height: int, name: str) -> None:
     logging.disable(logging.INFO)
     bare, first, second = [], [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +84,7 @@ def main(images: int, rounds: int, width: int, height: int) -> None:
             second.append(ingest_seconds(source, root))
             shutil.rmtree(root)  # before the operating system writes the files to the disk
     save_results(
-        "ingest",
+        name,
         {
             "images": images,
             "picture": f"{width}x{height}",
@@ -103,4 +104,5 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--width", type=int, default=600)
     parser.add_argument("--height", type=int, default=450)
+    parser.add_argument("--name", default="ingest")
     main(**vars(parser.parse_args()))

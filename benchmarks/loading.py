@@ -27,7 +27,7 @@ from images import make_photographs, stored_images
 from record import ROOT, save_results
 from skin_lesions.config.train import Augmentation, TrainRecipe
 from skin_lesions.data.loader import ImageDataset, shuffled_batches
-from skin_lesions.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from skin_lesions.data.preprocessing_settings import IMAGENET_MEAN, IMAGENET_STD
 from skin_lesions.models.devices import keep_freed_memory, limit_threads
 from skin_lesions.training.augmentation import apply_augmentations, sample_augmentations
 
@@ -104,7 +104,7 @@ def memory_over_an_epoch(folder: Path, n: int) -> dict[str, float]:
     }
 
 
-def main(images: int, rounds: int, epoch_images: int) -> None:
+def main(images: int, rounds: int, epoch_images: int, record: str) -> None:
     limit_threads()  # as at the start of a training
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as temporary:
@@ -128,7 +128,7 @@ def main(images: int, rounds: int, epoch_images: int) -> None:
         notebook = max(medians["notebook_0_workers"], medians["notebook_2_workers"])
         memory = memory_over_an_epoch(folder / "many", epoch_images)
     save_results(
-        "loading",
+        record,
         {f"{name}_images_per_second": value for name, value in medians.items()}
         | {f"{name}_times_the_notebook": medians[name] / notebook for name in list(loaders)[2:]}
         | memory
@@ -141,4 +141,5 @@ if __name__ == "__main__":
     parser.add_argument("--images", type=int, default=1920)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epoch-images", type=int, default=30_000)
+    parser.add_argument("--name", dest="record", default="loading")
     main(**vars(parser.parse_args()))

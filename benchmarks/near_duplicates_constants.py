@@ -9,6 +9,7 @@ features of the images are computed once, except for the constants that change t
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +57,9 @@ OF_VERIFICATION = {
 }
 
 
+CONSTANTS = {**OF_FEATURES, **OF_CANDIDATES, **OF_VERIFICATION}
+
+
 class Sample:
     """Images of a folder and one near-duplicate of each, and the true group of each image."""
 
@@ -99,14 +103,16 @@ def search(
     return {**scores, "candidates_per_image": len(candidates) / len(sample.squares)}
 
 
-def vary_constants(sample: Sample, folder: Path) -> dict[str, dict[str, float]]:
-    """Score the search with the defaults and with each other value of each constant."""
+def vary_constants(
+    sample: Sample, folder: Path, constants: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Score the search with the defaults and with each other value of these constants."""
     default = NearDuplicateConfig()
     features = describe_sample(sample, default, folder / "default")
     candidates = find_candidates(features, default)
     results = {"default": search(sample, features, default, candidates)}
-    for name, values in {**OF_FEATURES, **OF_CANDIDATES, **OF_VERIFICATION}.items():
-        for value in values:
+    for name in constants:
+        for value in CONSTANTS[name]:
             config = replace(default, **{name: value})
             variant = f"{name}={value}"
             if name in OF_FEATURES:
@@ -126,8 +132,12 @@ if __name__ == "__main__":
     )
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--images", type=int, default=1000, help="size of the sample")
+    parser.add_argument(
+        "--constants", nargs="+", choices=CONSTANTS, default=list(CONSTANTS), metavar="CONSTANT"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, single_threaded_backends():
-        results = vary_constants(Sample(args.folder, args.images, args.seed), Path(temporary))
+        sample = Sample(args.folder, args.images, args.seed)
+        results = vary_constants(sample, Path(temporary), args.constants)
     save_results("near_duplicates_constants", {"images": args.images, "variants": results})

@@ -10,7 +10,7 @@ are therefore as dense as real keypoints.
 
 The second command runs the search end to end, from decoded pixels to groups, with 6,000 real
 images. One in six is a near-duplicate. It also searches 30,000 simulated images and estimates the
-end-to-end time for this number. The script requires Linux.
+end-to-end time for this number (``--extrapolate``). The script requires Linux.
 """
 
 import argparse
@@ -36,7 +36,6 @@ from skin_lesions.data.near_duplicates.global_descriptors import match_global_de
 from skin_lesions.data.near_duplicates.local_matching import match_local_features
 from skin_lesions.data.near_duplicates.search import single_threaded_backends
 
-EXTRAPOLATED_IMAGES = 30_000  # number of images for which the end-to-end time is estimated
 # Standard deviation of the descriptor noise. With it, visual words are as crowded and votes as many
 # as with real descriptors.
 NOISE = 15.0
@@ -134,7 +133,7 @@ def measure_in_new_process(n: int, real: tuple[np.ndarray, np.ndarray]) -> dict[
 
 
 def measure_end_to_end(
-    folders: list[Path], total: int, real: tuple[np.ndarray, np.ndarray]
+    folders: list[Path], total: int, real: tuple[np.ndarray, np.ndarray], extrapolated: int
 ) -> None:
     squares = real_images(folders, total)
     start = time.perf_counter()
@@ -143,14 +142,12 @@ def measure_end_to_end(
         merge_pairs(len(squares), pairs)
     total_seconds = time.perf_counter() - start
     seconds, proposed = pairs.attrs["seconds"], pairs.attrs["proposed"]
-    search = measure_in_new_process(EXTRAPOLATED_IMAGES, real)
+    search = measure_in_new_process(extrapolated, real)
     seconds_per_pair = seconds["confirming"] / proposed
     # The larger of the two measured rates of candidate pairs.
-    expected_pairs = (
-        max(search["pairs_proposed_per_image"], proposed / len(squares)) * EXTRAPOLATED_IMAGES
-    )
+    expected_pairs = max(search["pairs_proposed_per_image"], proposed / len(squares)) * extrapolated
     expected = {
-        "describing": seconds["describing"] / len(squares) * EXTRAPOLATED_IMAGES,
+        "describing": seconds["describing"] / len(squares) * extrapolated,
         "searching": search["seconds"],
         "confirming": seconds_per_pair * expected_pairs,
     }
@@ -161,8 +158,8 @@ def measure_end_to_end(
         "pairs_proposed_per_image": proposed / len(squares),
         "milliseconds_to_confirm_a_pair": 1000 * seconds_per_pair,
         "GB_at_most": peak,
-        f"search_of_{EXTRAPOLATED_IMAGES}": search,
-        f"expected_seconds_for_{EXTRAPOLATED_IMAGES}": {**expected, "all": sum(expected.values())},
+        f"search_of_{extrapolated}": search,
+        f"expected_seconds_for_{extrapolated}": {**expected, "all": sum(expected.values())},
     }
     save_results("near_duplicates_end_to_end", results)
 
@@ -191,11 +188,17 @@ if __name__ == "__main__":
     parser.add_argument("--folder", type=Path, nargs="+", required=True)
     parser.add_argument("--search", type=int, nargs="+", default=[25_000, 50_000, 100_000])
     parser.add_argument("--real", type=int, help="run end to end with this number of real images")
+    parser.add_argument(
+        "--extrapolate",
+        type=int,
+        default=30_000,
+        help="number of images for which the end-to-end time is estimated",
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         keypoints = real_keypoints(read_images(args.folder[0])[1][:SAMPLE], Path(temporary))
     if args.real:
-        measure_end_to_end(args.folder, args.real, keypoints)
+        measure_end_to_end(args.folder, args.real, keypoints, args.extrapolate)
     else:
         save_results(
             "near_duplicates_scale",

@@ -71,7 +71,7 @@ def step_seconds(
     return time.perf_counter() - start
 
 
-def matrix_gflops(size: int = 2048, rounds: int = 8) -> float:
+def matrix_gflops(size: int, rounds: int = 8) -> float:
     """Return the GFLOP/s of a product of two square matrices, the upper limit of any step."""
     a, b = torch.randn(size, size), torch.randn(size, size)
     torch.mm(a, b)
@@ -82,24 +82,27 @@ def matrix_gflops(size: int = 2048, rounds: int = 8) -> float:
     return 2 * size**3 * rounds / (time.perf_counter() - start) / 1e9
 
 
-def load_batch(folder: Path | None) -> torch.Tensor:
+def load_batch(folder: Path | None, batch_size: int, image_size: int) -> torch.Tensor:
     """Return the first batch of images of a folder, or random pixels without a folder."""
     if folder is None:
-        return torch.randn(BATCH, 3, SIZE, SIZE)
+        return torch.randn(batch_size, 3, image_size, image_size)
     files = image_files(folder)
-    pixels = np.stack([decode(file.read_bytes(), SIZE).pixels for file in files[:BATCH]])
-    if len(pixels) < BATCH:
+    pixels = np.stack([decode(file.read_bytes(), image_size).pixels for file in files[:batch_size]])
+    if len(pixels) < batch_size:
         raise SystemExit(
-            f"Too few images in {folder} ({len(pixels)}). Expected at least one batch ({BATCH})."
+            f"Too few images in {folder} ({len(pixels)}). Expected at least one batch "
+            f"({batch_size})."
         )
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).div(127.5).sub(1)
 
 
-def main(rounds: int, folder: Path | None, architecture: str, weights: str, name: str) -> None:
+def main(args: argparse.Namespace) -> None:
+    architecture, weights, rounds = args.architecture, args.weights, args.rounds
     limit_threads()  # as at the start of a training
-    keep_freed_memory()
-    labels = torch.randint(CLASSES, (BATCH,))
-    images = load_batch(folder)
+    if not args.return_freed_memory:
+        keep_freed_memory()
+    labels = torch.randint(CLASSES, (args.batch_size,))
+    images = load_batch(args.folder, args.batch_size, args.image_size)
     precision_of_recipe = choose_precision(CPU, "auto")
     # Memory format and precision of each variant.
     variants = {
@@ -108,7 +111,8 @@ def main(rounds: int, folder: Path | None, architecture: str, weights: str, name
         "default_recipe": (torch.channels_last, precision_of_recipe),
     }
     trainers = {
-        variant: trainer(architecture, weights, options[0]) for variant, options in variants.items()
+        variant: trainer(architecture, weights, options[0], args.image_size)
+        for variant, options in variants.items()
     }
     inputs = {
         variant: images.contiguous(memory_format=options[0])
@@ -121,15 +125,17 @@ def main(rounds: int, folder: Path | None, architecture: str, weights: str, name
             elapsed = step_seconds(*trainers[variant], inputs[variant], labels, precision)
             if round_:  # the first round is a warm-up
                 seconds[variant].append(elapsed)
-    rates = {variant: BATCH / statistics.median(times) for variant, times in seconds.items()}
-    matrix_rate = matrix_gflops()
+    rates = {
+        variant: args.batch_size / statistics.median(times) for variant, times in seconds.items()
+    }
+    matrix_rate = matrix_gflops(args.matrix_size)
 
     def ratio(variant: str) -> float:
         pairs = zip(seconds["notebook"], seconds[variant], strict=True)
         return statistics.median(notebook / ours for notebook, ours in pairs)
 
     save_results(
-        name,
+        args.name,
         {"architecture": architecture, "weights": reported_weights(weights)}
         | {"precision_of_default_recipe": str(precision_of_recipe).removeprefix("torch.")}
         | {f"{variant}_images_per_second": rate for variant, rate in rates.items()}
@@ -140,7 +146,8 @@ def main(rounds: int, folder: Path | None, architecture: str, weights: str, name
             "default_recipe_share_of_matrix_product": rates["default_recipe"] * gflop / matrix_rate,
             "highest_ratio_possible_in_float32": matrix_rate / (rates["notebook"] * gflop),
         }
-        | {"rounds": rounds, "threads": torch.get_num_threads()},
+        | {"rounds": rounds, "threads": torch.get_num_threads()}
+        | {"keep_freed_memory": not args.return_freed_memory},
     )
 
 
@@ -150,5 +157,13 @@ if __name__ == "__main__":
     parser.add_argument("--folder", type=Path, help="folder of images; default: random pixels")
     parser.add_argument("--architecture", default="resnet18", help="network (train.architecture)")
     add_weights_option(parser, default="none")
+    parser.add_argument("--batch-size", type=int, default=BATCH)
+    parser.add_argument("--image-size", type=int, default=SIZE)
+    parser.add_argument("--matrix-size", type=int, default=2048)
+    parser.add_argument(
+        "--return-freed-memory",
+        action="store_true",
+        help="as with train.keep_freed_memory=false; the default is true",
+    )
     parser.add_argument("--name", default="step")
-    main(**vars(parser.parse_args()))
+    main(parser.parse_args())

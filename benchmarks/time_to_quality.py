@@ -34,9 +34,10 @@ def predicted_seconds(epochs: int, pace: Training) -> float:
 
     The seconds of an epoch are ``per_pixel * image_size**2 + constant``, fitted to ``pace``.
     """
-    per_pixel, constant = np.polyfit(np.square(pace["image_size"]), pace["seconds"], 1)
     if len(set(pace["image_size"])) == 1:
         per_pixel, constant = 0.0, mean(pace["seconds"])
+    else:
+        per_pixel, constant = np.polyfit(np.square(pace["image_size"]), pace["seconds"], 1)
     recipe = TrainRecipe.model_validate(pace["recipe"]).model_copy(update={"epochs": epochs})
     sizes = (image_size_at(epoch, recipe) for epoch in range(1, epochs + 1))
     return float(sum(per_pixel * size**2 + constant for size in sizes))

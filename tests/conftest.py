@@ -22,8 +22,6 @@ from kedro.framework.startup import bootstrap_project
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.tables import SplitTable
 from support.benchmarks import import_benchmark
-from support.imagesets import blobs, square_images
-from support.models import SPLIT_PROVENANCE
 from support.processes import mark_descendants, remaining_processes
 from support.study import Study
 
@@ -88,6 +86,10 @@ def shared_data() -> Path:
 @pytest.fixture
 def stored(tmp_path: Path) -> tuple[PixelStore, SplitTable]:
     """Store 60 images of two classes that differ in color; return store and split table."""
+    # Imported here: they import torchvision, which takes seconds and which most tests do not need.
+    from support.imagesets import blobs, square_images  # noqa: PLC0415
+    from support.models import SPLIT_PROVENANCE  # noqa: PLC0415
+
     pixels, table = blobs(60)
     square_images(PixelStore(tmp_path).at(32).folder, pixels)
     return PixelStore(tmp_path), SplitTable(table, SPLIT_PROVENANCE, "v1")

@@ -61,6 +61,46 @@ def test_error_for_images_that_are_not_decoded_contains_the_fix(images, tmp_path
         build_dataset(table, ["green", "red"], stored, Preprocessing("stretch", 8, 8))
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_batches_with_an_image_whose_stored_pixels_have_changed_are_an_error(
+    images, tmp_path, device
+):
+    _, dataset = images
+    pixels = tmp_path / "pixels/images.bin"
+    pixels.write_bytes(pixels.read_bytes()[:-1] + b"?")
+    batches = dataset.iter_batches(sequential_batches(21, 4), torch.device(device))
+    with pytest.raises(InputError, match=r"1 of 21 stored images are damaged.*Image ids: image20"):
+        list(batches)
+
+
+def test_each_image_is_cropped_by_its_own_aspect_ratio(tmp_path):
+    """The red value of a pixel is its column, green its row, and blue the number of the image."""
+    size, sizes = 60, [(120, 60), (60, 120), (90, 60), (60, 60), (60, 90)]
+    pixels = np.zeros((len(sizes), size, size, 3), np.uint8)
+    pixels[..., 0] = np.arange(size)
+    pixels[..., 1] = np.arange(size)[:, None]
+    pixels[..., 2] = 10 * np.arange(len(sizes))[:, None, None]
+    stored = square_images(tmp_path, pixels, sizes)
+    _, table = blobs(len(sizes))
+    preprocessing = Preprocessing("center_crop", size, size)
+    dataset = build_dataset(table, ["green", "red"], stored, preprocessing)
+    cropped_columns = {0: (15, 45), 1: (0, 60), 2: (10, 50), 3: (0, 60), 4: (0, 60)}
+    cropped_rows = {0: (0, 60), 1: (15, 45), 2: (0, 60), 3: (0, 60), 4: (10, 50)}
+
+    def assert_cropped(batch, numbers):
+        for image, number in zip(batch.int(), numbers, strict=True):
+            assert (image[2] == 10 * number).all()
+            for channel, (start, stop) in ((0, cropped_columns[number]), (1, cropped_rows[number])):
+                assert abs(image[channel].min() - start) <= 1
+                assert abs(image[channel].max() - (stop - 1)) <= 1
+
+    order = np.array([3, 0, 4, 1, 2])
+    assert_cropped(dataset.get_batch(order)[0], order)
+    (batch, _), *_ = dataset.iter_batches([order], torch.device("cpu"))
+    assert_cropped(batch, order)
+    assert_cropped(dataset.subset(slice(1, 5, 2)).get_batch(np.array([1, 0]))[0], [3, 1])
+
+
 def test_with_image_size_returns_the_same_images_at_that_size(images):
     _, dataset = images
     batch, _ = dataset.with_image_size(4).get_batch(np.arange(3))

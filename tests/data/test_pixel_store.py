@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -223,7 +224,7 @@ def test_only_images_missing_in_the_store_are_decoded(raw, tmp_path, monkeypatch
         assert len(decoded) == expected
     store.add(DecodeRequest(raw, 32))
     assert len(decoded) == 4 + 7
-    assert json.loads(store.summary()) == {"images": {"16px-v1": 7, "32px-v1": 7}}
+    assert json.loads(store.summary()) == {"images": {"16px-v2": 7, "32px-v2": 7}}
     for image_id in raw.image_ids[:6]:
         expected = decode(raw.store.get(image_id), 16).pixels
         np.testing.assert_array_equal(store.at(16)[image_id], expected)
@@ -265,3 +266,116 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
         return highest
 
     assert peak(1600) < peak(200) + 100_000  # of 20 MB of pixels
+
+
+def damage(folder, row, size=SIZE):
+    """Overwrite a stored image with noise."""
+    with (folder / "images.bin").open("r+b") as file:
+        file.seek(row * size**2 * 3)
+        file.write(np.random.default_rng(row).bytes(size**2 * 3))
+
+
+def test_images_whose_pixels_have_changed_are_an_error_with_their_ids_and_the_fix(tmp_path):
+    images = filled_store(tmp_path)
+    rows = images.rows([IDS[1], IDS[3]])
+    for row in rows:
+        damage(tmp_path, row)
+    with pytest.raises(InputError, match=r"2 of 12 stored images are damaged.*ingest") as error:
+        images.read(images.rows([IDS[0], IDS[3]]))
+    assert IDS[1] in str(error.value)
+    assert IDS[3] in str(error.value)
+    np.testing.assert_array_equal(images[IDS[2]], square(IDS[2]).pixels)
+    assert images.damaged_ids() == [IDS[1], IDS[3]]
+
+
+def test_one_changed_bit_is_found_in_every_way_to_read(tmp_path):
+    images = filled_store(tmp_path)
+    content = bytearray((tmp_path / "images.bin").read_bytes())
+    content[SIZE**2 * 3 + 5] ^= 1
+    (tmp_path / "images.bin").write_bytes(content)
+    for read in (
+        lambda images: images[IDS[1]],
+        lambda images: images.subset([IDS[0], IDS[1]])[1],
+        lambda images: images.read(np.array([0, 1])),
+        lambda images: images.read(np.array([1, 1])),
+    ):
+        with pytest.raises(InputError, match="1 of 12 stored images are damaged"):
+            read(PixelArray(tmp_path, SIZE))
+    images = PixelArray(tmp_path, SIZE)
+    np.testing.assert_array_equal(images.read(np.array([0, 2]))[:, 0, 0, 0], [0, 2])
+
+
+def test_each_checksum_is_computed_once(tmp_path, monkeypatch):
+    images = filled_store(tmp_path)
+    sizes = []
+    monkeypatch.setattr(pixel_store, "crc32", lambda pixels: sizes.append(pixels.size) or 0)
+    monkeypatch.setattr(PixelArray, "_checksums", np.zeros(99, np.int64))
+    for _ in range(3):
+        images.read(np.array([3, 1]))
+    assert sizes == [SIZE**2 * 3] * 2
+
+
+def test_damaged_images_are_decoded_again_from_the_raw_images(raw, tmp_path, caplog):
+    store = PixelStore(tmp_path / "px")
+    store.add(DecodeRequest(raw, 16))
+    damaged = raw.image_ids[4]
+    damage(store.at(16).folder, store.at(16).rows([damaged])[0], 16)
+    first_three = RawImages(raw.table[:3], raw.store, raw.origin)  # of a later version
+    store.add(DecodeRequest(first_three, 16))
+    assert (
+        f"1 of 7 stored images at 16 pixels are damaged and are decoded again, e.g. {damaged}"
+        in (caplog.text)
+    )
+    images = store.at(16)
+    assert images.damaged_ids() == []
+    for image_id in raw.image_ids[:6]:
+        np.testing.assert_array_equal(images[image_id], decode(raw.store.get(image_id), 16).pixels)
+    assert json.loads(store.summary()) == {"images": {"16px-v2": 7}}
+
+
+def test_a_damaged_image_without_its_raw_file_does_not_stop_later_versions(raw, tmp_path):
+    store = PixelStore(tmp_path / "px")
+    store.add(DecodeRequest(raw, 16))
+    damaged = raw.image_ids[4]
+    damage(store.at(16).folder, store.at(16).rows([damaged])[0], 16)
+    raw.store.path(damaged).unlink()
+    store.add(DecodeRequest(RawImages(raw.table[:3], raw.store, raw.origin), 16))
+    assert store.at(16).damaged_ids() == [damaged]
+    with pytest.raises(InputError, match="is missing"):
+        store.add(DecodeRequest(raw, 16))
+
+
+def test_stores_of_the_decoder_without_checksums_are_not_read(raw, tmp_path):
+    store = PixelStore(tmp_path / "px")
+    append(PixelArray(tmp_path / "px/16px-v1", 16), [], [])
+    (tmp_path / "px/16px-v1/index.jsonl").write_text(
+        f'{{"image_id": "{raw.image_ids[0]}", "row": 0, "width": 1, "height": 1}}\n'
+    )
+    (tmp_path / "px/16px-v1/images.bin").write_bytes(bytes(16**2 * 3))
+    with pytest.raises(InputError, match="not decoded at 16 pixels.*--pipelines ingest"):
+        store.at(16).rows(raw.image_ids[:1])
+    store.add(DecodeRequest(raw, 16))
+    assert store.at(16)[raw.image_ids[0]].any()
+
+
+def test_pixels_are_written_to_the_file_before_their_index_lines(tmp_path):
+    """Otherwise a kill between the two writes would leave index lines without pixels."""
+    index_path, pixels_path = tmp_path / "index", tmp_path / "pixels"
+
+    class CheckedIndex(io.BufferedRandom):
+        def write(self, lines):
+            rows = [json.loads(line)["row"] for line in lines.splitlines()]
+            assert pixels_path.read_bytes()[: SIZE**2 * 3 * (max(rows) + 1)] == b"".join(
+                square(image_id).pixels.tobytes() for image_id in IDS[: max(rows) + 1]
+            )
+            checked.extend(rows)
+            return super().write(lines)
+
+    checked = []
+    index_path.touch()
+    with pixels_path.open("w+b") as pixels, CheckedIndex(io.FileIO(index_path, "r+")) as index:
+        writer = pixel_store.PixelWriter(SIZE, set(), 0, pixels, index)
+        for image_id in IDS[:4]:
+            writer.add(image_id, square(image_id))
+        writer.commit()
+    assert checked == [0, 1, 2, 3]

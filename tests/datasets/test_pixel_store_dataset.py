@@ -37,4 +37,4 @@ def test_saving_other_images_keeps_the_older_ones(tmp_path):
     assert sorted(rows) == [0, 1]
     assert dataset.load().at(16).rows(old.image_ids).tolist() == rows
     assert dataset.load().at(16).rows(new.image_ids).tolist() == [rows[1], 2]
-    assert json.loads(dataset.preview()) == {"images": {"16px-v1": 3}}
+    assert json.loads(dataset.preview()) == {"images": {"16px-v2": 3}}

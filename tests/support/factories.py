@@ -87,11 +87,12 @@ def table(path: Path, rows: Sequence[Mapping[str, Any]], **options: Any) -> Path
 
 
 def source(**given: Any) -> Source:
-    """Make the parameters of a source; parameters that are not given are None."""
+    """Make the parameters of a source; most parameters that are not given are None."""
     unset = dict.fromkeys(
         ["folder", "metadata", "metadata_key", "label_column", "filename_pattern"]
     )
     kaggle = {"dataset": "nobody/nothing", "version": None}
+    unset["follow_symlinks"] = False
     values = {"kind": "folder", "demo": {"seed": 0}, "kaggle": kaggle, **unset, **given}
     return Source.model_validate(
         {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}

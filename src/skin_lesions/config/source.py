@@ -27,6 +27,7 @@ class Source(ParameterGroup):
 
     kind: Literal["demo", "folder", "kaggle"]
     folder: Location | None
+    follow_symlinks: bool
     metadata: tuple[Location, ...]
     metadata_key: str | None
     label_column: str | None

@@ -1,12 +1,10 @@
 """Image decoder: file bytes to RGB pixels, or the reason why the file is unreadable.
 
-Pillow reads the header, so the format is known before any pixel is decoded. torchvision then
-decodes ordinary JPEG files, because it is faster. Pillow decodes all other formats. This includes
-PNG: a damaged PNG file makes torchvision 0.29 end the process with a segmentation fault.
+Pillow reads the header, so the format is known before any pixel is decoded. ``data.jpeg`` then
+decodes JPEG files, and Pillow decodes all other formats.
 """
 
 import io
-import re
 import struct
 import threading
 import warnings
@@ -16,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageChops, ImageFile
-from torchvision.io import ImageReadMode, decode_jpeg
+from PIL import Image, ImageFile
 from torchvision.transforms.v2.functional import resize
 
 from skin_lesions.core.text import printable
+from skin_lesions.data.color_profiles import convert_to_srgb
+from skin_lesions.data.jpeg import decode_jpeg
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -85,7 +84,7 @@ class _IgnoreDecoderWarnings:
         with self._lock:
             if self._threads == 0:
                 self._previous_filters.enter_context(warnings.catch_warnings())
-                warnings.filterwarnings("ignore", module=r"(PIL|torchvision\.io)\.")
+                warnings.filterwarnings("ignore", module=r"PIL\.")
             self._threads += 1
 
     def __exit__(self, *error: object) -> None:
@@ -101,8 +100,9 @@ _ignore_decoder_warnings = _IgnoreDecoderWarnings()
 def decode(data: bytes, size: int) -> DecodedImage:
     """Decode one image file and resize it to a square, without preserving the aspect ratio.
 
-    The function applies the EXIF orientation, blends transparent pixels with white and scales
-    16-bit values to 8 bits. Resizing is antialiased.
+    The function applies the EXIF orientation, blends transparent pixels with white, scales 16-bit
+    values to 8 bits and converts the colors of an embedded ICC profile to sRGB. Resizing is
+    antialiased.
 
     Args:
         data: Complete content of the file.
@@ -119,8 +119,10 @@ def decode(data: bytes, size: int) -> DecodedImage:
     height, width = pixels.shape[1:]
     if orientation >= 5:  # stored rotated by 90 degrees
         width, height = height, width
-    # Resizing to a square commutes with rotation. Rotating the small square is cheaper.
+    # Resizing to a square commutes with rotation, and almost with the conversion of colors.
+    # Both are cheaper for the small square.
     square = _apply_orientation(_resize_square(pixels, size), orientation)
+    square = convert_to_srgb(square, image.info.get("icc_profile"), image.mode)
     return DecodedImage(square, width, height, str(image.format))
 
 
@@ -187,9 +189,8 @@ def _orientation(image: ImageFile.ImageFile) -> int:
 def _decode_pixels(image: ImageFile.ImageFile, data: bytes) -> torch.Tensor:
     """Return uint8 pixels: (3, height, width), or (1, height, width) for 16-bit gray images."""
     try:
-        if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
-            encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-            return decode_jpeg(encoded, mode=ImageReadMode.RGB)
+        if image.format in ("JPEG", "MPO"):
+            return torch.from_numpy(_rgb_from_jpeg(image, data)).permute(2, 0, 1)
         if image.mode.startswith("I;16"):
             return torch.from_numpy(_to_uint8(np.asarray(image)))[None]
         return torch.from_numpy(_rgb_from_pillow(image)).permute(2, 0, 1)
@@ -199,13 +200,18 @@ def _decode_pixels(image: ImageFile.ImageFile, data: bytes) -> torch.Tensor:
         raise UnreadableImageError(f"damaged or truncated: {_first_line(error)}") from None
 
 
+def _rgb_from_jpeg(image: ImageFile.ImageFile, data: bytes) -> Pixels:
+    if image.mode != "CMYK":
+        return decode_jpeg(data, "RGB")
+    cmyk = decode_jpeg(data, "CMYK")
+    if "adobe" in image.info:  # only Adobe inverts CMYK
+        cmyk = 255 - cmyk
+    return np.array(Image.fromarray(cmyk, "CMYK").convert("RGB"))
+
+
 def _rgb_from_pillow(image: Image.Image) -> Pixels:
     if image.mode in ("I", "F"):
         raise UnreadableImageError("the value range of 32-bit pixels is unknown")
-    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        image = ImageChops.invert(
-            image
-        )  # only Adobe inverts CMYK, but Pillow assumes Adobe for all files
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.new("RGB", rgba.size, "white")
@@ -238,5 +244,4 @@ def _apply_orientation(square: Pixels, orientation: int) -> Pixels:
 
 def _first_line(error: Exception) -> str:
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    # torchvision messages start with a line number of its C++ source, which is removed here.
-    return printable(re.sub(r"^.*\.cpp:\d+, ", "", first_line)[:120])
+    return printable(first_line[:120])

@@ -49,7 +49,7 @@ class ImageDataset:
         return self._load_resized(positions), self.labels[torch.from_numpy(positions)]
 
     def _load_resized(self, positions: npt.NDArray[np.int64]) -> torch.Tensor:
-        squares = self.images.array[self.rows[positions]]  # (n, stored_size, stored_size, 3)
+        squares = self.images.read(self.rows[positions])  # (n, stored_size, stored_size, 3)
         return resize_batch(squares, self.aspects[positions].tolist(), self.preprocessing)
 
     def _load_batch(

@@ -1,22 +1,26 @@
 """Store of decoded images: append-only, memory-mapped, one uint8 square per image_id and size.
 
 Each size has a folder ``<size>px-v<decoder>`` with two files. ``images.bin`` contains the squares,
-one after the other. ``index.jsonl`` has one line per image_id: its row, or the reason why it is
-unreadable. An index line is written after its pixels. The last data that a killed run wrote is
-therefore either complete or not in the index. If the pixels are shorter than the index (after an
-interrupted copy), the missing images are not in the index either, and are decoded again.
+one after the other. ``index.jsonl`` has one line per image_id: its row and checksum, or the reason
+why it is unreadable. An index line is written after its pixels. The last data that a killed run
+wrote is therefore either complete or not in the index. If the pixels are shorter than the index
+(after an interrupted copy), the missing images are not in the index either, and are decoded again.
+
+The checksum of each image is compared when the image is read for the first time. A damaged image is
+decoded again to a new row. Its new line in the index replaces the earlier line.
 """
 
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO, TypedDict
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +37,7 @@ if TYPE_CHECKING:  # it imports torch, which must not be imported to list the pi
 log = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
-DECODER_VERSION = 1  # increase it when decoding.decode returns different pixels
+DECODER_VERSION = 2  # increase it when decoding.decode returns different pixels
 _FLUSH_EVERY = 64  # images between two writes of the index
 
 
@@ -65,18 +69,41 @@ class PixelStore:
 
     def summary(self) -> str:
         """Return the number of images at each size, as JSON."""
-        sizes = sorted(path.name for path in self.folder.glob("*px-v*"))
-        counts = {name: len(_complete_lines(self.folder / name / "index.jsonl")) for name in sizes}
+        folders = sorted(self.folder.glob("*px-v*"))
+        sizes = [int(folder.name.partition("px")[0]) for folder in folders]
+        counts = {
+            folder.name: len(PixelArray(folder, size).index)
+            for folder, size in zip(folders, sizes, strict=True)
+        }
         return json.dumps({"images": counts})
 
     def add(self, request: DecodeRequest) -> None:
-        """Decode the images that are missing in the store, on all CPU cores."""
+        """Decode the images that are missing or damaged in the store, on all CPU cores.
+
+        Raises:
+            InputError: The raw file of a requested image is missing or has changed.
+        """
         images, raw = self.at(request.size), request.images
-        missing = [i for i in raw.image_ids if i not in images.index.index]
-        if not missing:
+        requested = raw.image_ids
+        missing = [i for i in requested if i not in images.index.index]
+        # The store also has images of old versions, whose raw files may be deleted.
+        damaged = [
+            i for i in images.damaged_ids() if i in set(requested) or raw.store.path(i).exists()
+        ]
+        if damaged:
+            log.warning(
+                "%d of %d stored images at %d pixels are damaged and are decoded again, e.g. %s",
+                len(damaged),
+                len(images.index),
+                images.size,
+                damaged[0],
+            )
+        if not missing and not damaged:
             return
-        with open_for_append(images) as writer:
-            for _ in ordered_map(lambda i: writer.decode(i, raw.store.get(i)), missing):
+        with open_for_append(images, replace=damaged) as writer:
+            for _ in ordered_map(
+                lambda i: writer.decode(i, raw.store.get(i)), [*missing, *damaged]
+            ):
                 pass
 
 
@@ -85,7 +112,7 @@ class PixelArray:
     """Images of one size: ``images[image_id]`` is (size, size, 3) uint8, read from a memory map.
 
     ``index`` has one row per image_id that was decoded before: row (-1 if unreadable), width,
-    height, format and reason. Images that are decoded later are not visible.
+    height, format, crc32 and reason. Images that are decoded later are not visible.
     """
 
     folder: Path
@@ -98,14 +125,13 @@ class PixelArray:
     @cached_property
     def index(self) -> pd.DataFrame:
         """One row per image_id in the store."""
-        columns = ["image_id", "row", "width", "height", "format", "reason"]
-        return pd.DataFrame(_read_index(self.folder, self.size)[0], columns=columns).set_index(
-            "image_id"
-        )
+        columns = ["image_id", "row", "width", "height", "format", "crc32", "reason"]
+        entries = pd.DataFrame(_read_index(self.folder, self.size)[0], columns=columns)
+        return entries.drop_duplicates("image_id", keep="last").set_index("image_id")
 
     @cached_property
     def array(self) -> npt.NDArray[np.uint8]:
-        """All squares, (n, size, size, 3), memory-mapped."""
+        """All squares, (n, size, size, 3), memory-mapped. ``read`` also compares the checksums."""
         n = int(self.index["row"].max()) + 1 if len(self.index) else 0
         if n == 0:
             return np.empty((0, self.size, self.size, 3), np.uint8)
@@ -129,19 +155,67 @@ class PixelArray:
             )
         return rows
 
+    @cached_property
+    def _checksums(self) -> npt.NDArray[np.int64]:
+        """CRC-32 of each row, (n,); -1 for rows without an image."""
+        checksums = np.full(len(self.array), -1, np.int64)
+        readable = self.index[self.index["row"] >= 0]
+        checksums[readable["row"]] = readable["crc32"].fillna(-1)
+        return checksums
+
+    @cached_property
+    def _is_verified(self) -> npt.NDArray[np.bool_]:
+        return np.zeros(len(self.array), bool)
+
+    def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Return a copy of the images in these rows, (n, size, size, 3).
+
+        The checksum of each image is compared the first time.
+
+        Raises:
+            InputError: The pixels of an image have changed since it was stored.
+        """
+        squares = self.array[rows]
+        for position in np.flatnonzero(~self._is_verified[rows]):
+            if crc32(squares[position]) != self._checksums[rows[position]]:
+                raise self._damage_error()
+        self._is_verified[rows] = True
+        return squares
+
+    def damaged_ids(self) -> list[str]:
+        """List the images whose pixels have changed since they were stored; reads all pixels."""
+        rows = self.index["row"][self.index["row"] >= 0]
+        checksums = ordered_map(lambda row: crc32(self.array[row]), rows)
+        stored = self._checksums[rows]
+        damaged = [a != b for a, b in zip(checksums, stored, strict=True)]
+        return rows.index[damaged].tolist()
+
+    def _damage_error(self) -> InputError:
+        damaged = self.damaged_ids()
+        return InputError(
+            f"{len(damaged)} of {len(self.index)} stored images are damaged: their pixels in "
+            f"{self.folder / 'images.bin'} have changed. Image ids: {', '.join(damaged[:3])}"
+            f"{', ...' if len(damaged) > 3 else ''}. Fix: kedro run --pipelines ingest "
+            "(same --env and --params), which decodes them again"
+        )
+
     def __getitem__(self, image_id: str) -> Pixels:
-        return np.asarray(self.array[self.rows([image_id])[0]])
+        return self.read(self.rows([image_id]))[0]
 
     def subset(self, image_ids: Iterable[str]) -> "PixelSubset":
         """Return these images, indexed in this order; no pixels are read yet."""
-        return PixelSubset(self.array, self.rows(image_ids))
+        return PixelSubset(self, self.rows(image_ids))
 
 
 @contextmanager
-def open_for_append(images: PixelArray) -> Iterator["PixelWriter"]:
+def open_for_append(images: PixelArray, replace: Collection[str] = ()) -> Iterator["PixelWriter"]:
     """Open the files of ``images`` for writing; remove the incomplete data of a killed run.
 
     ``images`` does not change. Open the store again to read the new images.
+
+    Args:
+        images: The images of one size.
+        replace: The image_ids of stored images that are added again.
     """
     images.folder.mkdir(parents=True, exist_ok=True)
     index_path, images_path = images.folder / "index.jsonl", images.folder / "images.bin"
@@ -152,7 +226,7 @@ def open_for_append(images: PixelArray) -> Iterator["PixelWriter"]:
     with images_path.open("r+b") as pixels, index_path.open("r+b") as index:
         _truncate(pixels, row * images.size**2 * 3)
         _truncate(index, length)
-        known = {entry["image_id"] for entry in entries}
+        known = {entry["image_id"] for entry in entries}.difference(replace)
         writer = PixelWriter(images.size, known, row, pixels, index)
         start = time.perf_counter()
         yield writer
@@ -170,14 +244,14 @@ def open_for_append(images: PixelArray) -> Iterator["PixelWriter"]:
 class PixelSubset:
     """A subset of the images of a store: ``images[number]`` is (size, size, 3) uint8."""
 
-    array: npt.NDArray[np.uint8]
+    images: PixelArray
     rows: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, number: int) -> Pixels:
-        return np.asarray(self.array[self.rows[number]])
+        return self.images.read(self.rows[[number]])[0]
 
 
 class PixelWriter:
@@ -208,6 +282,7 @@ class PixelWriter:
 
     def add(self, image_id: str, image: "DecodedImage") -> None:
         """Add an image."""
+        checksum = crc32(image.pixels.data)
         with self._lock:
             self._pixels.seek(self._row * self._size**2 * 3)  # an earlier write may have failed
             self._pixels.write(image.pixels.data)
@@ -217,6 +292,7 @@ class PixelWriter:
                 "width": image.width,
                 "height": image.height,
                 "format": image.format,
+                "crc32": checksum,
             }
             self._row += 1
             self._add_to_index(entry)
@@ -248,6 +324,7 @@ class _IndexEntry(TypedDict, total=False):
     width: int
     height: int
     format: str
+    crc32: int
     reason: str
 
 
@@ -263,9 +340,10 @@ def _read_index(folder: Path, size: int) -> tuple[list[_IndexEntry], int]:
     for line in _complete_lines(folder / "index.jsonl"):
         try:
             entry = json.loads(line)
-        except ValueError:
+            is_complete = entry["row"] < n_squares
+        except (ValueError, KeyError, TypeError):  # a damaged line
             break
-        if entry["row"] >= n_squares:
+        if not is_complete:
             break
         entries.append(entry)
         length += len(line) + 1

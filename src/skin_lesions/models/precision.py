@@ -22,8 +22,8 @@ def choose_precision(device: torch.device, requested: str) -> torch.dtype:
 
     On NVIDIA GPUs this is the precision of the tensor cores: bfloat16 since Ampere, float16 for
     Volta and Turing. On CPUs it is bfloat16 for AMX, and for AVX-512 with bfloat16 on processors of
-    AMD. It is float32 elsewhere. ``torch.cuda.is_bf16_supported`` is not used: it is also true where
-    bfloat16 is slower than float32. The measured speeds are in decision 0090.
+    AMD. It is float32 elsewhere. ``torch.cuda.is_bf16_supported`` is not used, because it is also
+    true where bfloat16 is slower than float32. The measured speeds are in decision 0090.
     """
     return _fastest_precision(device) if requested == "auto" else _DTYPES[requested]
 
@@ -75,8 +75,8 @@ def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
 class _GroupedConvInFloat32(TorchFunctionMode):
     """Runs grouped convolutions (for example depthwise convolutions) in float32.
 
-    On a CPU their bfloat16 gradients take more time than everything else. EfficientNet-Lite0 in bfloat16 is slower than in float32 if they are included,
-    and faster if they are excluded.
+    On a CPU their bfloat16 gradients take more time than everything else. EfficientNet-Lite0 in
+    bfloat16 is slower than in float32 if they are included, and faster if they are excluded.
     """
 
     def __torch_function__(

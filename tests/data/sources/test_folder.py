@@ -213,7 +213,7 @@ def test_symlinks_are_followed_without_cycles(tmp_path):
     (images / "nv").symlink_to(store, target_is_directory=True)
     (images / "mel/up").symlink_to(images, target_is_directory=True)
     (store / "deep/back").symlink_to(store, target_is_directory=True)
-    found = open_folder_source(images)
+    found = open_folder_source(images, follow_symlinks=True)
     assert found.table["file"].tolist() == ["mel/1.jpg", "mel/2.jpg", "nv/a.jpg", "nv/deep/b.jpg"]
     assert found.read("mel/2.jpg") == found.read("nv/a.jpg") == (store / "a.jpg").read_bytes()
 
@@ -224,6 +224,37 @@ def test_folders_that_link_to_each_other_do_not_loop(tmp_path):
     (tmp_path / "y/to x").symlink_to(tmp_path / "x", target_is_directory=True)
     found = open_folder_source(tmp_path).table["file"].tolist()
     assert found == ["x/1.jpg", "x/to y/2.jpg", "y/2.jpg", "y/to x/1.jpg"]
+
+
+def test_links_within_the_source_folder_are_read(tmp_path):
+    images = write_files(tmp_path / "images", jpeg_files(["originals/nv/1.jpg", "nv/2.jpg"]))
+    (tmp_path / "link").symlink_to(images, target_is_directory=True)
+    (images / "mel").mkdir()
+    (images / "mel/1.jpg").symlink_to("../originals/nv/1.jpg")
+    (images / "linked").symlink_to(images / "originals/nv", target_is_directory=True)
+    found = open_folder_source(tmp_path / "link")
+    assert found.read("mel/1.jpg") == found.read("originals/nv/1.jpg")
+    assert "linked/1.jpg" in found.table["file"].tolist()
+
+
+def test_links_to_files_outside_are_not_read_by_default(tmp_path):
+    outside = write_files(tmp_path / "images of others", jpeg_files(["a.jpg"])) / "a.jpg"
+    images = write_files(tmp_path / "images", jpeg_files(["mel/1.jpg"]))
+    (images / "mel/2.jpg").symlink_to(outside)
+    (images / "mel/3.jpg").symlink_to(images / "mel/2.jpg")  # through a link inside
+    found = open_folder_source(images)
+    for file in ("mel/2.jpg", "mel/3.jpg"):
+        with pytest.raises(OSError, match="leads out of .* set source.follow_symlinks=true"):
+            found.read(file)
+        assert open_folder_source(images, follow_symlinks=True).read(file) == outside.read_bytes()
+
+
+def test_links_to_folders_outside_are_an_error_that_names_the_parameter(tmp_path):
+    store = write_files(tmp_path / "images2", jpeg_files(["a.jpg"]))  # same prefix as the source
+    images = write_files(tmp_path / "images", jpeg_files(["mel/1.jpg"]))
+    (images / "nv").symlink_to(store, target_is_directory=True)
+    with pytest.raises(InputError, match=r"nv -> .*images2.*set source.follow_symlinks=true"):
+        open_folder_source(images)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
@@ -263,7 +294,7 @@ def test_broken_link_and_oversized_file_are_rejected(tmp_path):
     found = open_folder_source(tmp_path)
     with pytest.raises(OSError, match=r"broken link: .*gone.jpg does not exist"):
         found.read("mel/broken.jpg")
-    with pytest.raises(OSError, match=r"too large: 1,073,741,825 bytes, at most 1,073,741,824 are"):
+    with pytest.raises(OSError, match=r"too large: 134,217,729 bytes, at most 134,217,728 are"):
         found.read("mel/huge.jpg")
 
 

@@ -1,3 +1,4 @@
+import os
 import sys
 from contextlib import contextmanager
 
@@ -276,8 +277,14 @@ def test_other_columns_named_by_diagnoses_are_not_labels(tmp_path, rows):
 
 BAD_TABLES = {
     "latin-1": ("image,site\na,Rücken\n".encode("latin-1"), "is not UTF-8 text .* save it as CSV"),
-    "utf-16": ("image,site\na,b\n".encode("utf-16"), "is not UTF-8 text"),
-    "excel": (b"PK\x03\x04\x14\0\x06\0\x08\0\xff\xfe", "is not UTF-8 text"),
+    "utf-16": ("image,site\na,b\n".encode("utf-16"), "UTF-16 text, because it contains zero"),
+    "excel": (b"PK\x03\x04\x14,\n1,2", "is an Excel workbook .* export the table as CSV"),
+    "old excel": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an Excel workbook"),
+    "parquet": (b"PAR1,image\n", "is a Parquet file .* Expected CSV with commas"),
+    "compressed": (b"\x1f\x8b\x08", "is a gzip file"),
+    "zero bytes": (b"image,site\na,b\nc,\0d\n", "is a binary file"),
+    "zero bytes far behind": (b"image\n" + b"a\n" * 600_000 + b"\0", "is a binary file"),
+    "too many columns": (b"image" + b",c" * 1000 + b"\n", "has 1,001 columns .*At most 1,000"),
     "no bytes": (b"", "cannot be parsed"),
     "no rows": (b"image,age\n", "has no row with a value in the column 'image'"),
     "no keys": (b"image,age\n,4\n,5\n", "has no row with a value in the column 'image'"),
@@ -303,6 +310,14 @@ def test_unusable_table_is_rejected_with_its_path_and_the_reason(tmp_path, kind)
     with pytest.raises(InputError, match=reason) as error:
         read(path)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+@pytest.mark.timeout(60)
+def test_a_pipe_is_rejected_and_not_read(tmp_path):
+    os.mkfifo(tmp_path / "m.csv")
+    with pytest.raises(InputError, match=r"not a regular file, but a pipe.*m\.csv"):
+        read(tmp_path / "m.csv")
 
 
 def test_missing_table_is_rejected_with_its_path(tmp_path):

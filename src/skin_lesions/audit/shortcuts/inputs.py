@@ -134,9 +134,7 @@ def _compression(store: ObjectStore, image_id: str, formats: tuple[str, ...]) ->
 def _pixel_inputs(table: pd.DataFrame, images: PixelArray) -> Iterator[ProbeInput]:
     rows = images.rows(table["image_id"])  # (n,)
     order = np.argsort(rows)  # the order on disk
-    features = list(
-        ordered_map(lambda row: _thumbnail_and_border(np.array(images.array[row])), rows[order])
-    )
+    features = list(ordered_map(lambda i: _thumbnail_and_border(images.read(rows[[i]])[0]), order))
     position = np.argsort(order)  # position[i] is where image i is in the order on disk
     thumbnails = np.stack([thumbnail for thumbnail, _ in features])[position]
     borders = np.stack([border for _, border in features])[position]

@@ -335,9 +335,9 @@ def _widened_for_cross_validation(estimate: Estimate) -> Estimate:
     """Widen the interval of a cross-validated score by half.
 
     Folds train on each other's images, so their errors are not independent. An interval that
-    assumes independence was above chance in 4 to 13 of 100 probes of pure noise (expected: 2.5).
-    The widened interval is above chance in 0 to 3. The factor is the square root of
-    1 + J n_test / n_train, with J = 5 folds.
+    assumes independence is above chance in 3 to 9 of 100 probes of pure noise (expected: 2.5). The
+    widened interval is above chance in 0 to 2 (benchmarks/simulations.py). The factor is the square
+    root of 1 + J n_test / n_train, with J = 5 folds.
 
     Source:
         Nadeau and Bengio (2003), doi:10.1023/A:1024068626366.

@@ -27,7 +27,7 @@ def merge_pairs(
       Its many pairs do not merge two groups, because they share this image.
 
     Example: 3,000 images in true groups of ten. With 300 random false strong pairs, no group has
-    more than 50 images; connected components would put 2,460 images into one group. The rules fail
+    more than 50 images; connected components would put 2,320 images into one group. The rules fail
     with 1,000 such pairs. They also fail if many images really share content (a watermark over the
     full image, panels of collages).
 

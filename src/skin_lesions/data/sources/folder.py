@@ -32,7 +32,7 @@ SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
-MAX_BYTES = 1 << 30  # bytes; each file is read into memory at once
+MAX_BYTES = 128 << 20  # bytes; each thread reads one file into memory
 _NOT_IMAGES = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -40,10 +40,13 @@ def open_folder(folder: Path, name: str, source: Source, origin: Origin) -> Sour
     """List the files of a folder and read their labels.
 
     Raises:
-        InputError: The folder contains no files or no labels, or the metadata cannot be used.
+        InputError: The folder contains no files or no labels, a linked folder is outside of it, or
+            the metadata cannot be used.
     """
     tables = read_metadata(source)
-    paths, empty_folders = _list_files(folder, [table.path for table in tables])
+    # Links that leave this folder are not followed.
+    boundary = None if source.follow_symlinks else folder.resolve()
+    paths, empty_folders = _list_files(folder, [table.path for table in tables], boundary)
     if not paths:
         raise InputError(
             f"No files found in the folder (source.folder={folder}). Expected image files. "
@@ -64,7 +67,7 @@ def open_folder(folder: Path, name: str, source: Source, origin: Origin) -> Sour
     parameters = {"metadata": source.metadata, "filename_pattern": source.filename_pattern}
     # Validated, so that the paths of the tables are shortened.
     complete = Origin.model_validate({**dict(origin), **parameters})
-    return SourceFiles(table, partial(_read_file, paths), complete)
+    return SourceFiles(table, partial(_read_file, paths, boundary), complete)
 
 
 def existing_folder(name: str | None) -> Path:
@@ -128,17 +131,24 @@ def _contains(folder: Path, path: Path) -> bool:
     )
 
 
-def _list_files(folder: Path, metadata: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
+def _list_files(
+    folder: Path, metadata: Sequence[Path], boundary: Path | None
+) -> tuple[dict[str, Path], list[str]]:
     """List all files that could be images, and the empty folders.
 
     Returns:
         Relative path with slashes -> path of the file.
 
         The relative paths of the folders that contain neither such files nor folders.
+
+    Raises:
+        InputError: A link leads to a folder outside of the boundary, or a folder cannot be listed.
     """
     found: dict[str, Path] = {}
     empty_folders: list[str] = []
     for parent, folders, names in _walk(folder):
+        for name in folders:
+            _check_linked_folder(parent / name, boundary)
         paths = [parent / name for name in names if _is_content(name)]
         if not folders and not paths:
             empty_folders.append(encodable(parent.relative_to(folder).as_posix()))
@@ -177,15 +187,36 @@ def _is_symlink_cycle(parent: str, name: str) -> bool:
     return path.resolve() in {ancestor.resolve() for ancestor in path.parents}
 
 
+def _check_linked_folder(path: Path, boundary: Path | None) -> None:
+    if _leaves(path, boundary):
+        raise InputError(
+            f"Symbolic link leads out of the source folder ({printable(path)} -> "
+            f"{printable(path.resolve())}). Such links are not followed by default. "
+            "Fix: set source.follow_symlinks=true to read the linked folder, or delete the link"
+        )
+
+
+def _leaves(path: Path, boundary: Path | None) -> bool:
+    """Return whether a path is a symbolic link to a target outside of the boundary."""
+    return (
+        boundary is not None and path.is_symlink() and not path.resolve().is_relative_to(boundary)
+    )
+
+
 def _is_one_of(path: Path, others: Sequence[Path]) -> bool:
     # Names are compared first, because resolving the links of every image would take long.
     return any(path.name == other.name and path.resolve() == other.resolve() for other in others)
 
 
-def _read_file(paths: Mapping[str, Path], file: str) -> bytes:
+def _read_file(paths: Mapping[str, Path], boundary: Path | None, file: str) -> bytes:
     path = paths[file]
     if path.is_symlink() and not path.exists():
         raise OSError(f"broken link: {printable(path.readlink().name)} does not exist")
+    if _leaves(path, boundary):
+        raise OSError(
+            "symbolic link that leads out of the source folder; to read its target, set "
+            "source.follow_symlinks=true"
+        )
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
         raise OSError("not a regular file, but a pipe, socket or device")

@@ -9,7 +9,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,14 @@ from skin_lesions.data.sources.column_names import KEY_COLUMNS, find_column, ren
 
 log = logging.getLogger(__name__)
 
+MAX_COLUMNS = 1000  # of a metadata table; each cell takes about 50 bytes of memory
+# The first bytes of other file formats in which tables are stored.
+_OTHER_TABLE_FORMATS = {
+    b"PK\x03\x04": "an Excel workbook or another ZIP file",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"PAR1": "a Parquet file",
+    b"\x1f\x8b": "a gzip file",
+}
 # Column names of the tables of this project. A metadata column with such a name is renamed.
 RESERVED_COLUMNS = frozenset(
     {
@@ -337,6 +345,7 @@ def _metadata(path: Path, table: pd.DataFrame, source: Source) -> Metadata:
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
+        _check_is_text(path)
         separator = _separator(path)
         _check_header(path, separator)
         with warnings.catch_warnings():
@@ -368,10 +377,47 @@ def _read_table(path: Path) -> pd.DataFrame:
     return table.rename(columns=str.strip).apply(_strip)
 
 
+def _check_is_text(path: Path) -> None:
+    """Check the file before it is parsed.
+
+    Raises:
+        InputError: The file is a pipe or another special file, or is binary.
+        OSError: The file cannot be read.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():  # reading a pipe would block
+        raise InputError(
+            f"Metadata table is not a regular file, but a pipe, socket or device ({path}). "
+            "Fix: save it as a CSV file and set source.metadata to that file"
+        )
+    with path.open("rb") as file:
+        start = file.read(16)
+        formats = [name for sign, name in _OTHER_TABLE_FORMATS.items() if start.startswith(sign)]
+        chunks = iter(partial(file.read, 1 << 20), b"")
+        if not formats and (b"\0" in start or any(b"\0" in chunk for chunk in chunks)):
+            formats = ["a binary file or UTF-16 text, because it contains zero bytes"]
+    if formats:
+        raise InputError(
+            f"Metadata table is {formats[0]} ({path}). Expected CSV with commas, semicolons or "
+            "tabs, in UTF-8. Fix: export the table as CSV (UTF-8)"
+        )
+
+
 def _separator(path: Path) -> str:
+    """Return the most common separator of the header.
+
+    Raises:
+        InputError: The header has more than ``MAX_COLUMNS`` columns.
+    """
     with path.open(encoding="utf-8-sig") as file:
-        header = file.readline()
-    return max(",;\t", key=header.count)
+        header = file.readline(1_000_000)  # characters
+    separator = max(",;\t", key=header.count)
+    columns = header.count(separator) + 1
+    if columns > MAX_COLUMNS:
+        raise InputError(
+            f"Metadata table has {columns:,} columns ({path}). At most {MAX_COLUMNS:,} are "
+            "allowed. Fix: keep only the columns with image names, labels and metadata"
+        )
+    return separator
 
 
 def _check_header(path: Path, separator: str) -> None:

@@ -1,0 +1,112 @@
+"""Each benchmark runs on tiny input and records its results."""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from skin_lesions.models import devices
+from support.benchmarks import BENCHMARKS, import_benchmark, run_benchmark
+
+SMALL = ("--architecture", "shufflenet_v2_x0_5", "--image-size", 32, "--rounds", 1)
+linux = pytest.mark.skipif(sys.platform != "linux", reason="measures memory on Linux")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch) -> Callable[..., dict[str, Any]]:
+    """Run a benchmark without lasting changes of this process; return its results."""
+    monkeypatch.setattr(devices, "keep_freed_memory", lambda: None)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more threads would only wait for each other
+    results = tmp_path / "results"
+
+    def run_script(script, *args):
+        return run_benchmark(script, *args, results=results, monkeypatch=monkeypatch)
+
+    yield run_script
+    logging.disable(logging.NOTSET)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def photographs(tmp_path) -> Path:
+    """Create a folder with six images."""
+    folder = tmp_path / "photographs"
+    import_benchmark("images").make_photographs(folder, 6, 128, 96)
+    return folder
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in BENCHMARKS.glob("*.py")))
+def test_every_benchmark_can_be_imported(script):
+    import_benchmark(script)
+
+
+def test_ingest_compares_both_ingests_with_bare_decoding(run):
+    results = run("ingest", "--images", 8, "--rounds", 1, "--width", 64, "--height", 48)
+    assert results["images"] == 8
+    assert results["ingest_images_per_second"] > 0
+
+
+@linux
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_loading_reads_every_image_of_the_epoch(run):
+    results = run("loading", "--images", 34, "--rounds", 1, "--epoch-images", 40)
+    assert results["epoch_images"] == 40
+    assert results["finished_default_times_the_notebook"] > 0
+
+
+def test_step_compares_the_speed_of_three_variants(run):
+    results = run("step", *SMALL, "--batch-size", 2, "--matrix-size", 64)
+    assert results["ratio_channels_last"] > 0
+    assert results["default_recipe_images_per_second"] > 0
+
+
+def test_step_accepts_a_folder_of_images(run, photographs):
+    sizes = ("--batch-size", 6, "--matrix-size", 64)
+    assert run("step", "--folder", photographs, *SMALL, *sizes)["rounds"] == 1
+
+
+def test_epoch_compares_epochs_with_their_steps(run):
+    results = run("epoch", *SMALL, "--images", 64, "--epochs", 1)
+    assert results["trained_images_per_second"] > 0
+
+
+def test_near_duplicates_finds_transformed_images(run, photographs):
+    results = run("near_duplicates", "--folder", photographs, "--images", 1)
+    assert results["changed_copies"] == len(results["recall_by_change"]) == 17
+    assert results["if_none_were"]["recall_simple"] == 0
+
+
+def test_near_duplicates_finds_crops(run, photographs):
+    assert run("near_duplicates", "--folder", photographs, "--crops", 2)["photographs"] == 6
+
+
+def test_near_duplicates_constants_are_varied(run, photographs):
+    names = ("max_keypoints", "min_votes", "min_inliers")
+    results = run("near_duplicates_constants", "--folder", photographs, "--constants", *names)
+    assert len(results["variants"]) == 1 + 2 * len(names)
+
+
+@linux
+def test_near_duplicates_scale_measures_the_search_in_a_new_process(run, photographs):
+    results = run("near_duplicates_scale", "--folder", photographs, "--search", 40)
+    assert results["40"]["seconds"] > 0
+
+
+@linux
+def test_near_duplicates_scale_estimates_the_time_end_to_end(run, photographs):
+    args = ("--folder", photographs, "--real", 6, "--extrapolate", 40)
+    results = run("near_duplicates_scale", *args)
+    assert results["images"] == 6
+    assert results["expected_seconds_for_40"]["all"] > 0
+
+
+def test_simulations_show_that_widened_intervals_contain_the_value_more_often(run):
+    results = run("simulations", "--runs", 3)
+    coverage = results["coverage_of_balanced_accuracy_by_recall"]["0.9"]
+    assert coverage["plain"] <= coverage["widened"]
+    assert results["largest_group_by_false_matches"]["300"]["rules"] == 50
