@@ -108,7 +108,7 @@ def main(args: argparse.Namespace) -> None:
             weights=weights,
             weights_sha256=None,
             classes=classes,
-            image_size=image_size,
+            image_sizes=[image_size],
             seed=recipe.seed,
         )
         job = TrainingJob(

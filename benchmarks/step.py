@@ -39,7 +39,7 @@ def trainer(
         weights=weights,
         weights_sha256=None,
         classes=classes,
-        image_size=image_size,
+        image_sizes=[image_size],
         seed=0,
     )
     network = initial.network.to(memory_format=memory_format)

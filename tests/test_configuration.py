@@ -56,6 +56,7 @@ def test_environment_notebook_has_the_recipe_of_the_notebook(project):
         "architecture": "resnet18",
         "weights": "imagenet",
         "weights_sha256": None,
+        "allow_leaky_weights": False,
         "epochs": 5,
         "early_stopping_patience": None,
         "selection_metric": "accuracy",

@@ -149,6 +149,13 @@ class RunSummary:
             metrics: Scorecard = catalog.load("metrics")
             if metrics.provenance.synthetic_images:
                 log.info("Synthetic images: these numbers say nothing about real skin.")
+            if metrics.provenance.leaked_test_images:
+                log.warning(
+                    "The initial weights were trained on %d of %d test images: these results are "
+                    "too high",
+                    metrics.provenance.leaked_test_images,
+                    metrics.test.n,
+                )
             log.info("Test (%s split): %s", metrics.split_policy, headline(metrics.test))
         if "report" in pipeline.all_outputs():
             findings: AuditFindings = catalog.load("audit_findings")

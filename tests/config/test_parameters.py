@@ -104,6 +104,35 @@ def test_default_parameters_are_valid():
             "audit.zzz: unknown parameter; expected one of max_examples, example_pairs_per_type, "
             "max_probe_images, bootstrap_replicates, seed, max_interval_width, fail_on",
         ),
+        ("epochs", 5, "epochs: unknown group; did you mean train.epochs?"),
+        ("epoch", 5, "epoch: unknown group; did you mean train.epochs?"),
+        (
+            "learning_rate",
+            1,
+            "learning_rate: unknown group; did you mean train.optimizer.learning_rate?",
+        ),
+        (
+            "seed",
+            5,
+            "seed: unknown group; did you mean source.demo.seed or audit.seed or split.seed or "
+            "train.seed or evaluate.seed?",
+        ),
+        (
+            "train__learning_rate",
+            1,
+            "train.learning_rate: unknown parameter; did you mean train.optimizer.learning_rate?",
+        ),
+        (
+            "train__stored_image_size",
+            1,
+            "train.stored_image_size: unknown parameter; did you mean ingest.stored_image_size?",
+        ),
+        (
+            "zzz",
+            5,
+            "zzz: unknown group; expected one of source, ingest, audit, split, preprocess, train, "
+            "evaluate, report",
+        ),
         ("trian", {"epochs": 1}, "trian: unknown group; did you mean train?"),
         ("train", 5, "train: must be a group of parameters, got 5"),
         ("train", None, "train: must be a group of parameters, got None"),

@@ -20,7 +20,9 @@ from skin_lesions.models.networks import (
 )
 from skin_lesions.models.weights import sha256_in_filename
 from skin_lesions.models.weights_origin import WeightsOrigin
+from skin_lesions.training.schedules import image_sizes
 from support.models import trained_model
+from support.recipes import recipe
 
 CLASSES = ["mel", "nv", "scc"]
 # The smallest architecture of each torchvision family, and a small image size for a fast test.
@@ -65,7 +67,7 @@ def make_initial(architecture="resnet18", weights="none", classes=CLASSES, size=
         weights=str(weights),
         weights_sha256=None,
         classes=classes,
-        image_size=size,
+        image_sizes=[size],
         seed=seed,
     )
 
@@ -200,6 +202,12 @@ def test_new_head_depends_only_on_the_seed(resnet_file):
     assert not torch.equal(first.fc.weight, other.fc.weight)
 
 
+def test_weights_of_a_new_head_on_pretrained_features_are_small(resnet_file):
+    head = make_initial(weights=resnet_file).network.fc
+    assert head.weight.std().item() == pytest.approx(0.01, rel=1e-3)
+    assert not head.bias.any()
+
+
 def test_new_head_on_pretrained_features_predicts_nearly_uniform_probabilities(efficientnet_lite0):
     initial = make_initial("timm/tf_efficientnet_lite0", efficientnet_lite0, size=64)
     network = initial.network.eval()
@@ -263,6 +271,16 @@ def test_unsupported_image_size_is_rejected_with_the_default_size(architecture, 
         InputError, match=rf"{size} x {size} pixels.*train\.image_size={default_size}"
     ):
         make_initial(architecture, size=size)
+
+
+def test_proposed_image_size_is_accepted_in_every_epoch_and_in_evaluation():
+    with pytest.raises(InputError) as error:
+        make_initial("vit_b_32", size=160)
+    proposal = dict(part.split("=") for part in str(error.value).split("--params ")[1].split(","))
+    values = {name.removeprefix("train."): float(value) for name, value in proposal.items()}
+    assert values.pop("ingest.stored_image_size") == 256
+    proposed = recipe(**values | {"image_size": int(values["image_size"])})
+    assert image_sizes(proposed) == [224]
 
 
 def test_image_size_check_does_not_change_the_network():
@@ -344,13 +362,37 @@ def test_head_of_a_model_for_other_classes_is_not_loaded(own_model, tmp_path):
     assert torch.equal(initial.network.conv1.weight, own_model.state_dict["conv1.weight"])
 
 
-def test_changed_model_is_rejected_as_initial_weights(own_model, tmp_path):
+def change_weight(content):
+    content["state_dict"]["fc.bias"] += 1
+
+
+def reverse_classes(content):
+    content["classes"].reverse()
+
+
+@pytest.mark.parametrize("change", [change_weight, reverse_classes])
+def test_changed_model_is_rejected_as_initial_weights(own_model, tmp_path, change):
     path = written(own_model, tmp_path / "model.pth")
     content = torch.load(path, weights_only=True)
-    content["state_dict"]["fc.bias"] += 1
+    change(content)
     torch.save(content, path)
-    with pytest.raises(InputError, match="has changed since it was saved"):
+    with pytest.raises(InputError, match=r"has changed since it was saved.*Set train\.weights to"):
         make_initial(weights=path)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (torch.zeros(64, dtype=torch.int32), r"the tensor bn1\.weight cannot .* \(int32"),
+        (torch.full((64,), float("nan")), r"1 tensors contain NaN .* \(e\.g\. bn1\.weight\)"),
+    ],
+)
+def test_weights_that_are_no_finite_numbers_are_rejected(tmp_path, tensor, message):
+    torch.save(
+        build_network("resnet18", 2).state_dict() | {"bn1.weight": tensor}, tmp_path / "w.pt"
+    )
+    with pytest.raises(InputError, match=message):
+        make_initial(weights=tmp_path / "w.pt")
 
 
 def test_error_of_a_model_of_another_architecture_has_both_names(own_model, tmp_path):
@@ -365,7 +407,7 @@ def test_origin_describes_the_source_of_the_weights(resnet_file):
         architecture="resnet18", weights=str(resnet_file), weights_sha256=None
     )
     assert origin == WeightsOrigin(
-        weights=str(resnet_file), file="resnet18.pth", sha256=file.sha256, head="new"
+        weights="resnet18.pth", file="resnet18.pth", sha256=file.sha256, head="new"
     )
     assert make_initial().origin == WeightsOrigin(weights="none")
 
@@ -418,3 +460,18 @@ def test_conversion_to_sync_batchnorm_does_not_change_outputs(name):
         assert any(isinstance(module, nn.SyncBatchNorm) for module in converted.modules())
         torch.testing.assert_close(converted(images), before)
     assert list(converted.state_dict()) == names
+
+
+def test_origin_contains_the_images_of_all_models_before(own_model, tmp_path):
+    """Weights that were trained on a test image two trainings ago have still memorized it."""
+    before = WeightsOrigin(weights="first.pth", train_image_ids=("a",), val_image_ids=("b",))
+    path = written(
+        own_model,
+        tmp_path / "second.pth",
+        train_image_ids=("c", "b"),
+        val_image_ids=("d",),
+        initial_weights=before,
+    )
+    origin = make_initial(weights=path).origin
+    assert origin.train_image_ids == ("a", "b", "c")
+    assert origin.val_image_ids == ("b", "d")

@@ -1,14 +1,19 @@
 """State dicts: code in weights files is never executed, and each tensor must match."""
 
+import argparse
+import os
 import pickle
 import random
+import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.models.state_dicts import (
+    check_tensor_values,
     extract_state_dict,
     load_compatible_state_dict,
     load_tensors,
@@ -24,6 +29,14 @@ def network(classes=3, width=4):
 def saved(content, path):
     torch.save(content, path)
     return path
+
+
+def unreadable(path):
+    """Return the error message of a file that cannot be loaded."""
+    with pytest.raises(InputError) as error:
+        load_tensors(path, "Remedy")
+    assert str(error.value).endswith(". Remedy")
+    return str(error.value)
 
 
 def load_into(state, into=None):
@@ -45,17 +58,56 @@ def test_malicious_pickle_is_rejected_and_not_executed(tmp_path):
         def __reduce__(self):
             return (open, (str(tmp_path / "was_run"), "w"))
 
-    path = tmp_path / "weights.pth"
-    for save in (
-        lambda: torch.save({"state_dict": Malicious()}, path),
-        lambda: path.write_bytes(pickle.dumps(Malicious())),
-    ):
-        save()
-        with pytest.raises(
-            InputError, match=r"weights\.pth is not a readable PyTorch file.*would run code.*Remedy"
-        ):
-            load_tensors(path, "Remedy")
+    path = saved({"state_dict": Malicious()}, tmp_path / "weights.pth")
+    assert "contains code or Python objects (io.open), and loading these" in unreadable(path)
+    path.write_bytes(pickle.dumps(Malicious()))
+    assert "weights.pth is not a readable PyTorch file: it is damaged, or" in unreadable(path)
+    assert "(code in files is never executed). Remedy" in unreadable(path)
     assert not (tmp_path / "was_run").exists()
+
+
+def script_module(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.jit.script(nn.Linear(2, 2)).save(path)
+
+
+@pytest.mark.filterwarnings("ignore:.*TorchScript archive")
+@pytest.mark.parametrize(
+    ("write", "found"),
+    [
+        (lambda path: torch.save({"model": nn.Linear(2, 2)}, path), "torch.nn.modules.linear"),
+        (lambda path: torch.save({"args": argparse.Namespace()}, path), "argparse.Namespace"),
+        (lambda path: torch.save({"lr": np.float64(1)}, path), "numpy._core.multiarray.scalar"),
+        (lambda path: torch.save(os.system, path), "posix.system"),
+        (script_module, "TorchScript"),
+    ],
+)
+def test_error_of_a_file_with_code_says_how_to_convert_it_and_not_how_to_run_it(
+    tmp_path, write, found
+):
+    """The text of torch proposes weights_only=False and add_safe_globals."""
+    write(str(tmp_path / "weights.pth"))
+    message = unreadable(tmp_path / "weights.pth")
+    assert f"contains code or Python objects ({found}" in message
+    assert "loading these could execute code. Expected only tensors. To convert it, run" in message
+    assert "torch.save(network.state_dict(), path)" in message
+    for advice in ("weights_only", "safe_globals", "trust"):
+        assert advice not in message
+
+
+@pytest.mark.parametrize("data", [b"<html>", b"\x1f\x8b\x08", b"PK\x03\x04", b"\x89PNG\r\n"])
+def test_error_of_a_file_of_another_program_does_not_propose_to_execute_it(tmp_path, data):
+    (tmp_path / "weights.pth").write_bytes(data)
+    message = unreadable(tmp_path / "weights.pth")
+    assert "is not a readable PyTorch file" in message
+    assert "weights_only" not in message
+
+
+def test_error_of_a_safetensors_file_says_how_to_convert_it(tmp_path):
+    (tmp_path / "m.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    message = unreadable(tmp_path / "m.safetensors")
+    assert "torch.save(safetensors.torch.load_file('m.safetensors'), 'weights.pth')" in message
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -160,3 +212,50 @@ def test_missing_tensor_is_never_left_random():
     state = network().state_dict()
     del state["1.running_mean"]
     assert "1 tensors of 9 are missing (e.g. 1.running_mean)" in mismatch_message(state)
+
+
+def values_message(changes):
+    state = extract_state_dict(network().state_dict() | changes, "weights.pth")
+    with pytest.raises(InputError) as error:
+        check_tensor_values(state, network(), "weights.pth")
+    return str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.bool, torch.complex64])
+def test_integer_and_complex_weights_are_rejected_with_name_and_type(dtype):
+    """load_state_dict would convert them: integers below 1 to 0, complex numbers to real ones."""
+    message = values_message({"0.weight": torch.zeros(4, 2, dtype=dtype)})
+    name = str(dtype).removeprefix("torch.")
+    assert f"weights.pth: the tensor 0.weight cannot be used as weights ({name}, " in message
+    assert "Expected a dense tensor of float16, bfloat16, float32 or float64" in message
+
+
+def test_sparse_and_meta_tensors_are_rejected():
+    values = torch.zeros(4, 2)
+    assert "(float32, sparse_coo, cpu)" in values_message({"0.weight": values.to_sparse()})
+    assert "(float32, strided, meta)" in values_message({"0.weight": values.to("meta")})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floating_point_weights_are_converted(dtype):
+    """Complete state dicts are often converted, including the counters of batch norms."""
+    state = {name: value.to(dtype) for name, value in network().state_dict().items()}
+    check_tensor_values(state, network(), "weights.pth")
+    into, _ = load_into(state)
+    torch.testing.assert_close(into[0].weight.detach(), state["0.weight"].float())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+@pytest.mark.parametrize("name", ["0.weight", "1.running_var"])
+def test_weights_that_are_not_finite_are_rejected_with_the_name_of_the_tensor(name, value):
+    """1e300 in float64 is infinite in float32."""
+    tensor = network().state_dict()[name].double()
+    tensor.view(-1)[-1] = value
+    assert (
+        f"weights.pth: 1 tensors contain NaN or infinite values (e.g. {name}). Expected finite"
+    ) in values_message({name: tensor})
+
+
+def test_values_of_tensors_that_are_not_loaded_are_not_checked():
+    state = network().state_dict() | {"2.weight": torch.full((9, 4), float("nan"))}
+    check_tensor_values(extract_state_dict(state, "weights.pth"), network(), "weights.pth")

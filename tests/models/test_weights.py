@@ -1,17 +1,19 @@
 """Weights files from a cache, a local server or a path: each is the expected file."""
 
 import contextlib
+import errno
+import gzip
 import hashlib
 import io
+import itertools
 import os
-import socket
 import threading
 import time
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.request import install_opener
 
 import numpy as np
 import pytest
@@ -28,23 +30,19 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.data.preprocessing import normalize_batch, resize_batch
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
-from skin_lesions.models import networks, weights
+from skin_lesions.models import downloads, networks
+from skin_lesions.models.downloads import DownloadLimits
+from skin_lesions.models.model_file import write_model
 from skin_lesions.models.networks import build_network, create_network
 from skin_lesions.models.weights import resolve_weights
+from support.disks import small_disk
+from support.models import trained_model
 
 
 def weights_bytes(value=0.5):
     buffer = io.BytesIO()
     torch.save({"weight": torch.full((20_000,), value)}, buffer)
     return buffer.getvalue()
-
-
-@pytest.fixture(autouse=True)
-def new_opener():
-    """urllib keeps the proxies of the first request of a process, also of other tests."""
-    install_opener(None)
-    yield
-    install_opener(None)
 
 
 WEIGHTS = weights_bytes()
@@ -55,14 +53,15 @@ NAME = f"net-{SHA256[:8]}.pth"
 class Server(ThreadingHTTPServer):
     """Returns ``body`` for every path.
 
-    ``cut`` is the number of bytes before it disconnects, ``delay`` the time before it responds, and
-    ``redirects`` maps paths to other URLs.
+    ``cut`` is the number of bytes before it disconnects, ``delay`` the time before it responds,
+    ``redirects`` maps paths to other URLs, and ``headers`` are sent with the body. An ``endless``
+    body is repeated until the client disconnects.
     """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.body, self.cut, self.status, self.requests = WEIGHTS, None, 200, []
-        self.delay, self.redirects = 0.0, {}
+        self.delay, self.redirects, self.headers, self.endless = 0.0, {}, {}, False
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -76,10 +75,14 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(self.server.body)))
+        length = {} if self.server.endless else {"Content-Length": str(len(self.server.body))}
+        for name, value in (length | self.server.headers).items():
+            self.send_header(name, value)
         self.end_headers()
         with contextlib.suppress(ConnectionError):  # a client may close the connection early
             self.wfile.write(self.server.body[: self.server.cut])
+            while self.server.endless:
+                self.wfile.write(self.server.body)
 
     def log_message(self, *args):
         """Stay silent."""
@@ -126,7 +129,7 @@ def initial_network(architecture, weights, classes=("a", "b"), image_size=32):
         weights=str(weights),
         weights_sha256=None,
         classes=classes,
-        image_size=image_size,
+        image_sizes=[image_size],
         seed=0,
     )
 
@@ -179,12 +182,8 @@ def test_download_that_does_not_match_the_given_sha256_is_not_saved(server, cach
 
 def test_incomplete_download_is_not_saved_and_the_next_attempt_downloads_all_of_it(server, cache):
     server.cut = 5000
-    with_hash = error_message(f"{server.url}/{NAME}", None, hash_in_filename=True)
-    assert "is not the expected file" in with_hash
-    assert "Nothing was saved. Run again" in with_hash
-    without_hash = error_message(f"{server.url}/a.pth", None)
-    assert f"The file from {server.url}/a.pth is not a readable PyTorch file" in without_hash
-    assert "Nothing was saved. Run again" in without_hash
+    message = error_message(f"{server.url}/a.pth", None)
+    assert f"the server sent only 5000 of {len(WEIGHTS)} bytes. Run the same command" in message
     assert cached_files(cache) == []
     server.cut = None
     assert resolve_weights(f"{server.url}/a.pth", SHA256).sha256 == SHA256
@@ -198,6 +197,14 @@ def test_html_page_in_place_of_a_file_is_not_saved(server, cache):
     assert cached_files(cache) == []
 
 
+def test_images_of_an_earlier_model_are_known_if_it_is_downloaded(server, tmp_path):
+    write_model(trained_model(train_image_ids=("a", "b")), tmp_path / "model.pth")
+    server.body = (tmp_path / "model.pth").read_bytes()
+    initial = initial_network("resnet18", f"{server.url}/model.pth")
+    assert initial.origin.train_image_ids == ("a", "b")
+    assert initial.origin.val_image_ids == ("image2",)
+
+
 def test_error_status_of_the_server_is_reported(server, cache):
     server.status = 404
     assert "could not be downloaded" in error_message(f"{server.url}/a.pth", None)
@@ -205,12 +212,34 @@ def test_error_status_of_the_server_is_reported(server, cache):
     assert cached_files(cache) == []
 
 
-def test_error_of_a_read_only_cache_names_the_setting_of_its_folder(server, monkeypatch):
-    def deny(*_, **__):
-        raise PermissionError(13, "Permission denied")
+@pytest.mark.parametrize(
+    ("function", "error", "reason"),
+    [
+        ("mkdir", PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
+        ("mkdir", OSError(errno.EROFS, "Read-only file system"), "Read-only file system"),
+        ("open", OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_error_of_a_folder_that_cannot_be_written_names_it_and_its_variable(
+    server, cache, monkeypatch, function, error, reason
+):
+    def fail(*_, **__):
+        raise error
 
-    monkeypatch.setattr(Path, "mkdir", deny)
-    assert "environment variable TORCH_HOME" in error_message(f"{server.url}/a.pth", None)
+    monkeypatch.setattr(Path, function, fail)
+    message = error_message(f"{server.url}/a.pth", None)
+    assert f"Weights cannot be saved in {cache}: {reason}. Free some space there" in message
+    assert "environment variable TORCH_HOME" in message
+    assert "data_root" not in message
+
+
+def test_full_disk_of_the_cache_is_reported_with_its_variable(server, tmp_path, monkeypatch):
+    with small_disk(tmp_path / "small", "64k") as disk:
+        monkeypatch.setenv("TORCH_HOME", str(disk))
+        assert "No space left on device. Free some space there" in error_message(
+            f"{server.url}/a.pth", None
+        )
+        assert cached_files(disk / "hub" / "checkpoints") == []
 
 
 def test_two_urls_never_use_one_file(server):
@@ -284,9 +313,9 @@ def test_digits_in_the_name_of_a_local_file_are_not_a_checksum(tmp_path):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ("imagenett", "file .*imagenett does not exist. Expected imagenet, none"),
-        ("/nowhere/a.pth", "file /nowhere/a.pth does not exist"),
-        ("file:///nowhere/a.pth", "file /nowhere/a.pth does not exist"),
+        ("imagenett", "there is no file .*imagenett. Expected imagenet, none"),
+        ("/nowhere/a.pth", "there is no file /nowhere/a.pth"),
+        ("file:///nowhere/a.pth", "there is no file /nowhere/a.pth"),
         ("ftp://host/a.pth", "ftp:// is not supported. Expected file://, https://"),
     ],
 )
@@ -340,47 +369,122 @@ def test_features_of_real_weights_are_better_than_those_of_random_weights(effici
 
 
 @pytest.fixture
-def redirects_to_http(monkeypatch):
-    """Let https://host/x.pth redirect to http://; return the URLs that torch downloads."""
-    downloaded = []
-
-    def open_redirected(request):
-        assert request.full_url == "https://host/x.pth"
-        return contextlib.nullcontext(SimpleNamespace(url="http://elsewhere/x.pth"))
-
-    def download(url, destination, **_):
-        downloaded.append(url)
-        Path(destination).write_bytes(WEIGHTS)
-
-    monkeypatch.setattr(weights, "urlopen", open_redirected)
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    return downloaded
+def https_server(server, monkeypatch):
+    """Return a server whose URL begins with https://. The connection is not encrypted."""
+    monkeypatch.setattr(
+        "urllib.request.HTTPSHandler.https_open",
+        lambda handler, request: handler.do_open(HTTPConnection, request),
+    )
+    server.url = server.url.replace("http://", "https://")
+    return server
 
 
-def test_redirect_from_https_to_http_is_rejected_without_a_sha256(cache, redirects_to_http):
+def test_redirect_from_https_to_http_is_rejected_without_a_sha256(https_server, cache):
     """A file from http:// can be changed in transit, even if the first URL is https://."""
-    assert "redirects to http://elsewhere/x.pth" in error_message("https://host/x.pth", None)
-    assert redirects_to_http == []
+    plain = https_server.url.replace("https://", "http://")
+    https_server.redirects["/x.pth"] = f"{plain}/y.pth"
+    assert f"redirects to {plain}/y.pth" in error_message(f"{https_server.url}/x.pth", None)
+    assert https_server.requests == ["/x.pth"]
+    assert cached_files(cache) == []
+    assert resolve_weights(f"{https_server.url}/x.pth", SHA256).sha256 == SHA256
+
+
+def test_redirect_through_http_back_to_https_is_rejected(https_server):
+    plain = https_server.url.replace("https://", "http://")
+    https_server.redirects = {
+        "/x.pth": f"{plain}/y.pth",
+        "/y.pth": f"{https_server.url}/z.pth",
+    }
+    assert f"redirects to {plain}/y.pth" in error_message(f"{https_server.url}/x.pth", None)
+    assert https_server.requests == ["/x.pth"]
+
+
+def test_digits_in_the_filename_do_not_allow_a_redirect_to_http(https_server):
+    """A file with the same first eight digits of its sha256 can be made."""
+    plain = https_server.url.replace("https://", "http://")
+    https_server.redirects[f"/{NAME}"] = f"{plain}/y.pth"
+    url = f"{https_server.url}/{NAME}"
+    assert f"redirects to {plain}/y.pth" in error_message(url, None, hash_in_filename=True)
+
+
+def test_redirect_to_another_kind_of_url_is_rejected(server):
+    server.redirects["/a.pth"] = "ftp://127.0.0.1/b.pth"
+    assert "redirects to ftp://127.0.0.1/b.pth" in error_message(f"{server.url}/a.pth", SHA256)
+
+
+def test_redirect_between_https_urls_is_followed(https_server):
+    https_server.redirects["/first.pth"] = f"{https_server.url}/second.pth"
+    assert resolve_weights(f"{https_server.url}/first.pth", None).sha256 == SHA256
+    assert https_server.requests == ["/first.pth", "/second.pth"]
+
+
+def test_redirect_loop_is_reported(server, cache):
+    server.redirects = {"/a.pth": "/b.pth", "/b.pth": "/a.pth"}
+    message = error_message(f"{server.url}/a.pth", None)
+    assert "redirect error that would lead to an infinite loop. Run the same command" in message
     assert cached_files(cache) == []
 
 
-def test_redirect_from_https_to_http_is_accepted_with_a_sha256(redirects_to_http):
-    assert resolve_weights("https://host/x.pth", SHA256).sha256 == SHA256
-    assert redirects_to_http == ["https://host/x.pth"]
-
-
-def test_file_is_downloaded_from_the_url_whose_redirects_were_checked(server):
-    server.redirects["/first.pth"] = f"{server.url}/second.pth"
-    assert resolve_weights(f"{server.url}/first.pth", None).sha256 == SHA256
-    assert server.requests == ["/first.pth", "/second.pth", "/second.pth"]
-
-
-def test_silent_server_is_reported_after_the_timeout_which_is_then_restored(server, monkeypatch):
-    monkeypatch.setattr(weights, "_TIMEOUT", 0.1)
+def test_silent_server_is_reported_after_the_timeout(server):
     server.delay = 1.0
-    assert "could not be downloaded" in error_message(f"{server.url}/a.pth", None)
-    assert "timed out. Run the same command again" in error_message(f"{server.url}/a.pth", SHA256)
-    assert socket.getdefaulttimeout() is None
+    message = error_message(f"{server.url}/a.pth", None, limits=DownloadLimits(timeout=0.1))
+    assert "could not be downloaded" in message
+    assert "timed out. Run the same command again" in message
+
+
+@pytest.mark.parametrize("endless", [True, False])
+def test_file_above_the_maximum_size_is_not_saved(server, cache, endless):
+    """With Content-Length before the download, otherwise as soon as it is exceeded."""
+    server.endless = endless
+    limits = DownloadLimits(max_bytes=50_000)
+    message = error_message(f"{server.url}/a.pth", None, limits=limits)
+    assert f"{server.url}/a.pth has more than 50 kB, the maximum size of a download" in message
+    assert "set train.weights to its path" in message
+    assert cached_files(cache) == []
+    server.endless = False
+    limits = DownloadLimits(max_bytes=len(WEIGHTS))
+    assert resolve_weights(f"{server.url}/a.pth", None, limits=limits).sha256 == SHA256
+
+
+def test_slow_server_is_stopped_after_the_maximum_duration(server, cache, monkeypatch):
+    """Each part arrives within the timeout, but the clock shows 50 s more for each."""
+    server.endless = True
+    clock = itertools.count(0, 50)
+    monkeypatch.setattr(downloads.time, "monotonic", lambda: next(clock))
+    limits = DownloadLimits(max_seconds=200)
+    message = error_message(f"{server.url}/a.pth", None, limits=limits)
+    assert f"The download of {server.url}/a.pth was stopped after 3 min 20 s, with" in message
+    assert cached_files(cache) == []
+
+
+def test_slow_server_is_checked_after_each_part_that_it_sends(server, monkeypatch):
+    """Not after a megabyte, which could take years at one byte per minute."""
+    parts = []
+
+    class Dripping(io.BytesIO):
+        length, headers = None, {}
+
+        def read1(self, size):
+            parts.append(size)
+            return b"x"
+
+    monkeypatch.setattr(
+        downloads, "build_opener", lambda *_: SimpleNamespace(open=lambda *_, **__: Dripping())
+    )
+    clock = itertools.count(0, 50)
+    monkeypatch.setattr(downloads.time, "monotonic", lambda: next(clock))
+    limits = DownloadLimits(max_seconds=200)
+    assert "stopped after" in error_message(f"{server.url}/a.pth", None, limits=limits)
+    assert len(parts) == 4
+
+
+def test_compressed_response_is_rejected_and_not_unpacked(server, cache):
+    """A few bytes could unpack to more than the disk."""
+    server.body, server.headers = gzip.compress(WEIGHTS), {"Content-Encoding": "gzip"}
+    message = error_message(f"{server.url}/a.pth", None)
+    assert "compresses the file" in message
+    assert "(Content-Encoding: gzip). Expected an unchanged file" in message
+    assert cached_files(cache) == []
 
 
 def test_url_with_characters_that_are_not_allowed_is_reported():

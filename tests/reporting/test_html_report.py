@@ -22,6 +22,7 @@ from support.report_inputs import (
     twenty_three_classes,
     two_classes,
     with_frame,
+    with_leaky_weights,
     with_provenance,
 )
 
@@ -149,6 +150,17 @@ def test_report_is_synthetic_if_model_or_metrics_are_synthetic(where):
     else:
         model = with_provenance(model, origin=Origin(kind="folder", folder="/d"))
     assert "Synthetic images: these" in render(inputs, model=model, metrics=metrics).text()
+
+
+def test_leakage_by_the_initial_weights_is_announced_at_the_top():
+    inputs = two_classes()
+    page = render(inputs, model=with_leaky_weights(inputs.model))
+    assert page.words.index("Leakage by the initial weights.") < page.words.index("Results")
+    expected = "selected on 7 test images and 1 validation image, or on images of their groups"
+    assert expected in page.text()
+    assert "Test images were not used" not in page.text()
+    assert "Leakage by the initial weights" not in rendered_page("two").text()
+    assert "Test images were not used for any selection" in rendered_page("two").text()
 
 
 def test_report_states_that_it_is_not_a_medical_device():

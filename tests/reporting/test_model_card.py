@@ -17,6 +17,7 @@ from support.report_inputs import (
     twenty_three_classes,
     two_classes,
     with_frame,
+    with_leaky_weights,
     with_provenance,
 )
 
@@ -101,6 +102,21 @@ def test_synthetic_images_are_announced_at_the_top():
     card_text = "Synthetic images: these numbers say nothing about real skin."
     assert visible_text(card_of("synthetic")).strip().startswith(card_text)
     assert "ynthetic images" not in card_of("two")
+
+
+def test_leakage_by_the_initial_weights_is_announced_at_the_top():
+    arguments = two_classes().card_arguments()
+    arguments["model"] = with_leaky_weights(arguments["model"])
+    arguments["metrics"] = with_provenance(arguments["metrics"], leaked_test_images=7)
+    card = render_model_card(**arguments)
+    text = visible_text(card)
+    assert text.strip().startswith("Leakage by the initial weights.")
+    assert "selected on 7 test images and 1 validation image" in text
+    assert "Test images were not used" not in text
+    (entry,) = split_front_matter(card)[0]["model-index"]
+    assert entry["results"][0]["dataset"]["args"]["leaked_test_images"] == 7
+    assert "Leakage by the initial weights" not in card_of("two")
+    assert "Test images were not used for any selection. Validation" in card_of("two")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ RECIPE = TrainRecipe.model_validate(
         "architecture": "resnet18",
         "weights": "none",
         "weights_sha256": None,
+        "allow_leaky_weights": False,
         "seed": 3,
         "epochs": 2,
         "early_stopping_patience": None,

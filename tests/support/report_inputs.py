@@ -32,7 +32,7 @@ from skin_lesions.evaluation.scorecard import Scorecard, compute_metrics
 from skin_lesions.metrics.intervals import Estimate, unavailable
 from skin_lesions.models.postprocessing.temperature import TemperatureFit
 from skin_lesions.models.trained_model import Postprocessing, Selection, TrainedModel
-from skin_lesions.models.weights_origin import WeightsOrigin
+from skin_lesions.models.weights_origin import WeightsLeakage, WeightsOrigin
 from skin_lesions.reporting.figures.registry import FIGURES
 from skin_lesions.reporting.figures.spec import FigureSpec, ReportInputs
 from support.factories import AUDIT
@@ -394,6 +394,16 @@ def probe(
 def with_frame(table, frame: pd.DataFrame):
     """Return a table with the same provenance and other rows or columns."""
     return replace(table, frame=frame)
+
+
+def with_leaky_weights(model: TrainedModel) -> TrainedModel:
+    """Return the model as trained from an earlier model that used 7 test images and 1 val image."""
+    origin = replace(
+        model.initial_weights,
+        file="earlier.pth",
+        leakage=WeightsLeakage(test_images=7, val_images=1),
+    )
+    return model.model_copy(update={"initial_weights": origin})
 
 
 def with_provenance(entry, **changes: object):

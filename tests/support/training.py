@@ -27,6 +27,7 @@ def fit_stored(stored: Stored, **changes: Any) -> tuple[UncalibratedModel, pd.Da
     return fit(
         store,
         table,
+        table.frame.assign(pixel_id=table.frame["image_id"]),
         Checkpoints(store.folder / "checkpoints"),
         recipe(**changes),
         Preprocess(resize_mode="stretch"),

@@ -9,6 +9,7 @@ from skin_lesions.config.train import Augmentation
 from skin_lesions.data.preprocessing import normalize_batch
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.training.augmentation import (
+    Draw,
     apply_augmentations,
     draw_random_numbers,
     sample_augmentations,
@@ -80,8 +81,11 @@ def test_any_rotation_is_about_the_center_by_all_angles():
     rows, columns = brightest // 65, brightest % 65
     dx, dy = (columns - 32) / 32, (rows - 32) / 32
     assert torch.hypot(dx, dy).sub(0.5).abs().max() < 0.05
-    angles = torch.atan2(dy, dx).sort().values
-    assert angles.diff().max() < 2 * math.pi / 30
+    angles = torch.atan2(dy, dx)
+    assert angles.sort().values.diff().max() < 2 * math.pi / 30
+    # Output coordinates are rotated to input coordinates, so the dot moves the other way.
+    turned = -2 * math.pi * draw_random_numbers(MANY, 0, 1).column(Draw.ROTATION)
+    torch.testing.assert_close(torch.cos(angles - turned), torch.ones(MANY), atol=0.01, rtol=0)
 
 
 def test_crop_has_the_requested_area_and_aspect_ratio():
@@ -102,6 +106,58 @@ def test_crop_has_the_requested_area_and_aspect_ratio():
     assert 1.7 < aspect.max() < 2.1
     assert (left.min() < 0.03) & (right.max() > 0.97)  # windows are everywhere
     assert left.max() > 0.3
+
+
+def test_each_crop_is_the_window_of_its_own_random_numbers():
+    """The distributions are symmetric: only this test would notice exchanged width and height."""
+    ramp = torch.linspace(0, 255, 64).round()
+    positions = torch.stack([ramp.expand(64, 64), ramp.view(64, 1).expand(64, 64)])
+    image = torch.cat([positions, torch.zeros(1, 64, 64)]).to(torch.uint8)
+    out = inputs(repeat(image, 50), min_crop_area=0.3, max_crop_aspect_ratio=1.5, flips=True)
+    draws = draw_random_numbers(50, 0, 1)
+    area = draws.between(Draw.CROP_AREA, 0.3, 1.0)
+    aspect = draws.log_uniform(Draw.CROP_ASPECT, 1.5)
+    width = (area * aspect).sqrt().clamp(max=1)
+    height = (area / aspect).sqrt().clamp(max=1)
+    left = (1 - width) * draws.column(Draw.CROP_LEFT)
+    top = (1 - height) * draws.column(Draw.CROP_TOP)
+    # Coordinates of the first and the last column and row, 0 to 1; exchanged by a flip.
+    found_x = out[:, 0, 32, [0, -1]] / 255
+    found_y = out[:, 1, [0, -1], 32] / 255
+    is_hflipped = draws.column(Draw.HFLIP) < 0.5
+    is_vflipped = draws.column(Draw.VFLIP) < 0.5
+    assert torch.equal(found_x[:, 0] > found_x[:, 1], is_hflipped)
+    assert torch.equal(found_y[:, 0] > found_y[:, 1], is_vflipped)
+    expected_x = torch.stack([left, left + width], dim=1)
+    expected_y = torch.stack([top, top + height], dim=1)
+    torch.testing.assert_close(found_x.sort(dim=1).values, expected_x, atol=0.03, rtol=0)
+    torch.testing.assert_close(found_y.sort(dim=1).values, expected_y, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("option", ["random_erasing_prob", "cutmix_alpha"])
+def test_each_box_is_at_the_position_of_its_own_random_numbers(option):
+    black_and_white = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+    batch = black_and_white.expand(2, 3, 60, 60).repeat(25, 1, 1, 1)  # neighbors differ
+    draws = draw_random_numbers(50, 0, 1)
+    out = inputs(batch, **{option: 1.0})[:, 0]
+    if option == "cutmix_alpha":
+        in_box = out != batch[:, 0]
+        left, top = draws.column(Draw.CUT_LEFT), draws.column(Draw.CUT_TOP)
+        aspect = torch.ones(50)
+    else:
+        in_box = (out == 0) & (batch[:, 0] == 255)
+        left, top = draws.column(Draw.ERASE_LEFT), draws.column(Draw.ERASE_TOP)
+        aspect = draws.log_uniform(Draw.ERASE_ASPECT, 3.0)
+    checked = 0
+    for i, mask in enumerate(in_box):
+        rows, columns = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
+        if not 5 < len(rows) < 55:
+            continue
+        checked += 1
+        assert len(columns) / len(rows) == pytest.approx(aspect[i].item(), rel=0.25)
+        assert columns[0].item() == pytest.approx(left[i].item() * (60 - len(columns)), abs=1.5)
+        assert rows[0].item() == pytest.approx(top[i].item() * (60 - len(rows)), abs=1.5)
+    assert checked > 15
 
 
 def test_rotated_crop_has_right_angles():
@@ -146,6 +202,9 @@ def test_hue_rotates_colors_and_preserves_gray_and_brightness():
     assert set(out[:, :, 0, 0].argmax(dim=1).tolist()) == {0, 1, 2}
     slightly = inputs(repeat(red), hue=0.02)
     assert (slightly[:, 0] > 180).all()
+    # A positive shift is towards yellow: green increases.
+    is_positive = draw_random_numbers(MANY, 0, 1).column(Draw.HUE) > 0.5
+    assert torch.equal(slightly[:, 1, 0, 0] > slightly[:, 2, 0, 0], is_positive)
 
 
 def test_erasing_blanks_one_rectangle_in_the_requested_fraction_of_images():
@@ -196,15 +255,17 @@ def test_mixup_blends_images_and_cutmix_replaces_a_box():
     assert 0 < is_cut.sum() < 20
 
 
-def test_mixup_lambda_has_the_beta_distribution_of_alpha():
-    batch = torch.zeros(MANY, 3, 2, 2, dtype=torch.uint8)
+@pytest.mark.parametrize("option", ["mixup_alpha", "cutmix_alpha"])
+def test_fraction_of_an_image_in_its_mixture_has_the_beta_distribution_of_alpha(option):
+    batch = torch.zeros(MANY, 3, 64, 64, dtype=torch.uint8)
     own = torch.zeros(MANY, 2)
     own[0::2, 0] = own[1::2, 1] = 1  # neighbors have different classes
-    _, mixed = augment(batch, own, mixup_alpha=0.2)
-    mixup_lambda = (mixed * own).sum(dim=1)
-    expected = np.random.default_rng(0).beta(0.2, 0.2, 100_000)
+    _, mixed = augment(batch, own, **{option: 3.0})
+    fractions = (mixed * own).sum(dim=1)
+    expected = np.random.default_rng(0).beta(3.0, 3.0, 100_000)
     for quantile in (0.1, 0.25, 0.5, 0.75, 0.9):
-        fraction = (mixup_lambda < float(np.quantile(expected, quantile)) + 1e-6).float().mean()
+        # A box has whole pixels, so its area is rounded.
+        fraction = (fractions < float(np.quantile(expected, quantile)) + 0.01).float().mean()
         assert fraction == pytest.approx(quantile, abs=0.07)
 
 

@@ -31,7 +31,12 @@ def test_model_records_its_initial_weights_and_uses_their_normalization(stored, 
     assert model.preprocessing.std == (0.4, 0.5, 0.6)
     sha256 = hashlib.sha256((tmp_path / "earlier.pth").read_bytes()).hexdigest()
     assert model.initial_weights == WeightsOrigin(
-        weights=weights, file="earlier.pth", sha256=sha256, head="loaded"
+        weights="earlier.pth",
+        file="earlier.pth",
+        sha256=sha256,
+        head="loaded",
+        train_image_ids=("image0", "image1"),
+        val_image_ids=("image2",),
     )
 
 
@@ -66,7 +71,7 @@ def test_published_weights_reach_the_model_file(stored, efficientnet_lite0):
     assert model.preprocessing.mean == (0.5, 0.5, 0.5)
     sha256 = hashlib.sha256(efficientnet_lite0.read_bytes()).hexdigest()
     assert model.initial_weights == WeightsOrigin(
-        weights=str(efficientnet_lite0), file="lite0.pth", sha256=sha256, head="new"
+        weights="lite0.pth", file="lite0.pth", sha256=sha256, head="new"
     )
     published = torch.load(efficientnet_lite0, weights_only=True)
     trained = model.state_dict["blocks.6.0.conv_pwl.weight"]
@@ -78,7 +83,7 @@ def test_published_weights_reach_the_model_file(stored, efficientnet_lite0):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"weights": "/nowhere/a.pth"}, "file /nowhere/a.pth does not exist"),
+        ({"weights": "/nowhere/a.pth"}, "there is no file /nowhere/a.pth"),
         ({"architecture": "resnet17"}, "did you mean"),
     ],
 )

@@ -20,10 +20,11 @@ from skin_lesions.models.networks import create_network
 from skin_lesions.models.precision import choose_precision
 from skin_lesions.models.trained_model import Postprocessing, Selection
 from skin_lesions.training import batches, best_epoch, callbacks, identity, step
+from skin_lesions.training.augmentation import sample_augmentations
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.distributed import ProcessGroup
 from skin_lesions.training.optimizers import max_learning_rate
-from support.recipes import ALL_AUGMENTATIONS, ALL_OPTIONS, NO_AUGMENTATION
+from support.recipes import ALL_AUGMENTATIONS, ALL_OPTIONS, NO_AUGMENTATION, recipe
 from support.training import calibrate_stored, fit_stored, predict_stored
 
 pytestmark = pytest.mark.slow
@@ -76,7 +77,7 @@ def random_network(classes):
         weights="none",
         weights_sha256=None,
         classes=classes,
-        image_size=32,
+        image_sizes=[32],
         seed=3,
     )
 
@@ -122,6 +123,35 @@ def test_best_epoch_on_validation_is_selected(stored, metric):
     val = predict_stored(calibrate_stored(model, stored), stored, "val")
     correct = (val["predicted"] == val["label"]).groupby(val["label"]).mean()
     assert correct.mean() == pytest.approx(history["val_balanced_accuracy"][selected.name])
+
+
+def test_epochs_are_validated_and_probabilities_calibrated_on_the_val_split(stored, monkeypatch):
+    validated = trace(monkeypatch, "predict_logits", lambda _, images, *__: images.rows.tolist())
+    model, _ = train_model(stored)
+    store, table = stored
+    val = table.frame[table.frame["split"] == "val"]
+    expected = store.at(32).rows(val["image_id"].sort_values()).tolist()
+    assert [sorted(rows) for rows in validated] == [sorted(expected)] * 2
+    calibrated = calibrate_stored(model, stored).postprocessing.calibration
+    only_val = replace(table, frame=val)
+    assert calibrate_stored(model, (store, only_val)).postprocessing.calibration == calibrated
+    assert calibrated.n == len(val)
+
+
+@pytest.mark.parametrize("best", [1, 2, 3])
+def test_epoch_is_selected_by_validation_and_not_by_training_metrics(stored, monkeypatch, best):
+    """The validation results are made up. The training results are the same in all three cases."""
+    weights = []
+
+    def scripted_validation(context):
+        weights.append(context.network.conv1.weight.clone())
+        value = 0.9 if len(weights) == best else 0.5
+        return {"val_loss": 1.0, "val_accuracy": value, "val_balanced_accuracy": value}
+
+    monkeypatch.setattr(best_epoch, "validate", scripted_validation)
+    model, _ = train_model(stored, epochs=3)
+    assert model.selection.best_epoch == best
+    assert torch.equal(model.state_dict["conv1.weight"], weights[best - 1])
 
 
 def test_content_of_the_test_split_does_not_affect_training(stored, tmp_path):
@@ -331,6 +361,39 @@ def _gradient_norm(context):
     return torch.stack([p.grad.norm() for p in context.network.parameters()]).norm().item()
 
 
+def test_gradient_norm_is_limited_in_float16_as_well(stored, monkeypatch):
+    """The scaler multiplies gradients by up to 65,536, which must not count in their norm."""
+    monkeypatch.setattr("skin_lesions.training.context.choose_precision", lambda *_: torch.float16)
+    norms = trace(monkeypatch, "optimizer_step", lambda context, *_: _gradient_norm(context))
+    train_model(stored, epochs=1, optimizer={"max_grad_norm": 0.05})
+    assert 0.04 < max(norm for norm in norms if math.isfinite(norm)) <= 0.0501
+
+
+def test_training_accuracy_counts_the_labels_before_mixing(stored, monkeypatch):
+    """With exchanged labels, but unchanged targets, correct predictions become wrong."""
+    changes = {"epochs": 2, "optimizer": {"learning_rate": 3e-2}}
+    _, history = train_model(stored, **changes)
+    assert history["train_accuracy"].iloc[-1] > 0.6
+    real = step.optimizer_step
+
+    def exchanged(context, progress, forward, batch, *others):
+        return real(context, progress, forward, replace(batch, labels=1 - batch.labels), *others)
+
+    monkeypatch.setattr(step, "optimizer_step", exchanged)
+    _, exchanged_history = train_model(stored, **changes)
+    expected = 1 - history["train_accuracy"]
+    np.testing.assert_allclose(exchanged_history["train_accuracy"], expected, rtol=1e-6)
+
+
+def test_sums_of_an_epoch_keep_no_gradients(stored, monkeypatch):
+    """They would keep the activations of all steps of the epoch in memory."""
+    needs_gradients = trace(
+        monkeypatch, "optimizer_step", lambda _, progress, *__: progress.epoch_totals.requires_grad
+    )
+    train_model(stored, epochs=1)
+    assert needs_gradients == [False] * 5
+
+
 def test_gradient_norm_is_at_most_the_requested_one(stored, monkeypatch):
     with monkeypatch.context() as patch:
         unclipped = trace(patch, "optimizer_step", lambda context, *_: _gradient_norm(context))
@@ -358,6 +421,43 @@ def test_ema_weights_are_validated_and_saved(stored, monkeypatch):
     assert all(torch.equal(model.state_dict[name], value) for name, value in best.items())
 
 
+def test_ema_starts_with_a_short_memory(stored, monkeypatch):
+    """The random initial weights have a fraction of 0.1 after one step, and 0.1 * 2 / 11 after two.
+
+    With the decay of the recipe from the start, it would be 0.9 after one step.
+    """
+    initial = random_network(["green", "red"]).network.conv1.weight.detach()
+    steps = trace(
+        monkeypatch,
+        "optimizer_step",
+        lambda context, *_: (
+            context.network.conv1.weight.detach().clone(),
+            context.ema.network.conv1.weight.clone(),
+        ),
+    )
+    train_model(stored, epochs=1, ema_decay=0.9)
+    (first, first_average), (second, second_average) = steps[:2]
+    torch.testing.assert_close(first_average, 0.1 * initial + 0.9 * first)
+    torch.testing.assert_close(second_average, 2 / 11 * first_average + 9 / 11 * second)
+
+
+def test_each_image_of_an_epoch_has_its_own_augmentation(stored, monkeypatch):
+    """In the order of the epoch, also in the last batch, which is smaller."""
+    real, used = batches.augment_batch, []
+
+    def recording(context, images, labels, rows, **options):
+        used.append(rows.color_matrices)
+        return real(context, images, labels, rows, **options)
+
+    monkeypatch.setattr(batches, "augment_batch", recording)
+    changes = recipe(augmentation={"brightness": 0.5})
+    model, _ = train_model(stored, epochs=2, augmentation={"brightness": 0.5})
+    for epoch in (1, 2):
+        expected = sample_augmentations(36, 3, epoch, changes.augmentation, model.preprocessing)
+        of_epoch = torch.cat(used[5 * (epoch - 1) : 5 * epoch])
+        torch.testing.assert_close(of_epoch, expected.color_matrices)
+
+
 def test_early_stopping_after_the_patience(stored):
     """This learning rate is too small to change a prediction: the first epoch remains the best."""
     _, history = train_model(
@@ -369,11 +469,17 @@ def test_early_stopping_after_the_patience(stored):
 
 def test_progressive_resizing_in_training_and_fixed_size_in_validation(stored, monkeypatch):
     sizes = trace(monkeypatch, "optimizer_step", lambda *args: args[3].inputs.shape[-1])
+    validated = trace(
+        monkeypatch,
+        "predict_logits",
+        lambda _, images, *__: images.get_batch(np.arange(1))[0].shape,
+    )
     model, history = train_model(
         stored, epochs=3, progressive_resizing_start=0.67, image_size=24, eval_size_ratio=1.33
     )
     assert history["image_size"].tolist() == [16, 24, 24]
     assert sizes == [16] * 5 + [24] * 10
+    assert validated == [(1, 3, 32, 32)] * 3
     assert model.preprocessing.image_size == 32
 
 

@@ -33,6 +33,16 @@ def test_weights_give_every_class_the_same_total_and_the_average_image_one():
     assert sum(totals) / 100 == pytest.approx(np.log(3))
 
 
+def test_weight_of_an_image_is_that_of_its_class_and_not_of_its_smoothed_target():
+    """For uniform logits the loss does not depend on the target, so only the weight remains."""
+    uniform = torch.zeros(1, 3)
+    for label in range(3):
+        changes = {"labels": torch.tensor([label]), "class_balance": "weights"}
+        torch.testing.assert_close(
+            loss(uniform, label_smoothing=0.2, **changes), loss(uniform, **changes)
+        )
+
+
 def test_logit_adjustment_adds_the_log_prior_to_the_logits():
     """Logits of zero then predict the class prior, so the loss is that of the prior."""
     log_prior = torch.tensor(COUNTS / 100).log().float()

@@ -16,8 +16,21 @@ from support.recipes import recipe
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        ({"weights": "/no/such.pth"}, "file /no/such.pth does not exist"),
+        ({"weights": "/no/such.pth"}, "there is no file /no/such.pth"),
         ({"architecture": "resnet81"}, "did you mean resnet18"),
+        (
+            {"architecture": "vit_b_32", "image_size": 224, "progressive_resizing_start": 0.7},
+            "does not accept images of 160 x 160",
+        ),
+        (
+            {
+                "architecture": "vit_b_32",
+                "image_size": 224,
+                "progressive_resizing_start": 1,
+                "eval_size_ratio": 1.14,
+            },
+            "does not accept images of 256 x 256",
+        ),
         ({"device": "cuda"}, "train.device=cuda is not available on this machine"),
         ({"launcher": "local", "num_processes": 40}, "too small for 40 processes"),
         ({"launcher": "ray"}, "pip install .*ray"),
@@ -51,6 +64,16 @@ def test_missing_folder_is_reported_before_weights_are_searched(study, tmp_path)
     """Weights may have to be downloaded."""
     source = {"kind": "folder", "folder": str(tmp_path / "nowhere")}
     with pytest.raises(InputError, match=r"source\.folder is not a folder \(.*nowhere\)"):
+        study(source=source, train={"weights": "/no/such.pth"}).run()
+
+
+@pytest.mark.parametrize("kind", ["folder", "kaggle"])
+def test_missing_metadata_is_reported_before_weights_are_searched(study, tmp_path, kind):
+    images = tmp_path / "images"
+    images.mkdir()
+    folder = {"folder": str(images)} if kind == "folder" else {}
+    source = {"kind": kind, "metadata": str(tmp_path / "nowhere.csv")} | folder
+    with pytest.raises(InputError, match=r"Metadata table cannot be opened .*nowhere\.csv"):
         study(source=source, train={"weights": "/no/such.pth"}).run()
 
 

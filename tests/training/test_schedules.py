@@ -4,6 +4,7 @@ import torch
 from skin_lesions.training.schedules import (
     ema_decay_at,
     image_size_at,
+    image_sizes,
     learning_rate_factor,
     momentum,
 )
@@ -66,6 +67,12 @@ def test_without_progressive_resizing_all_epochs_have_the_requested_size():
 def test_sizes_never_exceed_the_requested_size():
     resizing = recipe(epochs=4, image_size=100, progressive_resizing_start=0.5)
     assert [image_size_at(epoch, resizing) for epoch in range(1, 5)] == [48, 80, 96, 100]
+
+
+def test_image_sizes_are_those_of_all_epochs_and_of_the_evaluation():
+    resizing = recipe(epochs=4, image_size=100, progressive_resizing_start=0.5, eval_size_ratio=1.2)
+    assert image_sizes(resizing) == [48, 80, 96, 100, 128]
+    assert image_sizes(recipe(image_size=100, eval_size_ratio=1.0)) == [100]
 
 
 def test_ema_has_a_short_memory_at_first():

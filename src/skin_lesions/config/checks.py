@@ -1,6 +1,6 @@
 """Validation of all parameter groups, including the rules between groups."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import cast
 
 from pydantic import BaseModel, ValidationError
@@ -16,7 +16,7 @@ from skin_lesions.config.split import Split
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import url_scheme
-from skin_lesions.core.text import suggest
+from skin_lesions.core.text import similar_names, suggest
 
 UNVALIDATED = {"data_root"}  # used by the catalog, not by a node
 
@@ -43,7 +43,7 @@ def check_parameters(parameters: Mapping[str, object]) -> None:
     """
     groups = Parameters.model_fields
     unknown = sorted({str(name) for name in parameters} - set(groups) - UNVALIDATED)
-    problems = [f"{name}: unknown group; {suggest(name, groups)}" for name in unknown]
+    problems = [f"{name}: unknown group; {_suggest(name, groups)}" for name in unknown]
     try:
         valid = Parameters.model_validate({name: parameters.get(name, {}) for name in groups})
     except ValidationError as error:
@@ -121,13 +121,36 @@ def _describe_error(error: ErrorDetails) -> str:
     path = ".".join(names)
     if error["type"] == "extra_forbidden":
         fields = _nested_group(names[:-1]).model_fields
-        return f"{path}: unknown parameter; {suggest(names[-1], fields)}"
+        return f"{path}: unknown parameter; {_suggest(names[-1], fields)}"
     if error["type"] == "missing":
         return f"{path}: is missing"
     if error["type"] == "value_error":
         return f"{path}: {error['ctx']['error']}"
     expected = _EXPECTED.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
     return f"{path}: must be {expected}, got {error['input']!r}"
+
+
+def _suggest(name: str, known: Collection[str]) -> str:
+    """Suggest parameters with this name in any group, a similar known name, or similar parameters.
+
+    An unknown group can be a parameter without its group, as in ``epochs=5``.
+    """
+    paths = list(_parameter_paths(Parameters))
+    keys = {path.rpartition(".")[2] for path in paths}
+    if name not in keys and similar_names(name, known):
+        return suggest(name, known)
+    similar = similar_names(name, keys)  # the name itself, if it is one of them
+    found = [path for path in paths if path.rpartition(".")[2] in similar]
+    return f"did you mean {' or '.join(found)}?" if found else suggest(name, known)
+
+
+def _parameter_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the names of all parameters, as in ``train.optimizer.name``."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _parameter_paths(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 _EXPECTED = {

@@ -53,6 +53,7 @@ class TrainRecipe(ParameterGroup):
     architecture: str
     weights: Annotated[Location, Field(min_length=1)]
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+    allow_leaky_weights: bool
     seed: Seed
     epochs: Annotated[int, Field(ge=1)]
     early_stopping_patience: Annotated[int, Field(ge=1)] | None

@@ -99,10 +99,16 @@ class PredictionProvenance(Provenance):
 
 
 class MetricsProvenance(PredictionProvenance):
-    """Provenance of metrics."""
+    """Provenance of metrics.
+
+    Attributes:
+        leaked_test_images: Number of test images that the initial weights were trained on,
+            directly or through another image of their group (``train.allow_leaky_weights``).
+    """
 
     predictions_version: str
     split_fingerprint: str
     data_fingerprint: str
     package_version: str
     synthetic_images: bool
+    leaked_test_images: int = 0

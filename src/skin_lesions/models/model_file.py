@@ -49,8 +49,10 @@ def is_model_content(content: object) -> TypeGuard[dict[str, object]]:
     return isinstance(content, dict) and keys <= content.keys()
 
 
-def model_from_content(content: Mapping[str, object], path: Path) -> TrainedModel:
-    """Check the content of a model file and return the model.
+def model_from_content(
+    content: Mapping[str, object], path: Path, remedy: str = _REMEDY
+) -> TrainedModel:
+    """Check the content of a model file and return the model; ``remedy`` ends an error message.
 
     Raises:
         InputError: As for ``read_model``; the message contains ``path``.
@@ -58,16 +60,16 @@ def model_from_content(content: Mapping[str, object], path: Path) -> TrainedMode
     if content["format"] != FORMAT:
         raise InputError(
             f"{path} has format {printable(content['format'])} of the model file. Expected format "
-            f"{FORMAT}, which this version of skin-lesions writes. {_REMEDY}"
+            f"{FORMAT}, which this version of skin-lesions writes. {remedy}"
         )
     metadata = {k: v for k, v in content.items() if k not in ("checksum", "state_dict")}
     state_dict = content["state_dict"]
     if not isinstance(state_dict, Mapping):
-        raise InputError(f"{path} contains no weights (state_dict). {_REMEDY}")
+        raise InputError(f"{path} contains no weights (state_dict). {remedy}")
     if content.get("checksum") != content_checksum(metadata, state_dict):
         raise InputError(
             f"{path} has changed since it was saved: its content does not match its checksum. "
-            f"Restore the file, or train a model again: kedro run --pipelines train"
+            f"Restore the original file if you have it. {remedy}"
         )
     try:
         del metadata["format"]
@@ -76,7 +78,7 @@ def model_from_content(content: Mapping[str, object], path: Path) -> TrainedMode
         problem = error.errors()[0]
         name = ".".join(map(str, problem["loc"]))
         raise InputError(
-            f"{path} is not a valid model file: {name}: {problem['msg']}. {_REMEDY}"
+            f"{path} is not a valid model file: {name}: {problem['msg']}. {remedy}"
         ) from None
 
 

@@ -1,7 +1,7 @@
 """Networks: architectures of torchvision and timm, initial weights, and the classifier head."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypedDict, cast
 
@@ -15,6 +15,7 @@ from skin_lesions.core.text import printable, suggest
 from skin_lesions.models.model_file import is_model_content, model_from_content
 from skin_lesions.models.state_dicts import (
     State,
+    check_tensor_values,
     extract_state_dict,
     load_compatible_state_dict,
     load_tensors,
@@ -146,7 +147,7 @@ def create_network(
     weights: str,
     weights_sha256: str | None,
     classes: Sequence[str],
-    image_size: int,
+    image_sizes: Iterable[int],
     seed: int,
 ) -> InitialNetwork:
     """Build a network with the initial weights of a training.
@@ -158,17 +159,18 @@ def create_network(
             and, for a model of this project, the same class names.
         weights_sha256: Expected sha256 of the weights file, 64 hex digits, or None.
         classes: The outputs, in order.
-        image_size: Width and height of the training images, pixels.
+        image_sizes: Each width and height of images in training and evaluation, pixels.
         seed: Seed of the random weights. A head that is not loaded always has random weights.
 
     Raises:
-        InputError: The architecture is unknown or does not accept this image size, or the weights
+        InputError: The architecture is unknown or does not accept these image sizes, or the weights
             are not available or do not match. They are never replaced by random weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(architecture, len(classes))
-    check_image_size(network, architecture, image_size)
+    for size in image_sizes:
+        check_image_size(network, architecture, size)
     mean, std = _input_normalization(network, architecture)
     start = InitialNetwork(
         network=network, mean=mean, std=std, origin=WeightsOrigin(weights=redact(weights))
@@ -217,11 +219,13 @@ def _load_weights(
     start: InitialNetwork, architecture: str, file: WeightsFile, classes: Sequence[str]
 ) -> InitialNetwork:
     """Load a weights file into the network."""
-    content = load_tensors(file.path, "Set train.weights to another weights file")
+    remedy = "Set train.weights to another weights file"
+    content = load_tensors(file.path, remedy)
     state = _convert_published_state(extract_state_dict(content, file.path), architecture)
     head_names = _head_names(start.network)
+    origin = start.origin
     if is_model_content(content):
-        model = model_from_content(content, file.path)
+        model = model_from_content(content, file.path, remedy)
         if model.architecture != architecture:
             raise InputError(
                 f"{file.path} is a model of another architecture "
@@ -229,9 +233,16 @@ def _load_weights(
                 "train.architecture to the architecture of the model"
             )
         start = replace(start, mean=model.preprocessing.mean, std=model.preprocessing.std)
+        before = model.initial_weights  # of the model that is loaded
+        origin = replace(
+            origin,
+            train_image_ids=tuple(sorted({*model.train_image_ids, *before.train_image_ids})),
+            val_image_ids=tuple(sorted({*model.val_image_ids, *before.val_image_ids})),
+        )
         if model.classes != tuple(classes):
             for name in head_names:
                 state.pop(name, None)
+    check_tensor_values(state, start.network, file.path)
     error_prefix = (
         f"{file.path} contains no weights of {architecture}, or those of another version of it "
         "(train.architecture and train.weights must match)"
@@ -240,7 +251,7 @@ def _load_weights(
     if not has_head:
         _init_head_near_zero(classifier_head(start.network))
     origin = replace(
-        start.origin,
+        origin,
         file=file.path.name,
         sha256=file.sha256,
         head="loaded" if has_head else "new",
@@ -301,8 +312,9 @@ def check_image_size(network: nn.Module, architecture: str, image_size: int) -> 
         first_line = str(error).partition("\n")[0]
         raise InputError(
             f"{architecture} does not accept images of {image_size} x {image_size} pixels "
-            f"({printable(first_line)}). Set its default size of {default_size}: --params "
-            f"train.image_size={default_size},ingest.stored_image_size={max(default_size, 256)}"
+            f"({printable(first_line)}). Set its default size of {default_size} for all epochs and "
+            f"evaluation: --params train.image_size={default_size},ingest.stored_image_size="
+            f"{max(default_size, 256)},train.progressive_resizing_start=1,train.eval_size_ratio=1"
         ) from None
     network.train()
 

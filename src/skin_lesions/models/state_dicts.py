@@ -1,6 +1,7 @@
 """State dicts: safe loading from files, renaming of keys, and loading into a matching network."""
 
 import pickle
+import re
 import struct
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -41,21 +42,37 @@ def load_tensors(path: Path, remedy: str, called: str | None = None) -> object:
         called: Name of the file in the error message; by default, the path.
 
     Raises:
-        InputError: The file is damaged or contains code.
+        InputError: The file is damaged, contains code, or has the format safetensors.
     """
+    name = called or str(path)
+    if path.suffix == ".safetensors":  # only some versions of torch read it
+        raise InputError(
+            f"{name} is a safetensors file. Expected a file of torch.save. To convert it: "
+            f"torch.save(safetensors.torch.load_file({path.name!r}), 'weights.pth'). {remedy}"
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
     except _UNREADABLE as error:
-        reason = f"torch.load raised {type(error).__name__}"
-        # The message of a LookupError is only the missing key.
-        if str(error) and not isinstance(error, LookupError):
-            reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{called or path} is not a readable PyTorch file: {printable(reason)} (files that "
-            f"would run code on loading are rejected). {remedy}"
-        ) from None
+        raise InputError(f"{name} {_load_problem(error)}. {remedy}") from None
+
+
+def _load_problem(error: Exception) -> str:
+    """Describe why torch.load failed. Its own text proposes to execute the code in the file."""
+    code = re.search(r"GLOBAL (\S+)|TorchScript", str(error))
+    if code:
+        return (
+            f"contains code or Python objects ({printable(code[1] or code[0])}), and loading these "
+            "could execute code. Expected only tensors. To convert it, run "
+            "torch.save(network.state_dict(), path) where the network was saved"
+        )
+    # The message of a LookupError is only the missing key.
+    if isinstance(error, LookupError) or not str(error) or "weights_only" in str(error):
+        reason = "it is damaged, or torch.save did not write it (code in files is never executed)"
+    else:
+        reason = str(error).splitlines()[0]
+    return f"is not a readable PyTorch file: {printable(reason)}"
 
 
 def extract_state_dict(content: object, path: Path) -> State:
@@ -145,3 +162,35 @@ def load_compatible_state_dict(
 def _same_inputs(theirs: torch.Tensor, ours: torch.Tensor) -> bool:
     """Return whether two tensors of heads differ only in the number of classes (axis 0)."""
     return theirs.ndim == ours.ndim and theirs.shape[1:] == ours.shape[1:]
+
+
+def check_tensor_values(state: State, network: nn.Module, path: Path) -> None:
+    """Check that the weights in a file are finite floating-point numbers.
+
+    Only tensors with the name and shape of a floating-point tensor of the network are checked, as
+    all others are not loaded or are counters. float16, bfloat16 and float64 are converted.
+
+    Raises:
+        InputError: A tensor has integer or complex numbers, is sparse or without content, or
+            contains NaN or infinite values. The message has its name.
+    """
+    remedy = "Set train.weights to another weights file"
+    not_finite = []
+    for name, own in network.state_dict().items():
+        tensor = state.get(name, own)
+        if not own.is_floating_point() or tensor.shape != own.shape:
+            continue
+        if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
+            kind = f"{tensor.dtype}, {tensor.layout}, {tensor.device}".replace("torch.", "")
+            raise InputError(
+                f"{path}: the tensor {name} cannot be used as weights ({kind}). Expected a dense "
+                f"tensor of float16, bfloat16, float32 or float64. {remedy}"
+            )
+        if not tensor.to(own.dtype).isfinite().all():
+            not_finite.append(name)
+    if not_finite:
+        raise InputError(
+            f"{path}: {len(not_finite)} tensors contain NaN or infinite values (e.g. "
+            f"{not_finite[0]}). Expected finite weights. The file is damaged, or its training "
+            f"diverged. {remedy}"
+        )

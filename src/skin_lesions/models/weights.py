@@ -3,15 +3,12 @@
 import hashlib
 import logging
 import re
-import socket
-import sys
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, url2pathname, urlopen
+from urllib.request import url2pathname
 
 import torch
 
@@ -19,13 +16,10 @@ from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import abbreviate_home, redact, url_scheme
 from skin_lesions.core.text import printable
+from skin_lesions.models.downloads import DEFAULT_LIMITS, DownloadError, DownloadLimits, download
 from skin_lesions.models.state_dicts import load_tensors
 
 log = logging.getLogger(__name__)
-
-_TIMEOUT = 60.0  # seconds: to connect, and between two parts of a response
-# UnicodeError: the URL contains characters that are not allowed.
-_NETWORK_ERRORS = (URLError, HTTPException, ConnectionError, TimeoutError, UnicodeError)
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,11 @@ class WeightsFile:
 
 
 def resolve_weights(
-    weights: str, sha256: str | None, *, hash_in_filename: bool = False
+    weights: str,
+    sha256: str | None,
+    *,
+    hash_in_filename: bool = False,
+    limits: DownloadLimits = DEFAULT_LIMITS,
 ) -> WeightsFile:
     """Return a local weights file; a URL is downloaded once.
 
@@ -48,9 +46,11 @@ def resolve_weights(
         weights: A URL or a path.
         sha256: Expected sha256, 64 hex digits. A file without a sha256 is not verified.
         hash_in_filename: The filename ends with the first digits of the sha256, as in torchvision.
+        limits: Limits of a download.
 
     Raises:
-        InputError: The file does not exist, cannot be downloaded, or has another sha256.
+        InputError: The file does not exist, cannot be read, downloaded or saved, or has another
+            sha256.
     """
     expected = [sha256]
     if url_scheme(weights) in {"http", "https"}:
@@ -58,8 +58,7 @@ def resolve_weights(
         path = Path(torch.hub.get_dir()) / "checkpoints" / name
         if hash_in_filename:
             expected.append(sha256_in_filename(name))
-        if not path.exists():
-            _download(weights, path, expected)
+        _download_once(weights, path, expected, limits)
         fix = f"Delete it (rm {path}) and run again, or correct train.weights_sha256"
     else:
         path = _local_path(weights)
@@ -85,57 +84,49 @@ def _cache_name(url: str, *, is_unique: bool) -> str:
     return name if is_unique else f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.{name}"
 
 
-def _download(url: str, path: Path, expected: list[str | None]) -> None:
-    """Download to a temporary file and rename it, so that ``path`` is never incomplete or wrong."""
+def _download_once(
+    url: str, path: Path, expected: list[str | None], limits: DownloadLimits
+) -> None:
+    """Download a file that does not exist yet, so that ``path`` is never incomplete or wrong."""
     shown = printable(redact(url))
-    log.info("Downloading %s to %s", shown, abbreviate_home(path))
     called = f"The file from {shown}"
-    default_timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT)  # torch.hub has none: a silent server would block forever
+    # The first digits of a sha256, as in a filename, are too few against a deliberate change.
+    is_pinned = any(digits is not None and len(digits) == 64 for digits in expected)
     try:
+        if path.exists():
+            return
+        log.info("Downloading %s to %s", shown, abbreviate_home(path))
         with atomic_write(path) as partial:
-            source = url if any(expected) else _resolve_redirects(url)
-            torch.hub.download_url_to_file(source, str(partial), progress=sys.stderr.isatty())
+            chunks = download(url, allow_http=is_pinned, limits=limits)
+            with closing(chunks), partial.open("wb") as file:
+                file.writelines(chunks)
             _verify_sha256(partial, expected, called, "Nothing was saved. Run again")
-            # torch.hub does not compare the length with the Content-Length.
             fix = "Nothing was saved. Run again, or correct train.weights"
             load_tensors(partial, fix, called=called)
-    except _NETWORK_ERRORS as error:
-        reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
+    except DownloadError as error:
         raise InputError(
-            f"Weights could not be downloaded from {shown}: {printable(reason)}. "
+            f"Weights could not be downloaded from {shown}: {error}. "
             "Run the same command again later. Or download this file on another machine and put "
             f"it at {path}, or anywhere, with --params train.weights=/path/to/the/file. To train "
             "from random weights: --params train.weights=none"
         ) from error
-    except PermissionError as error:
+    except OSError as error:
         raise InputError(
-            f"Weights cannot be saved in {path.parent}: {printable(error)}. Choose another folder "
-            "with the environment variable TORCH_HOME"
+            f"Weights cannot be saved in {path.parent}: {printable(error.strerror or error)}. Free "
+            "some space there and check its permissions, or choose another folder with the "
+            "environment variable TORCH_HOME"
         ) from error
-    finally:
-        socket.setdefaulttimeout(default_timeout)
-
-
-def _resolve_redirects(url: str) -> str:
-    """Return the URL that has the file. torch.hub would follow a redirect to http:// as well."""
-    # With the user agent of torch.hub: some servers reject that of urllib.
-    request = Request(url, headers={"User-Agent": "torch.hub"})  # noqa: S310 (http or https)
-    with urlopen(request) as response:  # noqa: S310
-        source = str(response.url)
-    if url_scheme(url) == "https" and url_scheme(source) == "http":
-        raise InputError(
-            f"{printable(redact(url))} redirects to {printable(redact(source))}, and files from "
-            "http:// can be changed in transit. Set train.weights_sha256, or download the file and "
-            "set train.weights to its path"
-        )
-    return source
 
 
 def _verify_sha256(path: Path, expected: list[str | None], called: str, fix: str) -> str:
-    """Return the sha256 of a file, if it begins with all expected digits."""
-    status = path.stat()
-    actual = _sha256(path, status.st_mtime_ns, status.st_size)
+    """Return the sha256 of a file, if it starts with all expected digits."""
+    try:
+        status = path.stat()
+        actual = _sha256(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise InputError(
+            f"{called} cannot be read: {printable(error.strerror or error)}. Check its permissions"
+        ) from error
     for digits in filter(None, expected):
         if not actual.startswith(digits):
             dots = "..." if len(digits) < len(actual) else ""
@@ -166,7 +157,7 @@ def _local_path(weights: str) -> Path:
         path = Path(weights)
     if not path.is_file():
         raise InputError(
-            f"train.weights: file {printable(path.resolve())} does not exist. "
+            f"train.weights: there is no file {printable(path.resolve())}. "
             "Expected imagenet, none, a URL, or the path of a file"
         )
     return path

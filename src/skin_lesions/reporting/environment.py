@@ -26,6 +26,7 @@ def render_template(
         metrics=metrics,
         model=model,
         synthetic=formatting.is_synthetic(model, metrics),
+        leaky_weights=formatting.leaky_weights_note(model),
         images_from=formatting.images_from(model.provenance.origin),
         counts=formatting.counts_by_class(model.classes, split_table),
         policy=formatting.policy_note(metrics.split_policy),

@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import JsonValue
 
 from skin_lesions.config.base import flatten
-from skin_lesions.core.text import printable
+from skin_lesions.core.text import pluralize, printable
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.provenance import Origin
 from skin_lesions.data.tables import SplitTable
@@ -139,6 +139,19 @@ _POLICIES = {
 def policy_note(policy: str) -> str:
     """Describe what a split policy guarantees."""
     return _POLICIES.get(policy, "This report has no description of this split policy.")
+
+
+def leaky_weights_note(model: TrainedModel) -> str:
+    """Describe the leakage of the initial weights; an empty text if there is none."""
+    leakage = model.initial_weights.leakage
+    if leakage is None:
+        return ""
+    return (
+        f"The initial weights ({model.initial_weights.file}) come from a model that was trained "
+        f"or selected on {pluralize(leakage.test_images, 'test image')} and "
+        f"{pluralize(leakage.val_images, 'validation image')}, or on images of their groups. The "
+        "results are therefore too high (train.allow_leaky_weights=true)."
+    )
 
 
 def original_test_note(split_table: SplitTable) -> str:

@@ -20,6 +20,9 @@ def front_matter(model: TrainedModel, metrics: Scorecard) -> str:
     have license notes, and ``unknown`` if not. Metrics that cannot be computed are left out.
     """
     origin = model.provenance.origin
+    evaluation: dict[str, object] = {"split_policy": metrics.split_policy}
+    if metrics.provenance.leaked_test_images:
+        evaluation["leaked_test_images"] = metrics.provenance.leaked_test_images
     estimates = {metric: metrics.test[metric.key] for metric in registry.METRICS}
     results = {
         "task": {"type": _TASK, "name": "Image classification"},
@@ -27,7 +30,7 @@ def front_matter(model: TrainedModel, metrics: Scorecard) -> str:
             "type": origin.dataset or origin.kind,
             "name": images_from(origin),
             "split": "test",
-            "args": {"split_policy": metrics.split_policy},
+            "args": evaluation,
         },
         "metrics": [
             {"type": metric.key, "name": metric.name, "value": estimate.value}

@@ -29,7 +29,7 @@ class TrainingContext:
     Attributes:
         recipe: All settings.
         train_images: Images to train on.
-        val_images: Images to validate on, at the size of the validation.
+        val_images: Images to validate on, at their image size.
         device, precision, memory_format: Of the computation.
         network: Network on the device; ``wrap_network`` returns the function that is trained.
         optimizer: Optimizer of all parameters, with one learning rate per layer group.
@@ -89,7 +89,7 @@ def create_context(
     return TrainingContext(
         recipe=recipe,
         train_images=job.train_images,
-        val_images=job.val_images.with_image_size(recipe.eval_image_size),
+        val_images=job.val_images,
         device=device,
         precision=precision,
         memory_format=memory_format,

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parents[1]
 # Parameters that do not change the result. Initial weights are identified by their content
 # instead, because the file may be moved.
 _NOT_IN_IDENTITY = {
+    "allow_leaky_weights",
     "checkpoint_interval_minutes",
     "keep_freed_memory",
     "ray",
@@ -38,11 +39,13 @@ _SOURCES = (
     "training/**/*.py",
 )
 _OTHER_SOURCES = (
+    "models/downloads.py",  # the weights are identified by their content
     "models/model_file.py",  # written after the training
     "models/postprocessing/*.py",  # fitted after the training
     "models/trained_model.py",  # describes the result
     "models/weights.py",  # finds the weights, which are identified by their content
     "training/preflight.py",  # checks only
+    "training/weights_leakage.py",  # checks only
 )
 
 

@@ -18,7 +18,8 @@ class TrainingJob:
         recipe: All settings. Equal recipes, images, initial networks and machines give equal
             weights on the CPU, however often the training was interrupted.
         train_images: Images to train on.
-        val_images: Images to select the epoch on, by ``recipe.selection_metric``.
+        val_images: Images to select the epoch on, by ``recipe.selection_metric``, at
+            ``recipe.eval_image_size``.
         network: Initial network; changed in place.
         checkpoint: Checkpoint to resume from. It is written after every epoch and every
             ``recipe.checkpoint_interval_minutes``.

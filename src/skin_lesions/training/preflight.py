@@ -3,13 +3,13 @@
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.models.devices import choose_device
 from skin_lesions.models.networks import (
-    check_architecture,
     create_network,
     resolve_initial_weights,
 )
 from skin_lesions.models.precision import warn_if_slow
 from skin_lesions.models.weights import WeightsFile
 from skin_lesions.training.launchers import check_launcher
+from skin_lesions.training.schedules import image_sizes
 
 _PLACEHOLDER_CLASSES = ["one", "another"]  # the classes are not known yet; any head will do
 
@@ -22,22 +22,21 @@ def check_training_setup(recipe: TrainRecipe) -> WeightsFile | None:
 
     Raises:
         InputError: Training would fail later with the same error, for example because the weights
-            do not fit the network, or because the requested GPU is not available.
+            or an image size do not fit the network, or the requested GPU is not available.
     """
     if recipe.launcher != "ray":  # Ray workers may have devices that this machine does not have
         warn_if_slow(choose_device(recipe.device), recipe.precision)
     check_launcher(recipe)
-    if recipe.weights == "none":
-        check_architecture(recipe.architecture)
-        return None
     create_network(
         architecture=recipe.architecture,
         weights=recipe.weights,
         weights_sha256=recipe.weights_sha256,
         classes=_PLACEHOLDER_CLASSES,
-        image_size=recipe.image_size,
+        image_sizes=image_sizes(recipe),
         seed=recipe.seed,
     )
+    if recipe.weights == "none":
+        return None
     return resolve_initial_weights(
         architecture=recipe.architecture,
         weights=recipe.weights,

@@ -59,6 +59,12 @@ def image_size_at(epoch: int, recipe: TrainRecipe) -> int:
     return min(recipe.image_size, _SIZE_STEP * math.ceil(size / _SIZE_STEP))
 
 
+def image_sizes(recipe: TrainRecipe) -> list[int]:
+    """Return each image size of training and evaluation once, in pixels, the smallest first."""
+    sizes = {image_size_at(epoch, recipe) for epoch in range(1, recipe.epochs + 1)}
+    return sorted({*sizes, recipe.eval_image_size})
+
+
 def ema_decay_at(step: int, decay: float) -> float:
     """Return the decay of the EMA at a step: a short memory at first, ``decay`` later."""
     return min(decay, (1 + step) / (10 + step))

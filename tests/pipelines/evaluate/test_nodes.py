@@ -2,7 +2,7 @@ import pytest
 
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.pipelines.evaluate.nodes import score
-from support.report_inputs import two_classes, with_frame
+from support.report_inputs import two_classes, with_frame, with_leaky_weights
 
 EVALUATE = Evaluate(batch_size=8, bootstrap_replicates=100, seed=0, device="cpu")
 
@@ -33,3 +33,10 @@ def test_other_policies_have_no_separate_scores(policy):
     found, _, _ = scorecard(policy)
     assert found.test_clean is None
     assert found.test_leaked is None
+
+
+def test_metrics_record_the_leakage_by_the_initial_weights():
+    inputs = two_classes()
+    leaky = score(inputs.predictions, with_leaky_weights(inputs.model), EVALUATE)
+    assert leaky.provenance.leaked_test_images == 7
+    assert score(inputs.predictions, inputs.model, EVALUATE).provenance.leaked_test_images == 0

@@ -13,6 +13,7 @@ from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources.base import SourceFiles
 from skin_lesions.data.sources.filename_keys import filename_key
 from skin_lesions.data.sources.folder import check_outside, existing_folder, open_folder
+from skin_lesions.data.sources.metadata import read_metadata
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
 
 log = logging.getLogger(__name__)
@@ -34,14 +35,16 @@ def open_source(source: Source) -> SourceFiles:
 
 
 def check_folder(source: Source, data_root: Path) -> None:
-    """Check the source folder, before any other check.
+    """Check the source folder and the metadata tables, before any other check.
 
     Raises:
-        InputError: ``source.folder`` is not a folder, or one of it and the data root contains the
-            other.
+        InputError: ``source.folder`` is not a folder, one of it and the data root contains the
+            other, or ``source.metadata`` cannot be used.
     """
     if source.kind == "folder":
         check_outside(existing_folder(source.folder), data_root)
+    if source.kind != "demo":
+        read_metadata(source)
 
 
 def _open_demo(seed: int) -> SourceFiles:

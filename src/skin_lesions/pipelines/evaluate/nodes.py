@@ -48,6 +48,7 @@ def score(predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate)
     result. Leaked and clean test images are therefore also evaluated separately.
     """
     made_from = model.provenance
+    leakage = model.initial_weights.leakage
     table = predictions.frame
     test = table[table["split"] == "test"]
     is_original = made_from.split_policy == "original"
@@ -66,6 +67,7 @@ def score(predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate)
             data_fingerprint=made_from.data_fingerprint,
             package_version=made_from.package_version,
             synthetic_images=made_from.origin.is_synthetic,
+            leaked_test_images=leakage.test_images if leakage else 0,
         ),
         validation=metrics_of(table[table["split"] == "val"]),
         test=metrics_of(test),

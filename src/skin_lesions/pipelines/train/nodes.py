@@ -12,7 +12,6 @@ from skin_lesions import __version__
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.preprocess import Preprocess
 from skin_lesions.config.train import TrainRecipe
-from skin_lesions.core.errors import InputError
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import ModelProvenance
@@ -26,15 +25,17 @@ from skin_lesions.models.trained_model import (
 )
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.identity import library_versions, training_identity
+from skin_lesions.training.schedules import image_sizes
+from skin_lesions.training.weights_leakage import check_weights_leakage
 
 if TYPE_CHECKING:
-    from skin_lesions.models.networks import InitialNetwork
     from skin_lesions.training.job import TrainingResult
 
 
 def fit(
     pixel_store: PixelStore,
     split_table: SplitTable,
+    image_groups: pd.DataFrame,
     checkpoints: Checkpoints,
     train: TrainRecipe,
     preprocess: Preprocess,
@@ -42,19 +43,31 @@ def fit(
 ) -> tuple[UncalibratedModel, pd.DataFrame]:
     """Train on the train rows, select the epoch on the val rows, resume an interrupted training.
 
-    Test rows are never loaded, so they cannot influence the selection.
+    Test rows are never loaded, so they cannot influence the selection. ``image_groups`` shows
+    whether the initial weights were trained on images of their groups.
 
     Returns:
         uncalibrated_model, training_history (one row per epoch)
     """
     from skin_lesions.data.loader import build_dataset  # noqa: PLC0415
+    from skin_lesions.models.networks import create_network  # noqa: PLC0415
     from skin_lesions.training.fit import fit_model  # noqa: PLC0415
     from skin_lesions.training.job import TrainingJob  # noqa: PLC0415
 
     rows = split_table.frame.sort_values("file")  # equal content is trained on in an equal order
     train_rows, val_rows = rows[rows["split"] == "train"], rows[rows["split"] == "val"]
     classes = sorted(rows["label"].unique())
-    initial = _initial_network(classes, train)
+    initial = create_network(
+        architecture=train.architecture,
+        weights=train.weights,
+        weights_sha256=train.weights_sha256,
+        classes=classes,
+        image_sizes=image_sizes(train),
+        seed=train.seed,
+    )
+    origin = check_weights_leakage(
+        initial.origin, split_table.frame, image_groups, allow=train.allow_leaky_weights
+    )
     preprocessing = Preprocessing(
         resize_mode=preprocess.resize_mode,
         stored_image_size=ingest.stored_image_size,
@@ -63,7 +76,7 @@ def fit(
         std=initial.std,
     )
     pixels = pixel_store.at(ingest.stored_image_size)
-    identity = training_identity(split_table.frame, train, preprocessing, initial.origin)
+    identity = training_identity(split_table.frame, train, preprocessing, origin)
     job = TrainingJob(
         recipe=train,
         train_images=build_dataset(train_rows, classes, pixels, preprocessing),
@@ -78,7 +91,7 @@ def fit(
         preprocessing=preprocessing,
         test_time_augmentation=train.test_time_augmentation,
         recipe=train.model_dump(mode="json"),
-        initial_weights=initial.origin,
+        initial_weights=origin,
         selection=_selection(result.history, train.selection_metric),
         provenance=_provenance(split_table, train, result, job.checkpoint.name),
         train_image_ids=tuple(sorted(train_rows["image_id"])),
@@ -86,30 +99,6 @@ def fit(
         state_dict=result.network.state_dict(),
     )
     return model, result.history
-
-
-def _initial_network(classes: list[str], recipe: TrainRecipe) -> "InitialNetwork":
-    """Create the network with its initial weights, and check all image sizes of the recipe."""
-    from skin_lesions.models.networks import check_image_size, create_network  # noqa: PLC0415
-
-    initial = create_network(
-        architecture=recipe.architecture,
-        weights=recipe.weights,
-        weights_sha256=recipe.weights_sha256,
-        classes=classes,
-        image_size=recipe.image_size,
-        seed=recipe.seed,
-    )
-    for size in {recipe.initial_image_size, recipe.eval_image_size} - {recipe.image_size}:
-        try:
-            check_image_size(initial.network, recipe.architecture, size)
-        except InputError as error:
-            raise InputError(
-                # A new line, because the message above may end with a command.
-                f"{error}\nTo use one image size in all epochs and in evaluation: --params "
-                "train.progressive_resizing_start=1,train.eval_size_ratio=1"
-            ) from None
-    return initial
 
 
 def _selection(history: pd.DataFrame, metric: str) -> Selection:

@@ -16,6 +16,7 @@ def create_pipeline() -> Pipeline:
                 inputs=[
                     "pixel_store",
                     "split_table",
+                    "image_groups",
                     "checkpoints",
                     "params:train",
                     "params:preprocess",
