@@ -10,7 +10,6 @@ torch is imported inside the functions, so that listing the pipelines does not i
 import hashlib
 import json
 import logging
-import pickle
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -18,11 +17,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from skin_lesions.config.base import flatten
 from skin_lesions.core.atomic_files import atomic_write
-from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import abbreviate_home
 
 log = logging.getLogger(__name__)
@@ -100,7 +98,7 @@ class Checkpoint:
         Raises:
             InputError: The file is damaged. A kill cannot cause that, but a faulty disk can.
         """
-        import torch  # noqa: PLC0415
+        from skin_lesions.models.state_dicts import load_tensors  # noqa: PLC0415 (torch)
 
         # Left by a kill during a write. No other run writes here: this one locked the data root.
         for leftover in self.folder.glob(".*.partial*"):
@@ -110,14 +108,8 @@ class Checkpoint:
             if log_reason:
                 self._log_why_not_resuming()
             return None
-        try:
-            state: TrainingState = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-            raise InputError(
-                f"Checkpoint {path} is damaged ({str(error).splitlines()[0]}). "
-                f"Fix: delete the folder {self.folder} and run again to train from scratch"
-            ) from None
-        return state
+        state = load_tensors(path, f"Fix: delete {self.folder} to train from scratch")
+        return cast("TrainingState", state)
 
     def save(self, state: TrainingState) -> None:
         """Replace the saved state; if the disk is full, the previous one remains.
