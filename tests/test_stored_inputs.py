@@ -22,6 +22,7 @@ from skin_lesions.reporting.figures.drawn import DrawnFigure
 from skin_lesions.reporting.figures.registry import FIGURES
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 from skin_lesions.stored_inputs import StoredInputs, _stages
+from support.factories import source as source_parameters
 from support.report_inputs import (
     IMAGE_TABLE_VERSION,
     RAW_IMAGES_VERSION,
@@ -35,14 +36,7 @@ from support.report_inputs import (
 AUDIT_VERSION = "2026-11-23T05.15.00.000Z"
 LATER = "2026-11-23T07.00.00.000Z"
 NOW = "2026-11-24T00.00.00.000Z"
-SOURCE = Source.model_validate(
-    {
-        "kind": "demo",
-        **dict.fromkeys(["folder", "metadata", "metadata_key", "label_column", "filename_pattern"]),
-        "demo": {"seed": 1},
-        "kaggle": {"dataset": "a/b", "version": None},
-    }
-)
+SOURCE = source_parameters(kind="demo", demo={"seed": 1})
 TABLES = {"image_table", "quarantine", "image_groups", "image_links", "split_table", "predictions"}
 VERSIONED = sorted(
     {"raw_images", *TABLES, "model", "training_history", "audit_findings", "metrics"}

@@ -384,7 +384,7 @@ def test_pixels_are_written_to_the_file_before_their_index_lines(tmp_path):
 
 @pytest.mark.parametrize(
     "line",
-    [b"1", b"[]", b"{}", b'{"image_id": "a", "row": "0"}', b'{"image_id": "a", "row": 0}', b"\xff"],
+    [b"1", b"[]", b"{}", b'{"row": 1}', b'{"image_id": "b", "row": "1"}', b"\xff"],
 )
 def test_damaged_index_line_and_later_lines_are_ignored(tmp_path, line):
     """The missing images are then reported with the pipeline that decodes them."""

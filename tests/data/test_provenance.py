@@ -2,14 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from skin_lesions.config.source import Source
 from skin_lesions.data.provenance import Origin, path_hash
+from support.factories import source
 
-NOT_SET = {
-    **dict.fromkeys(["folder", "metadata", "metadata_key", "label_column", "filename_pattern"]),
-    "demo": {"seed": 1},
-    "kaggle": {"dataset": "a/b", "version": None},
-}
 FOLDER = Origin(
     kind="folder",
     folder="/d",
@@ -19,15 +14,11 @@ FOLDER = Origin(
 )
 
 
-def source(kind="folder", **values):
-    return Source.model_validate({**NOT_SET, "kind": kind, **values})
-
-
 def test_parameters_that_are_not_set_are_not_compared():
     assert FOLDER.differences(source(), given=()) == {}
     kaggle = Origin(kind="kaggle", dataset="c/d", version=3)
-    assert kaggle.differences(source("kaggle"), given=()) == {}
-    assert Origin(kind="demo", seed=7).differences(source("demo"), given=()) == {}
+    assert kaggle.differences(source(kind="kaggle"), given=()) == {}
+    assert Origin(kind="demo", seed=7).differences(source(kind="demo"), given=()) == {}
 
 
 @pytest.mark.parametrize(
@@ -49,10 +40,12 @@ def test_differences_name_the_parameter_and_both_values(values, expected):
 
 def test_parameters_with_defaults_are_compared_only_if_they_are_given():
     other = Origin(kind="demo", seed=7)
-    assert other.differences(source("demo"), given=("demo.seed",)) == {"source.demo.seed": (7, 1)}
+    assert other.differences(source(kind="demo"), given=("demo.seed",)) == {
+        "source.demo.seed": (7, 0)
+    }
     kaggle = Origin(kind="kaggle", dataset="c/d", version=3)
-    expected = {"source.kaggle.dataset": ("c/d", "a/b")}
-    assert kaggle.differences(source("kaggle"), given=("kaggle.dataset",)) == expected
+    expected = {"source.kaggle.dataset": ("c/d", "nobody/nothing")}
+    assert kaggle.differences(source(kind="kaggle"), given=("kaggle.dataset",)) == expected
 
 
 def test_paths_are_compared_after_links_are_followed(tmp_path):

@@ -363,10 +363,8 @@ def _parse_entry(line: bytes) -> _IndexEntry | None:
         entry = json.loads(line)
     except ValueError:
         return None
-    if not isinstance(entry, dict) or not isinstance(entry.get("image_id"), str):
-        return None
-    numbers = [entry.get("row"), entry.get("crc32") if entry.get("row") != -1 else 0]
-    return entry if all(isinstance(number, int) for number in numbers) else None
+    is_entry = isinstance(entry, dict) and isinstance(entry.get("image_id"), str)
+    return entry if is_entry and isinstance(entry.get("row"), int) else None
 
 
 def _truncate(file: BinaryIO, length: int) -> None:
