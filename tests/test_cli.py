@@ -1,9 +1,12 @@
 import errno
+import re
+import shutil
 import subprocess
 import sys
 
 import click
 import pytest
+from click.testing import CliRunner
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 
@@ -74,6 +77,28 @@ def test_kedro_reports_unknown_nodes_with_the_recognized_message():
             select("train.fitt")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--runner", "SequentalRunner"], "did you mean SequentialRunner?"),
+        (["--tags", "x"], "Pipeline contains no nodes .* check the spelling of --tags"),
+        (["--load-versions", "model2:1"], r"\[model2\] are not found.*conf/base/catalog\.yml"),
+        (["--load-versions", "model:../x"], "Version string '../x' is not allowed"),
+        (["--load-versions", "model"], "found model instead"),
+        (["--pipeline", "train", "--pipelines", "report"], "cannot be used together"),
+        (["--from-nodes", "x"], r"nodes named \['x'\]"),
+        (["--to-outputs", "x"], r"datasets named \['x'\].*conf/base/catalog\.yml"),
+        (["--params", "data_root=5"], r"data_root is not a path \(5\)"),
+        (["--params", "data_root="], r"data_root is not a path .*data_root=/path"),
+    ],
+)
+def test_unknown_names_and_invalid_options_are_reported_in_one_sentence(project, options, message):
+    result = CliRunner().invoke(cli, ["run", *options])
+    assert result.exit_code in (1, 2)
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert re.search(f"Error: .*{message}", result.output)
+
+
 def skin_lesions(*arguments, folder):
     """Run ``python -m skin_lesions``; return the exit status and all output in one line."""
     done = subprocess.run(
@@ -122,16 +147,17 @@ def test_run_in_a_subfolder_logs_like_a_run_in_the_project(project, tmp_path):
     options = ("--pipelines", "report", "--params", f"data_root={tmp_path / 'data'}")
     status, output = skin_lesions("run", *options, folder=project / "docs")
     assert status == 1
-    assert "Create it first: kedro run runs all pipelines" in output
+    assert "This run reads audit_findings, but" in output
     for noise in ("Loading data from", "Workflow tracking is disabled", "No nodes ran"):
         assert noise not in output
 
 
 def test_run_outside_the_project_works_with_a_configuration(project, tmp_path):
-    """The error shows that parameters and catalog were read and the first node was reached."""
-    options = ("--conf-source", str(project / "conf"), "--pipelines", "report")
+    """The error shows that parameters and catalog were read and the stored inputs were checked."""
+    shutil.copytree(project / "conf", tmp_path / "conf")
+    options = ("--conf-source", str(tmp_path / "conf"), "--pipelines", "report")
     status, output = skin_lesions("run", *options, folder=tmp_path)
     assert status == 1
-    assert "Create it first: kedro run runs all pipelines" in output
-    assert (tmp_path / "data" / "demo").is_dir()
+    assert "This run reads audit_findings, but" in output
+    assert f"{tmp_path}/data/demo contains no version of it" in output
     assert "No Kedro project found" not in output  # a warning of Kedro-Viz

@@ -3,7 +3,6 @@
 Errors that the user can fix are reported without a traceback.
 """
 
-import copy
 import errno
 import functools
 import io
@@ -16,16 +15,26 @@ from typing import Any
 import click
 import yaml
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.project import configure_logging, configure_project
 from kedro.framework.startup import bootstrap_project
-from kedro.utils import find_kedro_project
+from kedro.io import DatasetNotFoundError
+from kedro.utils import find_kedro_project, load_obj
 
 from skin_lesions import pipelines
 from skin_lesions.core.errors import InputError, disk_full_message
 from skin_lesions.core.text import printable, suggest
 
 _PACKAGE = "skin_lesions"
-_UNKNOWN_NODES = "Pipeline does not contain"  # start of the error for nodes and data sets
+_UNKNOWN_NODES = "Pipeline does not contain"  # nodes, data sets and namespaces
+_CATALOG = "All data sets: conf/base/catalog.yml"
+# Kedro has no error classes for these, so they are recognized by the start of their messages.
+_HINTS = {
+    _UNKNOWN_NODES: f"To list all names: kedro registry describe. {_CATALOG}",
+    "Pipeline contains no nodes": "Fix: check the spelling of --tags, or leave out some options",
+    "'load_versions' keys": _CATALOG,
+}
+_RUNNERS = ("SequentialRunner", "ThreadRunner")
 
 
 @click.group(name="skin-lesions")
@@ -93,7 +102,11 @@ def _configure_logging(conf_source: str | None) -> None:
 
 
 def _check_names(options: Mapping[str, Any]) -> None:
-    """Check that environments and pipelines exist: Kedro would report them with a traceback."""
+    """Check that environments, pipelines and runners exist.
+
+    Kedro would report them with a traceback.
+    """
+    _check_runner(options.get("runner"))
     if not options.get("conf_source"):
         project = _find_project()
         if project is None:
@@ -107,6 +120,14 @@ def _check_names(options: Mapping[str, Any]) -> None:
     for name in requested:
         if name != "__default__":
             _check_name(name, "--pipelines", Path(pipelines.__path__[0]))
+
+
+def _check_runner(name: str | None) -> None:
+    try:
+        load_obj(name or _RUNNERS[0], "kedro.runner")
+    except (AttributeError, ImportError, ValueError):
+        unknown = f"Unknown name for --runner ({printable(name)!r})"
+        raise InputError(f"{unknown}; {suggest(str(name), _RUNNERS)}") from None
 
 
 def _check_name(name: str | None, option: str, folder: Path) -> None:
@@ -124,14 +145,33 @@ def _user_message(error: BaseException | None) -> str | None:
     while error is not None:
         if isinstance(error, InputError):
             return str(error)
-        if isinstance(error, ValueError) and str(error).startswith(_UNKNOWN_NODES):
-            return f"{str(error).rstrip('.')}. To list all names: kedro registry describe"
+        text = printable(str(error).rstrip("."))
+        if isinstance(error, ValueError | DatasetNotFoundError) and text.startswith(tuple(_HINTS)):
+            hint = next(hint for start, hint in _HINTS.items() if text.startswith(start))
+            return f"{text}. {hint}"
+        if isinstance(error, KedroCliError):
+            return printable(error.message)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return disk_full_message(error)
         error = error.__cause__
     return None
 
 
-run = copy.copy(kedro_run)
-run.callback = _prepare_output(_show_readable_errors(kedro_run.callback))
+class _RunCommand(click.Command):
+    """Reports invalid options: Kedro's own errors show no message here."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the options."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except KedroCliError as error:
+            raise click.ClickException(printable(error.message)) from None
+
+
+run = _RunCommand(
+    "run",
+    params=kedro_run.params,
+    help=kedro_run.help,
+    callback=_prepare_output(_show_readable_errors(kedro_run.callback)),
+)
 cli.add_command(run)

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -13,7 +13,8 @@ from kedro.pipeline import Pipeline
 
 from skin_lesions.audit import summary_messages
 from skin_lesions.audit.findings import AuditFindings
-from skin_lesions.config.checks import check_parameters
+from skin_lesions.config.base import flatten
+from skin_lesions.config.checks import check_data_root, check_parameters
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
@@ -24,12 +25,17 @@ from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.pipelines import ingest, train
 from skin_lesions.reporting.formatting import headline
+from skin_lesions.stored_inputs import StoredInputs
 
 if TYPE_CHECKING:  # they import torch, and Kedro loads the hooks even to list the pipelines
     from skin_lesions.datasets import AtomicVersionedDataset
     from skin_lesions.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
+
+
+def _data_root(context: KedroContext) -> Path:
+    return Path(check_data_root(context.config_loader["parameters"]["data_root"]))
 
 
 class ThreadSettings:
@@ -61,19 +67,29 @@ class RunnerCheck:
 class InputChecks:
     """Checks before a run what would make a later node fail."""
 
+    def __init__(self) -> None:
+        self._root = Path()
+
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Check all parameters for every pipeline: Kedro checks only those that a node receives."""
+        self._root = _data_root(context)
         check_parameters(context.config_loader["parameters"])
 
     @hook_impl(tryfirst=True)  # before the lock: a failed check leaves no lock
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Check the source folder and the setup of the training, if the run needs them."""
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Check the source folder, stored inputs and the setup of the training, if needed."""
         parameters = catalog.load("parameters")
+        source = Source.model_validate(parameters["source"])
         nodes = {node.name for node in pipeline.nodes}
         if ingest.READ_SOURCE in nodes:
-            source = Source.model_validate(parameters["source"])
-            check_folder(source, Path(parameters["data_root"]))
+            check_folder(source, self._root)
+        given = flatten(run_params["runtime_params"].get("source") or {})
+        stored = StoredInputs(catalog, self._root, source, set(given))
+        stored.check_versions(pipeline, run_params["run_id"])
+        stored.check(pipeline, only_missing_outputs=run_params["only_missing_outputs"])
         if train.FIT in nodes:
             from skin_lesions.training.preflight import (  # noqa: PLC0415 (torch)
                 check_training_setup,
@@ -92,7 +108,7 @@ class DataRootLock:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Store the data root."""
-        self._root = Path(context.config_loader["parameters"]["data_root"])
+        self._root = _data_root(context)
 
     @hook_impl
     def before_pipeline_run(self) -> None:

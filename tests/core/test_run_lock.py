@@ -1,4 +1,6 @@
+import errno
 import gc
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +31,21 @@ def test_lock_is_held_until_its_release(tmp_path):
         with pytest.raises(InputError, match="is locked"):
             RunLock(tmp_path).acquire()
     first.release()
+
+
+@pytest.mark.parametrize("folder", ["file", "file/data"])
+def test_data_root_that_is_a_file_is_reported_with_the_fix(tmp_path, folder):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"is not a folder .* \(\w+.*\)\. Fix: .*data_root=/path"):
+        RunLock(tmp_path / folder).acquire()
+
+
+def test_read_only_data_root_is_reported_with_the_reason(tmp_path, monkeypatch):
+    """Simulated, because root can write everywhere."""
+
+    def reject(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", reject)
+    with pytest.raises(InputError, match="Permission denied"):
+        RunLock(tmp_path / "data").acquire()

@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 import os
@@ -379,3 +380,35 @@ def test_pixels_are_written_to_the_file_before_their_index_lines(tmp_path):
             writer.add(image_id, square(image_id))
         writer.commit()
     assert checked == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"1", b"[]", b"{}", b'{"row": 1}', b'{"image_id": "b", "row": "1"}', b"\xff"],
+)
+def test_damaged_index_line_and_later_lines_are_ignored(tmp_path, line):
+    """The missing images are then reported with the pipeline that decodes them."""
+    folder = PixelStore(tmp_path).at(2).folder
+    folder.mkdir()
+    (folder / "images.bin").write_bytes(bytes(2 * 2 * 2 * 3))
+    entries = [
+        b'{"image_id": "a", "row": 0, "crc32": 0}',
+        line,
+        b'{"image_id": "b", "row": 1, "crc32": 0}',
+    ]
+    (folder / "index.jsonl").write_bytes(b"\n".join(entries) + b"\n")
+    assert list(PixelStore(tmp_path).at(2).index.index) == ["a"]
+
+
+def test_unreadable_index_is_reported_with_the_fix(tmp_path, monkeypatch):
+    """Simulated, because root can read all files."""
+    folder = PixelStore(tmp_path).at(2).folder
+    folder.mkdir()
+    (folder / "index.jsonl").touch()
+
+    def reject(_: object) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", reject)
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\)\. Fix: "):
+        _ = PixelStore(tmp_path).at(2).index

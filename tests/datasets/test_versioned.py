@@ -10,6 +10,7 @@ from skin_lesions.data.provenance import ImageProvenance, Origin
 from skin_lesions.data.tables import ImageTable
 from skin_lesions.datasets import AtomicVersionedDataset, FigureDataset, ModelDataset
 from skin_lesions.datasets.previews import ImagePreview, JSONPreview, TablePreview
+from skin_lesions.reporting.figures.drawn import DrawnFigure, figure_versions
 from support.models import trained_model
 
 PARQUET = {"type": "pandas.ParquetDataset"}
@@ -72,7 +73,7 @@ def test_version_is_never_overwritten(tmp_path):
     [
         (PARQUET, TABLE, TablePreview),
         (JSON, {"a": 1}, JSONPreview),
-        (FIGURE, Figure(), ImagePreview),
+        (FIGURE, DrawnFigure(Figure(), {}), ImagePreview),
     ],
 )
 def test_previews_have_a_return_annotation_and_show_the_loaded_version(
@@ -89,10 +90,11 @@ def test_equal_figures_give_equal_files(tmp_path):
     for name in ("a.png", "b.png"):
         figure = Figure()
         figure.subplots().plot([1, 2, 3])
-        FigureDataset(filepath=str(tmp_path / name)).save(figure)
+        FigureDataset(filepath=str(tmp_path / name)).save(DrawnFigure(figure, {"metrics": "V1"}))
         contents.append(FigureDataset(filepath=str(tmp_path / name)).load())
     assert contents[0] == contents[1]
     assert contents[0].startswith(b"\x89PNG")
+    assert figure_versions(contents[0]) == {"metrics": "V1"}
 
 
 def test_model_preview_has_neither_weights_nor_image_ids(tmp_path):
@@ -103,3 +105,12 @@ def test_model_preview_has_neither_weights_nor_image_ids(tmp_path):
     assert preview["architecture"] == "resnet18"
     assert not preview.keys() & {"state_dict", "train_image_ids", "val_image_ids"}
     assert dataset.exists()
+
+
+@pytest.mark.parametrize("folder", ["[a]", "a[1-9]*?"])
+def test_versions_are_found_in_a_folder_with_special_characters(tmp_path, folder):
+    """The glob module would read them as a pattern."""
+    path = tmp_path / folder / "t.parquet"
+    entry(path, save="V1").save(TABLE)
+    assert entry(path).list_versions(full_path=False) == ["V1"]
+    assert len(entry(path).load()) == 2

@@ -56,6 +56,4 @@ def test_other_content_is_rejected_with_both_versions_and_the_fix(
     with pytest.raises(InputError) as error:
         check_model_matches_data(model, **inputs)
     assert message in str(error.value)
-    assert "--load-versions model:V9,split_table:V1,image_table:V1,raw_images:V1" in str(
-        error.value
-    )
+    assert "kedro run --pipelines train,evaluate,report" in str(error.value)

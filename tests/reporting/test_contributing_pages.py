@@ -59,7 +59,7 @@ def test_figure_of_the_page_is_drawn_by_the_pipeline(group_sizes):
     catalog = DataCatalog()
     catalog["split_table"] = study.split_table
     outputs = SequentialRunner().run(node, catalog)
-    (axes,) = outputs["group_sizes"].load().axes
+    (axes,) = outputs["group_sizes"].load().figure.axes
     heights = {bar.get_x() + bar.get_width() / 2: bar.get_height() for bar in axes.patches}
     assert heights == sizes.value_counts().to_dict()
 

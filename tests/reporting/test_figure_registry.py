@@ -54,7 +54,7 @@ def test_pipeline_has_a_node_for_each_of_its_figures():
     assert drawn.keys() == {f"report.draw_{figure.name}" for figure in expected}
     for figure in expected:
         node = drawn[f"report.draw_{figure.name}"]
-        assert (node.func, node.inputs) == (figure.draw, list(figure.inputs))
+        assert (node.func.__wrapped__, node.inputs) == (figure.draw, list(figure.inputs))
         assert node.outputs == [figure.name]
     assert {figure.name for figure in FIGURES} <= set(nodes["report.write_report"].inputs)
 

@@ -358,7 +358,7 @@ def test_command_to_reproduce_names_the_versions():
         for name in ("model", "split_table", "image_table", "raw_images")
     )
     text = rendered_page("two").text("reproduce")
-    assert f'kedro run --pipelines evaluate,report --load-versions "{versions}"' in text
+    assert f'kedro run --pipelines evaluate --load-versions "{versions}"' in text
     assert SPLIT_FINGERPRINT in text
     assert "torch 2.9.1" in text
 

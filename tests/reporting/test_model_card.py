@@ -296,7 +296,7 @@ def test_malignancy_is_left_out_if_no_class_is_known_to_be_malignant():
 
 
 def test_command_to_reproduce_is_not_escaped():
-    assert 'kedro run --pipelines evaluate,report --load-versions "model:2026-' in card_of("two")
+    assert 'kedro run --pipelines evaluate --load-versions "model:2026-' in card_of("two")
 
 
 def test_card_contains_no_template_syntax_and_no_missing_values():

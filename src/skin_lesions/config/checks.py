@@ -58,6 +58,20 @@ def check_parameters(parameters: Mapping[str, object]) -> None:
         )
 
 
+def check_data_root(value: object) -> str:
+    """Check that the parameter ``data_root`` is a path, and return it.
+
+    Raises:
+        InputError: It is empty or not text. An empty path would be the root of the file system.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(
+            f"data_root is not a path ({value!r}). Expected the path of a folder. "
+            "Fix: --params data_root=/path"
+        )
+    return value
+
+
 def _conflicts(source: Source, ingest: Ingest, train: TrainRecipe) -> list[str]:
     problems = []
     if source.filename_pattern is not None and source.kind == "demo":

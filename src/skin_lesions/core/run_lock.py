@@ -1,5 +1,6 @@
 """Lock of a data root: only one run at a time writes to it."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -19,12 +20,14 @@ class RunLock:
         """Create the data root if necessary and lock it.
 
         Raises:
-            InputError: Another process holds the lock; the message names it.
+            InputError: Another process holds the lock; the message names it. Or the data root
+                cannot be created or written.
         """
-        self._root.mkdir(parents=True, exist_ok=True)
         owner_file = self._root / ".lock.owner"
         try:
+            self._root.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            owner_file.write_text(f"process {os.getpid()}", encoding="utf-8")
         except Timeout:
             owner = (
                 owner_file.read_text(encoding="utf-8") if owner_file.exists() else "another process"
@@ -33,7 +36,14 @@ class RunLock:
                 f"The data root {self._root} is locked: {owner} is writing to it. "
                 "Wait until it ends, or choose another location: --params data_root=/path"
             ) from None
-        owner_file.write_text(f"process {os.getpid()}", encoding="utf-8")
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            raise InputError(
+                f"The data root {self._root} is not a folder that this user can write to "
+                f"({error.strerror or error}). Fix: change its permissions, or choose another "
+                "location: --params data_root=/path"
+            ) from None
 
     def release(self) -> None:
         """Release the lock, if this object holds it."""

@@ -124,10 +124,21 @@ class PixelArray:
 
     @cached_property
     def index(self) -> pd.DataFrame:
-        """One row per image_id in the store."""
+        """One row per image_id in the store.
+
+        Raises:
+            InputError: The files of the store cannot be read.
+        """
         columns = ["image_id", "row", "width", "height", "format", "crc32", "reason"]
-        entries = pd.DataFrame(_read_index(self.folder, self.size)[0], columns=columns)
-        return entries.drop_duplicates("image_id", keep="last").set_index("image_id")
+        try:
+            entries, _ = _read_index(self.folder, self.size)
+        except OSError as error:
+            raise InputError(
+                f"The decoded images in {self.folder} cannot be read ({error.strerror}). Fix: "
+                "change its permissions, so that this user can read it"
+            ) from None
+        table = pd.DataFrame(entries, columns=columns)
+        return table.drop_duplicates("image_id", keep="last").set_index("image_id")
 
     @cached_property
     def array(self) -> npt.NDArray[np.uint8]:
@@ -338,16 +349,22 @@ def _read_index(folder: Path, size: int) -> tuple[list[_IndexEntry], int]:
     entries: list[_IndexEntry] = []
     length = 0
     for line in _complete_lines(folder / "index.jsonl"):
-        try:
-            entry = json.loads(line)
-            is_complete = entry["row"] < n_squares
-        except (ValueError, KeyError, TypeError):  # a damaged line
-            break
-        if not is_complete:
+        entry = _parse_entry(line)
+        if entry is None or entry["row"] >= n_squares:
             break
         entries.append(entry)
         length += len(line) + 1
     return entries, length
+
+
+def _parse_entry(line: bytes) -> _IndexEntry | None:
+    """Return the entry in a line of the index, or None if the line is damaged."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    is_entry = isinstance(entry, dict) and isinstance(entry.get("image_id"), str)
+    return entry if is_entry and isinstance(entry.get("row"), int) else None
 
 
 def _truncate(file: BinaryIO, length: int) -> None:

@@ -4,10 +4,14 @@ Each stage adds fields to the provenance of its input. Tables store it in their 
 and metrics in their own file.
 """
 
+from collections.abc import Collection
+from hashlib import sha256
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from skin_lesions.config.source import Source
 from skin_lesions.core.locations import redact
 
 # Results are shared, so they contain no path of a machine.
@@ -27,26 +31,64 @@ class Origin(Provenance):
         kind: Kind of the source, as in ``source.kind``.
         seed: Seed of synthetic images.
         folder: Name of a folder, without its path.
+        folder_hash: Hash of its path, see ``path_hash``.
         dataset: Name of a Kaggle dataset.
         version: Version of the Kaggle dataset.
         license_notes: Known license terms of the images, in complete sentences.
         metadata: Names of the metadata tables, without their paths.
+        metadata_key: Parameter ``source.metadata_key``.
+        label_column: Parameter ``source.label_column``.
         filename_pattern: Parameter ``source.filename_pattern``.
     """
 
     kind: Literal["demo", "folder", "kaggle"]
     seed: int | None = None
     folder: Name | None = None
+    folder_hash: str | None = None
     dataset: str | None = None
     version: int | None = None
     license_notes: tuple[str, ...] = ()
     metadata: tuple[Name, ...] = ()
+    metadata_key: str | None = None
+    label_column: str | None = None
     filename_pattern: str | None = None
 
     @property
     def is_synthetic(self) -> bool:
         """Whether the images are synthetic (``source.kind: demo``)."""
         return self.kind == "demo"
+
+    def differences(self, source: Source, given: Collection[str]) -> dict[str, tuple[object, ...]]:
+        """Return the parameters that select another source: name -> (recorded, configured).
+
+        A later run need not repeat the parameters of the first one. Parameters that are not set
+        are therefore not compared.
+
+        Args:
+            source: Configured source.
+            given: Parameters of the source that were given explicitly, such as ``demo.seed``.
+                Parameters with a default value are compared only if they were.
+        """
+        if source.kind != self.kind:
+            return {"source.kind": (self.kind, source.kind)}
+        configured: dict[str, tuple[object, object]] = {
+            "metadata": (self.metadata, tuple(map(redact, source.metadata))),
+            "metadata_key": (self.metadata_key, source.metadata_key),
+            "label_column": (self.label_column, source.label_column),
+            "filename_pattern": (self.filename_pattern, source.filename_pattern),
+            "kaggle.version": (self.version, source.kaggle.version),
+        }
+        if source.folder and self.folder_hash != path_hash(Path(source.folder)):
+            configured["folder"] = (self.folder, source.folder)
+        if "demo.seed" in given:
+            configured["demo.seed"] = (self.seed, source.demo.seed)
+        if "kaggle.dataset" in given:
+            configured["kaggle.dataset"] = (self.dataset, source.kaggle.dataset)
+        return {
+            f"source.{name}": (recorded, value)
+            for name, (recorded, value) in configured.items()
+            if value not in (None, ()) and value != recorded
+        }
 
 
 class ImageProvenance(Provenance):
@@ -112,3 +154,20 @@ class MetricsProvenance(PredictionProvenance):
     package_version: str
     synthetic_images: bool
     leaked_test_images: int = 0
+
+
+def recorded_versions(data: object) -> dict[str, str]:
+    """Return the versions that loaded data were made from, by the name of the data set.
+
+    Data without provenance have none.
+    """
+    record = getattr(data, "provenance", data)
+    if not isinstance(record, BaseModel):
+        return {}
+    suffix = "_version"
+    return {name.removesuffix(suffix): value for name, value in record if name.endswith(suffix)}
+
+
+def path_hash(path: Path) -> str:
+    """Return a hash of an absolute path, after links are followed: 16 hex digits."""
+    return sha256(bytes(path.expanduser().resolve())).hexdigest()[:16]

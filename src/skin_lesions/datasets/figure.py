@@ -4,13 +4,13 @@ import base64
 from pathlib import Path
 
 from kedro.io import AbstractDataset
-from matplotlib.figure import Figure
 
 from skin_lesions.datasets.previews import ImagePreview
+from skin_lesions.reporting.figures.drawn import DrawnFigure, check_png
 
 
-class FigureDataset(AbstractDataset[Figure, bytes]):
-    """Saves a Figure as PNG, and loads the bytes of the PNG to embed them in a page.
+class FigureDataset(AbstractDataset[DrawnFigure, bytes]):
+    """Saves a figure as PNG, and loads the bytes of the PNG to embed them in a page.
 
     MatplotlibDataset of Kedro cannot load what it saved.
     """
@@ -19,13 +19,18 @@ class FigureDataset(AbstractDataset[Figure, bytes]):
         self._path, self._dpi, self.metadata = Path(filepath), dpi, metadata
 
     def load(self) -> bytes:
-        """Return the bytes of the PNG."""
-        return self._path.read_bytes()
+        """Return the bytes of the PNG.
 
-    def save(self, data: Figure) -> None:
+        Raises:
+            ValueError: The file is damaged.
+        """
+        png = self._path.read_bytes()
+        check_png(png)
+        return png
+
+    def save(self, data: DrawnFigure) -> None:
         """Save the figure as PNG."""
-        # Without date and software version, equal figures give equal files.
-        data.savefig(self._path, format="png", dpi=self._dpi, metadata={"Software": None})
+        data.save(self._path, self._dpi)
 
     def preview(self) -> ImagePreview:
         """Show the figure in kedro-viz."""

@@ -11,6 +11,7 @@ from skin_lesions.data.provenance import Origin
 from skin_lesions.data.raw_store import ObjectStore, RawImages, store_files
 from skin_lesions.datasets.previews import TablePreview
 from skin_lesions.datasets.table import read_frame, write_frame
+from skin_lesions.datasets.versioned import check_table, find_versions, readable_errors
 
 
 class RawImagesDataset(AbstractVersionedDataset[IngestRequest, RawImages]):
@@ -37,13 +38,22 @@ class RawImagesDataset(AbstractVersionedDataset[IngestRequest, RawImages]):
         version: Version | None = None,
         metadata: dict[str, object] | None = None,
     ):
-        super().__init__(filepath=PurePosixPath(filepath), version=version)
+        super().__init__(
+            filepath=PurePosixPath(filepath), version=version, glob_function=find_versions
+        )
         self._store, self._pixels = ObjectStore(Path(objects)), PixelStore(Path(decode_into))
         self.metadata = metadata
 
     def load(self) -> RawImages:
-        """Load the manifest without reading any image."""
-        table, origin = read_frame(Path(self._get_load_path()), Origin)
+        """Load the manifest without reading any image.
+
+        Raises:
+            InputError: The manifest is damaged.
+        """
+        path = Path(self._get_load_path())
+        with readable_errors(path):
+            table, origin = read_frame(path, Origin)
+            check_table(table, ["file", "bytes"], path)
         return RawImages(table, self._store, origin, str(self.resolve_load_version()))
 
     def save(self, data: IngestRequest) -> None:

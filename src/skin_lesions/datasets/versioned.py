@@ -1,15 +1,20 @@
 """Kedro data set that adds versions and atomic writes to another data set."""
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kedro.io import AbstractDataset, AbstractVersionedDataset, Version
+import pandas as pd
+import pyarrow as pa
+from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
 from kedro.io.core import VersionNotFoundError
 
 from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import printable
 from skin_lesions.core.versions import Versioned
 
 
@@ -25,6 +30,7 @@ class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
     Args:
         filepath: Versions are at ``<filepath>/<version>/<name>``.
         dataset: Configuration of the data set for one file, without its ``filepath``.
+        columns: Columns that a table must have, without missing values.
         version: Set by Kedro.
         metadata: For kedro-viz.
     """
@@ -34,11 +40,15 @@ class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
         *,
         filepath: str,
         dataset: dict[str, Any],
+        columns: Collection[str] = (),
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ):
-        super().__init__(filepath=PurePosixPath(filepath), version=version)
+        super().__init__(
+            filepath=PurePosixPath(filepath), version=version, glob_function=find_versions
+        )
         self.metadata = metadata
+        self._columns = list(columns)
         self._config = dataset
         prototype = self._inner(Path(filepath))
         if hasattr(prototype, "preview"):
@@ -49,8 +59,16 @@ class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
         return AbstractDataset.from_config(path.name, config)
 
     def load(self) -> Any:
-        """Load the requested version, or the newest."""
-        data = self._inner(self.load_path()).load()
+        """Load the requested version, or the newest.
+
+        Raises:
+            InputError: There is no such version, or it is damaged.
+        """
+        path = self.load_path()
+        with readable_errors(path):
+            data = self._inner(path).load()
+            if self._columns:
+                check_table(getattr(data, "frame", data), self._columns, path)
         if isinstance(data, Versioned):
             return data.with_version(str(self.resolve_load_version()))
         return data
@@ -94,3 +112,51 @@ class AtomicVersionedDataset(AbstractVersionedDataset[Any, Any]):
             return inner.preview(*args, **kwargs)
 
         return preview_loaded_version
+
+
+def find_versions(pattern: str) -> list[str]:
+    """Return the paths that match ``<folder>/*/<name>``; a replacement of ``glob``.
+
+    In the path of the data root, brackets and other characters have no special meaning.
+    """
+    folder, name = Path(pattern).parents[1], Path(pattern).name
+    try:
+        return [str(version / name) for version in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+@contextmanager
+def readable_errors(path: Path) -> Iterator[None]:
+    """Raise each error while a file is loaded as an ``InputError`` with its path and the fix."""
+    try:
+        yield
+    except InputError:
+        raise
+    # Kedro wraps any error of another data set in a DatasetError.
+    except (DatasetError, OSError, ValueError, pa.ArrowException) as error:
+        cause = error.__cause__ if isinstance(error, DatasetError) else error
+        if isinstance(cause, InputError):
+            raise cause from None
+        if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM):
+            fix = "change its permissions, so that this user can read it"
+        else:
+            fix = (
+                f"delete {path.parent} to use the previous version, or create it again with the "
+                "pipeline that writes it, for example kedro run (same --env and --params)"
+            )
+        reason = next(iter(str(cause).splitlines()), "") or type(cause).__name__
+        raise InputError(f"{path} cannot be read ({printable(reason)}). Fix: {fix}") from None
+
+
+def check_table(table: pd.DataFrame, columns: Collection[str], path: Path) -> None:
+    """Check that a loaded table has some columns without missing values.
+
+    Raises:
+        ValueError: It does not, or it is an incomplete text file.
+    """
+    missing = [name for name in columns if name not in table or table[name].isna().any()]
+    if missing:
+        raise ValueError(f"the column {missing[0]} is missing or incomplete")
+    if path.suffix == ".csv" and not path.read_bytes().endswith(b"\n"):
+        raise ValueError("the last line is incomplete")

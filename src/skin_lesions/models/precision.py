@@ -90,7 +90,8 @@ class _SomeConvInFloat32(TorchFunctionMode):
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
         keywords = dict(kwargs or {})
-        if func is not conv2d:
+        is_conv = func is conv2d
+        if not is_conv:
             return func(*args, **keywords)
         # The seventh positional argument of conv2d is ``groups``.
         groups = args[6] if len(args) > 6 else keywords.get("groups", 1)

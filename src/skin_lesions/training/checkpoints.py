@@ -21,7 +21,6 @@ from typing import Any, TypedDict, cast
 
 from skin_lesions.config.base import flatten
 from skin_lesions.core.atomic_files import atomic_write
-from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import abbreviate_home
 
 log = logging.getLogger(__name__)
@@ -99,7 +98,7 @@ class Checkpoint:
         Raises:
             InputError: The file is damaged. A kill cannot cause that, but a faulty disk can.
         """
-        from skin_lesions.models.state_dicts import load_tensors  # noqa: PLC0415
+        from skin_lesions.models.state_dicts import load_tensors  # noqa: PLC0415 (torch)
 
         # Left by a kill during a write. No other run writes here: this one locked the data root.
         for leftover in self.folder.glob(".*.partial*"):

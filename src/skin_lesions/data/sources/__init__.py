@@ -9,7 +9,7 @@ from pathlib import Path
 
 from skin_lesions.config.source import Source
 from skin_lesions.core.text import encodable
-from skin_lesions.data.provenance import Origin
+from skin_lesions.data.provenance import Origin, path_hash
 from skin_lesions.data.sources.base import SourceFiles
 from skin_lesions.data.sources.filename_keys import filename_key
 from skin_lesions.data.sources.folder import check_outside, existing_folder, open_folder
@@ -29,7 +29,7 @@ def open_source(source: Source) -> SourceFiles:
         return _open_demo(source.demo.seed)
     if source.kind == "folder":
         folder = existing_folder(source.folder)
-        origin = Origin(kind="folder", folder=str(folder))
+        origin = Origin(kind="folder", folder=str(folder), folder_hash=path_hash(folder))
         return open_folder(folder, encodable(folder.name), source, origin)
     return _open_kaggle(source)
 

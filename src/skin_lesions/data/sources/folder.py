@@ -64,7 +64,8 @@ def open_folder(folder: Path, name: str, source: Source, origin: Origin) -> Sour
     table.insert(4, "filename_key", filename_keys(table["file"].tolist(), source.filename_pattern))
     if tables:
         table = table.join(join_metadata(files, tables, rows), on="file")
-    parameters = {"metadata": source.metadata, "filename_pattern": source.filename_pattern}
+    names = {"metadata", "metadata_key", "label_column", "filename_pattern"}
+    parameters = source.model_dump(include=names)
     # Validated, so that the paths of the tables are shortened.
     complete = Origin.model_validate({**dict(origin), **parameters})
     return SourceFiles(table, partial(_read_file, paths, boundary), complete)

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import update_wrapper
 from typing import Literal, TypedDict
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from skin_lesions.audit.findings import AuditFindings
+from skin_lesions.core.versions import Versioned
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.models.trained_model import TrainedModel
+from skin_lesions.reporting.figures.drawn import DrawnFigure
 
 FigurePipeline = Literal["audit", "report"]
 
@@ -31,7 +34,7 @@ class ReportInputs:
 class NodeArguments(TypedDict):
     """Arguments of a Kedro node; this package does not import Kedro."""
 
-    func: Callable[..., Figure]
+    func: Callable[..., DrawnFigure]
     inputs: list[str]
     outputs: str
     name: str
@@ -62,9 +65,30 @@ class FigureSpec:
     def node_arguments(self) -> NodeArguments:
         """Return the arguments of the Kedro node that draws the figure."""
         return {
-            "func": self.draw,
+            "func": _DrawWithVersions(self),
             "inputs": list(self.inputs),
             "outputs": self.name,
             "name": f"draw_{self.name}",
             "tags": "figures",
         }
+
+
+class _DrawWithVersions:
+    """The function of a figure as a node: adds the versions of its inputs.
+
+    A class, because Kedro pickles nodes for some runners.
+    """
+
+    def __init__(self, spec: FigureSpec):
+        update_wrapper(self, spec.draw)  # Kedro reads its signature
+        self.__annotations__ = {**spec.draw.__annotations__, "return": DrawnFigure}
+        self._inputs = spec.inputs
+
+    def __call__(self, *arguments: object) -> DrawnFigure:
+        versions = {
+            name: data.version
+            for name, data in zip(self._inputs, arguments, strict=True)
+            if isinstance(data, Versioned)
+        }
+        figure: Figure = self.__wrapped__(*arguments)  # type: ignore[attr-defined]
+        return DrawnFigure(figure, versions)
