@@ -21,6 +21,7 @@ from typing import Any, TypedDict, cast
 
 from skin_lesions.config.base import flatten
 from skin_lesions.core.atomic_files import atomic_write
+from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import abbreviate_home
 
 log = logging.getLogger(__name__)
