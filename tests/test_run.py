@@ -149,7 +149,7 @@ def test_malicious_model_file_is_rejected_without_running_its_code(demo_copy, tm
 
     version = demo_copy.versions("model")[0]
     torch.save(Malicious(), demo_copy.data_root / "06_models/model.pth" / version / "model.pth")
-    with pytest.raises(InputError, match="files that would run code on loading are rejected"):
+    with pytest.raises(InputError, match="contains code or Python objects"):
         demo_copy.run("evaluate")
     assert not (tmp_path / "was_run").exists()
 
