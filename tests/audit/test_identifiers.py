@@ -63,7 +63,7 @@ def test_a_large_group_is_reported_with_the_column_and_value_that_link_it(column
 
 
 def test_a_large_group_of_near_duplicates_is_reported_as_such():
-    table = context_of(100).image_table
+    table = context_of(100, lesion_id=[f"lesion{i}" for i in range(100)]).image_table
     pairs = [(a, b) for a in range(21) for b in range(a + 1, 21)]
     near_duplicates = pd.DataFrame(pairs, columns=["a", "b"]).assign(kind="simple", strength=0.9)
     (finding,) = large_groups(audit_context(table, near_duplicates))

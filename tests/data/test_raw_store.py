@@ -1,4 +1,6 @@
 import hashlib
+import io
+import os
 
 import pandas as pd
 import pytest
@@ -149,6 +151,17 @@ def test_opened_file_has_the_bytes_and_a_missing_one_is_an_error_with_a_fix(file
     store.path(image_id).mkdir()
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
         store.open(image_id)
+
+
+def test_a_disk_that_takes_only_a_part_of_a_file_is_full(store, monkeypatch):
+    class AlmostFull(io.FileIO):
+        def write(self, data):
+            return super().write(data[:1])
+
+    monkeypatch.setattr(os, "fdopen", lambda descriptor, *_, **__: AlmostFull(descriptor, "wb"))
+    with pytest.raises(OSError, match="No space left"):
+        store.put(b"complete")
+    assert objects(store) == {}
 
 
 def test_a_full_disk_leaves_no_incomplete_file(files, store, monkeypatch):

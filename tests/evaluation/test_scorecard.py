@@ -365,6 +365,22 @@ def test_calibration_bins_are_those_of_the_probability_of_the_predicted_class():
     assert value == pytest.approx(expected)
 
 
+def test_interval_of_the_calibration_error_is_reflected():
+    """The replicates are biased upwards, because drawing rows adds noise to each bin."""
+    predictions = simulate_predictions(600)
+    classes = pd.factorize(predictions["label"], sort=True)[0]
+    (weights,) = resampled_weights(classes, _groups(predictions), 60, 9)
+    confidence = predictions[[f"p_{name}" for name in CLASSES]].to_numpy().max(axis=1)
+    gap = (predictions["label"] == predictions["predicted"]) - confidence
+    bins = confidence_bins(confidence)
+    errors = [abs(np.bincount(bins, w * gap)).sum() / w.sum() for w in weights.T]
+    entry = metrics_of(predictions, sorted(CLASSES), replicates=60, seed=9)[
+        "expected_calibration_error"
+    ]
+    low, high = 2 * entry["value"] - np.quantile(errors, [0.975, 0.025])
+    assert (entry["low"], entry["high"]) == pytest.approx((max(0, low), max(entry["value"], high)))
+
+
 # Malignant against benign
 
 

@@ -259,6 +259,12 @@ def test_equal_replicates_give_no_interval_but_a_reason():
         assert "too few groups" in found.reason
 
 
+@pytest.mark.parametrize("value", [0.1, 0.9])
+def test_interval_contains_a_value_that_the_percentiles_miss(value):
+    found = percentile_estimate(value, np.linspace(0.4, 0.6, 101), 4)
+    assert (found.low, found.high) == pytest.approx((min(value, 0.405), max(value, 0.595)))
+
+
 def test_value_of_zero_has_no_interval_if_it_is_reflected_below_zero():
     found = reflected_estimate(0.0, np.linspace(0, 0.1, 101), 4)
     assert (found.value, found.low, found.high) == (0.0, None, None)
@@ -381,6 +387,8 @@ def test_estimate_rejects_nan_and_missing_values_without_a_reason():
         Estimate(value=float("nan"), low=0.0, high=1.0, n=3)
     with pytest.raises(ValueError, match="Expected a reason"):
         Estimate(value=None, low=None, high=None, n=3)
+    with pytest.raises(ValueError, match="Expected a reason"):
+        Estimate(value=0.5, low=None, high=None, n=3)
 
 
 def test_estimates_in_json_have_only_the_keys_that_apply():

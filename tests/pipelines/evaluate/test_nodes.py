@@ -1,10 +1,21 @@
 import pytest
 
 from skin_lesions.config.evaluate import Evaluate
-from skin_lesions.pipelines.evaluate.nodes import score
+from skin_lesions.core.errors import InputError
+from skin_lesions.data.pixel_store import PixelStore
+from skin_lesions.data.raw_store import ObjectStore, RawImages
+from skin_lesions.pipelines.evaluate.nodes import predict, score
 from support.report_inputs import two_classes, with_frame, with_leaky_weights
 
 EVALUATE = Evaluate(batch_size=8, bootstrap_replicates=100, seed=0, device="cpu")
+
+
+def test_model_of_another_split_is_rejected_before_images_are_read(tmp_path):
+    study = two_classes()
+    raw_images = RawImages(study.image_table.frame, ObjectStore(tmp_path), study.origin)
+    tables = study.split_table, study.image_table, raw_images
+    with pytest.raises(InputError, match=r"was trained on the split of .*, not on that of"):
+        predict(study.model, PixelStore(tmp_path), *tables, EVALUATE)
 
 
 def scorecard(policy):
