@@ -1,7 +1,6 @@
 """Kedro hooks: checks before a run, the lock of the data root, and log messages after a run."""
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -36,19 +35,6 @@ log = logging.getLogger(__name__)
 
 def _data_root(context: KedroContext) -> Path:
     return Path(check_data_root(context.config_loader["parameters"]["data_root"]))
-
-
-class ThreadSettings:
-    """Sets how the threads of OpenMP wait for each other, before torch reads the setting."""
-
-    @hook_impl
-    def after_context_created(self) -> None:
-        """Let waiting threads sleep, unless the user has set the environment variable.
-
-        By default they first wait actively. Beside another busy process, they then hold the CPU
-        that the thread they wait for needs, and training becomes several times slower.
-        """
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 class RunnerCheck:

@@ -14,7 +14,6 @@ from skin_lesions.hooks import (
     InputChecks,
     RunnerCheck,
     RunSummary,
-    ThreadSettings,
 )
 
 
@@ -79,7 +78,6 @@ class ProjectContext(KedroContext):
 
 
 HOOKS = (
-    ThreadSettings(),
     RunnerCheck(),
     InputChecks(),
     DataRootLock(),
