@@ -164,7 +164,8 @@ def store_files(
 
 
 def _describe(origin: Origin) -> str:
-    values = origin.model_dump(exclude={"metadata", "license_notes"}, exclude_none=True)
+    unreadable = {"metadata", "license_notes", "folder_hash"}
+    values = origin.model_dump(exclude=unreadable, exclude_none=True)
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
