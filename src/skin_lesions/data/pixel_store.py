@@ -87,9 +87,8 @@ class PixelStore:
         requested = raw.image_ids
         missing = [i for i in requested if i not in images.index.index]
         # The store also has images of old versions, whose raw files may be deleted.
-        damaged = [
-            i for i in images.damaged_ids() if i in set(requested) or raw.store.path(i).exists()
-        ]
+        available = set(requested)
+        damaged = [i for i in images.damaged_ids() if i in available or raw.store.path(i).exists()]
         if damaged:
             log.warning(
                 "%d of %d stored images at %d pixels are damaged and are decoded again, e.g. %s",
