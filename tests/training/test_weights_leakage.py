@@ -65,6 +65,9 @@ def test_validation_image_in_the_training_of_the_weights_is_leaked():
 
 def test_validation_images_that_were_validation_images_before_are_no_leakage():
     assert leakage("eg", val="df") is None
+    # Also if a test image is in their group, as split.policy=original allows.
+    a_in_val = SPLIT.assign(split=SPLIT["split"].where(SPLIT["file"] != "a", "val"))
+    assert leakage(val="a", split=a_in_val) is None
 
 
 def test_group_of_an_image_that_the_split_excludes_is_known():
