@@ -382,6 +382,27 @@ def test_pixels_are_written_to_the_file_before_their_index_lines(tmp_path):
     assert checked == [0, 1, 2, 3]
 
 
+def test_an_incomplete_write_does_not_move_the_images_that_follow(tmp_path):
+    class DiskFullOnce(io.BytesIO):
+        """A file of which the first write stops after half of the data."""
+
+        failed = False
+
+        def write(self, data):
+            if self.failed:
+                return super().write(data)
+            self.failed = True
+            super().write(bytes(data)[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    pixels, index = DiskFullOnce(), io.BytesIO()
+    writer = pixel_store.PixelWriter(SIZE, set(), 0, pixels, index)
+    with pytest.raises(OSError, match="No space left"):
+        writer.add(IDS[0], square(IDS[0]))
+    writer.add(IDS[1], square(IDS[1]))
+    assert pixels.getvalue() == square(IDS[1]).pixels.tobytes()
+
+
 @pytest.mark.parametrize(
     "line",
     [b"1", b"[]", b"{}", b'{"row": 1}', b'{"image_id": "b", "row": "1"}', b"\xff"],

@@ -48,10 +48,14 @@ def test_center_crop_is_the_central_square_of_the_original_image(width, height):
 def test_images_of_different_aspects_keep_their_order_in_a_batch():
     _, wide = stretched_image(120, 60, 96)
     _, tall = stretched_image(60, 120, 96)
+    inverted = 255 - wide
     preprocessing = Preprocessing("center_crop", 96, 48)
-    mixed = resize_batch(np.concatenate([wide, tall, wide]), [2.0, 0.5, 2.0], preprocessing)
-    separate = [resize_batch(wide, [2.0], preprocessing), resize_batch(tall, [0.5], preprocessing)]
-    assert torch.equal(mixed, torch.cat([separate[0], separate[1], separate[0]]))
+    mixed = resize_batch(np.concatenate([wide, tall, inverted]), [2.0, 0.5, 2.0], preprocessing)
+    separate = [
+        resize_batch(square, [aspect], preprocessing)
+        for square, aspect in [(wide, 2.0), (tall, 0.5), (inverted, 2.0)]
+    ]
+    assert torch.equal(mixed, torch.cat(separate))
 
 
 def test_normalization_equals_torchvision():

@@ -242,6 +242,15 @@ def test_each_class_has_counts_and_estimates():
     assert f"Melanoma malignant {' '.join(expected)}" in rendered_page("fourteen").text("classes")
 
 
+def test_number_of_correct_images_is_that_of_the_test_split():
+    metrics = inputs_of("fourteen").metrics
+    correct = round(metrics.test.accuracy.value * metrics.test.n)
+    validation = sum(row.correct for row in metrics.validation.per_class.values())
+    assert correct != validation
+    sentence = f"{correct} of {metrics.test.n} test images are classified correctly"
+    assert sentence in rendered_page("fourteen").text()
+
+
 def test_classes_without_test_images_are_named_at_the_top():
     absent = [
         n for n, entry in inputs_of("unusual").metrics.test.per_class.items() if not entry.support

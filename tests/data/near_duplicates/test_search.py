@@ -267,6 +267,14 @@ def test_several_pairs_of_different_images_merge_large_groups():
     assert sizes(merge_pairs(40, pairs_of(*large, (3, 33, 0.6), (4, 34, 0.6)))) == [40]
 
 
+def test_pairs_of_both_parts_of_a_merged_group_count_for_a_third_group():
+    large = chain(range(6), 0.9) + chain(range(6, 11), 0.9) + chain(range(11, 16), 0.9)
+    to_third_group = [(0, 11, 0.8), (6, 12, 0.8)]  # one pair of each part: not enough alone
+    between_parts = [(1, 7, 0.6), (2, 8, 0.6)]  # processed last, because they are weaker
+    assert sizes(merge_pairs(16, pairs_of(*large, *to_third_group))) == [5, 5, 6]
+    assert sizes(merge_pairs(16, pairs_of(*large, *to_third_group, *between_parts))) == [16]
+
+
 @pytest.mark.parametrize(("linked", "merged"), [(2, False), (3, False), (4, True)])
 def test_merging_large_groups_requires_pairs_of_a_tenth_of_the_smaller_one(linked, merged):
     large = chain(range(40), 0.9) + chain(range(40, 90), 0.9)  # a tenth of 40 is 4
