@@ -33,7 +33,12 @@ def test_row_is_matched_by_path_name_or_stem(key, file):
 
 @pytest.mark.parametrize(
     ("key", "file"),
-    [("mel/1.jpg", "mel/11.jpg"), ("el/1.jpg", "mel/2.jpg"), ("lesion", "lesion.1.jpg")],
+    [
+        ("mel/1.jpg", "mel/11.jpg"),
+        ("el/1.jpg", "mel/2.jpg"),
+        ("lesion", "lesion.1.jpg"),
+        ("./", "mel/1.jpg"),  # an empty path
+    ],
 )
 def test_row_is_not_matched_by_a_part_of_a_name(key, file):
     assert match_rows([key], [file]) == [[]]
