@@ -1,14 +1,8 @@
-import os
-import sys
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.sources.metadata import join_metadata, match_rows, read_metadata
+from skin_lesions.data.sources.metadata import join_metadata, read_metadata
 from support.factories import source, table
 
 
@@ -25,133 +19,10 @@ def join(tables, files):
     return join_metadata(files, tables, [table.match_files(files) for table in tables])
 
 
-@pytest.mark.parametrize(
-    ("key", "file"),
-    [
-        ("train/mel/1.jpg", "train/mel/1.jpg"),
-        ("mel/1.jpg", "train/mel/1.jpg"),
-        ("1.jpg", "train/mel/1.jpg"),
-        ("1", "train/mel/1.jpg"),
-        ("mel/1", "train/mel/1.jpg"),
-        ("1.png", "train/mel/1.jpg"),
-        ("old/train/mel/1.jpg", "train/mel/1.jpg"),
-        ("./mel/1.jpg", "mel/1.jpg"),
-        ("C:\\data\\mel\\1.jpg", "mel/1.jpg"),
-        ("ISIC_1.JPG", "ISIC_1.jpg"),
-        ("elsewhere/ISIC_1.jpg", "mel/ISIC_1.jpg"),
-        ("elsewhere/ISIC_1", "mel/ISIC_1.jpg"),
-        ("cafe\u0301.jpg", "caf\u00e9.jpg"),
-        ("lesion.1", "lesion.1.jpg"),
-    ],
-)
-def test_row_is_matched_by_path_name_or_stem(key, file):
-    assert match_rows([key, "another"], [file]) == [[0]]
-
-
-@pytest.mark.parametrize(
-    ("key", "file"),
-    [("mel/1.jpg", "mel/11.jpg"), ("el/1.jpg", "mel/2.jpg"), ("lesion", "lesion.1.jpg")],
-)
-def test_row_is_not_matched_by_a_part_of_a_name(key, file):
-    assert match_rows([key], [file]) == [[]]
-
-
-def test_longer_path_takes_precedence_over_a_name():
-    assert match_rows(["1.jpg", "nv/1.jpg"], ["a/nv/1.jpg", "a/mel/1.jpg"]) == [[1], [0]]
-
-
-def test_row_matched_by_path_is_not_matched_to_another_file_by_name():
-    assert match_rows(["mel/1.jpg"], ["mel/1.jpg", "nv/1.jpg"]) == [[0], []]
-
-
 def test_row_that_matches_files_in_two_folders_gives_a_warning(tmp_path, caplog):
     metadata = read(table(tmp_path / "m.csv", [{"image": "1.jpg", "age": 50}]))
     assert join(metadata, ["mel/1.jpg", "nv/1.jpg"])["age"].tolist() == [50, 50]
     assert "1 metadata rows match several files" in caplog.text
-
-
-def brute_force_match(keys, files):
-    """Compare every row with every file: a direct implementation of the rules."""
-
-    def without_suffix(path):
-        return path.rsplit(".", 1)[0] if path.endswith((".jpg", ".png")) else path
-
-    def by_path(path, names):
-        longer = [r for r, key in enumerate(names) if f"/{key}".endswith(f"/{path}")]
-        shorter = [r for r, key in enumerate(names) if f"/{path}".endswith(f"/{key}")]
-        longest = max((len(names[r]) for r in shorter), default=0)
-        return longer or [r for r in shorter if len(names[r]) == longest]
-
-    matches = [
-        by_path(f, keys) or by_path(without_suffix(f), list(map(without_suffix, keys)))
-        for f in files
-    ]
-    unused = set(range(len(keys))) - {rows[0] for rows in matches if rows}
-    names = [without_suffix(key).split("/")[-1] for key in keys]
-    return [
-        rows or [r for r in sorted(unused) if names[r] == without_suffix(file).split("/")[-1]]
-        for rows, file in zip(matches, files, strict=True)
-    ]
-
-
-names = st.builds(str.__add__, st.sampled_from("ab1"), st.sampled_from(["", ".jpg", ".png", ".x"]))
-paths = st.builds(
-    lambda folders, name: "/".join([*folders, name]),
-    st.lists(st.sampled_from("ab1"), max_size=3),
-    names,
-)
-
-
-@settings(max_examples=50)
-@given(keys=st.lists(paths, min_size=2, max_size=9), files=st.lists(paths, min_size=2, max_size=9))
-def test_indexed_matching_equals_brute_force_matching(keys, files):
-    assert match_rows(keys, files) == brute_force_match(keys, files)
-
-
-@settings(max_examples=20)
-@given(files=st.lists(paths, unique=True, min_size=5), rng=st.randoms())
-def test_row_with_a_complete_path_matches_its_file_in_any_row_order(files, rng):
-    keys = [f"somewhere/{file}" for file in files]
-    rng.shuffle(keys)
-    for file, rows in zip(files, match_rows(keys, files), strict=True):
-        assert keys.index(f"somewhere/{file}") in rows
-
-
-@pytest.mark.parametrize(
-    ("key", "file"),
-    [
-        ("ISIC_{:07d}", "train/class {0}/ISIC_{0:07d}.jpg"),
-        ("old/{}/front.jpg", "new/{}/front.jpg"),  # always the same file name
-        ("front.jpg", "{}/front.jpg"),
-    ],
-)
-def test_work_grows_linearly_with_the_number_of_rows_and_files(key, file):
-    def operations(n):
-        keys, files = ([form.format(i) for i in range(n)] for form in (key, file))
-        with count_operations() as count:
-            assert len(match_rows(keys, files)) == n
-        return count[0]
-
-    # Comparing each row with each file would quadruple the work.
-    assert operations(400) < 2.5 * operations(200)
-
-
-@contextmanager
-def count_operations():
-    """Count the operations of the interpreter, which do not depend on the speed of the machine."""
-    count = [0]
-
-    def trace(frame, event, argument):
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        count[0] += event == "opcode"
-        return trace
-
-    previous = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield count
-    finally:
-        sys.settrace(previous)
 
 
 def test_reserved_columns_are_renamed_and_not_overwritten(tmp_path):
@@ -198,21 +69,6 @@ def test_missing_values_become_none_in_each_column_but_that_of_the_image_names(t
     found = join_metadata(files, [metadata], [np.array([0, 1])])
     assert found["age"].dtype == np.float64
     assert found[["age", "site"]].isna().to_numpy().tolist() == [[False, False], [True, True]]
-
-
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt"])
-def test_comma_semicolon_and_tab_separators_are_detected(tmp_path, separator, encoding, suffix):
-    rows = [{"image": "日本", "age": 40, "site": "a, b; c"}]
-    path = table(tmp_path / f"m{suffix}", rows, sep=separator, encoding=encoding)
-    assert join(read(path), ["日本.jpg"])[["age", "site"]].iloc[0].tolist() == [40, "a, b; c"]
-
-
-def test_spaces_around_column_names_and_cells_are_ignored(tmp_path):
-    path = tmp_path / "m.csv"
-    path.write_text("image , age\n 1.jpg , 40\n")
-    assert join(read(path), ["1.jpg"])["age"].tolist() == [40]
 
 
 def test_key_is_the_first_known_column_unless_set(tmp_path):
@@ -276,28 +132,11 @@ def test_other_columns_named_by_diagnoses_are_not_labels(tmp_path, rows):
 
 
 BAD_TABLES = {
-    "latin-1": ("image,site\na,Rücken\n".encode("latin-1"), "is not UTF-8 text .* save it as CSV"),
-    "utf-16": ("image,site\na,b\n".encode("utf-16"), "UTF-16 text, because it contains zero"),
-    "excel": (b"PK\x03\x04\x14,\n1,2", "is an Excel workbook .* export the table as CSV"),
-    "old excel": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an Excel workbook"),
-    "parquet": (b"PAR1,image\n", "is a Parquet file .* Expected CSV with commas"),
-    "compressed": (b"\x1f\x8b\x08", "is a gzip file"),
-    "zero bytes": (b"image,site\na,b\nc,\0d\n", "is a binary file"),
-    "zero bytes far behind": (b"image\n" + b"a\n" * 600_000 + b"\0", "is a binary file"),
-    "too many columns": (b"image" + b",c" * 1000 + b"\n", "has 1,001 columns .*At most 1,000"),
-    "no bytes": (b"", "cannot be parsed"),
     "no rows": (b"image,age\n", "has no row with a value in the column 'image'"),
     "no keys": (b"image,age\n,4\n,5\n", "has no row with a value in the column 'image'"),
-    "too many cells": (b"image,age\na,4\nb,5,6,7\n", "line 3"),
-    "too many cells at once": (b"image,age\na,4,5\n", "cannot be parsed"),
-    "open quote": (b'image,age\n"a,4\nb,5\n', "cannot be parsed"),
     "no key column": (
         b"photo,age\na,4\n",
         "Expected one of file, image, image_id, isic_id, .*, found photo, age",
-    ),
-    "two of a name": (
-        b"image,age,image ,age,age\na,1,b,2,3\n",
-        r"several columns with the same name .*: 'image' \(2 times\), 'age' \(3 times\)",
     ),
 }
 
@@ -310,21 +149,6 @@ def test_unusable_table_is_rejected_with_its_path_and_the_reason(tmp_path, kind)
     with pytest.raises(InputError, match=reason) as error:
         read(path)
     assert str(path) in str(error.value)
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
-@pytest.mark.timeout(60)
-def test_a_pipe_is_rejected_and_not_read(tmp_path):
-    os.mkfifo(tmp_path / "m.csv")
-    with pytest.raises(InputError, match=r"not a regular file, but a pipe.*m\.csv"):
-        read(tmp_path / "m.csv")
-
-
-def test_missing_table_is_rejected_with_its_path(tmp_path):
-    with pytest.raises(InputError, match=r"cannot be opened \(.*nowhere\.csv\): No such file"):
-        read(tmp_path / "nowhere.csv")
-    with pytest.raises(InputError, match=r"cannot be opened \(.*\): Is a directory"):
-        read(tmp_path)
 
 
 def test_unknown_column_is_rejected_with_the_available_columns(tmp_path):

@@ -11,8 +11,9 @@ from skin_lesions.config.source import Source
 from skin_lesions.core.text import encodable
 from skin_lesions.data.provenance import Origin, path_hash
 from skin_lesions.data.sources.base import SourceFiles
+from skin_lesions.data.sources.file_listing import check_outside
 from skin_lesions.data.sources.filename_keys import filename_key
-from skin_lesions.data.sources.folder import check_outside, existing_folder, open_folder
+from skin_lesions.data.sources.folder import existing_folder, open_folder
 from skin_lesions.data.sources.metadata import read_metadata
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
 

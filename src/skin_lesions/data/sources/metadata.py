@@ -1,17 +1,13 @@
-"""Metadata tables: read them, match their rows to files, and join their columns.
+"""Metadata tables: the labels and other columns of the images.
 
-Rows are matched by path, file name or stem.
+The columns of all tables are joined by file.
 """
 
-import csv
 import logging
-import warnings
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,22 +15,15 @@ import pandas as pd
 
 from skin_lesions.config.source import Source
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import normalize_name, pluralize, printable
+from skin_lesions.core.text import pluralize, printable
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.missing_values import is_missing
-from skin_lesions.data.sources.base import IMAGE_SUFFIXES
 from skin_lesions.data.sources.column_names import KEY_COLUMNS, find_column, renamed_columns
+from skin_lesions.data.sources.metadata_files import read_table
+from skin_lesions.data.sources.row_matching import match_rows
 
 log = logging.getLogger(__name__)
 
-MAX_COLUMNS = 1000  # of a metadata table; each cell takes about 50 bytes of memory
-# The first bytes of other file formats in which tables are stored.
-_OTHER_TABLE_FORMATS = {
-    b"PK\x03\x04": "an Excel workbook or another ZIP file",
-    b"\xd0\xcf\x11\xe0": "an Excel workbook",
-    b"PAR1": "a Parquet file",
-    b"\x1f\x8b": "a gzip file",
-}
 # Column names of the tables of this project. A metadata column with such a name is renamed.
 RESERVED_COLUMNS = frozenset(
     {
@@ -215,73 +204,6 @@ def _parse_number(cell: str) -> float | str:
         return cell
 
 
-def match_rows(keys: Sequence[str], files: Sequence[str]) -> list[list[int]]:
-    """Find the rows whose key matches each file. An ambiguous key gives several rows.
-
-    Three rules apply in this order:
-
-    1. A key matches a file if one path ends with the other. For example, ``1.jpg``, ``a/1.jpg`` and
-       ``/old/place/a/1.jpg`` all match ``a/1.jpg``. Longer keys take precedence over shorter ones.
-    2. The same without image suffixes: ``a/1`` and ``a/1.png`` match ``a/1.jpg``.
-    3. Rows with the same file name in another folder, unless rule 1 or 2 matched the row to
-       another file.
-    """
-    paths = [_normalize_path(file) for file in files]
-    cells = [_normalize_path(key) for key in keys]
-    exact = _index(cells)
-    without_suffix = _index([_without_suffix(cell) for cell in cells])
-    matches = [
-        _rows_by_path(path, exact) or _rows_by_path(_without_suffix(path), without_suffix)
-        for path in paths
-    ]
-    used = {rows[0] for rows in matches if rows}
-    rows_by_name: dict[str, list[int]] = defaultdict(list)
-    for row, cell in enumerate(cells):
-        if row not in used:
-            rows_by_name[_without_suffix(cell).rpartition("/")[2]].append(row)
-    by_name = (rows_by_name.get(_without_suffix(path).rpartition("/")[2], []) for path in paths)
-    return [rows or same_name for rows, same_name in zip(matches, by_name, strict=True)]
-
-
-class _Index(NamedTuple):
-    """Rows by complete key, and rows by each path suffix of a key."""
-
-    complete: dict[str, list[int]]
-    suffixes: dict[str, list[int]]
-
-
-def _index(keys: Sequence[str]) -> _Index:
-    index = _Index(defaultdict(list), defaultdict(list))
-    for row, key in enumerate(keys):
-        index.complete[key].append(row)
-        for suffix in _path_suffixes(key):
-            index.suffixes[suffix].append(row)
-    return index
-
-
-def _rows_by_path(path: str, index: _Index) -> list[int]:
-    # Keys that end with the path come first, then the longest key that the path ends with.
-    shorter = (
-        index.complete[suffix] for suffix in _path_suffixes(path) if suffix in index.complete
-    )
-    return index.suffixes.get(path) or next(shorter, [])
-
-
-def _path_suffixes(path: str) -> list[str]:
-    """List the suffixes of a path, longest first: ``a/b/c``, ``b/c``, ``c``."""
-    parts = path.split("/")
-    return ["/".join(parts[start:]) for start in range(len(parts))]
-
-
-def _normalize_path(path: str) -> str:
-    return normalize_name(path.strip()).replace("\\", "/").removeprefix("./")
-
-
-def _without_suffix(path: str) -> str:
-    stem, _, suffix = path.rpartition(".")
-    return stem if stem and suffix.casefold() in IMAGE_SUFFIXES else path
-
-
 def _rename_reserved(columns: Iterable[str]) -> list[str]:
     """Add the prefix ``metadata_`` to reserved names, and to names that would occur twice."""
     renamed: list[str] = []
@@ -304,7 +226,7 @@ def read_metadata(source: Source) -> list[Metadata]:
             not exist; or several tables have labels.
     """
     paths = [Path(name) for name in source.metadata]
-    frames = {path: _read_table(path) for path in paths}
+    frames = {path: read_table(path) for path in paths}
     _check_column_exists("metadata_key", source.metadata_key, frames)
     _check_column_exists("label_column", source.label_column, frames)
     tables = [_metadata(path, table, source) for path, table in frames.items()]
@@ -341,101 +263,6 @@ def _metadata(path: Path, table: pd.DataFrame, source: Source) -> Metadata:
     label_column = source.label_column if source.label_column in table else None
     one_hot = () if source.label_column else _one_hot_columns(table, path)
     return Metadata(path, table, key, label_column, one_hot)
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        _check_is_text(path)
-        separator = _separator(path)
-        _check_header(path, separator)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # more cells than columns
-            table = pd.read_csv(
-                path,
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,  # data.missing_values lists what counts as missing
-                encoding="utf-8-sig",
-                skipinitialspace=True,
-                skip_blank_lines=False,  # keeps the line numbers in error messages correct
-                index_col=False,
-            )
-    except UnicodeDecodeError:
-        raise InputError(
-            f"Metadata table is not UTF-8 text ({path}). Fix: save it as CSV (UTF-8)"
-        ) from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
-        raise InputError(
-            f"Metadata table cannot be parsed ({path}): {printable(str(error).strip())}. "
-            "Expected CSV with commas, semicolons or tabs"
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"Metadata table cannot be opened ({path}): {error.strerror}. "
-            "Fix: check source.metadata"
-        ) from None
-    return table.rename(columns=str.strip).apply(_strip)
-
-
-def _check_is_text(path: Path) -> None:
-    """Check the file before it is parsed.
-
-    Raises:
-        InputError: The file is a pipe or another special file, or is binary.
-        OSError: The file cannot be read.
-    """
-    if path.exists() and not path.is_file() and not path.is_dir():  # reading a pipe would block
-        raise InputError(
-            f"Metadata table is not a regular file, but a pipe, socket or device ({path}). "
-            "Fix: save it as a CSV file and set source.metadata to that file"
-        )
-    with path.open("rb") as file:
-        start = file.read(16)
-        formats = [name for sign, name in _OTHER_TABLE_FORMATS.items() if start.startswith(sign)]
-        chunks = iter(partial(file.read, 1 << 20), b"")
-        if not formats and (b"\0" in start or any(b"\0" in chunk for chunk in chunks)):
-            formats = ["a binary file or UTF-16 text, because it contains zero bytes"]
-    if formats:
-        raise InputError(
-            f"Metadata table is {formats[0]} ({path}). Expected CSV with commas, semicolons or "
-            "tabs, in UTF-8. Fix: export the table as CSV (UTF-8)"
-        )
-
-
-def _separator(path: Path) -> str:
-    """Return the most common separator of the header.
-
-    Raises:
-        InputError: The header has more than ``MAX_COLUMNS`` columns.
-    """
-    with path.open(encoding="utf-8-sig") as file:
-        header = file.readline(1_000_000)  # characters
-    separator = max(",;\t", key=header.count)
-    columns = header.count(separator) + 1
-    if columns > MAX_COLUMNS:
-        raise InputError(
-            f"Metadata table has {columns:,} columns ({path}). At most {MAX_COLUMNS:,} are "
-            "allowed. Fix: keep only the columns with image names, labels and metadata"
-        )
-    return separator
-
-
-def _check_header(path: Path, separator: str) -> None:
-    """Reject repeated names, because pandas would rename the columns."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file, delimiter=separator, skipinitialspace=True), [])
-    counts = Counter(name.strip() for name in header if name.strip())
-    repeated = [f"{printable(name)!r} ({n} times)" for name, n in counts.items() if n > 1]
-    if repeated:
-        raise InputError(
-            f"Metadata table has several columns with the same name ({path}): "
-            f"{', '.join(repeated)}. Fix: rename or delete all but one of them"
-        )
-
-
-def _strip(cells: pd.Series) -> pd.Series:
-    trimmed = cells.astype(object).str.strip()
-    return trimmed.where(trimmed.ne(""), None)
 
 
 def _key_column(table: pd.DataFrame, path: Path, requested: str | None) -> str:

@@ -1,0 +1,156 @@
+"""Files of an image folder: listing, reading, and checks of symbolic links.
+
+Files that cannot be images, such as hidden files, are not listed.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import encodable, printable
+
+MAX_BYTES = 128 << 20  # bytes; each thread reads one file into memory
+_NOT_IMAGES = {"thumbs.db", "desktop.ini", "__macosx"}
+
+
+def list_files(
+    folder: Path, metadata: Sequence[Path], boundary: Path | None
+) -> tuple[dict[str, Path], list[str]]:
+    """List all files that could be images, and the empty folders.
+
+    Returns:
+        Relative path with slashes -> path of the file.
+
+        The relative paths of the folders that contain neither such files nor folders.
+
+    Raises:
+        InputError: A link leads to a folder outside of the boundary, or a folder cannot be listed.
+    """
+    found: dict[str, Path] = {}
+    empty_folders: list[str] = []
+    for parent, folders, names in _walk(folder):
+        for name in folders:
+            _check_linked_folder(parent / name, boundary)
+        paths = [parent / name for name in names if _is_content(name)]
+        if not folders and not paths:
+            empty_folders.append(encodable(parent.relative_to(folder).as_posix()))
+        for path in paths:
+            if not _is_one_of(path, metadata):
+                found[encodable(path.relative_to(folder).as_posix())] = path
+    return dict(sorted(found.items())), sorted(empty_folders)
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder that could contain images, with the names of its folders and files.
+
+    Symbolic links to folders are followed, except links to a parent folder of the link.
+    """
+    for parent, folders, names in os.walk(
+        folder, onerror=_raise_unreadable_folder, followlinks=True
+    ):
+        folders[:] = [
+            name for name in folders if _is_content(name) and not _is_symlink_cycle(parent, name)
+        ]
+        yield Path(parent), folders, names
+
+
+def _raise_unreadable_folder(error: OSError) -> None:
+    raise InputError(f"Folder cannot be listed ({printable(error.filename)}): {error.strerror}")
+
+
+def _is_content(name: str) -> bool:
+    return not name.startswith(".") and name.casefold() not in _NOT_IMAGES
+
+
+def _is_symlink_cycle(parent: str, name: str) -> bool:
+    path = Path(parent, name)
+    if not path.is_symlink():
+        return False
+    return path.resolve() in {ancestor.resolve() for ancestor in path.parents}
+
+
+def _check_linked_folder(path: Path, boundary: Path | None) -> None:
+    if _leaves(path, boundary):
+        raise InputError(
+            f"Symbolic link leads out of the source folder ({printable(path)} -> "
+            f"{printable(path.resolve())}). Such links are not followed by default. "
+            "Fix: set source.follow_symlinks=true to read the linked folder, or delete the link"
+        )
+
+
+def _leaves(path: Path, boundary: Path | None) -> bool:
+    """Return whether a path is a symbolic link to a target outside of the boundary."""
+    return (
+        boundary is not None and path.is_symlink() and not path.resolve().is_relative_to(boundary)
+    )
+
+
+def _is_one_of(path: Path, others: Sequence[Path]) -> bool:
+    # Names are compared first, because resolving the links of every image would take long.
+    return any(path.name == other.name and path.resolve() == other.resolve() for other in others)
+
+
+def read_file(paths: Mapping[str, Path], boundary: Path | None, file: str) -> bytes:
+    """Return the bytes of a listed file.
+
+    Args:
+        paths: Path of each file, from ``list_files``.
+        boundary: Folder that links may not leave, or None.
+        file: Key of ``paths``.
+
+    Raises:
+        OSError: The file cannot be read, is not a regular file, is larger than ``MAX_BYTES``, or is
+            a link to a file outside of the boundary.
+    """
+    path = paths[file]
+    if path.is_symlink() and not path.exists():
+        raise OSError(f"broken link: {printable(path.readlink().name)} does not exist")
+    if _leaves(path, boundary):
+        raise OSError(
+            "symbolic link that leads out of the source folder; to read its target, set "
+            "source.follow_symlinks=true"
+        )
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
+        raise OSError("not a regular file, but a pipe, socket or device")
+    if status.st_size > MAX_BYTES:
+        raise OSError(f"too large: {status.st_size:,} bytes, at most {MAX_BYTES:,} are allowed")
+    return path.read_bytes()
+
+
+def check_outside(folder: Path, data_root: Path) -> None:
+    """Check that neither folder contains the other, also through links below the source folder.
+
+    Otherwise, the files that a run stores in the data root would be images of the next run.
+
+    Args:
+        folder: Existing source folder.
+        data_root: Data root, which does not exist before the first run.
+
+    Raises:
+        InputError: One of them contains the other.
+    """
+    if _contains(data_root, folder):
+        raise InputError(
+            f"source.folder ({folder}) is inside the data root ({data_root}). Expected separate "
+            "folders. Fix: move the images, or choose another data root with --params "
+            "data_root=/path"
+        )
+    inside = [folder, *(parent for parent, _, _ in _walk(folder) if parent.is_symlink())]
+    for part in inside:
+        if _contains(part, data_root):
+            raise InputError(
+                f"The data root ({data_root}) is inside the source folder ({part}). Expected "
+                "separate folders. Fix: choose another data root with --params data_root=/path"
+            )
+
+
+def _contains(folder: Path, path: Path) -> bool:
+    """Return whether a folder contains a path, or is that path, after all links are followed."""
+    resolved = path.resolve()
+    # Compares files instead of names: a file system may ignore case.
+    return folder.exists() and any(
+        part.samefile(folder) for part in (resolved, *resolved.parents) if part.exists()
+    )
