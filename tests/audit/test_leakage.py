@@ -180,6 +180,14 @@ def test_near_duplicates_are_counted_by_kind_and_label_conflicts_are_listed():
     assert conflicts.examples == [["train/mel/2", "test/nv/3"]]
 
 
+def test_near_duplicates_in_separate_groups_are_counted_and_are_no_leakage():
+    pairs = [(0, 1, "simple", 0.9), (2, 3, "simple", 0.9), (1, 2, "changed", 0.5)]  # the last: weak
+    _, found = audit_of(CLEAN, near_duplicates=pairs)
+    details = found["near_duplicates"].details
+    assert (details["pairs"], details["pairs_not_merged"]) == (3, 1)
+    assert "leakage_by_link_type" not in found
+
+
 def test_identical_pixels_with_conflicting_labels_are_severe_and_separate_from_exact_duplicates():
     rows = [
         *CLEAN,

@@ -60,14 +60,17 @@ def test_earlier_steps_count_in_the_bar_but_not_in_the_estimate(terminal, caplog
     assert "Remaining training time" not in caplog.text  # ten steps need no estimate
 
 
-def test_estimate_uses_the_fraction_of_the_work_not_of_the_steps(monkeypatch, caplog):
-    """The first images can be small: after 20 of 200 steps, 5 % of the work took 10 s."""
+@pytest.mark.parametrize(("done", "fraction"), [(0, 0.0), (100, 0.05)])
+def test_estimate_uses_the_fraction_of_the_work_of_this_process_not_of_the_steps(
+    monkeypatch, caplog, done, fraction
+):
+    """The first images can be small: 20 of 200 steps were 5 % of the work and took 10 s."""
     caplog.set_level(logging.INFO)
     clock = iter([0.0, 0.0, *(0.5 * step for step in range(1, 21))])
     monkeypatch.setattr(progress_module.time, "perf_counter", lambda: next(clock))
-    with TrainingProgressBar("training", 200) as progress:
+    with TrainingProgressBar("training", 200, done=done, fraction=fraction) as progress:
         for step in range(1, 21):
-            progress.advance(32, 0.0025 * step)
+            progress.advance(32, fraction + 0.0025 * step)
     assert "Remaining training time: about 3 min" in caplog.text
 
 

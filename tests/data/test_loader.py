@@ -30,6 +30,14 @@ def test_sequential_batches_return_every_image_with_its_label(images):
     assert torch.cat([labels for _, labels in batches]).tolist() == [i % 2 for i in range(21)]
 
 
+def test_batch_has_the_images_and_labels_at_its_positions(images):
+    pixels, dataset = images
+    positions = np.array([3, 0, 7, 2])
+    batch, labels = dataset.get_batch(positions)
+    np.testing.assert_array_equal(batch.permute(0, 2, 3, 1).numpy(), pixels[positions])
+    assert labels.tolist() == [1, 0, 1, 0]
+
+
 def test_each_epoch_contains_every_image_once_in_its_own_order(images):
     pixels, dataset = images
 

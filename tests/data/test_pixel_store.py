@@ -232,6 +232,16 @@ def test_only_images_missing_in_the_store_are_decoded(raw, tmp_path, monkeypatch
     assert "known format" in store.at(16).index.loc[raw.image_ids[6], "reason"]
 
 
+def test_raw_files_of_stored_images_are_not_read(raw, tmp_path):
+    store = PixelStore(tmp_path / "px")
+    store.add(DecodeRequest(raw, 16))
+    for image_id in raw.image_ids:
+        raw.store.path(image_id).unlink()
+    store.add(DecodeRequest(raw, 16))
+    with pytest.raises(InputError, match="is missing"):
+        store.add(DecodeRequest(raw, 32))
+
+
 def test_a_missing_raw_image_is_an_error_and_not_recorded_as_unreadable(raw, tmp_path):
     path = raw.store.path(raw.image_ids[2])
     path.unlink()

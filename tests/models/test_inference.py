@@ -51,6 +51,13 @@ def test_flips_and_rotations_use_each_of_the_eight_poses_once(images):
     np.testing.assert_allclose(predict(images, "flips_and_rotations"), corners, atol=0.01)
 
 
+def test_batch_normalization_uses_its_stored_statistics_and_does_not_change_them(images):
+    network = nn.Sequential(Corner(), nn.BatchNorm1d(3, eps=0.0)).train()
+    expected = images.images.array[:, 0, 0]  # mean 0 and variance 1 are stored
+    np.testing.assert_allclose(predict(images, "none", network), expected, atol=0.01)
+    assert not network[1].running_mean.any()
+
+
 def test_out_of_memory_error_lists_the_batch_sizes(images):
     def run_out_of_memory(_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")

@@ -48,6 +48,10 @@ def change_weight(file):
     file["state_dict"]["fc.bias"] += 1e-6
 
 
+def rename_tensor(file):
+    file["state_dict"]["fc.bias 2"] = file["state_dict"].pop("fc.bias")
+
+
 def change_class(file):
     file["classes"] = ["mel", "nv"]
 
@@ -60,7 +64,9 @@ def remove_checksum(file):
     del file["checksum"]
 
 
-@pytest.mark.parametrize("change", [change_weight, change_class, remove_image, remove_checksum])
+@pytest.mark.parametrize(
+    "change", [change_weight, rename_tensor, change_class, remove_image, remove_checksum]
+)
 def test_changed_content_is_rejected(path, change):
     file = content(path)
     change(file)

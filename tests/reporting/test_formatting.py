@@ -1,3 +1,7 @@
+import pandas as pd
+import pytest
+
+from skin_lesions.data.tables import SplitTable
 from skin_lesions.evaluation.scorecard import (
     ClassMetrics,
     ConfusionMatrix,
@@ -5,7 +9,14 @@ from skin_lesions.evaluation.scorecard import (
     SplitMetrics,
 )
 from skin_lesions.metrics.intervals import Estimate, unavailable
-from skin_lesions.reporting.formatting import format_inline, headline
+from skin_lesions.reporting.formatting import (
+    NBSP,
+    format_inline,
+    headline,
+    is_malignant,
+    original_test_note,
+)
+from support.models import SPLIT_PROVENANCE
 
 HALF = Estimate(value=0.5, low=0.4, high=0.6, n=100)
 
@@ -33,15 +44,15 @@ def split_metrics(**support):
             auroc=HALF, sensitivity=HALF, specificity=HALF, classes=(), excluded_classes=()
         ),
         balanced_accuracy=HALF,
-        accuracy=HALF,
-        auroc_macro=HALF,
+        accuracy=Estimate(value=0.7, low=0.6, high=0.8, n=100),
+        auroc_macro=Estimate(value=0.9, low=0.8, high=1.0, n=100),
     )
 
 
 def test_headline_has_three_metrics_and_the_number_of_images():
     assert headline(split_metrics(nv=4, mel=3)) == (
-        "balanced accuracy 0.500 (0.400 to 0.600), accuracy 0.500 (0.400 to 0.600), "
-        "AUROC 0.500 (0.400 to 0.600); 7 images"
+        "balanced accuracy 0.500 (0.400 to 0.600), accuracy 0.700 (0.600 to 0.800), "
+        "AUROC 0.900 (0.800 to 1.000); 7 images"
     )
 
 
@@ -53,3 +64,24 @@ def test_headline_states_how_many_classes_were_evaluated_if_not_all():
     assert headline(split_metrics(nv=7, **many)).endswith(
         "1 of 7 classes evaluated (no images of a, b, c, d, e ...)"
     )
+
+
+@pytest.mark.parametrize(
+    ("original_split", "note"),
+    [
+        (
+            ["train", "train", "val", "test", "test"],
+            f"2 files used from the original test split, 1 (50.0{NBSP}%) have a duplicate",
+        ),
+        (["train"] * 5, "None of the files used are in the original test split."),
+        ([None] * 5, "The data have no original split."),
+    ],
+)
+def test_note_on_the_original_test_split_has_the_leaked_fraction_of_its_files(original_split, note):
+    table = pd.DataFrame({"original_split": original_split, "is_leaked": [False] * 4 + [True]})
+    assert note in original_test_note(SplitTable(table, SPLIT_PROVENANCE, "V1"))
+
+
+def test_only_malignant_diagnoses_are_malignant_not_premalignant_or_unknown_ones():
+    labels = ["Melanoma", "bcc", "Actinic keratoses", "Nevus", "Healthy", "another label"]
+    assert [label for label in labels if is_malignant(label)] == ["Melanoma", "bcc"]

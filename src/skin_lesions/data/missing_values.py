@@ -44,9 +44,12 @@ MISSING_NUMBERS = frozenset({"0", "-1"})
 
 
 def is_missing(column: pd.Series) -> pd.Series:
-    """Return a mask of the missing cells: empty ones, and those in ``MISSING_VALUES``."""
+    """Return a mask of the missing cells: empty ones, and those in ``MISSING_VALUES``.
+
+    Empty cells are None, NaN, NA or NaT. Their texts are in ``MISSING_VALUES``.
+    """
     folded = [str(cell).strip().casefold() for cell in column]
-    return column.isna() | pd.Series(folded, column.index, dtype=object).isin(MISSING_VALUES)
+    return pd.Series(folded, column.index, dtype=object).isin(MISSING_VALUES)
 
 
 def identifiers(column: pd.Series) -> pd.Series:

@@ -119,7 +119,10 @@ def test_intervals_of_noise_have_about_their_nominal_coverage_of_chance(tmp_path
     assert above <= 0.05 * probed  # 2.5 % are expected on this side
 
 
-def test_chance_is_one_over_the_number_of_classes_for_all_class_sizes():
+def test_chance_is_one_over_the_number_of_classes_for_all_class_sizes(study):
+    s = study(each=20)
+    s.label[:30] = "class 0"  # 40 images; the other classes have 10 each
+    assert {probe.chance for probe in s.probes()} == {1 / 3}
     rng = np.random.default_rng(0)
     label = np.repeat([0, 1, 2, 3], [400, 100, 60, 40])
     recalls = []
@@ -145,6 +148,15 @@ def test_level_that_is_absent_from_the_training_images_is_rare_and_not_impossibl
     codes = np.array([[0, 0], [0, 0], [1, 1], [1, 1]])
     new = np.array([[1, 2], [0, 2]])
     assert naive_bayes_predict(codes, np.array([0, 0, 1, 1]), new).tolist() == [1, 0]
+
+
+def test_level_that_is_absent_from_one_class_is_rare_in_it_and_not_impossible():
+    label = np.repeat([0, 1], 20)
+    codes = np.stack([label, label], axis=1)
+    codes[21:, 0] = 0  # one image of class 1 has level 1 in the first column
+    codes[20:24, 1] = 0
+    # The first column slightly suggests class 1, the second one clearly class 0.
+    assert naive_bayes_predict(codes, label, np.array([[1, 0]])).tolist() == [0]
 
 
 def test_class_saved_at_another_quality_is_found_by_its_compression(study):

@@ -209,6 +209,13 @@ def test_zero_or_one_image_has_no_pairs(n):
     assert pairs.columns.tolist() == ["a", "b", "kind", "strength"]
 
 
+def test_near_duplicates_of_smooth_skin_without_local_features_are_found():
+    colors = np.random.default_rng(0).integers(120, 200, (8, 4, 4, 3)).astype(np.uint8)
+    smooth = [cv2.resize(c, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC) for c in colors]
+    pairs = find_near_duplicates(np.stack(smooth + [SIMPLE["flipped"](image) for image in smooth]))
+    assert pairs[["a", "b"]].to_numpy().tolist() == [[row, row + 8] for row in range(8)]
+
+
 def test_near_duplicates_of_small_images_are_found():
     images = np.stack([stretched(image) for image in originals()])
     small = images.reshape(-1, 64, 4, 64, 4, 3).mean(axis=(2, 4)).astype(np.uint8)

@@ -244,7 +244,8 @@ def test_columns_and_labels_of_a_public_data_set_are_recognized(tmp_path, name):
 
 
 def test_column_names_ignore_case_and_punctuation_but_exact_names_take_precedence():
-    assert find_column(["image_id"], ["age", "Image ID"]) == "Image ID"
+    for column in ("Image ID", "image-id", " Image.Id "):
+        assert find_column(["image_id"], ["age", column]) == column
     assert find_column(["sex"], ["Sex", "SEX", "sex"]) == "sex"
     assert find_column(["file", "img_id"], ["IMG_ID", "File"]) == "File"
     assert find_column(["file"], ["filename"]) is None
