@@ -5,6 +5,8 @@ original split, leaked and clean test images are also evaluated separately. With
 synthetic images of the demo are used. To use other images and weights:
 
     python benchmarks/leak.py --folder /data/mine --architecture resnet50 --weights imagenet
+
+``--policies`` without a policy trains nothing and records only what the audit finds in the images.
 """
 
 import argparse
@@ -15,6 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from options import add_study_options, study_params, without_folders
 from record import ROOT, save_results
@@ -34,8 +38,7 @@ def evaluate(root: Path, policy: str, seed: int, params: str) -> dict[str, Any]:
         "--params",
         f"data_root={root},split.policy={policy},split.seed={seed},train.seed={seed}{params}",
     )
-    newest = sorted(root.glob("08_reporting/metrics.json/*/metrics.json"))[-1]
-    metrics = json.loads(newest.read_text(encoding="utf-8"))
+    metrics = json.loads(_newest(root, "08_reporting/metrics.json").read_text(encoding="utf-8"))
     return {subset: metrics[subset] for subset in SUBSETS if subset in metrics}
 
 
@@ -53,11 +56,28 @@ def summarize_metric(scores: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return {"mean": round(statistics.mean(values), 4), "each": values, "intervals": intervals}
 
 
+def describe_images(root: Path) -> dict[str, Any]:
+    """Return counts of the audit: files, groups, links between files, leaked test files."""
+    findings = json.loads(_newest(root, "08_reporting/audit_findings.json").read_text("utf-8"))
+    links = pd.read_parquet(_newest(root, "03_primary/image_links.parquet"))
+    details = {finding["id"]: finding["details"] for finding in findings["findings"]}
+    return {
+        **findings["summary"],
+        "links_by_kind": links["kind"].value_counts().to_dict(),
+        "exact_duplicates_across_splits": details.get("exact_duplicates_across_splits"),
+        "groups_across_splits": details.get("groups_across_splits"),
+    }
+
+
+def _newest(root: Path, path: str) -> Path:
+    return sorted(root.glob(f"{path}/*/{Path(path).name}"))[-1]
+
+
 def main(policies: list[str], seeds: int, params: str, name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         kedro("--pipelines", "ingest,audit", "--params", f"data_root={root}{params}")
-        results = {}
+        results: dict[str, Any] = {"data": describe_images(root)}
         for policy in policies:
             scores = [evaluate(root, policy, seed, params) for seed in range(1, seeds + 1)]
             results[policy] = {
@@ -70,7 +90,7 @@ def main(policies: list[str], seeds: int, params: str, name: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--policies", nargs="+", default=["grouped", "original"])
+    parser.add_argument("--policies", nargs="*", default=["grouped", "original"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--name", default="leak_demo")
     add_study_options(parser)

@@ -95,6 +95,18 @@ def test_leak_evaluates_each_policy_and_seed(runs, results, monkeypatch):
     assert len(results("leak")["original"]["test"]["balanced_accuracy"]["each"]) == 2
 
 
+def test_leak_without_policies_records_what_the_audit_finds(runs, results, monkeypatch):
+    leak = import_benchmark("leak")
+    monkeypatch.setattr(leak, "kedro", runs)
+    leak.main([], 1, "", "leak")
+    assert len(runs.options) == 1
+    data = results("leak")["data"]
+    readable = data["files"] - data["quarantined"]
+    assert readable == len(runs.demo.load("image_table").frame)
+    # Each exact duplicate is linked to the first file with the same bytes.
+    assert data["links_by_kind"]["image_id"] == readable - data["images"]
+
+
 def test_ablation_compares_a_valid_recipe_of_each_part(study_of, results, monkeypatch):
     ablation = import_benchmark("ablation")
     monkeypatch.setattr(ablation, "study_of", study_of)
