@@ -1,6 +1,7 @@
 """Each benchmark runs on tiny input and records its results."""
 
 import logging
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,49 @@ def test_near_duplicates_finds_transformed_images(run, photographs):
 
 def test_near_duplicates_finds_crops(run, photographs):
     assert run("near_duplicates", "--folder", photographs, "--crops", 2)["photographs"] == 6
+
+
+@pytest.fixture
+def lesion_folders(tmp_path, photographs) -> Path:
+    """Create folders in the structure of isic8_grouped, isic2017 and localisation."""
+    data = tmp_path / "data"
+    for name, prefix in {
+        "localisation/images": "PAT_1_",
+        "isic8_grouped": "A",
+        "isic2017": "B",
+    }.items():
+        (data / name).mkdir(parents=True)
+        for number, path in enumerate(sorted(photographs.rglob("*.jpg"))[:3]):
+            name_of_image = f"{prefix}{number}" + ("_1" if prefix == "PAT_1_" else "")
+            shutil.copy(path, data / name / f"{name_of_image}.jpg")
+    (data / "isic8_grouped" / "metadata.csv").write_text(
+        "file,image_id,group_id,label\n" + "".join(f"A{i}.jpg,A{i},g{i},mel\n" for i in range(3)),
+        encoding="utf-8",
+    )
+    (data / "isic2017" / "metadata.csv").write_text(
+        "file,image_id,in_main_split\n" + "".join(f"isic2017/B{i}.jpg,B{i},\n" for i in range(3)),
+        encoding="utf-8",
+    )
+    return data
+
+
+def test_near_duplicates_parts_scores_each_kind_of_pair_and_of_negatives(
+    run, lesion_folders, monkeypatch
+):
+    parts = import_benchmark("near_duplicates_parts")
+    monkeypatch.setattr(parts.ph, "CELLS", {"overlap": parts.ph.CELLS["overlap 0.6 to 0.95"]})
+    monkeypatch.setattr(parts.ph, "packaged_photographs", list)
+    scores = run("near_duplicates_parts", "--data", lesion_folders, "--pairs", 2)["search"]
+    cells = [cell for part in scores["pairs"]["recall"].values() for cell in part]
+    assert set(cells) <= {"overlap", "panel of a collage"}
+    assert scores["pairs"]["images"] == 8
+    assert len(scores["negatives"]) == 8
+
+
+def test_photographs_of_packages_are_decoded_and_limited_in_size():
+    photographs = import_benchmark("photographs").packaged_photographs()
+    assert len({photograph.name for photograph in photographs}) == 17
+    assert max(max(photograph.image.shape) for photograph in photographs) == 512
 
 
 def test_near_duplicates_constants_are_varied(run, photographs):
