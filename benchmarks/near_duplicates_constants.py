@@ -19,7 +19,7 @@ import pandas as pd
 from near_duplicates import known_groups, read_images, score_groups, transform_images
 from record import save_results
 from skin_lesions.data.near_duplicates import NearDuplicateConfig, merge_pairs
-from skin_lesions.data.near_duplicates.features import Features, Pairs, describe
+from skin_lesions.data.near_duplicates.features import Candidates, Features, describe
 from skin_lesions.data.near_duplicates.search import (
     find_candidates,
     single_threaded_backends,
@@ -28,14 +28,16 @@ from skin_lesions.data.near_duplicates.search import (
 
 # A smaller and a larger value of each constant. These values change the features of the images.
 OF_FEATURES = {
-    "max_keypoints": (150, 600),
+    "max_keypoints": (300, 700),
+    "detection_size": (256, 400),
     "contrast_threshold": (0.005, 0.02),
     "clahe_clip_limit": (1.0, 4.0),
 }
 # These values change the candidates.
 OF_CANDIDATES = {
     "min_cosine": (0.95, 0.99),
-    "max_voting_keypoints": (48, 192),
+    "max_voting_keypoints": (200, 500),
+    "min_candidates": (6, 24),
     "max_hamming_distance": (16, 24),
     "vote_sigma": (8.0, 18.0),
     "min_votes": (0.2, 0.8),
@@ -50,9 +52,11 @@ OF_VERIFICATION = {
     "lowe_ratio": (0.75, 0.9),
     "ransac_threshold": (2.0, 8.0),
     "inlier_distance": (1, 4),
-    "min_inliers": (6, 12),
-    "min_cells": (6, 24),
-    "min_cell_correlation": (0.3, 0.7),
+    "min_inliers": (3, 8),
+    "min_cells": (4, 16),
+    "min_cell_correlation": (0.5, 0.85),
+    "min_texture_correlation": (0.4, 0.7),
+    "min_coarse_correlation": (0.88, 0.97),
     "min_cell_contrast": (0.25, 1.0),
 }
 
@@ -87,14 +91,14 @@ class Sample:
 
 def describe_sample(sample: Sample, config: NearDuplicateConfig, folder: Path) -> Features:
     folder.mkdir()
-    return describe(sample.squares, np.arange(len(sample.squares)), folder, config)
+    return describe(sample.squares, folder, config)[0]
 
 
 def search(
     sample: Sample,
     features: Features,
     config: NearDuplicateConfig,
-    candidates: Pairs | None = None,
+    candidates: Candidates | None = None,
 ) -> dict[str, float]:
     """Score the search with these features, and with these candidates if they are given."""
     if candidates is None:

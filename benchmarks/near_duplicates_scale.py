@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,10 @@ from skin_lesions.data.near_duplicates import find_near_duplicates, merge_pairs
 from skin_lesions.data.near_duplicates.config import DEFAULT_CONFIG
 from skin_lesions.data.near_duplicates.features import Features, describe
 from skin_lesions.data.near_duplicates.global_descriptors import match_global_descriptors
-from skin_lesions.data.near_duplicates.local_matching import match_local_features
+from skin_lesions.data.near_duplicates.local_matching import (
+    match_local_features,
+    voting_keypoints,
+)
 from skin_lesions.data.near_duplicates.search import single_threaded_backends
 
 # Standard deviation of the descriptor noise. With it, visual words are as crowded and votes as many
@@ -46,20 +50,22 @@ MEMORY = {"RssAnon": "anonymous", "VmRSS": "resident"}
 def real_keypoints(squares: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the voting keypoints of real images, (m, 4), and their descriptors, (m, 128)."""
     with single_threaded_backends():
-        features = describe(squares, np.arange(len(squares)), folder, DEFAULT_CONFIG)
+        features, _ = describe(squares, folder, DEFAULT_CONFIG)
     local = features.local_features(0, len(features), DEFAULT_CONFIG.max_voting_keypoints)
     return local.keypoints, local.descriptors
 
 
 def simulate_features(n: int, real: tuple[np.ndarray, np.ndarray], folder: Path) -> Features:
-    """Simulate the features of n images: keypoints drawn from ``real``, and smooth thumbnails."""
+    """Simulate the features of n images: keypoints drawn from ``real``, and smooth gray images.
+
+    Only the keypoints that vote are simulated, and small gray images: the search reads no more.
+    """
     rng = np.random.default_rng(0)
-    num_keypoints = DEFAULT_CONFIG.max_voting_keypoints
-    size = DEFAULT_CONFIG.thumbnail_size
-    features = Features.of(
-        np.full(n, num_keypoints), folder, max_keypoints=num_keypoints, thumbnail_size=size
-    )
-    columns = (features.keypoints, features.descriptors, features.thumbnails)
+    num_keypoints = voting_keypoints(n, DEFAULT_CONFIG)
+    size = DEFAULT_CONFIG.dct_image_size
+    empty = Features.in_folder(folder, n, max_keypoints=num_keypoints, gray_size=size)
+    features = replace(empty, counts=np.full(n, num_keypoints))
+    columns = (features.keypoints, features.descriptors, features.grays)
     with ExitStack() as stack:
         files = [stack.enter_context(column.path.open("wb")) for column in columns]
         for start in range(0, n, 1000):

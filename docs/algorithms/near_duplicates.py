@@ -24,7 +24,7 @@ from skin_lesions.data.near_duplicates.features import REFERENCE_SIZE, describe
 from skin_lesions.data.near_duplicates.verification import (
     Alignment,
     align,
-    cell_correlations,
+    compare_overlap,
     verify_pair,
 )
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
@@ -50,7 +50,7 @@ class Match:
     """A pair of images, (256, 256, 3), and the results of its verification.
 
     ``warped``: the second image, aligned with the first one; pixels outside of it are white.
-    ``correlations``: (64,) of the cells, NaN where a cell is not compared.
+    ``correlations``: (256,) of the cells, NaN where a cell is not compared.
     """
 
     image: Pixels
@@ -87,14 +87,13 @@ def match_images(image: Pixels, copy: Pixels) -> Match:
     """Verify a pair with the functions of the search."""
     config = NearDuplicateConfig()
     with tempfile.TemporaryDirectory() as folder:
-        features = describe(np.stack([image, copy]), np.arange(2), Path(folder), config)
-        first = features.local_features(0, 1, config.max_keypoints)
-        second = features.local_features(1, 2, config.max_keypoints)
-        alignment = align(first, second, config, mirrored=False)
-        verdict = verify_pair(features, 0, 1, config)
-        thumbnails = features.thumbnail(0), features.thumbnail(1)
+        features, _ = describe(np.stack([image, copy]), Path(folder), config)
+        first, second = features.image(0), features.image(1)
+    alignment = align(first, second, config, mirrored=False)
+    verdict = verify_pair(first, second, config)
     if alignment is None or verdict is None:
         raise RuntimeError("The transformed copy is not found. Fix: a weaker transformation.")
+    overlap = compare_overlap(first, second, alignment.affine, config, mirrored=False)
     warped = cv2.warpAffine(
         copy,
         alignment.affine,
@@ -107,7 +106,7 @@ def match_images(image: Pixels, copy: Pixels) -> Match:
         copy=copy,
         alignment=alignment,
         warped=warped.astype(np.uint8),
-        correlations=cell_correlations(*thumbnails, alignment.affine, config),
+        correlations=overlap.correlations,
         strength=verdict.strength,
     )
 

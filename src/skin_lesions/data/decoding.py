@@ -5,6 +5,7 @@ decodes JPEG files, and Pillow decodes all other formats.
 """
 
 import io
+import math
 import struct
 import threading
 import warnings
@@ -121,9 +122,33 @@ def decode(data: bytes, size: int) -> DecodedImage:
         width, height = height, width
     # Resizing to a square commutes with rotation, and almost with the conversion of colors.
     # Both are cheaper for the small square.
-    square = _apply_orientation(_resize_square(pixels, size), orientation)
+    square = _apply_orientation(_resize(pixels, (size, size)), orientation)
     square = convert_to_srgb(square, image.info.get("icc_profile"), image.mode)
     return DecodedImage(square, width, height, str(image.format))
+
+
+def decode_within(data: bytes, max_area: int) -> Pixels:
+    """Decode one image file as ``decode`` does, and preserve the aspect ratio.
+
+    Args:
+        data: Complete content of the file.
+        max_area: Maximum number of pixels; larger images are reduced.
+
+    Returns:
+        (height, width, 3) uint8, RGB.
+
+    Raises:
+        UnreadableImageError: As for ``decode``.
+    """
+    with _ignore_decoder_warnings:
+        image = _open(data)
+        orientation = _orientation(image)
+        pixels = _decode_pixels(image, data)  # (channels, height, width)
+    height, width = pixels.shape[1:]
+    factor = min(1.0, math.sqrt(max_area / (height * width)))
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    reduced = _apply_orientation(_resize(pixels, size), orientation)
+    return convert_to_srgb(reduced, image.info.get("icc_profile"), image.mode)
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
@@ -225,21 +250,21 @@ def _to_uint8(values: npt.NDArray[np.uint16]) -> Pixels:
     return ((values.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)
 
 
-def _resize_square(pixels: torch.Tensor, size: int) -> Pixels:
+def _resize(pixels: torch.Tensor, size: tuple[int, int]) -> Pixels:
     # torchvision calls interpolate with channels-last memory, so .contiguous() does not copy RGB.
-    resized = resize(pixels, [size, size], antialias=True)  # (channels, size, size)
+    resized = resize(pixels, list(size), antialias=True)  # (channels, height, width)
     return resized.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
 
 
-def _apply_orientation(square: Pixels, orientation: int) -> Pixels:
-    """Undo one of the eight EXIF orientations of a square image, (size, size, 3)."""
+def _apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo one of the eight EXIF orientations of an image, (height, width, 3)."""
     if orientation in (5, 6, 7, 8):
-        square = square.transpose(1, 0, 2)
+        pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
-        square = square[:, ::-1]
+        pixels = pixels[:, ::-1]
     if orientation in (3, 4, 7, 8):
-        square = square[::-1]
-    return np.ascontiguousarray(square)
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def _first_line(error: Exception) -> str:

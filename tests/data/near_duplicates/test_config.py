@@ -63,9 +63,8 @@ def test_config_cannot_be_changed():
         ("max_hamming_distance", 0),
         ("min_votes", 1e6),
         ("lowe_ratio", 0.01),
-        ("min_inliers", 301),
-        ("min_cells", 65),
-        ("min_cell_correlation", 1.01),
+        ("min_inliers", 501),
+        ("min_cells", 257),
     ],
 )
 def test_strict_value_of_a_constant_rejects_a_near_duplicate(constant, value):

@@ -2,14 +2,18 @@ import numpy as np
 import pytest
 
 from skin_lesions.data.near_duplicates.config import DEFAULT_CONFIG
-from skin_lesions.data.near_duplicates.features import LocalFeatures
+from skin_lesions.data.near_duplicates.features import ImageFeatures
 from skin_lesions.data.near_duplicates.verification import _structure, align
 
 
-def local_features(points, descriptors):
+def features_at(points, descriptors):
     size_and_angle = np.tile([8.0, 0.0], (len(points), 1))
-    keypoints = np.hstack([points, size_and_angle]).astype(np.float32)
-    return LocalFeatures(np.zeros(len(points), np.int64), keypoints, descriptors)
+    return ImageFeatures(
+        frame=np.array([256, 256], np.float32),
+        keypoints=np.hstack([points, size_and_angle]).astype(np.float32),
+        descriptors=descriptors,
+        gray=np.zeros((256, 256), np.uint8),
+    )
 
 
 def aligned(linear, places=60):
@@ -18,8 +22,8 @@ def aligned(linear, places=60):
     points = np.tile(rng.uniform(0, 256, (places, 2)), (60 // places, 1))
     descriptors = np.sqrt(rng.dirichlet(np.full(128, 0.3), 60))
     descriptors = (512 * descriptors).clip(0, 255).astype(np.uint8)
-    first = local_features(points, descriptors)
-    second = local_features(points @ np.array(linear, float).T, descriptors)
+    first = features_at(points, descriptors)
+    second = features_at(points @ np.array(linear, float).T, descriptors)
     return align(first, second, DEFAULT_CONFIG, mirrored=False)
 
 
@@ -27,14 +31,14 @@ def aligned(linear, places=60):
     ("linear", "plausible"),
     [
         ([[1, 0], [0, 1]], True),
-        ([[1.5, 0], [0, 0.8]], True),
-        ([[2.2, 0], [0, 0.9]], False),  # 2.4 times as wide as high
-        ([[0.6, 0], [0, 1.5]], False),  # 2.5 times as high as wide
-        ([[1, 1.2], [0, 1]], False),  # strong shear
-        ([[2.4, 0], [0, 2.4]], True),
-        ([[2.6, 0], [0, 2.6]], False),  # too large
-        ([[0.45, 0], [0, 0.45]], True),
-        ([[0.38, 0], [0, 0.38]], False),  # too small
+        ([[2.2, 0], [0, 0.8]], True),
+        ([[2.9, 0], [0, 0.9]], False),  # 3.2 times as wide as high
+        ([[0.5, 0], [0, 1.7]], False),  # 3.4 times as high as wide
+        ([[1, 1.5], [0, 1]], False),  # strong shear
+        ([[5.8, 0], [0, 5.8]], True),
+        ([[6.2, 0], [0, 6.2]], False),  # too large
+        ([[0.17, 0], [0, 0.17]], True),
+        ([[0.15, 0], [0, 0.15]], False),  # too small
         ([[-1, 0], [0, 1]], False),  # mirrored
     ],
 )

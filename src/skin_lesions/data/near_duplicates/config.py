@@ -24,13 +24,17 @@ def _constant(default: Number, unit: str, meaning: str, origin: str) -> Number:
 class NearDuplicateConfig:
     """Constants of the near-duplicate search. All defaults together give the measured quality.
 
-    Coordinates and sizes of keypoints are in pixels of an image of 256 x 256 pixels. A gray level
-    is one of 256. Each field is documented by its ``metadata``: unit, meaning and origin.
+    Coordinates and sizes of keypoints are in reference pixels: the image is scaled to an area of
+    256 x 256 reference pixels. A gray level is one of 256. Each field is documented by its
+    ``metadata``: unit, meaning and origin.
     """
 
     # Features of each image
     max_keypoints: int = _constant(
-        300, "keypoints", "maximum per image: the strongest ones", QUALITY
+        500, "keypoints", "maximum per image: the strongest ones", QUALITY
+    )
+    detection_size: int = _constant(
+        320, "pixels", "square root of the area of the image in which keypoints are found", QUALITY
     )
     contrast_threshold: float = _constant(
         0.01, "OpenCV unit", "minimum contrast of a SIFT keypoint; OpenCV uses 0.04", QUALITY
@@ -41,7 +45,7 @@ class NearDuplicateConfig:
     clahe_tiles: int = _constant(
         8, "tiles", "rows and columns of the histogram equalization (CLAHE)", CONVENTION
     )
-    thumbnail_size: int = _constant(128, "pixels", "width and height of a gray thumbnail", SPEED)
+    gray_size: int = _constant(256, "pixels", "width and height of the stored gray square", QUALITY)
 
     # Candidates by global descriptors
     dct_image_size: int = _constant(
@@ -64,7 +68,13 @@ class NearDuplicateConfig:
 
     # Candidates by visual words
     max_voting_keypoints: int = _constant(
-        96, "keypoints", "maximum that vote per image: the largest ones", SPEED
+        400, "keypoints", "maximum that vote per image: the largest and strongest ones", QUALITY
+    )
+    max_voting_features: int = _constant(
+        16_000_000, "keypoints", "maximum that vote in total; limits time and memory", SPEED
+    )
+    min_voting_keypoints: int = _constant(
+        96, "keypoints", "minimum that vote per image, for any number of images", SPEED
     )
     vocabulary_images: int = _constant(
         1500, "images", "maximum number of images for fitting the vocabulary", SPEED
@@ -103,7 +113,7 @@ class NearDuplicateConfig:
     )
     min_votes: float = _constant(0.4, "vote weights", "minimum sum of any candidate", QUALITY)
     many_votes: float = _constant(3.0, "vote weights", "minimum sum of a strong candidate", QUALITY)
-    min_candidates: int = _constant(6, "images", "maximum number of weak candidates", SPEED)
+    min_candidates: int = _constant(12, "images", "maximum number of weak candidates", SPEED)
     max_candidates: int = _constant(24, "images", "maximum number of candidates", SPEED)
     local_block: int = _constant(64, "images", "images per block of the look-up", SPEED)
 
@@ -151,37 +161,76 @@ class NearDuplicateConfig:
         2, "pixels", "inliers in one square of this size count once", QUALITY
     )
     min_inliers: int = _constant(
-        8, "keypoints", "minimum number that agree with one affine map", QUALITY
+        4, "keypoints", "minimum number that agree with one affine map", QUALITY
     )
     inliers_of_half_strength: int = _constant(
         10, "keypoints", "m inliers give the strength m / (m + 10)", CONVENTION
     )
-    min_scale: float = _constant(0.4, "factor", "minimum scale factor of the map", QUALITY)
-    max_scale: float = _constant(2.5, "factor", "maximum scale factor of the map", QUALITY)
+    min_scale: float = _constant(0.16, "factor", "minimum scale factor of the map", QUALITY)
+    max_scale: float = _constant(6.0, "factor", "maximum scale factor of the map", QUALITY)
     max_anisotropy: float = _constant(
-        2.0, "ratio", "maximum ratio of the two scale factors of the map", QUALITY
+        3.0, "ratio", "maximum ratio of the two scale factors of the map", QUALITY
     )
-    cell_size: int = _constant(16, "thumbnail pixels", "width and height of a cell", OVERLAYS)
+    cell_size: int = _constant(16, "gray pixels", "width and height of a cell", OVERLAYS)
     fine_blur: float = _constant(
-        1.0, "thumbnail pixels", "standard deviation of the smaller Gaussian", QUALITY
+        1.5, "gray pixels", "standard deviation of the smaller Gaussian", QUALITY
     )
     coarse_blur: float = _constant(
-        5.0, "thumbnail pixels", "standard deviation of the larger Gaussian", QUALITY
+        6.0, "gray pixels", "standard deviation of the larger Gaussian", QUALITY
     )
     overlap_margin: int = _constant(
-        3, "thumbnail pixels", "width of the border of the overlap that is ignored", OVERLAYS
+        4, "gray pixels", "width of the border of the overlap that is ignored", OVERLAYS
     )
     min_cell_overlap: float = _constant(
-        0.9, "fraction", "minimum fraction of a cell in both images", QUALITY
+        0.8, "fraction", "minimum fraction of a cell in both images", QUALITY
     )
     min_cell_contrast: float = _constant(
         0.5, "gray levels squared", "minimum product of the standard deviations in a cell", QUALITY
     )
     min_cells: int = _constant(
-        12, "cells of 64", "minimum number; a caption that matches itself has fewer", OVERLAYS
+        8, "cells of 256", "minimum number in the coarser of the two images", QUALITY
     )
     min_cell_correlation: float = _constant(
-        0.5, "-1 to 1", "minimum median correlation of the cells", OVERLAYS
+        0.7, "-1 to 1", "minimum median correlation of the cells", OVERLAYS
+    )
+    min_noisy_cell_correlation: float = _constant(
+        0.35, "-1 to 1", "the same, if the coarse structure is equal", QUALITY
+    )
+    min_coarse_correlation: float = _constant(
+        0.95, "-1 to 1", "minimum correlation of the coarse structure of an overlap", OVERLAYS
+    )
+    min_coarse_contrast: float = _constant(
+        0.3, "gray levels", "minimum RMS contrast of the coarse structure", OVERLAYS
+    )
+    coarse_fine_blur: float = _constant(
+        1.5, "structure pixels", "standard deviation of the smaller Gaussian", OVERLAYS
+    )
+    coarse_coarse_blur: float = _constant(
+        5.0, "structure pixels", "standard deviation of the larger Gaussian", OVERLAYS
+    )
+    texture_contrast: float = _constant(
+        8.0, "quartiles", "lines have more contrast than the lower quartile times this", OVERLAYS
+    )
+    line_passes: int = _constant(
+        2, "passes", "repetitions of the search for lines; strong lines hide weaker ones", OVERLAYS
+    )
+    min_skin_fraction: float = _constant(
+        0.25, "fraction", "minimum fraction of a structure pixel that is not lines", OVERLAYS
+    )
+    line_margin: int = _constant(
+        2, "gray pixels", "width of the border of lines that is not texture", OVERLAYS
+    )
+    min_texture_contrast: float = _constant(
+        0.1, "gray levels squared", "as min_cell_contrast, for the pixels without lines", OVERLAYS
+    )
+    min_texture_fraction: float = _constant(
+        0.1, "fraction", "minimum fraction of a cell that is not lines", OVERLAYS
+    )
+    min_textured_fraction: float = _constant(
+        0.25, "fraction", "minimum fraction of the common cells that have texture", OVERLAYS
+    )
+    min_texture_correlation: float = _constant(
+        0.5, "-1 to 1", "minimum median correlation of the cells without lines", OVERLAYS
     )
 
     # Clustering without chaining

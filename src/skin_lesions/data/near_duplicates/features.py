@@ -1,9 +1,11 @@
-"""Image features: the SIFT keypoints with RootSIFT descriptors and a gray thumbnail of each image.
+"""Image features: SIFT keypoints with RootSIFT descriptors and a gray image of each image.
 
 The features are stored in files, so that memory use hardly grows with the number of images.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from math import prod
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +19,9 @@ from skin_lesions.data.near_duplicates.config import NearDuplicateConfig
 
 Pairs = npt.NDArray[np.int64]  # (m, 2) row numbers of two images, the smaller number first
 
-REFERENCE_SIZE = 256.0  # pixels; keypoint coordinates refer to an image of this size
+# Keypoint coordinates are in reference pixels: pixels of the image, scaled to an area of 256 x 256
+# reference pixels without changing its aspect ratio.
+REFERENCE_SIZE = 256.0
 DESCRIPTOR_NORM = 512.0  # L2 norm of a descriptor in uint8 units
 
 # The SIFT descriptor of a mirrored image is a permutation of the 128 values: the order of the 4
@@ -26,7 +30,7 @@ MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel(
 
 
 class ImageSequence(Protocol):
-    """An array (n, size, size, 3), or any other sequence that returns one image per index."""
+    """An array (n, height, width, 3), or any sequence of RGB images (height, width, 3)."""
 
     def __len__(self) -> int: ...
 
@@ -54,10 +58,10 @@ class FileArray:
 
 @dataclass(frozen=True)
 class LocalFeatures:
-    """Local features of one or several images, sorted by image, then by size, the largest first.
+    """Local features of one or several images, sorted by image, then as in ``Features``.
 
-    ``image``: (m,) number of the image. ``keypoints``: (m, 4) x, y and size in pixels of a
-    256-pixel image, and angle in degrees. ``descriptors``: (m, 128) RootSIFT.
+    ``image``: (m,) number of the image. ``keypoints``: (m, 4) x, y and size in reference pixels,
+    and angle in degrees. ``descriptors``: (m, 128) RootSIFT.
     """
 
     image: npt.NDArray[np.int64]
@@ -67,50 +71,65 @@ class LocalFeatures:
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """Features of one image: keypoints (m, 4), descriptors (m, 128), gray thumbnail (128, 128)."""
+    """Features of one image.
 
+    ``frame``: (2,) width and height in reference pixels. ``keypoints``: (m, 4) and
+    ``descriptors``: (m, 128), as in ``LocalFeatures``. ``gray``: (G, G) gray image, stretched to a
+    square.
+    """
+
+    frame: npt.NDArray[np.float32]
     keypoints: npt.NDArray[np.float32]
     descriptors: npt.NDArray[np.uint8]
-    thumbnail: npt.NDArray[np.uint8]
+    gray: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features of n images, stored in files. Each image has up to K keypoints, the largest first.
+    """Features of n images, stored in files. Each image has up to K keypoints.
 
-    ``counts``: (n,) number of keypoints of each image. ``keypoints``: (n, K, 4) and
-    ``descriptors``: (n, K, 128), as in ``LocalFeatures``; rows beyond ``counts`` are zero.
-    ``thumbnails``: (n, 128, 128) gray.
+    The keypoints are sorted so that the first ones are the best for voting; see ``_voting_order``.
+
+    ``counts``: (n,) number of keypoints of each image. ``frames``: (n, 2) width and height in
+    reference pixels. ``keypoints``: (n, K, 4) and ``descriptors``: (n, K, 128), as in
+    ``LocalFeatures``; rows beyond ``counts`` are zero. ``grays``: (n, G, G).
     """
 
     counts: npt.NDArray[np.int64]
+    frames: npt.NDArray[np.float32]
     keypoints: FileArray
     descriptors: FileArray
-    thumbnails: FileArray
+    grays: FileArray
 
     @classmethod
-    def of(
+    def in_folder(
         cls,
-        counts: npt.NDArray[np.int64],
         folder: Path,
+        n: int,
         *,
         max_keypoints: int,
-        thumbnail_size: int,
+        gray_size: int,
     ) -> "Features":
-        """Return the features of images with these keypoint counts, in files of this folder."""
-        thumbnail_shape = (thumbnail_size, thumbnail_size)
+        """Return the features of n images without keypoints, with files in this folder."""
         return cls(
-            counts=counts,
+            counts=np.zeros(n, np.int64),
+            frames=np.full((n, 2), REFERENCE_SIZE, np.float32),
             keypoints=FileArray(folder / "keypoints", np.float32, (max_keypoints, 4)),
             descriptors=FileArray(folder / "descriptors", np.uint8, (max_keypoints, 128)),
-            thumbnails=FileArray(folder / "thumbnails", np.uint8, thumbnail_shape),
+            grays=FileArray(folder / "grays", np.uint8, (gray_size, gray_size)),
         )
+
+    def with_counts(self, described: Sequence[tuple[int, npt.NDArray[np.float32]]]) -> "Features":
+        """Return the features after the files are written: keypoint count and frame per image."""
+        counts = np.array([count for count, _ in described], np.int64)
+        frames = np.array([frame for _, frame in described], np.float32).reshape(-1, 2)
+        return replace(self, counts=counts, frames=frames)
 
     def __len__(self) -> int:
         return len(self.counts)
 
     def local_features(self, first: int, last: int, max_keypoints: int) -> LocalFeatures:
-        """Return the largest keypoints of the images ``first`` to ``last - 1``."""
+        """Return the first keypoints of the images ``first`` to ``last - 1``."""
         is_present = np.arange(max_keypoints) < self.counts[first:last, None]  # (images, keypoints)
         return LocalFeatures(
             image=np.nonzero(is_present)[0] + first,
@@ -118,46 +137,75 @@ class Features:
             descriptors=self.descriptors[first:last][:, :max_keypoints][is_present],
         )
 
-    def thumbnail(self, image: int) -> npt.NDArray[np.uint8]:
-        """Return the gray thumbnail of one image, (128, 128)."""
-        return np.asarray(self.thumbnails[image : image + 1][0])
+    def image(self, number: int) -> ImageFeatures:
+        """Return all features of one image."""
+        count = self.counts[number]
+        row = slice(number, number + 1)
+        return ImageFeatures(
+            frame=self.frames[number],
+            keypoints=self.keypoints[row][0, :count],
+            descriptors=self.descriptors[row][0, :count],
+            gray=self.grays[row][0],
+        )
 
 
 def describe(
-    images: ImageSequence,
-    rows: npt.NDArray[np.int64],
-    folder: Path,
-    config: NearDuplicateConfig,
-) -> Features:
-    """Compute the features of these rows of ``images`` and write them to files in ``folder``."""
-    features = Features.of(
-        np.zeros(len(rows), np.int64),
-        folder,
-        max_keypoints=config.max_keypoints,
-        thumbnail_size=config.thumbnail_size,
+    images: ImageSequence, folder: Path, config: NearDuplicateConfig
+) -> tuple[Features, npt.NDArray[np.int64]]:
+    """Compute the features of all images with different pixels, and write them to files.
+
+    Args:
+        images: n images. Each is read once.
+        folder: Folder of the files.
+        config: Sizes and limits of the features.
+
+    Returns:
+        The features of the images with different pixels, in the order of ``images``.
+
+        The first row with identical pixels for each image: (n,).
+    """
+    row_of: dict[bytes, int] = {}
+    first = np.empty(len(images), np.int64)
+    described: list[tuple[int, npt.NDArray[np.float32]]] = []  # keypoint count and frame
+    features = Features.in_folder(
+        folder, 0, max_keypoints=config.max_keypoints, gray_size=config.gray_size
     )
+
+    def read_and_describe(row: int) -> tuple[bytes, ImageFeatures]:
+        image = np.ascontiguousarray(images[row])
+        # The digest contains the shape: images of other sizes can have the same bytes.
+        digest = blake2b(image.data, digest_size=16, person=str(image.shape).encode()[:16])
+        return digest.digest(), _describe_image(image, config)
+
     with (
         features.keypoints.path.open("wb") as keypoint_file,
         features.descriptors.path.open("wb") as descriptor_file,
-        features.thumbnails.path.open("wb") as thumbnail_file,
+        features.grays.path.open("wb") as gray_file,
     ):
-        described = ordered_map(lambda row: _describe_image(images[row], config), rows)
-        for number, image in enumerate(described):
+        for row, (digest, image) in enumerate(ordered_map(read_and_describe, range(len(images)))):
+            first[row] = row_of.setdefault(digest, row)
+            if first[row] != row:
+                continue
             count = len(image.keypoints)
-            features.counts[number] = count
+            described.append((count, image.frame))
             # Zero padding to K rows, so that all images have the same size in the file.
             padding = ((0, config.max_keypoints - count), (0, 0))
             keypoint_file.write(np.pad(image.keypoints, padding).data)
             descriptor_file.write(np.pad(image.descriptors, padding).data)
-            thumbnail_file.write(np.ascontiguousarray(image.thumbnail).data)
-    return features
+            gray_file.write(np.ascontiguousarray(image.gray).data)
+    return features.with_counts(described), first
 
 
 def _describe_image(image: npt.NDArray[np.uint8], config: NearDuplicateConfig) -> ImageFeatures:
-    """Compute the features of an RGB image, (size, size, 3)."""
-    gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    size = (config.thumbnail_size, config.thumbnail_size)
-    thumbnail = cv2.resize(gray, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    """Compute the features of an RGB image, (height, width, 3)."""
+    gray = _resized_gray(image, config)
+    height, width = gray.shape
+    scale = REFERENCE_SIZE / float(np.sqrt(height * width))  # reference pixels per pixel
+    frame = np.array([width, height], np.float32) * np.float32(scale)
+    square_size = (config.gray_size, config.gray_size)
+    square = cv2.resize(gray, square_size, interpolation=cv2.INTER_AREA).astype(
+        np.uint8, copy=False
+    )
     # Skin has low contrast. Without histogram equalization (CLAHE), most keypoints are on hairs
     # and on the rim of the dermatoscope.
     tiles = (config.clahe_tiles, config.clahe_tiles)
@@ -167,21 +215,54 @@ def _describe_image(image: npt.NDArray[np.uint8], config: NearDuplicateConfig) -
     )
     detected, sift = detector.detectAndCompute(equalized, None)  # sift: (detected, 128)
     if not detected:
-        return ImageFeatures(np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8), thumbnail)
-    # Columns x, y, size (pixels of a 256-pixel image) and angle (degrees): (detected, 4).
-    scale = REFERENCE_SIZE / len(gray)
+        empty = np.empty((0, 4), np.float32), np.empty((0, 128), np.uint8)
+        return ImageFeatures(frame, *empty, square)
+    # Columns x, y, size (reference pixels) and angle (degrees): (detected, 4). OpenCV's position 0
+    # is the center of the first pixel.
     keypoints = np.array(
-        [(k.pt[0] * scale, k.pt[1] * scale, k.size * scale, k.angle) for k in detected], np.float32
+        [
+            ((k.pt[0] + 0.5) * scale, (k.pt[1] + 0.5) * scale, k.size * scale, k.angle)
+            for k in detected
+        ],
+        np.float32,
     )
+    response = np.array([k.response for k in detected], np.float32)
+    order = _voting_order(keypoints, response, config.max_keypoints)
+    return ImageFeatures(frame, keypoints[order], _root_sift(sift[order]), square)
+
+
+def _resized_gray(
+    image: npt.NDArray[np.uint8], config: NearDuplicateConfig
+) -> npt.NDArray[np.uint8]:
+    """Return the gray image with an area of ``detection_size``² pixels, in its aspect ratio.
+
+    Small images are enlarged: a small crop then has about as many keypoints as a large one.
+    """
+    gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    height, width = gray.shape
+    factor = config.detection_size / float(np.sqrt(height * width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    return cv2.resize(gray, size, interpolation=interpolation).astype(np.uint8, copy=False)
+
+
+def _voting_order(
+    keypoints: npt.NDArray[np.float32], response: npt.NDArray[np.float32], count: int
+) -> npt.NDArray[np.int64]:
+    """Return the strongest ``count`` keypoints, the largest and the strongest ones alternately.
+
+    Large keypoints survive blur and noise. If a detail is magnified, its keypoints are large, but
+    those of the complete photograph are small. The strongest keypoints have all sizes.
+    """
     # OpenCV returns keypoints of equal response in no fixed order, and sometimes more than
     # nfeatures. They are therefore sorted by response, and ties by angle, size, y and x: the last
     # key of lexsort is the first criterion.
-    x, y, keypoint_size, angle = keypoints.T
-    response = np.array([k.response for k in detected], np.float32)
-    strongest = np.lexsort((x, y, keypoint_size, angle, -response))[: config.max_keypoints]
-    # The largest keypoints first: they survive blur and noise, and only they vote.
-    order = strongest[np.argsort(-keypoint_size[strongest], kind="stable")]
-    return ImageFeatures(keypoints[order], _root_sift(sift[order]), thumbnail)
+    x, y, size, angle = keypoints.T
+    by_response = np.lexsort((x, y, size, angle, -response))[:count]
+    by_size = by_response[np.argsort(-size[by_response], kind="stable")]
+    alternating = np.stack([by_size, by_response], axis=1).ravel()
+    _, first = np.unique(alternating, return_index=True)  # each keypoint once, in this order
+    return alternating[np.sort(first)]
 
 
 def _root_sift(sift: npt.NDArray) -> npt.NDArray[np.uint8]:
@@ -197,9 +278,38 @@ def _root_sift(sift: npt.NDArray) -> npt.NDArray[np.uint8]:
     return np.clip(np.sqrt(l1_normalized) * DESCRIPTOR_NORM + 0.5, 0, 255).astype(np.uint8)
 
 
-def sort_pairs(pairs: Pairs) -> Pairs:
-    """Return each pair once, the smaller number first, in ascending order."""
-    return np.unique(np.sort(pairs, axis=1), axis=0)
+@dataclass(frozen=True)
+class Candidates:
+    """Candidate pairs for verification, and the orientations to verify: (m, 2), (m,) and (m,)."""
+
+    pairs: Pairs
+    unmirrored: npt.NDArray[np.bool_]
+    mirrored: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @classmethod
+    def none(cls) -> "Candidates":
+        """Return no candidates."""
+        return cls(np.empty((0, 2), np.int64), np.empty(0, bool), np.empty(0, bool))
+
+    @classmethod
+    def in_any_orientation(cls, pairs: Pairs) -> "Candidates":
+        """Return these pairs, each once, the smaller number first, in ascending order."""
+        unique = np.unique(np.sort(pairs, axis=1), axis=0)
+        return cls(unique, np.ones(len(unique), bool), np.ones(len(unique), bool))
+
+    @classmethod
+    def merged(cls, parts: Sequence["Candidates"]) -> "Candidates":
+        """Return each pair of these candidates once, with all of its orientations, sorted."""
+        pairs = np.sort(np.vstack([part.pairs for part in parts]), axis=1)
+        unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+        orientations = np.zeros((len(unique), 2), bool)
+        for column, name in enumerate(("unmirrored", "mirrored")):
+            flags = np.concatenate([getattr(part, name) for part in parts])
+            orientations[inverse[flags], column] = True
+        return cls(unique, *orientations.T)
 
 
 def rank_in_group(sorted_keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -10,25 +10,25 @@ import numpy.typing as npt
 
 from skin_lesions.core.parallel import ordered_map
 from skin_lesions.data.near_duplicates.config import NearDuplicateConfig
-from skin_lesions.data.near_duplicates.features import Features, Pairs, rank_in_group, sort_pairs
+from skin_lesions.data.near_duplicates.features import Candidates, Features, Pairs, rank_in_group
 
 
-def match_global_descriptors(features: Features, config: NearDuplicateConfig) -> Pairs:
+def match_global_descriptors(features: Features, config: NearDuplicateConfig) -> Candidates:
     """Propose pairs with the same coarse structure, whatever their pose and brightness.
 
     Flips, quarter turns, brightness and contrast do not change the descriptors.
 
     Returns:
-        (m, 2) pairs of row numbers, sorted, at most ``max_global_candidates`` per image.
+        At most ``max_global_candidates`` pairs per image, in any orientation.
     """
     block = config.global_block
 
     def describe_block(start: int) -> npt.NDArray[np.float32]:
-        thumbnails = features.thumbnails[start : start + block]
-        return np.stack([_dct_descriptor(thumbnail, config) for thumbnail in thumbnails])
+        grays = features.grays[start : start + block]
+        return np.stack([_dct_descriptor(gray, config) for gray in grays])
 
     if len(features) == 0:
-        return np.empty((0, 2), np.int64)
+        return Candidates.none()
     descriptors = np.vstack(list(ordered_map(describe_block, range(0, len(features), block))))
     # Images without structure have a descriptor of zeros and no candidates.
     present = np.flatnonzero(descriptors.any(axis=1))
@@ -37,11 +37,11 @@ def match_global_descriptors(features: Features, config: NearDuplicateConfig) ->
         lambda start: _nearest_pairs(nonzero, start, config), range(0, len(present), block)
     )
     # The empty first array gives the shape if no image has structure.
-    return sort_pairs(present[np.vstack([np.empty((0, 2), np.int64), *nearest])])
+    return Candidates.in_any_orientation(present[np.vstack([np.empty((0, 2), np.int64), *nearest])])
 
 
 def _dct_descriptor(
-    thumbnail: npt.NDArray[np.uint8], config: NearDuplicateConfig
+    gray: npt.NDArray[np.uint8], config: NearDuplicateConfig
 ) -> npt.NDArray[np.float32]:
     """Return the global descriptor: (72,), L2 norm 1, invariant to flips and quarter turns.
 
@@ -50,7 +50,7 @@ def _dct_descriptor(
     change. An image without structure gets zeros.
     """
     size = config.dct_image_size
-    small = cv2.resize(thumbnail, (size, size), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(gray, (size, size), interpolation=cv2.INTER_AREA)
     # The lowest frequencies, (8, 8); the first coefficient is the mean brightness.
     coefficients = cv2.dct(small.astype(np.float32))[: config.dct_size, : config.dct_size]
     dct = np.abs(coefficients)

@@ -17,31 +17,35 @@ import numpy.typing as npt
 
 from skin_lesions.core.parallel import ordered_map
 from skin_lesions.data.near_duplicates.config import NearDuplicateConfig
-from skin_lesions.data.near_duplicates.features import Features, Pairs, rank_in_group, sort_pairs
+from skin_lesions.data.near_duplicates.features import Candidates, Features, rank_in_group
 from skin_lesions.data.near_duplicates.visual_words import AXES, VisualVocabulary, train_vocabulary
 
 
-def match_local_features(features: Features, config: NearDuplicateConfig) -> Pairs:
+def match_local_features(features: Features, config: NearDuplicateConfig) -> Candidates:
     """Propose pairs with many local features in one rotation and scale, mirrored or not.
 
     Returns:
-        (m, 2) pairs of row numbers, sorted, at most ``max_candidates`` per image.
+        At most ``max_candidates`` pairs per image.
     """
+    limit = voting_keypoints(len(features), config)
     # A vocabulary requires at least as many descriptors as they have dimensions, 128.
-    if _num_voting_features(features, config) < 4 * AXES:
-        return np.empty((0, 2), np.int64)
-    local = _quantize_features(features, config)
+    if np.minimum(features.counts, limit).sum() < 4 * AXES:
+        return Candidates.none()
+    local = _quantize_features(features, limit, config)
     index = _InvertedIndex.of(local)
     # Rows of ``local`` at which each block of images begins.
     step = config.local_block
     block_starts = np.searchsorted(local.image, range(0, len(features) + step, step)).tolist()
     blocks = [slice(start, stop) for start, stop in pairwise(block_starts)]
     candidates = ordered_map(lambda block: _best_candidates(local, index, block, config), blocks)
-    return sort_pairs(np.vstack(list(candidates)))
+    return Candidates.merged(list(candidates))
 
 
-def _num_voting_features(features: Features, config: NearDuplicateConfig) -> int:
-    return int(np.minimum(features.counts, config.max_voting_keypoints).sum())
+def voting_keypoints(n: int, config: NearDuplicateConfig) -> int:
+    """Return the number of keypoints of an image that vote: fewer if there are very many images."""
+    affordable = config.max_voting_features // max(n, 1)
+    limit = int(np.clip(affordable, config.min_voting_keypoints, config.max_voting_keypoints))
+    return min(limit, config.max_keypoints)
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,18 @@ class _VotingFeatures:
         return int(self.image[-1]) + 1
 
 
-def _quantize_features(features: Features, config: NearDuplicateConfig) -> _VotingFeatures:
-    """Fit a vocabulary and quantize the voting features of all images, block by block."""
-    vocabulary = _fit_vocabulary(features, config)
-    total = _num_voting_features(features, config)
+def _quantize_features(
+    features: Features, limit: int, config: NearDuplicateConfig
+) -> _VotingFeatures:
+    """Fit a vocabulary and quantize the voting features of all images, block by block.
+
+    Args:
+        features: Features of all images.
+        limit: Maximum number of voting keypoints of an image.
+        config: Parameters of the vocabulary.
+    """
+    vocabulary = _fit_vocabulary(features, limit, config)
+    total = int(np.minimum(features.counts, limit).sum())
     # Filled in place, because lists of blocks would need twice the memory.
     voting = _VotingFeatures(
         vocabulary=vocabulary,
@@ -80,9 +92,7 @@ def _quantize_features(features: Features, config: NearDuplicateConfig) -> _Voti
     )
 
     def quantize_block(start: int) -> _VotingFeatures:
-        local = features.local_features(
-            start, start + config.local_block, config.max_voting_keypoints
-        )
+        local = features.local_features(start, start + config.local_block, limit)
         words, signature = vocabulary.quantize(local.descriptors)
         return _VotingFeatures(
             vocabulary=vocabulary,
@@ -105,18 +115,17 @@ def _quantize_features(features: Features, config: NearDuplicateConfig) -> _Voti
     return voting
 
 
-def _fit_vocabulary(features: Features, config: NearDuplicateConfig) -> VisualVocabulary:
+def _fit_vocabulary(
+    features: Features, limit: int, config: NearDuplicateConfig
+) -> VisualVocabulary:
     """Fit the vocabulary on the local features of a random sample of the images."""
     rng = np.random.default_rng(config.vocabulary_seed)
     with_keypoints = np.flatnonzero(features.counts)
     sample_size = min(len(with_keypoints), config.vocabulary_images)
     # Sorted, so that the files are read in order.
     images = np.sort(rng.choice(with_keypoints, sample_size, replace=False)).tolist()
-    sample = [
-        features.local_features(image, image + 1, config.max_voting_keypoints).descriptors
-        for image in images
-    ]
-    total = _num_voting_features(features, config)
+    sample = [features.local_features(image, image + 1, limit).descriptors for image in images]
+    total = int(np.minimum(features.counts, limit).sum())
     return train_vocabulary(np.vstack(sample), total, rng, config)
 
 
@@ -177,27 +186,33 @@ class _PairScores:
 
 def _best_candidates(
     features: _VotingFeatures, index: _InvertedIndex, block: slice, config: NearDuplicateConfig
-) -> Pairs:
-    """Return the pairs of each image of a block with the images that got most of its votes."""
-    pairs, scores = [], []
+) -> Candidates:
+    """Return the pairs of each image of a block with the images that got most of its votes.
+
+    A pair and the same pair with one image mirrored are two candidates.
+    """
+    pairs, scores, flags = [], [], []
     for mirrored in (False, True):
         votes = _votes(features, index, block, config, mirrored=mirrored)
         counted = _count_votes(features, votes, config, mirrored=mirrored)
         pairs.append(counted.pair)
         scores.append(counted.score)
-    # The better of the two: mirrored or not.
-    best = _largest_per_pair(np.concatenate(pairs), np.concatenate(scores))
-    is_candidate = best.score >= config.min_votes
-    score = best.score[is_candidate]
-    image, match = np.divmod(best.pair[is_candidate], features.num_images)
+        flags.append(np.full(len(counted.pair), mirrored))
+    score, flag = np.concatenate(scores), np.concatenate(flags)
+    image, match = np.divmod(np.concatenate(pairs), features.num_images)
     # Sorted by image, then by votes: the position within an image is the rank.
-    order = np.lexsort((match, -score, image))
-    image, match, score = image[order], match[order], score[order]
+    order = np.lexsort((flag, match, -score, image))
+    order = order[score[order] >= config.min_votes]
+    image, match, score, flag = image[order], match[order], score[order], flag[order]
     rank = rank_in_group(image)
     # A few weak candidates, and more only if they are strong.
     is_strong = (rank < config.max_candidates) & (score >= config.many_votes)
     selected = (rank < config.min_candidates) | is_strong
-    return np.stack([image[selected], match[selected]], axis=1)
+    return Candidates(
+        pairs=np.stack([image[selected], match[selected]], axis=1),
+        unmirrored=~flag[selected],
+        mirrored=flag[selected],
+    )
 
 
 def _votes(

@@ -5,7 +5,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import blake2b
 from pathlib import Path
 
 import cv2
@@ -17,15 +16,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from skin_lesions.core.parallel import ordered_map
 from skin_lesions.data.near_duplicates.config import DEFAULT_CONFIG, NearDuplicateConfig
 from skin_lesions.data.near_duplicates.features import (
+    Candidates,
     Features,
     ImageSequence,
-    Pairs,
     describe,
-    sort_pairs,
 )
 from skin_lesions.data.near_duplicates.global_descriptors import match_global_descriptors
 from skin_lesions.data.near_duplicates.local_matching import match_local_features
-from skin_lesions.data.near_duplicates.verification import verify_pair
+from skin_lesions.data.near_duplicates.verification import Verdict, verify_pair
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +36,12 @@ def find_near_duplicates(
     """Find the pairs of images that were made from the same photograph.
 
     The result is deterministic and does not depend on the number of threads. The features are
-    stored in a temporary folder (about 60 kB per image; set ``TMPDIR`` to choose its location).
+    stored in a temporary folder (about 140 kB per image; set ``TMPDIR`` to choose its location).
     Memory use therefore hardly grows with the number of images.
 
     There are three kinds of pairs:
 
-    - ``pixels``: all pixels of the two square images are equal. The files differ at most in what
+    - ``pixels``: all pixels of the two images are equal. The files differ at most in what
       decoding and resizing discard. The strength is 1.
     - ``simple``: re-encoded, resized, flipped, rotated by quarter turns, or brightened. The
       strength is the structural correlation.
@@ -54,7 +52,8 @@ def find_near_duplicates(
     first one, and only the first one is compared with other images.
 
     Args:
-        images: n images (size, size, 3), RGB, stretched to a square; may be memory-mapped.
+        images: n RGB images (height, width, 3) of any size; stretched squares also work, with lower
+            recall for crops of different aspect ratios.
         config: Thresholds, limits and block sizes of all stages.
 
     Returns:
@@ -63,10 +62,8 @@ def find_near_duplicates(
         seconds of each stage (``seconds``).
     """
     start = time.perf_counter()
-    first = _first_with_equal_pixels(images)
-    distinct = np.flatnonzero(first == np.arange(len(images)))
     with tempfile.TemporaryDirectory() as folder, single_threaded_backends():
-        features = describe(images, distinct, Path(folder), config)
+        features, first = describe(images, Path(folder), config)
         described = time.perf_counter()
         candidates = find_candidates(features, config)
         searched = time.perf_counter()
@@ -84,6 +81,7 @@ def find_near_duplicates(
         ", ".join(f"{stage} {duration:.0f} s" for stage, duration in seconds.items()),
     )
     # Features exist for distinct images only: translate their numbers into rows of ``images``.
+    distinct = np.flatnonzero(first == np.arange(len(images)))
     verified[["a", "b"]] = distinct[verified[["a", "b"]].to_numpy(np.int64)].reshape(-1, 2)
     pairs = pd.concat([_identical_pairs(first), verified]).sort_values(
         ["a", "b"], ignore_index=True
@@ -92,11 +90,11 @@ def find_near_duplicates(
     return pairs
 
 
-def find_candidates(features: Features, config: NearDuplicateConfig) -> Pairs:
-    """Return candidate pairs for verification, at most a few per image: (m, 2), sorted."""
-    by_global_descriptors = match_global_descriptors(features, config)
-    by_local_features = match_local_features(features, config)
-    return sort_pairs(np.vstack([by_global_descriptors, by_local_features]))
+def find_candidates(features: Features, config: NearDuplicateConfig) -> Candidates:
+    """Return candidate pairs for verification, at most a few per image."""
+    return Candidates.merged(
+        [match_global_descriptors(features, config), match_local_features(features, config)]
+    )
 
 
 def _identical_pairs(first: npt.NDArray[np.int64]) -> pd.DataFrame:
@@ -105,26 +103,21 @@ def _identical_pairs(first: npt.NDArray[np.int64]) -> pd.DataFrame:
     return pd.DataFrame({"a": first[repeated], "b": repeated, "kind": "pixels", "strength": 1.0})
 
 
-def _first_with_equal_pixels(images: ImageSequence) -> npt.NDArray[np.int64]:
-    """Return, for each image, the first row with identical pixels: (n,)."""
-    digests = ordered_map(
-        lambda row: blake2b(np.ascontiguousarray(images[row]).data, digest_size=16).digest(),
-        range(len(images)),
-    )
-    row_of: dict[bytes, int] = {}
-    rows = [row_of.setdefault(digest, row) for row, digest in enumerate(digests)]
-    return np.array(rows, np.int64)
-
-
 def verify_candidates(
-    features: Features, candidates: Pairs, config: NearDuplicateConfig
+    features: Features, candidates: Candidates, config: NearDuplicateConfig
 ) -> pd.DataFrame:
     """Verify candidate pairs: one row per verified pair, with the columns of ``COLUMNS``."""
-    pairs: list[tuple[int, int]] = candidates.tolist()
-    verdicts = ordered_map(lambda pair: verify_pair(features, pair[0], pair[1], config), pairs)
+
+    def verify(number: int) -> Verdict | None:
+        a, b = candidates.pairs[number].tolist()
+        flags = {False: candidates.unmirrored[number], True: candidates.mirrored[number]}
+        orientations = [mirrored for mirrored, is_candidate in flags.items() if is_candidate]
+        return verify_pair(features.image(a), features.image(b), config, orientations=orientations)
+
+    verdicts = ordered_map(verify, range(len(candidates)))
     verified = [
         (a, b, verdict.kind, verdict.strength)
-        for (a, b), verdict in zip(pairs, verdicts, strict=True)
+        for (a, b), verdict in zip(candidates.pairs.tolist(), verdicts, strict=True)
         if verdict is not None
     ]
     types = {"a": np.int64, "b": np.int64, "kind": object, "strength": float}

@@ -12,6 +12,7 @@ from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.split import Split
 from skin_lesions.data import groups as grouping
 from skin_lesions.data.near_duplicates import find_near_duplicates
+from skin_lesions.data.near_duplicates.config import DEFAULT_CONFIG
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.raw_store import RawImages
 from skin_lesions.data.tables import ImageTable
@@ -20,15 +21,24 @@ log = logging.getLogger(__name__)
 
 
 def group_images(
-    image_table: ImageTable, pixel_store: PixelStore, ingest: Ingest
+    image_table: ImageTable, raw_images: RawImages
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Group images by file names, metadata and pixels.
+
+    The pixels are those of the original images. The squares of the pixel store are too small to
+    find magnified details, and their aspect ratio is changed.
 
     Returns:
         image_groups, image_links
     """
+    from skin_lesions.data.original_images import OriginalImages  # noqa: PLC0415 (torch)
+
     table = image_table.frame
-    images = pixel_store.at(ingest.stored_image_size).subset(table["image_id"].unique())
+    images = OriginalImages(
+        store=raw_images.store,
+        image_ids=table["image_id"].unique().tolist(),
+        max_area=DEFAULT_CONFIG.detection_size**2,
+    )
     return grouping.group_images(table, find_near_duplicates(images))
 
 

@@ -15,7 +15,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 group_images,
-                inputs=["image_table", "pixel_store", "params:ingest"],
+                inputs=["image_table", "raw_images"],
                 outputs=["image_groups", "image_links"],
                 name="group_images",
             ),
