@@ -36,7 +36,6 @@ from record import ROOT, save_results
 
 COLLAGE = "panel of a collage"
 RESAMPLES = 1000
-OVERLAY_IMAGES = 1000  # images of each set with a common overlay
 IMAGES_PER_BACKGROUND = 12
 
 
@@ -76,15 +75,15 @@ def make_pairs(photographs: list[ph.Photograph], fillers: Iterator[ph.Photograph
 
 
 def make_negatives(
-    lesions: list[ph.Photograph], backgrounds: list[ph.Photograph]
+    lesions: list[ph.Photograph], backgrounds: list[ph.Photograph], n: int
 ) -> dict[str, tuple[list[bytes], list[str]]]:
-    """Make the sets of different subjects: their images, and the subject of each image."""
+    """Make sets of at most n different subjects: their images, and the subject of each image."""
+    lesions = lesions[:n]
     sets: dict[str, tuple[list[bytes], list[str]]] = {}
     for number, overlay in enumerate(ph.OVERLAYS):
         rng = np.random.default_rng([2, number])
-        chosen = lesions[:OVERLAY_IMAGES]
-        images = [ph.with_overlay(lesion, overlay, rng) for lesion in chosen]
-        sets[f"common {overlay}"] = (images, [lesion.subject for lesion in chosen])
+        images = [ph.with_overlay(lesion, overlay, rng) for lesion in lesions]
+        sets[f"common {overlay}"] = (images, [lesion.subject for lesion in lesions])
     rng = np.random.default_rng(3)
     images = [ph.publish(lesion.image, rng) for lesion in lesions]
     sets["lesions of eight classes"] = (images, [lesion.subject for lesion in lesions])
@@ -188,7 +187,7 @@ def score_negatives(subjects: list[str], result: dict[str, Any]) -> dict[str, An
     }
 
 
-def main(data: Path, n: int, baseline: Path | None, name: str) -> None:
+def main(data: Path, n: int, negative_images: int, baseline: Path | None, name: str) -> None:
     rng = np.random.default_rng(0)
     lesions = ph.lesion_photographs(data)
     others = [p for p in lesions if "/" not in p.name]  # localisation
@@ -203,7 +202,7 @@ def main(data: Path, n: int, baseline: Path | None, name: str) -> None:
     # show the same photograph.
     fillers = itertools.cycle(isic2017[300:] or isic2017)
     pairs = make_pairs(photographs, fillers, n)
-    negatives = make_negatives(isic8, [*packaged, *others])
+    negatives = make_negatives(isic8, [*packaged, *others], negative_images)
     sets = {"pairs": pairs.images} | {key: images for key, (images, _) in negatives.items()}
     results: dict[str, Any] = {}
     for version, source in {"search": ROOT / "src", "baseline": baseline}.items():
@@ -234,6 +233,9 @@ if __name__ == "__main__":
     )
     parser.add_argument("--data", type=Path, help="folder with the real images")
     parser.add_argument("--pairs", type=int, default=600, help="pairs of each kind")
+    parser.add_argument(
+        "--negatives", type=int, default=2000, help="maximum number of images of each set"
+    )
     parser.add_argument("--baseline", type=Path, help="folder src of another checkout")
     parser.add_argument("--name", default="near_duplicates_parts")
     parser.add_argument("--search", type=Path, nargs=2, help=argparse.SUPPRESS)
@@ -243,4 +245,4 @@ if __name__ == "__main__":
         images_of_sets = pickle.loads(images_file.read_bytes())  # noqa: S301
         results_file.write_bytes(pickle.dumps(search(images_of_sets)))
     else:
-        main(args.data, args.pairs, args.baseline, args.name)
+        main(args.data, args.pairs, args.negatives, args.baseline, args.name)

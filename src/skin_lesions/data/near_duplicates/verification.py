@@ -244,12 +244,18 @@ def compare_overlap(
     # Pixels outside of the other image get the value of the fixed one, so that the filter creates
     # no edges there.
     filled = np.where(is_inside > 0, warped, fixed).astype(np.float32)
-    x = _band_pass(fixed, np.ones_like(fixed), config)
-    y = _band_pass(filled, np.ones_like(fixed), config)
+    everything = np.ones_like(fixed)
+    x = _band_pass(fixed, None, config)
+    y = _band_pass(filled, None, config)
     inside = _to_cells(is_inside, config.cell_size).mean(axis=1)  # (cells,) fraction of the pixels
     is_common = inside >= config.min_cell_overlap
-    cells = _cell_correlations(x, y, np.ones_like(x), config.min_cell_contrast, config)
+    cells = _cell_correlations(x, y, everything, config.min_cell_contrast, config)
     cells[~is_common] = np.nan
+    num_cells = int(is_common.sum())
+    used = cells[~np.isnan(cells)]
+    if len(used) == 0 or np.median(used) < config.min_noisy_cell_correlation:
+        # Different images: the rest, which takes most of the time, would not change the verdict.
+        return Overlap(cells, np.full_like(cells, np.nan), 0.0, num_cells)
     # Lines also change the band-pass of the pixels around them. They are therefore left out before.
     skin = _texture_mask(fixed, filled, is_inside, config)
     texture = _cell_correlations(
@@ -261,7 +267,7 @@ def compare_overlap(
     )
     texture[np.isnan(cells)] = np.nan
     coarse = _coarse_correlation(fixed, filled, skin, config)
-    return Overlap(cells, texture, coarse, int(is_common.sum()))
+    return Overlap(cells, texture, coarse, num_cells)
 
 
 def _gray_to_reference(frame: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float64]:
@@ -303,11 +309,13 @@ def _warp(
 
 
 def _band_pass(
-    gray: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], config: NearDuplicateConfig
+    gray: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float32] | None,
+    config: NearDuplicateConfig,
 ) -> npt.NDArray[np.float32]:
     """Return the difference of two Gaussian means, which retains structure of a few pixels.
 
-    Only pixels with weight 1 count.
+    Only pixels with weight 1 count; None: all pixels.
     """
     fine = _local_mean(gray, weight, config.fine_blur)
     coarse = _local_mean(gray, weight, config.coarse_blur)
@@ -406,12 +414,14 @@ def _coarse_correlation(
 
 
 def _local_mean(
-    gray: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], sigma: float
+    gray: npt.NDArray[np.float32], weight: npt.NDArray[np.float32] | None, sigma: float
 ) -> npt.NDArray[np.float32]:
     """Return the Gaussian mean over the pixels with weight 1: blur(gray w) / blur(w).
 
-    Otherwise, dark pixels would darken the mean of their neighbors.
+    Otherwise, dark pixels would darken the mean of their neighbors. None: all pixels count.
     """
+    if weight is None:
+        return cv2.GaussianBlur(gray, (0, 0), sigma).astype(np.float32, copy=False)
     total = cv2.GaussianBlur(gray * weight, (0, 0), sigma)
     mean = total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), np.float32(0.01))
     return mean.astype(np.float32, copy=False)
