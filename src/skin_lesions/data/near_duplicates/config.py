@@ -71,7 +71,7 @@ class NearDuplicateConfig:
         400, "keypoints", "maximum that vote per image: the largest and strongest ones", QUALITY
     )
     max_voting_features: int = _constant(
-        16_000_000, "keypoints", "maximum that vote in total; limits time and memory", SPEED
+        8_000_000, "keypoints", "maximum that vote in total; limits time and memory", SPEED
     )
     min_voting_keypoints: int = _constant(
         96, "keypoints", "minimum that vote per image, for any number of images", SPEED
