@@ -20,13 +20,10 @@ from matplotlib.patches import ConnectionPatch
 from PIL import Image
 
 from skin_lesions.data.near_duplicates import NearDuplicateConfig
+from skin_lesions.data.near_duplicates.alignment import Alignment, align
 from skin_lesions.data.near_duplicates.features import REFERENCE_SIZE, describe
-from skin_lesions.data.near_duplicates.verification import (
-    Alignment,
-    align,
-    compare_overlap,
-    verify_pair,
-)
+from skin_lesions.data.near_duplicates.overlap import compare_overlap
+from skin_lesions.data.near_duplicates.verification import verify_pair
 from skin_lesions.data.sources.synthetic import render_file, synthetic_table
 
 PAGE = Path(__file__).with_name("near-duplicates.md")

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from skin_lesions.data.near_duplicates.alignment import align
 from skin_lesions.data.near_duplicates.config import DEFAULT_CONFIG
 from skin_lesions.data.near_duplicates.features import ImageFeatures
-from skin_lesions.data.near_duplicates.verification import _structure, align
+from skin_lesions.data.near_duplicates.verification import _structure
 
 
 def features_at(points, descriptors):

@@ -199,6 +199,9 @@ class NearDuplicateConfig:
     min_coarse_correlation: float = _constant(
         0.95, "-1 to 1", "minimum correlation of the coarse structure of an overlap", OVERLAYS
     )
+    min_coarse_pixels: int = _constant(
+        8, "structure pixels", "minimum number that both images show", OVERLAYS
+    )
     min_coarse_contrast: float = _constant(
         0.3, "gray levels", "minimum RMS contrast of the coarse structure", OVERLAYS
     )

@@ -1,0 +1,39 @@
+"""Operations on gray images: weighted local mean, structuring element, correlation of pixels."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+
+def pixel_correlation(
+    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], min_contrast: float
+) -> float:
+    """Return the uncentered correlation of two vectors, (pixels,) both: a·b / (|a| |b|).
+
+    It is 0 if the RMS of one of them is below ``min_contrast`` gray levels, which is noise.
+    """
+    energy_a = float(a @ a)
+    energy_b = float(b @ b)
+    # RMS² = energy / pixels
+    if min(energy_a, energy_b) < min_contrast**2 * len(a):
+        return 0.0
+    return float(a @ b) / float(np.sqrt(energy_a * energy_b))
+
+
+def square_element(margin: int) -> npt.NDArray[np.uint8]:
+    """Return a structuring element that erodes a mask by ``margin`` pixels on each side."""
+    return np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
+
+
+def local_mean(
+    gray: npt.NDArray[np.float32], weight: npt.NDArray[np.float32] | None, sigma: float
+) -> npt.NDArray[np.float32]:
+    """Return the Gaussian mean over the pixels with weight 1: blur(gray w) / blur(w).
+
+    Otherwise, dark pixels would darken the mean of their neighbors. None: all pixels count.
+    """
+    if weight is None:
+        return cv2.GaussianBlur(gray, (0, 0), sigma).astype(np.float32, copy=False)
+    total = cv2.GaussianBlur(gray * weight, (0, 0), sigma)
+    mean = total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), np.float32(0.01))
+    return mean.astype(np.float32, copy=False)

@@ -1,0 +1,280 @@
+"""Comparison of the overlap: correlation of two aligned images, cell by cell.
+
+Lines and edges of overlays, such as hair or a ruler, are not sufficient for equality.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from skin_lesions.data.near_duplicates.config import NearDuplicateConfig
+from skin_lesions.data.near_duplicates.features import ImageFeatures
+from skin_lesions.data.near_duplicates.gray_images import (
+    local_mean,
+    pixel_correlation,
+    square_element,
+)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Comparison of the common part of two aligned images, cell by cell.
+
+    ``correlations``: (cells,) Pearson correlation of each cell. NaN: the cell is not inside of both
+    images, or one of them is flat there. ``texture``: the same without lines and edges. ``coarse``:
+    correlation of the coarse structure, such as the shape of a lesion, in the complete overlap.
+    ``num_cells``: number of cells inside of both images, flat or not.
+    """
+
+    correlations: npt.NDArray[np.float32]
+    texture: npt.NDArray[np.float32]
+    coarse: float
+    num_cells: int
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether no cell can be compared."""
+        return bool(np.isnan(self.correlations).all())
+
+    def is_equal(self, config: NearDuplicateConfig) -> bool:
+        """Return whether both images show the same in most of the cells.
+
+        Lines and edges of an overlay, such as hair, a ruler or a rim, are not sufficient. Either
+        the texture between them must be equal too, and only few cells may be flat. Or the coarse
+        structure must be equal. Noise reduces the correlation of the texture, but not that of the
+        coarse structure.
+        """
+        used = self.correlations[~np.isnan(self.correlations)]
+        if len(used) < config.min_cells:
+            return False
+        texture = self.texture[~np.isnan(self.texture)]
+        median = float(np.median(used))
+        median_texture = float(np.median(texture)) if len(texture) else 0.0
+        has_equal_texture = (
+            len(texture) >= config.min_textured_fraction * self.num_cells
+            and median >= config.min_cell_correlation
+            and median_texture >= config.min_texture_correlation
+        )
+        has_equal_structure = (
+            median >= config.min_noisy_cell_correlation
+            and self.coarse >= config.min_coarse_correlation
+        )
+        return has_equal_texture or has_equal_structure
+
+
+def compare_overlap(
+    a: ImageFeatures,
+    b: ImageFeatures,
+    affine: npt.NDArray[np.float64],
+    config: NearDuplicateConfig,
+    *,
+    mirrored: bool,
+) -> Overlap:
+    """Align the two images and correlate them in each cell of the coarser one.
+
+    Some content is the same in many images: black corners of two rotated images, a rim, a ruler,
+    a caption, a watermark, hair. Its keypoints agree, and its cells correlate well. But either
+    these cells are few, or only their lines and edges correlate, and not the skin between them.
+
+    Args:
+        a: Features of the first image.
+        b: Features of the second image.
+        affine: (2, 3) map from the first to the second image, reference pixels.
+        config: Sizes and limits of the cells.
+        mirrored: The map leads to the mirrored second image.
+    """
+    image_a = a.gray.astype(np.float32)
+    image_b = (b.gray[:, ::-1] if mirrored else b.gray).astype(np.float32)
+    # (3, 3) map between the squares: gray pixels of a -> reference pixels -> gray pixels of b.
+    to_b = (
+        np.linalg.inv(_gray_to_reference(b.frame, len(b.gray)))
+        @ np.vstack([affine, [0, 0, 1]])
+        @ _gray_to_reference(a.frame, len(a.gray))
+    )
+    magnification = float(np.sqrt(abs(np.linalg.det(to_b))))  # gray pixels of b per pixel of a
+    # The finer image is warped onto the coarser one.
+    if magnification >= 1:
+        fixed = image_a
+        warped, is_inside = _warp(image_b, to_b, magnification, config)
+    else:
+        fixed = image_b
+        warped, is_inside = _warp(image_a, np.linalg.inv(to_b), 1 / magnification, config)
+    # Pixels outside of the other image get the value of the fixed one, so that the filter creates
+    # no edges there.
+    filled = np.where(is_inside > 0, warped, fixed).astype(np.float32)
+    everything = np.ones_like(fixed)
+    x = _band_pass(fixed, None, config)
+    y = _band_pass(filled, None, config)
+    inside = _to_cells(is_inside, config.cell_size).mean(axis=1)  # (cells,) fraction of the pixels
+    is_common = inside >= config.min_cell_overlap
+    cells = _cell_correlations(x, y, everything, config.min_cell_contrast, config)
+    cells[~is_common] = np.nan
+    num_cells = int(is_common.sum())
+    used = cells[~np.isnan(cells)]
+    if len(used) == 0 or np.median(used) < config.min_noisy_cell_correlation:
+        # Different images: the rest, which takes most of the time, would not change the verdict.
+        return Overlap(cells, np.full_like(cells, np.nan), 0.0, num_cells)
+    # Lines also change the band-pass of the pixels around them. They are therefore left out before.
+    skin = _texture_mask(fixed, filled, is_inside, config)
+    texture = _cell_correlations(
+        _band_pass(fixed, skin, config),
+        _band_pass(filled, skin, config),
+        skin,
+        config.min_texture_contrast,
+        config,
+    )
+    texture[np.isnan(cells)] = np.nan
+    coarse = _coarse_correlation(fixed, filled, skin, config)
+    return Overlap(cells, texture, coarse, num_cells)
+
+
+def _gray_to_reference(frame: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float64]:
+    """Return the (3, 3) map from pixel indices of a gray square to reference pixels.
+
+    The center of pixel i is at (i + 0.5) * width / size.
+    """
+    scale_x, scale_y = frame.astype(np.float64) / size
+    return np.array([[scale_x, 0, scale_x / 2], [0, scale_y, scale_y / 2], [0, 0, 1]])
+
+
+def _warp(
+    moving: npt.NDArray[np.float32],
+    affine: npt.NDArray[np.float64],
+    magnification: float,
+    config: NearDuplicateConfig,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """Warp the finer image onto the coarser one.
+
+    Returns:
+        Gray levels, negative outside of the finer image, and a mask (0 or 1) of the pixels inside
+        of it, without a margin: (G, G) both.
+    """
+    if magnification > 1:
+        # Antialiasing: reduce the finer image to the resolution of the coarser one.
+        sigma = 0.5 * float(np.sqrt(magnification**2 - 1))
+        moving = cv2.GaussianBlur(moving, (0, 0), max(sigma, 0.1)).astype(np.float32, copy=False)
+    # WARP_INVERSE_MAP: the map leads from the output (coarser) to the input (finer image). The
+    # large negative value outside makes all interpolated pixels at the border negative.
+    warped = cv2.warpAffine(
+        moving,
+        affine[:2],
+        moving.shape[::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderValue=-1e6,
+    ).astype(np.float32, copy=False)
+    is_inside = cv2.erode((warped >= 0).astype(np.uint8), square_element(config.overlap_margin))
+    return warped, is_inside.astype(np.uint8, copy=False)
+
+
+def _band_pass(
+    gray: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float32] | None,
+    config: NearDuplicateConfig,
+) -> npt.NDArray[np.float32]:
+    """Return the difference of two Gaussian means, which retains structure of a few pixels.
+
+    Only pixels with weight 1 count; None: all pixels.
+    """
+    fine = local_mean(gray, weight, config.fine_blur)
+    coarse = local_mean(gray, weight, config.coarse_blur)
+    return np.asarray(fine - coarse, np.float32)
+
+
+def _texture_mask(
+    fixed: npt.NDArray[np.float32],
+    moving: npt.NDArray[np.float32],
+    is_inside: npt.NDArray[np.uint8],
+    config: NearDuplicateConfig,
+) -> npt.NDArray[np.float32]:
+    """Return 1 for pixels without lines and edges in both aligned images, otherwise 0: (G, G).
+
+    Lines and edges have more contrast than ``texture_contrast`` times the lower quartile, which
+    still belongs to the texture if an overlay covers half of the image. Strong lines raise it, so
+    the search is repeated without the lines that are known.
+    """
+    mask = is_inside.astype(np.float32)
+    is_line = np.zeros(mask.shape, bool)
+    for _ in range(config.line_passes):
+        inside = mask > 0
+        if not inside.any():
+            break
+        for image in (fixed, moving):
+            contrast = np.abs(_band_pass(image, mask, config))
+            limit = config.texture_contrast * float(np.quantile(contrast[inside], 0.25))
+            is_line |= inside & (contrast > limit)
+        near_line = cv2.dilate(is_line.astype(np.uint8), square_element(config.line_margin)) > 0
+        mask = np.where(near_line, np.float32(0), mask).astype(np.float32)
+    return mask
+
+
+def _cell_correlations(
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float32],
+    min_contrast: float,
+    config: NearDuplicateConfig,
+) -> npt.NDArray[np.float32]:
+    """Return the Pearson correlation of the pixels with weight 1 in each cell: (cells,).
+
+    It is mean(x y) / (std(x) std(y)) of centered x and y; NaN if too few pixels have weight 1, or
+    an image is flat.
+    """
+    # (cells, pixels of a cell) each.
+    x_cells = _to_cells(x, config.cell_size)
+    y_cells = _to_cells(y, config.cell_size)
+    weights = _to_cells(weight, config.cell_size)
+    n = np.maximum(weights.sum(axis=1, keepdims=True), 1)  # (cells, 1)
+    x_centered = (x_cells - (x_cells * weights).sum(axis=1, keepdims=True) / n) * weights
+    y_centered = (y_cells - (y_cells * weights).sum(axis=1, keepdims=True) / n) * weights
+    n = n[:, 0]
+    covariance = (x_centered * y_centered).sum(axis=1) / n  # gray levels squared
+    std_product = np.sqrt((x_centered**2).sum(axis=1) / n * ((y_centered**2).sum(axis=1) / n))
+    has_pixels = n >= config.min_texture_fraction * config.cell_size**2
+    used = has_pixels & (std_product > min_contrast)
+    correlations = np.full(len(n), np.nan, np.float32)
+    correlations[used] = covariance[used] / std_product[used]
+    return correlations
+
+
+def _coarse_correlation(
+    fixed: npt.NDArray[np.float32],
+    moving: npt.NDArray[np.float32],
+    skin: npt.NDArray[np.float32],
+    config: NearDuplicateConfig,
+) -> float:
+    """Return the correlation of the coarse structure of two aligned images where ``skin`` is 1.
+
+    The dark rim of the dermatoscope is left out, as in ``_structure``.
+    """
+    size = (config.structure_size, config.structure_size)
+    fraction = cv2.resize(skin, size, interpolation=cv2.INTER_AREA)  # of each structure pixel
+    valid = fraction >= config.min_skin_fraction
+    details = []
+    for image in (fixed, moving):
+        # The mean gray level of the skin in each structure pixel.
+        total = cv2.resize(image * skin, size, interpolation=cv2.INTER_AREA)
+        small = np.asarray(total / np.maximum(fraction, 0.01), np.float32)
+        bright = ((small > config.dark_level) | (fraction < config.min_skin_fraction)).astype(
+            np.float32
+        )
+        weight = np.asarray(bright * (fraction >= config.min_skin_fraction), np.float32)
+        fine = local_mean(small, weight, config.coarse_fine_blur)
+        coarse = local_mean(small, weight, config.coarse_coarse_blur)
+        details.append(np.asarray(fine - coarse, np.float32))
+        valid &= cv2.erode(bright, square_element(config.dark_margin)) > 0
+    if valid.sum() < config.min_coarse_pixels:
+        return 0.0
+    centered = []
+    for detail in details:
+        clipped = np.clip(detail, -config.clip_level, config.clip_level)[valid]
+        centered.append((clipped - clipped.mean()).astype(np.float32))
+    return pixel_correlation(centered[0], centered[1], config.min_coarse_contrast)
+
+
+def _to_cells(field: npt.NDArray, cell_size: int) -> npt.NDArray:
+    """Divide a square field into cells: (256, 256) -> (256 cells, 256 pixels of a cell)."""
+    cells = len(field) // cell_size  # cells in each row
+    blocks = field.reshape(cells, cell_size, cells, cell_size)  # row, y in it, column, x in it
+    return blocks.swapaxes(1, 2).reshape(cells * cells, cell_size * cell_size)
