@@ -30,21 +30,29 @@ import pandas as pd
 from images import image_files
 from record import save_results
 from skin_lesions.core.parallel import ordered_map
-from skin_lesions.data.decoding import UnreadableImageError, decode
+from skin_lesions.data.decoding import UnreadableImageError, decode_within
 from skin_lesions.data.near_duplicates import find_near_duplicates, merge_pairs
+from skin_lesions.data.near_duplicates.config import DEFAULT_CONFIG
 
 Image = np.ndarray
 Rng = np.random.Generator
 Transform = Callable[[Image, Rng], Image]
 
-SIZE = 256  # width and height of the searched images, pixels
+BLUR_SIZE = 256  # width of the image to which the sigma of a blur refers, pixels
+MAX_AREA = DEFAULT_CONFIG.detection_size**2  # pixels of a searched image
 KEYS = ("group_id", "lesion_id", "patient_id")
 BORDERS = (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)
 
 
+def encode(image: Image, quality: int = 90) -> bytes:
+    """Return a JPEG file of a BGR image."""
+    ordered = np.ascontiguousarray(image)
+    return cv2.imencode(".jpg", ordered, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
 def jpeg(image: Image, quality: int) -> Image:
-    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    """Encode and decode a BGR image."""
+    return cv2.imdecode(np.frombuffer(encode(image, quality), np.uint8), cv2.IMREAD_COLOR)
 
 
 def signed_uniform(rng: Rng, low: float, high: float) -> float:
@@ -96,8 +104,8 @@ def add_noise(image: Image, rng: Rng, sigma: float) -> Image:
 
 
 def blur(image: Image, sigma: float) -> Image:
-    """Blur the image. ``sigma`` is in pixels of an image of 256 pixels width."""
-    return cv2.GaussianBlur(image, (0, 0), sigma * image.shape[1] / SIZE)
+    """Blur the image. ``sigma`` is in pixels of an image of ``BLUR_SIZE`` pixels width."""
+    return cv2.GaussianBlur(image, (0, 0), sigma * image.shape[1] / BLUR_SIZE)
 
 
 def resize(image: Image, factor: float) -> Image:
@@ -169,35 +177,27 @@ HARD: dict[str, Transform] = {
 }
 
 
-def stretch(image: Image) -> Image:
-    is_shrunk = image.shape[0] > SIZE
-    interpolation = cv2.INTER_AREA if is_shrunk else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(image), (SIZE, SIZE), interpolation=interpolation)[
-        ..., ::-1
-    ]
-
-
-def read_images(folder: Path) -> tuple[list[str], np.ndarray]:
-    """Decode all images of a folder as the ingest pipeline does.
+def read_images(folder: Path) -> tuple[list[str], list[Image]]:
+    """Decode all images of a folder as the audit pipeline does.
 
     Returns:
-        File names (n) and RGB pixels, (n, 256, 256, 3).
+        File names (n) and n RGB images, (height, width, 3).
     """
 
     def decode_file(path: Path) -> Image | None:
         try:
-            return decode(path.read_bytes(), SIZE).pixels
+            return decode_within(path.read_bytes(), MAX_AREA)
         except UnreadableImageError:
             return None
 
     paths = image_files(folder)
-    squares = list(ordered_map(decode_file, paths))
+    images = list(ordered_map(decode_file, paths))
     names = [
-        p.relative_to(folder).as_posix()
-        for p, s in zip(paths, squares, strict=True)
-        if s is not None
+        path.relative_to(folder).as_posix()
+        for path, image in zip(paths, images, strict=True)
+        if image is not None
     ]
-    return names, np.stack([square for square in squares if square is not None])
+    return names, [image for image in images if image is not None]
 
 
 def known_groups(folder: Path, names: list[str]) -> np.ndarray:
@@ -230,15 +230,15 @@ def pair_precision(groups: np.ndarray, truth: np.ndarray) -> float:
 
 def transform_images(
     folder: Path, names: list[str], chosen: np.ndarray, *, single: bool, seed: int
-) -> tuple[pd.DataFrame, np.ndarray]:
+) -> tuple[pd.DataFrame, list[Image]]:
     """Transform the chosen images: each with all transformations, or each only with the next one.
 
     Returns:
-        Table with ``origin`` (row of the original) and ``change`` (name), and pixels,
-        (rows, 256, 256, 3).
+        Table with ``origin`` (row of the original) and ``change`` (name), and one RGB image per
+        row, (height, width, 3).
     """
     transforms = list(enumerate((SIMPLE | HARD).items()))
-    rows, squares = [], []
+    rows, transformed = [], []
     for position, origin in enumerate(chosen):
         image = cv2.imread(str(folder / names[origin]))
         for number, (name, transform) in (
@@ -246,8 +246,8 @@ def transform_images(
         ):
             rng = np.random.default_rng([seed, int(origin), number])
             rows.append((origin, name))
-            squares.append(stretch(jpeg(np.ascontiguousarray(transform(image, rng)), 90)))
-    return pd.DataFrame(rows, columns=["origin", "change"]), np.stack(squares)
+            transformed.append(decode_within(encode(transform(image, rng)), MAX_AREA))
+    return pd.DataFrame(rows, columns=["origin", "change"]), transformed
 
 
 def score_groups(
@@ -290,13 +290,13 @@ def evaluate_transforms(folder: Path, images: int, *, single: bool, seed: int, n
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(names), min(images, len(names)), replace=False))
     duplicates, transformed = transform_images(folder, names, chosen, single=single, seed=seed)
-    squares = np.concatenate([originals, transformed])
+    searched = [*originals, *transformed]
     origin = np.concatenate([np.arange(len(names)), duplicates["origin"]])
     truth = known[origin]
     start = time.perf_counter()
-    pairs = find_near_duplicates(squares)
+    pairs = find_near_duplicates(searched)
     seconds = time.perf_counter() - start
-    groups = merge_pairs(len(squares), pairs)
+    groups = merge_pairs(len(searched), pairs)
     linked_pairs = set(zip(pairs["a"], pairs["b"], strict=True))
     # grouped: same group as its origin; direct: linked to its origin by a pair.
     duplicates["grouped"] = groups[duplicates["origin"]] == groups[len(names) :]
@@ -304,7 +304,7 @@ def evaluate_transforms(folder: Path, images: int, *, single: bool, seed: int, n
         (o, len(names) + i) in linked_pairs for i, o in enumerate(duplicates["origin"])
     ]
     by_change = duplicates.groupby("change", sort=False)[["grouped", "direct"]].mean().round(4)
-    one_group, no_groups = np.zeros(len(squares), int), np.arange(len(squares))
+    one_group, no_groups = np.zeros(len(searched), int), np.arange(len(searched))
     wrong = wrong_pairs(pairs, truth, origin, names)
     save_results(
         name,
@@ -319,7 +319,7 @@ def evaluate_transforms(folder: Path, images: int, *, single: bool, seed: int, n
             "wrong_pairs_by_metadata": len(wrong),
             "largest_groups": largest_groups(groups),
             "largest_groups_of_originals": largest_groups(groups[: len(names)]),
-            "pairs_proposed_per_image": pairs.attrs["proposed"] / len(squares),
+            "pairs_proposed_per_image": pairs.attrs["proposed"] / len(searched),
             "seconds": seconds,
         },
     )
@@ -336,9 +336,12 @@ def evaluate_crops(folder: Path, crops: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     origin = np.repeat(np.arange(len(names)), crops)
     images = (cv2.imread(str(folder / names[row])) for row in origin)
-    squares = [stretch(jpeg(crop(image, rng, rng.uniform(0.6, 0.95)), 90)) for image in images]
-    pairs = find_near_duplicates(np.stack(squares))
-    groups = merge_pairs(len(squares), pairs)
+    searched = [
+        decode_within(encode(crop(image, rng, rng.uniform(0.6, 0.95))), MAX_AREA)
+        for image in images
+    ]
+    pairs = find_near_duplicates(searched)
+    groups = merge_pairs(len(searched), pairs)
     true_pairs = len(names) * comb(crops, 2)
     sizes = pd.DataFrame({"group": groups, "origin": origin}).groupby(["group", "origin"]).size()
     save_results(

@@ -74,7 +74,7 @@ class Sample:
         self.duplicates, transformed = transform_images(
             folder, names, chosen, single=True, seed=seed
         )
-        self.squares = np.concatenate([originals[chosen], transformed])
+        self.images = [*(originals[row] for row in chosen), *transformed]
         self.truth = np.tile(known_groups(folder, names)[chosen], 2)
         # Rows of the sample instead of rows of the folder.
         self.duplicates["origin"] = np.searchsorted(chosen, self.duplicates["origin"])
@@ -82,7 +82,7 @@ class Sample:
 
     def score(self, pairs: pd.DataFrame, config: NearDuplicateConfig) -> dict[str, float]:
         """Return recall and precision of the groups that these pairs give."""
-        groups = merge_pairs(len(self.squares), pairs, config=config)
+        groups = merge_pairs(len(self.images), pairs, config=config)
         return {
             **score_groups(groups, self.truth, self.duplicates, self.originals),
             "pairs": len(pairs),
@@ -91,7 +91,7 @@ class Sample:
 
 def describe_sample(sample: Sample, config: NearDuplicateConfig, folder: Path) -> Features:
     folder.mkdir()
-    return describe(sample.squares, folder, config)[0]
+    return describe(sample.images, folder, config)[0]
 
 
 def search(
@@ -104,7 +104,7 @@ def search(
     if candidates is None:
         candidates = find_candidates(features, config)
     scores = sample.score(verify_candidates(features, candidates, config), config)
-    return {**scores, "candidates_per_image": len(candidates) / len(sample.squares)}
+    return {**scores, "candidates_per_image": len(candidates) / len(sample.images)}
 
 
 def vary_constants(

@@ -35,6 +35,8 @@ from near_duplicates import largest_groups, pair_precision
 from record import ROOT, save_results
 
 COLLAGE = "panel of a collage"
+SMOOTH = "smooth skin, overlap 0.3 to 0.6"
+SMOOTH_FRACTION = 0.25  # of the photographs: those with the least texture
 RESAMPLES = 1000
 IMAGES_PER_BACKGROUND = 12
 
@@ -54,19 +56,23 @@ def make_pairs(photographs: list[ph.Photograph], fillers: Iterator[ph.Photograph
     """Make about n pairs of each cell. Each photograph occurs at most a few times in a cell."""
     images: list[bytes] = []
     rows = []
-    for number, cell in enumerate([*ph.CELLS, COLLAGE]):
+    smooth = sorted(photographs, key=lambda photograph: ph.texture(photograph.image))
+    smooth = smooth[: max(1, int(SMOOTH_FRACTION * len(photographs)))]
+    for number, cell in enumerate([*ph.CELLS, COLLAGE, SMOOTH]):
+        chosen = smooth if cell == SMOOTH else photographs
         rng = np.random.default_rng([1, number])
         made = 0
         # Small photographs cannot contain a strongly magnified detail: the others are used again.
         for _ in range(10):
-            for position in rng.permutation(len(photographs)):
-                photograph = photographs[position]
+            for position in rng.permutation(len(chosen)):
+                photograph = chosen[position]
                 if made == n:
                     break
                 if cell == COLLAGE:
                     pair = ph.collage_pair(photograph, fillers, rng)
                 else:
-                    pair = ph.CELLS[cell](photograph, rng)
+                    kind = "overlap 0.3 to 0.6" if cell == SMOOTH else cell
+                    pair = ph.CELLS[kind](photograph, rng)
                 if pair is not None:
                     images += pair
                     rows.append((cell, photograph.subject, photograph.is_held_out))

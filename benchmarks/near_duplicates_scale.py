@@ -2,15 +2,15 @@
 
     python benchmarks/near_duplicates_scale.py --folder ../shared/data/isic8_grouped
     python benchmarks/near_duplicates_scale.py --folder ../shared/data/isic8_grouped \
-        ../shared/data/isic2017 --real 6000
+        ../shared/data/isic2017 --files 30000
 
 The first command searches 25,000, 50,000 and 100,000 simulated images. The keypoints of each are
 drawn from those of up to 2,000 real images of the first folder, with noise on the descriptors. They
 are therefore as dense as real keypoints.
 
-The second command runs the search end to end, from decoded pixels to groups, with 6,000 real
-images. One in six is a near-duplicate. It also searches 30,000 simulated images and estimates the
-end-to-end time for this number (``--extrapolate``). The script requires Linux.
+The second command writes 30,000 JPEG files and measures the search from files to groups. Each real
+image of the folders is transformed several times, so each file has true near-duplicates: at least
+as much work as in a usual data set. The script requires Linux.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from near_duplicates import read_images, transform_images
+from images import image_files
+from near_duplicates import HARD, MAX_AREA, SIMPLE, encode, read_images
 from record import save_results
+from skin_lesions.core.parallel import ordered_map
+from skin_lesions.data.decoding import decode_within
 from skin_lesions.data.near_duplicates import find_near_duplicates, merge_pairs
 from skin_lesions.data.near_duplicates.config import DEFAULT_CONFIG
 from skin_lesions.data.near_duplicates.features import Features, describe
@@ -47,10 +50,10 @@ SAMPLE = 2000  # number of real images from which keypoints are drawn
 MEMORY = {"RssAnon": "anonymous", "VmRSS": "resident"}
 
 
-def real_keypoints(squares: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def real_keypoints(images: list[np.ndarray], folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the voting keypoints of real images, (m, 4), and their descriptors, (m, 128)."""
     with single_threaded_backends():
-        features, _ = describe(squares, folder, DEFAULT_CONFIG)
+        features, _ = describe(images, folder, DEFAULT_CONFIG)
     local = features.local_features(0, len(features), DEFAULT_CONFIG.max_voting_keypoints)
     return local.keypoints, local.descriptors
 
@@ -138,53 +141,58 @@ def measure_in_new_process(n: int, real: tuple[np.ndarray, np.ndarray]) -> dict[
         return pool.submit(measure_search, n, real).result()
 
 
-def measure_end_to_end(
-    folders: list[Path], total: int, real: tuple[np.ndarray, np.ndarray], extrapolated: int
-) -> None:
-    squares = real_images(folders, total)
-    start = time.perf_counter()
-    with peak_memory() as peak:
-        pairs = find_near_duplicates(squares)
-        merge_pairs(len(squares), pairs)
-    total_seconds = time.perf_counter() - start
-    seconds, proposed = pairs.attrs["seconds"], pairs.attrs["proposed"]
-    search = measure_in_new_process(extrapolated, real)
-    seconds_per_pair = seconds["confirming"] / proposed
-    # The larger of the two measured rates of candidate pairs.
-    expected_pairs = max(search["pairs_proposed_per_image"], proposed / len(squares)) * extrapolated
-    expected = {
-        "describing": seconds["describing"] / len(squares) * extrapolated,
-        "searching": search["seconds"],
-        "confirming": seconds_per_pair * expected_pairs,
-    }
+@dataclass(frozen=True)
+class FileImages:
+    """Images of files, decoded one at a time, as the audit pipeline reads them."""
+
+    paths: list[Path]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        return decode_within(self.paths[number].read_bytes(), MAX_AREA)
+
+
+def write_files(folders: list[Path], total: int, target: Path) -> list[Path]:
+    """Write JPEG files: each image of the folders with the next transformations, in turn."""
+    originals = [path for folder in folders for path in image_files(folder)]
+    transforms = list((SIMPLE | HARD).values())
+
+    def write(number: int) -> Path:
+        repetition, row = divmod(number, len(originals))
+        image = cv2.imread(str(originals[row]))
+        if repetition:
+            transform = transforms[(row + repetition) % len(transforms)]
+            image = transform(image, np.random.default_rng([row, repetition]))
+        path = target / f"{number}.jpg"
+        path.write_bytes(encode(image))
+        return path
+
+    return list(ordered_map(write, range(total)))
+
+
+def measure_end_to_end(folders: list[Path], total: int) -> None:
+    with tempfile.TemporaryDirectory() as target:
+        images = FileImages(write_files(folders, total, Path(target)))
+        before, start = memory(), time.perf_counter()
+        with peak_memory() as peak:
+            pairs = find_near_duplicates(images)
+            groups = merge_pairs(len(images), pairs)
+        seconds = time.perf_counter() - start
+    proposed, confirming = pairs.attrs["proposed"], pairs.attrs["seconds"]["confirming"]
     results = {
-        "images": len(squares),
-        "seconds": total_seconds,
-        "seconds_of_each": seconds,
-        "pairs_proposed_per_image": proposed / len(squares),
-        "milliseconds_to_confirm_a_pair": 1000 * seconds_per_pair,
+        "images": len(images),
+        "seconds": seconds,
+        "seconds_of_each": pairs.attrs["seconds"],
+        "pairs_proposed_per_image": proposed / len(images),
+        "pairs_verified_per_image": len(pairs) / len(images),
+        "milliseconds_to_verify_a_pair": 1000 * confirming / proposed,
+        "groups": len(np.unique(groups)),
+        "GB_before": before,
         "GB_at_most": peak,
-        f"search_of_{extrapolated}": search,
-        f"expected_seconds_for_{extrapolated}": {**expected, "all": sum(expected.values())},
     }
     save_results("near_duplicates_end_to_end", results)
-
-
-def real_images(folders: list[Path], total: int) -> np.ndarray:
-    """Read real images and add near-duplicates: one in six images, each transformed once."""
-    rng = np.random.default_rng(0)
-    parts, num_duplicates = [], total // 6
-    for folder in folders:
-        names, originals = read_images(folder)
-        parts.append(originals)
-        chosen = rng.choice(
-            len(names), min(num_duplicates // len(folders), len(names)), replace=False
-        )
-        parts.append(transform_images(folder, names, chosen, single=True, seed=0)[1])
-    originals = np.concatenate(parts[::2])
-    transformed = np.concatenate(parts[1::2])
-    selected = rng.permutation(len(originals))[: total - len(transformed)]
-    return np.concatenate([originals[selected], transformed])
 
 
 if __name__ == "__main__":
@@ -193,19 +201,13 @@ if __name__ == "__main__":
     )
     parser.add_argument("--folder", type=Path, nargs="+", required=True)
     parser.add_argument("--search", type=int, nargs="+", default=[25_000, 50_000, 100_000])
-    parser.add_argument("--real", type=int, help="run end to end with this number of real images")
-    parser.add_argument(
-        "--extrapolate",
-        type=int,
-        default=30_000,
-        help="number of images for which the end-to-end time is estimated",
-    )
+    parser.add_argument("--files", type=int, help="search this number of files instead")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        keypoints = real_keypoints(read_images(args.folder[0])[1][:SAMPLE], Path(temporary))
-    if args.real:
-        measure_end_to_end(args.folder, args.real, keypoints, args.extrapolate)
+    if args.files:
+        measure_end_to_end(args.folder, args.files)
     else:
+        with tempfile.TemporaryDirectory() as temporary:
+            keypoints = real_keypoints(read_images(args.folder[0])[1][:SAMPLE], Path(temporary))
         save_results(
             "near_duplicates_scale",
             {str(n): measure_in_new_process(n, keypoints) for n in args.search},

@@ -115,6 +115,12 @@ def _limit(image: Image) -> Image:
     return resize(image, factor) if factor < 1 else image
 
 
+def texture(image: Image) -> float:
+    """Return the median contrast of fine structure: of smooth skin, it is small. Gray levels."""
+    gray = cv2.cvtColor(resize_to(image, 256), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return float(np.median(np.abs(gray - cv2.GaussianBlur(gray, (0, 0), 2))))
+
+
 def resize(image: Image, factor: float) -> Image:
     interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=interpolation)

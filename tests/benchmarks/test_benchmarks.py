@@ -118,12 +118,14 @@ def test_near_duplicates_parts_scores_each_kind_of_pair_and_of_negatives(
     run, lesion_folders, monkeypatch
 ):
     parts = import_benchmark("near_duplicates_parts")
-    monkeypatch.setattr(parts.ph, "CELLS", {"overlap": parts.ph.CELLS["overlap 0.6 to 0.95"]})
+    monkeypatch.setattr(
+        parts.ph, "CELLS", {"overlap 0.3 to 0.6": parts.ph.CELLS["overlap 0.6 to 0.95"]}
+    )
     monkeypatch.setattr(parts.ph, "packaged_photographs", list)
     scores = run("near_duplicates_parts", "--data", lesion_folders, "--pairs", 2)["search"]
     cells = [cell for part in scores["pairs"]["recall"].values() for cell in part]
-    assert set(cells) <= {"overlap", "panel of a collage"}
-    assert scores["pairs"]["images"] == 8
+    assert set(cells) <= {"overlap 0.3 to 0.6", parts.COLLAGE, parts.SMOOTH}
+    assert scores["pairs"]["images"] == 12
     assert len(scores["negatives"]) == 8
 
 
@@ -146,11 +148,12 @@ def test_near_duplicates_scale_measures_the_search_in_a_new_process(run, photogr
 
 
 @linux
-def test_near_duplicates_scale_estimates_the_time_end_to_end(run, photographs):
-    args = ("--folder", photographs, "--real", 6, "--extrapolate", 40)
-    results = run("near_duplicates_scale", *args)
-    assert results["images"] == 6
-    assert results["expected_seconds_for_40"]["all"] > 0
+def test_near_duplicates_scale_measures_the_search_from_files_to_groups(run, photographs):
+    n = len(list(photographs.rglob("*.jpg")))
+    results = run("near_duplicates_scale", "--folder", photographs, "--files", 2 * n)
+    assert results["images"] == 2 * n
+    assert results["groups"] <= n + 1
+    assert results["seconds_of_each"].keys() == {"describing", "searching", "confirming"}
 
 
 def test_simulations_show_that_widened_intervals_contain_the_value_more_often(run):

@@ -29,3 +29,4 @@ class Split(ParameterGroup):
     policy: Literal["grouped", "cleaned", "original"]
     fractions: SplitFractions
     seed: Seed
+    exclude_uncertain_links: bool

@@ -11,15 +11,28 @@ import pandas as pd
 from skin_lesions.config.split import Split
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import pluralize, similar_names
+from skin_lesions.data import uncertain_links
 from skin_lesions.data.diagnoses import class_key
 from skin_lesions.data.groups import add_groups
 
 SPLITS = ("train", "val", "test")
-COLUMNS = ["file", "image_id", "label", "split", "original_split", "group_id", "is_leaked"]
+COLUMNS = [
+    "file",
+    "image_id",
+    "label",
+    "split",
+    "original_split",
+    "group_id",
+    "is_leaked",
+    "uncertain_links",
+]
 
 
 def split_images(
-    image_table: pd.DataFrame, image_groups: pd.DataFrame, split: Split
+    image_table: pd.DataFrame,
+    image_groups: pd.DataFrame,
+    image_links: pd.DataFrame,
+    split: Split,
 ) -> pd.DataFrame:
     """Assign every usable image to a split, according to ``split.policy``.
 
@@ -32,16 +45,20 @@ def split_images(
       a train image move to train.
 
     If the source has no val split, ``original`` and ``cleaned`` split one off from train, by group.
+    With ``split.exclude_uncertain_links``, ``uncertain_links.exclude`` then removes images of train
+    and val.
 
     Args:
         image_table: One row per readable file; columns file, image_id, label, original_split.
         image_groups: group_id and pixel_id of every file of ``image_table``.
+        image_links: The links between these files, from ``groups.group_images``.
         split: Policy, fractions and seed.
 
     Returns:
         One row per selected file, sorted by file, with the columns of ``COLUMNS``. ``is_leaked``
         marks files of the original test split whose group also has images in the original train
-        or val split.
+        or val split. ``uncertain_links`` counts near-duplicates in other splits that were found,
+        but not accepted for grouping.
 
     Raises:
         InputError: No images are left, a split would be empty, train would have no image of a
@@ -51,6 +68,11 @@ def split_images(
     table = table.assign(is_leaked=leaked_test_mask(table)).reset_index(drop=True)
     apply_policy = {"grouped": _grouped, "original": _original, "cleaned": _cleaned}[split.policy]
     split_table = apply_policy(table, split)
+    links = uncertain_links.with_pixel_ids(image_links, image_groups)
+    if split.exclude_uncertain_links:
+        split_table = uncertain_links.exclude(split_table, links)
+    counts = uncertain_links.count_across_splits(split_table, links)
+    split_table = split_table.assign(uncertain_links=counts)
     _check_split(split_table, table, split)
     return split_table[COLUMNS].reset_index(drop=True)
 

@@ -124,8 +124,8 @@ def format_inline(estimate: Estimate) -> str:
 _POLICIES = {
     "grouped": "All images of a group are in one split, and each image counts once. A group "
     "contains exact duplicates, near-duplicates, and images of one lesion, patient or filename "
-    "key. No test image has a known duplicate or same-group image in training or validation. Exact "
-    "duplicates and pixel-identical images with a label conflict are excluded. Relations that "
+    "key. Except for uncertain links, no test image has a known duplicate or same-group image in "
+    "training or validation. Exact duplicates and pixel-identical images with a label conflict are excluded. Relations that "
     "neither pixels, file names nor metadata show are unknown.",
     "original": "The splits are the original splits of the data, duplicates included. If a test "
     "image has a duplicate or a same-group image in training or validation, the model is tested on "
@@ -134,6 +134,22 @@ _POLICIES = {
     "cleaned": "The test split is the original test split, each image once and without label "
     "conflicts. Images that leak into it were removed from training and validation.",
 }
+
+
+def uncertain_links_note(split_table: SplitTable) -> str:
+    """State how many images may show the same photograph as an image of another split."""
+    rows = split_table.frame
+    linked = rows[rows["uncertain_links"] > 0]
+    if linked.empty:
+        return "No near-duplicate was found that connects two splits."
+    test = rows["split"].eq("test")
+    return (
+        f"{len(linked):,} of {len(rows):,} images ({int(test[linked.index].sum()):,} of "
+        f"{int(test.sum()):,} test images) have uncertain links: near-duplicates in another split, "
+        "which were found but not accepted for grouping. They may show the same photograph, and "
+        "the results may be too optimistic. split.exclude_uncertain_links=true removes such images "
+        "from training and validation."
+    )
 
 
 def policy_note(policy: str) -> str:

@@ -71,7 +71,7 @@ class NearDuplicateConfig:
         400, "keypoints", "maximum that vote per image: the largest and strongest ones", QUALITY
     )
     max_voting_features: int = _constant(
-        8_000_000, "keypoints", "maximum that vote in total; limits time and memory", SPEED
+        14_000_000, "keypoints", "maximum that vote in total; limits time and memory", SPEED
     )
     min_voting_keypoints: int = _constant(
         96, "keypoints", "minimum that vote per image, for any number of images", SPEED
@@ -79,8 +79,11 @@ class NearDuplicateConfig:
     vocabulary_images: int = _constant(
         1500, "images", "maximum number of images for fitting the vocabulary", SPEED
     )
+    vocabulary_descriptors: int = _constant(
+        150_000, "descriptors", "maximum number for fitting the vocabulary; limits memory", SPEED
+    )
     vocabulary_seed: int = _constant(
-        0, "seed", "seed of the choice of these images and of the vocabulary", CONVENTION
+        0, "seed", "seed of the choice of these descriptors and of the vocabulary", CONVENTION
     )
     word_axes: int = _constant(
         16, "axes", "leading principal axes of each part that define its words", QUALITY
@@ -115,7 +118,9 @@ class NearDuplicateConfig:
     many_votes: float = _constant(3.0, "vote weights", "minimum sum of a strong candidate", QUALITY)
     min_candidates: int = _constant(12, "images", "maximum number of weak candidates", SPEED)
     max_candidates: int = _constant(24, "images", "maximum number of candidates", SPEED)
-    local_block: int = _constant(64, "images", "images per block of the look-up", SPEED)
+    local_block: int = _constant(
+        8192, "keypoints", "keypoints that vote per block of images; limits memory", SPEED
+    )
 
     # Verification by structure, without local features
     structure_size: int = _constant(

@@ -34,7 +34,7 @@ def match_local_features(features: Features, config: NearDuplicateConfig) -> Can
     local = _quantize_features(features, limit, config)
     index = _InvertedIndex.of(local)
     # Rows of ``local`` at which each block of images begins.
-    step = config.local_block
+    step = _images_per_block(limit, config)
     block_starts = np.searchsorted(local.image, range(0, len(features) + step, step)).tolist()
     blocks = [slice(start, stop) for start, stop in pairwise(block_starts)]
     candidates = ordered_map(lambda block: _best_candidates(local, index, block, config), blocks)
@@ -46,6 +46,11 @@ def voting_keypoints(n: int, config: NearDuplicateConfig) -> int:
     affordable = config.max_voting_features // max(n, 1)
     limit = int(np.clip(affordable, config.min_voting_keypoints, config.max_voting_keypoints))
     return min(limit, config.max_keypoints)
+
+
+def _images_per_block(limit: int, config: NearDuplicateConfig) -> int:
+    """Return the number of images of a block, if up to ``limit`` keypoints of each vote."""
+    return max(1, config.local_block // limit)
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,10 @@ def _quantize_features(
         signature=np.empty((total, 2, 2), np.uint32),
     )
 
+    step = _images_per_block(limit, config)
+
     def quantize_block(start: int) -> _VotingFeatures:
-        local = features.local_features(start, start + config.local_block, limit)
+        local = features.local_features(start, start + step, limit)
         words, signature = vocabulary.quantize(local.descriptors)
         return _VotingFeatures(
             vocabulary=vocabulary,
@@ -104,7 +111,7 @@ def _quantize_features(
         )
 
     filled = 0
-    for block in ordered_map(quantize_block, range(0, len(features), config.local_block)):
+    for block in ordered_map(quantize_block, range(0, len(features), step)):
         rows = slice(filled, filled + len(block.image))
         voting.image[rows] = block.image
         voting.angle[rows] = block.angle
@@ -124,9 +131,13 @@ def _fit_vocabulary(
     sample_size = min(len(with_keypoints), config.vocabulary_images)
     # Sorted, so that the files are read in order.
     images = np.sort(rng.choice(with_keypoints, sample_size, replace=False)).tolist()
-    sample = [features.local_features(image, image + 1, limit).descriptors for image in images]
+    descriptors = np.vstack(
+        [features.local_features(image, image + 1, limit).descriptors for image in images]
+    )
+    if len(descriptors) > config.vocabulary_descriptors:
+        descriptors = rng.choice(descriptors, config.vocabulary_descriptors, replace=False)
     total = int(np.minimum(features.counts, limit).sum())
-    return train_vocabulary(np.vstack(sample), total, rng, config)
+    return train_vocabulary(descriptors, total, rng, config)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from skin_lesions.audit import enforce_fail_on
 from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.split import Split
+from skin_lesions.core.text import pluralize
 from skin_lesions.data import splits as splitting
 from skin_lesions.data.fingerprints import data_fingerprint, split_fingerprint
 from skin_lesions.data.provenance import SplitProvenance
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 def split_images(
     image_table: ImageTable,
     image_groups: pd.DataFrame,
+    image_links: pd.DataFrame,
     audit_findings: AuditFindings,
     split: Split,
     audit: Audit,
@@ -29,7 +31,7 @@ def split_images(
     """
     enforce_fail_on(audit_findings, image_table.version, audit.fail_on)
     images = image_table.frame
-    table = splitting.split_images(images, image_groups, split)
+    table = splitting.split_images(images, image_groups, image_links, split)
     split_sizes = table["split"].value_counts()
     log.info(
         "Images split by policy %s: %d train, %d val, %d test; %d of %d readable files left out",
@@ -38,6 +40,12 @@ def split_images(
         len(images) - len(table),
         len(images),
     )
+    if linked := int(table["uncertain_links"].gt(0).sum()):
+        log.warning(
+            "%s may show the same photograph as an image of another split (uncertain links). To "
+            "remove such images from train and val: --params split.exclude_uncertain_links=true",
+            pluralize(linked, "image"),
+        )
     provenance = SplitProvenance(
         origin=image_table.provenance.origin,
         raw_images_version=image_table.provenance.raw_images_version,

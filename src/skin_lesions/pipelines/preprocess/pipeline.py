@@ -14,6 +14,7 @@ def create_pipeline() -> Pipeline:
                 inputs=[
                     "image_table",
                     "image_groups",
+                    "image_links",
                     "audit_findings",
                     "params:split",
                     "params:audit",
