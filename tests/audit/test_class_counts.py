@@ -9,7 +9,6 @@ from skin_lesions.audit.class_counts import (
     expected_width,
     small_classes,
 )
-from skin_lesions.config.split import Split
 from support.audit import audit_context
 from support.factories import SPLIT, class_table
 
@@ -74,9 +73,7 @@ def test_class_missing_from_the_original_test_split_is_reported_once():
 
 
 def small_class_findings(table, policy="grouped", **keys):
-    split = Split.model_validate(
-        {"policy": policy, "fractions": {"train": 0.7, "val": 0.15, "test": 0.15}, "seed": 0}
-    )
+    split = SPLIT.model_copy(update={"policy": policy})
     return small_classes(audit_context(table.assign(**keys), split=split))
 
 

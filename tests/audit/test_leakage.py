@@ -185,6 +185,7 @@ def test_near_duplicates_in_separate_groups_are_counted_and_are_no_leakage():
     _, found = audit_of(CLEAN, near_duplicates=pairs)
     details = found["near_duplicates"].details
     assert (details["pairs"], details["pairs_not_merged"]) == (3, 1)
+    assert "1 pair did not merge the groups" in found["near_duplicates"].message
     assert "leakage_by_link_type" not in found
 
 

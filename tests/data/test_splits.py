@@ -11,8 +11,22 @@ from skin_lesions.data.splits import COLUMNS, split_images, stratified_group_spl
 FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 
 
-def policy(name, seed=0):
-    return Split(policy=name, fractions=SplitFractions(**FRACTIONS), seed=seed)
+def links(*pairs, same_group=False):
+    """Return image_links with links of these pairs of files."""
+    table = pd.DataFrame(list(pairs), columns=["file_a", "file_b"])
+    return table.assign(kind="near_duplicate_transformed", strength=0.5, same_group=same_group)
+
+
+NO_LINKS = links()
+
+
+def policy(name, seed=0, *, exclude_uncertain_links=False):
+    return Split(
+        policy=name,
+        fractions=SplitFractions(**FRACTIONS),
+        seed=seed,
+        exclude_uncertain_links=exclude_uncertain_links,
+    )
 
 
 def images(labels, groups=None, original_split=None, ids=None, pixel_ids=None):
@@ -35,7 +49,7 @@ def images(labels, groups=None, original_split=None, ids=None, pixel_ids=None):
 def test_rare_classes_get_the_same_fractions_as_common_ones():
     table, groups = images(["nv"] * 200 + ["mel"] * 20)
     counts = pd.crosstab(
-        *split_images(table, groups, policy("grouped"))[["label", "split"]].T.values
+        *split_images(table, groups, NO_LINKS, policy("grouped"))[["label", "split"]].T.values
     )
     assert counts.loc["mel"].to_dict() == {"train": 14, "val": 3, "test": 3}
     assert counts.loc["nv"].to_dict() == {"train": 140, "val": 30, "test": 30}
@@ -109,7 +123,7 @@ def test_label_conflicts_are_excluded_and_exact_duplicates_occur_once():
         groups=[0, 0, 1, 1, *range(2, 42)],
         ids=same + rest,
     )
-    result = split_images(table, groups, policy("grouped"))
+    result = split_images(table, groups, NO_LINKS, policy("grouped"))
     assert "a" * 64 not in set(result["image_id"])
     assert (result["image_id"] == "b" * 64).sum() == 1
     assert len(result) == 41
@@ -126,7 +140,7 @@ def test_equal_pixels_are_excluded_only_with_conflicting_labels(name):
         ids=ids + rest,
         pixel_ids=["a" * 64, "a" * 64, "c" * 64, "c" * 64, *rest],
     )
-    result = split_images(table, groups, policy(name))
+    result = split_images(table, groups, NO_LINKS, policy(name))
     assert set(table["image_id"]) - set(result["image_id"]) == {"a" * 64, "b" * 64}
     assert result.loc[result["group_id"] == "g1", "split"].nunique() == 1
 
@@ -137,18 +151,18 @@ def test_original_keeps_equal_pixels_with_conflicting_labels():
         original_split=["train", "train", "val", "val", "test", "test"],
         pixel_ids=["0" * 64] * 6,
     )
-    assert len(split_images(table, groups, policy("original"))) == 6
+    assert len(split_images(table, groups, NO_LINKS, policy("original"))) == 6
 
 
 def test_groups_of_an_earlier_version_are_rejected_with_the_command_to_fix_them():
     table, groups = images(["nv", "mel"] * 20)
     with pytest.raises(InputError, match="no column pixel_id.*--pipelines audit,preprocess"):
-        split_images(table, groups.drop(columns="pixel_id"), policy("grouped"))
+        split_images(table, groups.drop(columns="pixel_id"), NO_LINKS, policy("grouped"))
 
 
 def test_groups_with_several_labels_are_not_split():
     table, groups = images(["nv", "mel"] * 20, groups=[i // 2 for i in range(40)])
-    result = split_images(table, groups, policy("grouped"))
+    result = split_images(table, groups, NO_LINKS, policy("grouped"))
     assert len(result) == 40
     assert result.groupby("group_id")["split"].nunique().eq(1).all()
 
@@ -160,7 +174,7 @@ def test_original_keeps_every_file_including_duplicates_and_label_conflicts():
         ids=["a" * 64, "a" * 64, "b" * 64, "c" * 64, "a" * 64, "d" * 64],
         groups=[0, 0, 1, 2, 0, 3],
     )
-    result = split_images(table, groups, policy("original"))
+    result = split_images(table, groups, NO_LINKS, policy("original"))
     assert result["split"].tolist() == table["original_split"].tolist()
     assert result["is_leaked"].tolist() == [False, False, False, False, True, False]
 
@@ -172,7 +186,7 @@ def test_cleaned_keeps_the_original_test_and_removes_leakage_from_train_and_val(
         ids=[*(c * 64 for c in "abcdefgfh")],
         groups=[0, 1, 2, 3, 0, 4, 2, 4, 4],
     )
-    result = split_images(table, groups, policy("cleaned"))
+    result = split_images(table, groups, NO_LINKS, policy("cleaned"))
     # 2 (train) and 8 (val) are removed, because they share a group with a test image. 7 is removed
     # as an exact duplicate of 5. 4 (val) shares a group with a train image and moves to train.
     assert dict(zip(result["file"], result["split"], strict=True)) == {
@@ -192,8 +206,50 @@ def test_cleaned_retains_the_test_file_of_exact_duplicates():
         ids=[*(c * 64 for c in "abcda")],
         groups=[0, 1, 2, 3, 0],
     )
-    result = split_images(table, groups, policy("cleaned"))
+    result = split_images(table, groups, NO_LINKS, policy("cleaned"))
     assert result.loc[result["image_id"] == "a" * 64, "file"].tolist() == ["0004.jpg"]
+
+
+UNCERTAIN = [("0000.jpg", "0003.jpg"), ("0004.jpg", "0005.jpg"), ("0001.jpg", "0002.jpg")]
+
+
+def original_images(**kwargs):
+    """Make images of two classes; files 0 to 2 are train, 3 and 4 val, 5 and 6 test."""
+    original_split = ["train"] * 3 + ["val"] * 2 + ["test"] * 2
+    return images(["nv", "mel", "nv", "mel", "nv", "mel", "nv"], None, original_split, **kwargs)
+
+
+def test_uncertain_links_count_only_between_splits():
+    table, groups = original_images()
+    result = split_images(table, groups, links(*UNCERTAIN), policy("original"))
+    # The third link connects two train images.
+    assert result["uncertain_links"].tolist() == [1, 0, 0, 1, 1, 1, 0]
+    certain = links(*UNCERTAIN, same_group=True)
+    assert split_images(table, groups, certain, policy("original"))["uncertain_links"].sum() == 0
+
+
+@pytest.mark.parametrize("name", ["original", "cleaned"])
+def test_images_with_uncertain_links_are_removed_from_train_and_val(name):
+    table, groups = original_images()
+    parameters = policy(name, exclude_uncertain_links=True)
+    result = split_images(table, groups, links(*UNCERTAIN), parameters)
+    # 0 (train) is linked to val, and 4 (val) to test. The other ends remain.
+    assert result["file"].tolist() == ["0001.jpg", "0002.jpg", "0003.jpg", "0005.jpg", "0006.jpg"]
+    assert result["uncertain_links"].sum() == 0
+
+
+def test_an_uncertain_link_counts_for_all_images_with_equal_pixels():
+    ids = [*(c * 64 for c in "abcdefg")]
+    table, groups = original_images(ids=ids, pixel_ids=[ids[0], ids[0], *ids[2:]])
+    uncertain = links(("0000.jpg", "0006.jpg"))
+    result = split_images(table, groups, uncertain, policy("original"))
+    assert result["uncertain_links"].tolist() == [1, 1, 0, 0, 0, 0, 2]
+
+
+def test_links_of_another_run_are_rejected():
+    table, groups = original_images()
+    with pytest.raises(InputError, match=r"image_links has files that image_groups lacks.*x\.jpg"):
+        split_images(table, groups, links(("0000.jpg", "x.jpg")), policy("original"))
 
 
 def test_missing_val_is_split_off_from_train_by_group():
@@ -203,7 +259,7 @@ def test_missing_val_is_split_off_from_train_by_group():
         groups=[i // 4 for i in range(n)],
         original_split=["train"] * 48 + ["test"] * 12,
     )
-    result = split_images(table, groups, policy("original"))
+    result = split_images(table, groups, NO_LINKS, policy("original"))
     assert result["split"].tolist()[48:] == ["test"] * 12
     assert set(result["split"][:48]) == {"train", "val"}
     assert result.groupby("group_id")["split"].nunique().eq(1).all()
@@ -212,7 +268,7 @@ def test_missing_val_is_split_off_from_train_by_group():
 def test_val_taken_from_train_has_its_fraction_of_train_and_val():
     labels = ["nv", "mel"] * 200
     table, groups = images(labels, original_split=["train"] * 340 + ["test"] * 60)
-    counts = split_images(table, groups, policy("original"))["split"].value_counts()
+    counts = split_images(table, groups, NO_LINKS, policy("original"))["split"].value_counts()
     assert counts.to_dict() == {"train": 280, "val": 60, "test": 60}
 
 
@@ -225,10 +281,12 @@ def test_row_order_of_the_image_table_has_no_effect(name):
         original_split=["train"] * 60 + ["test"] * 20,
         ids=ids,
     )
-    split_table = split_images(table, groups, policy(name))
+    split_table = split_images(table, groups, NO_LINKS, policy(name))
     assert split_table["file"].is_monotonic_increasing
     shuffled = table.sample(frac=1, random_state=0)
-    pd.testing.assert_frame_equal(split_images(shuffled, groups, policy(name)), split_table)
+    pd.testing.assert_frame_equal(
+        split_images(shuffled, groups, NO_LINKS, policy(name)), split_table
+    )
 
 
 def test_a_test_image_is_leaked_by_an_image_of_train_or_of_val():
@@ -237,19 +295,19 @@ def test_a_test_image_is_leaked_by_an_image_of_train_or_of_val():
         groups=[0, 1, 2, 3, 0, 3, 6, 6],
         original_split=["train", "train", "val", "val", "test", "test", "test", "test"],
     )
-    result = split_images(table, groups, policy("original"))
+    result = split_images(table, groups, NO_LINKS, policy("original"))
     assert result["is_leaked"].tolist() == [False] * 4 + [True, True, False, False]
 
 
 def test_original_without_a_test_split_is_an_error_with_a_fix():
     table, groups = images(["nv", "mel"], original_split=["train", "train"])
     with pytest.raises(InputError, match=r"no test.*split\.policy=grouped"):
-        split_images(table, groups, policy("original"))
+        split_images(table, groups, NO_LINKS, policy("original"))
 
 
 def test_one_class_is_an_error():
     with pytest.raises(InputError, match="only one class \\('nv'\\)"):
-        split_images(*images(["nv"] * 30), policy("grouped"))
+        split_images(*images(["nv"] * 30), NO_LINKS, policy("grouped"))
 
 
 def test_error_for_a_class_without_train_images_contains_the_class():
@@ -257,7 +315,7 @@ def test_error_for_a_class_without_train_images_contains_the_class():
         ["nv", "mel", "nv", "mel", "Mel "], original_split=["train", "train", "val", "val", "test"]
     )
     with pytest.raises(InputError, match="'Mel '.*did you mean 'mel'"):
-        split_images(table, groups, policy("original"))
+        split_images(table, groups, NO_LINKS, policy("original"))
 
 
 def test_error_for_a_class_suggests_another_name_of_it():
@@ -266,7 +324,7 @@ def test_error_for_a_class_suggests_another_name_of_it():
         original_split=["train", "train", "val", "val", "test"],
     )
     with pytest.raises(InputError, match="'MEL'.*did you mean 'Melanoma'"):
-        split_images(table, groups, policy("original"))
+        split_images(table, groups, NO_LINKS, policy("original"))
 
 
 def test_error_for_a_class_whose_train_images_all_leak_names_this_reason():
@@ -278,30 +336,32 @@ def test_error_for_a_class_whose_train_images_all_leak_names_this_reason():
     with pytest.raises(
         InputError, match=r"policy=cleaned removes all train images of 'bcc' \(1 file\).*grouped"
     ):
-        split_images(table, groups, policy("cleaned"))
+        split_images(table, groups, NO_LINKS, policy("cleaned"))
 
 
 def test_groups_of_another_table_are_rejected():
     table, groups = images(["nv", "mel"] * 20)
     with pytest.raises(InputError, match="image_groups"):
-        split_images(table, groups.iloc[:-1], policy("grouped"))
+        split_images(table, groups.iloc[:-1], NO_LINKS, policy("grouped"))
 
 
 def test_all_images_in_one_group_is_an_error():
     table, groups = images(["nv", "mel"] * 5, groups=[0] * 10)
     with pytest.raises(InputError, match="10 images in 1 group are too few to split"):
-        split_images(table, groups, policy("grouped"))
+        split_images(table, groups, NO_LINKS, policy("grouped"))
 
 
 def test_a_class_with_one_image_is_placed_in_train():
     table, groups = images(["nv"] * 40 + ["mel"] * 40 + ["rare"])
-    result = split_images(table, groups, policy("grouped"))
+    result = split_images(table, groups, NO_LINKS, policy("grouped"))
     assert result.loc[result["label"] == "rare", "split"].tolist() == ["train"]
 
 
 def test_another_seed_gives_another_split():
     table, groups = images(["nv", "mel"] * 50)
-    first, second = (split_images(table, groups, policy("grouped", seed)) for seed in (0, 1))
+    first, second = (
+        split_images(table, groups, NO_LINKS, policy("grouped", seed)) for seed in (0, 1)
+    )
     assert not first["split"].equals(second["split"])
 
 
@@ -373,7 +433,7 @@ def test_split_sizes_deviate_by_at_most_the_largest_group(sizes, seed):
 @given(files=random_files)
 def test_cleaned_test_is_the_original_test_without_label_conflicts(files):
     table, groups = splittable_images(files)
-    result = split_images(table, groups, policy("cleaned"))
+    result = split_images(table, groups, NO_LINKS, policy("cleaned"))
     assert result.groupby("group_id")["split"].nunique().eq(1).all()
     assert not result["image_id"].duplicated().any()
     assert (result["split"].eq("test") == result["original_split"].eq("test")).all()
@@ -386,7 +446,7 @@ def test_cleaned_test_is_the_original_test_without_label_conflicts(files):
 @given(files=random_files, seed=st.integers(0, 9))
 def test_every_usable_image_is_in_exactly_one_split(files, seed):
     table, groups = splittable_images(files)
-    result = split_images(table, groups, policy("grouped", seed))
+    result = split_images(table, groups, NO_LINKS, policy("grouped", seed))
     assert list(result.columns) == COLUMNS
     assert not result["image_id"].duplicated().any()
     assert set(result["image_id"]) == set(without_conflicts(table, groups)["image_id"])

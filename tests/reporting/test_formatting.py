@@ -15,6 +15,7 @@ from skin_lesions.reporting.formatting import (
     headline,
     is_malignant,
     original_test_note,
+    uncertain_links_note,
 )
 from support.models import SPLIT_PROVENANCE
 
@@ -80,6 +81,18 @@ def test_headline_states_how_many_classes_were_evaluated_if_not_all():
 def test_note_on_the_original_test_split_has_the_leaked_fraction_of_its_files(original_split, note):
     table = pd.DataFrame({"original_split": original_split, "is_leaked": [False] * 4 + [True]})
     assert note in original_test_note(SplitTable(table, SPLIT_PROVENANCE, "V1"))
+
+
+@pytest.mark.parametrize(
+    ("counts", "note"),
+    [
+        ([0, 0, 0, 0], "No near-duplicate was found that connects two splits."),
+        ([1, 0, 1, 0], "2 of 4 images (1 of 2 test images) have uncertain links"),
+    ],
+)
+def test_note_on_uncertain_links_counts_images_and_test_images(counts, note):
+    table = pd.DataFrame({"split": ["train", "val", "test", "test"], "uncertain_links": counts})
+    assert note in uncertain_links_note(SplitTable(table, SPLIT_PROVENANCE, "V1"))
 
 
 def test_only_malignant_diagnoses_are_malignant_not_premalignant_or_unknown_ones():

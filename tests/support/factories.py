@@ -15,7 +15,12 @@ from skin_lesions.config.audit import Audit
 from skin_lesions.config.source import Source
 from skin_lesions.config.split import Split, SplitFractions
 
-SPLIT = Split(policy="grouped", fractions=SplitFractions(train=0.7, val=0.15, test=0.15), seed=0)
+SPLIT = Split(
+    policy="grouped",
+    fractions=SplitFractions(train=0.7, val=0.15, test=0.15),
+    seed=0,
+    exclude_uncertain_links=False,
+)
 AUDIT = Audit(
     max_examples=12,
     example_pairs_per_type=3,

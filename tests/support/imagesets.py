@@ -52,6 +52,7 @@ def blobs(n: int, size: int = 32, seed: int = 0) -> tuple[np.ndarray, pd.DataFra
             "original_split": None,
             "group_id": [f"g{i}" for i in range(n)],
             "is_leaked": False,
+            "uncertain_links": 0,
         }
     )
     return pixels, table

@@ -107,11 +107,14 @@ class Study:
         table["original_split"] = table["split"]
         table["group_id"] = [f"g{i // 2}" for i in range(len(table))]
         table["is_leaked"] = (table["split"] == "test") & (np.arange(len(table)) % 9 == 0)
+        table["uncertain_links"] = ((table["split"] == "test") & (index == 8)).astype(int)
         return SplitTable(table, self.split_provenance, SPLIT_TABLE_VERSION)
 
     @cached_property
     def image_table(self) -> ImageTable:
-        rows = self.split_table.frame.drop(columns=["split", "group_id", "is_leaked"])
+        rows = self.split_table.frame.drop(
+            columns=["split", "group_id", "is_leaked", "uncertain_links"]
+        )
         duplicates = rows.iloc[::11].assign(file=lambda t: "copies/" + t["file"])
         table = pd.concat([rows, duplicates], ignore_index=True)
         n = len(table)

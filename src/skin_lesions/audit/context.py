@@ -53,9 +53,7 @@ class AuditContext:
     def planned_split(self) -> pd.DataFrame | None:
         """The split table of the parameters, or None if the images cannot be split."""
         try:
-            return split_images(
-                self.image_table, self.image_groups, self.image_links, self.split
-            )
+            return split_images(self.image_table, self.image_groups, self.image_links, self.split)
         except InputError:
             return None
 

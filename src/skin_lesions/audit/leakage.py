@@ -178,18 +178,25 @@ def near_duplicates(context: AuditContext) -> list[Finding]:
         return []
     kinds = {str(kind): int(n) for kind, n in pairs["kind"].value_counts().items()}
     not_grouped = int((~pairs["same_group"]).sum())
+    uncertain, removal = "", ""
+    if not_grouped:
+        uncertain = f" {pluralize(not_grouped, 'pair')} did not merge the groups of the two images."
+        removal = (
+            " If these are in different splits, split.exclude_uncertain_links=true removes them "
+            "from train and val."
+        )
     return [
         Finding(
             id="near_duplicates",
             severity="medium",
             message="Near-duplicates with different bytes: "
             f"{pluralize(len(pairs), 'pair')} of images (re-encoded, rotated, cropped, recolored, "
-            "or another image of the same lesion).",
+            f"or another image of the same lesion).{uncertain}",
             count=len(pairs),
             details={"pairs": len(pairs), **kinds, "pairs_not_merged": not_grouped},
             examples=pair_examples(pairs.sort_values("strength", ascending=False, kind="stable")),
-            recommendation="split.policy=grouped keeps them in one split. Check the examples and "
-            "image_links.parquet.",
+            recommendation="split.policy=grouped keeps each group in one split. Check the examples "
+            f"and image_links.parquet.{removal}",
         )
     ]
 

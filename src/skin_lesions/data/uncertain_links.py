@@ -6,6 +6,7 @@ two images may then be in different splits, although they may show the same phot
 
 import pandas as pd
 
+from skin_lesions.core.errors import InputError
 from skin_lesions.data.groups import attach_file_columns
 
 
@@ -46,7 +47,17 @@ def with_pixel_ids(image_links: pd.DataFrame, image_groups: pd.DataFrame) -> pd.
     Args:
         image_links: Result of ``groups.group_images``.
         image_groups: Result of the same call.
+
+    Raises:
+        InputError: The two tables are from different runs.
     """
+    unknown = set(image_links["file_a"]).union(image_links["file_b"]) - set(image_groups["file"])
+    if unknown:
+        raise InputError(
+            f"image_links has files that image_groups lacks, e.g. {min(unknown)}. Expected both "
+            "tables from the same run. Fix: kedro run --pipelines audit,preprocess (same --env and "
+            "--params)"
+        )
     return attach_file_columns(image_links, image_groups[["file", "pixel_id"]])
 
 

@@ -30,6 +30,7 @@ def render_template(
         images_from=formatting.images_from(model.provenance.origin),
         counts=formatting.counts_by_class(model.classes, split_table),
         policy=formatting.policy_note(metrics.split_policy),
+        uncertain_links=formatting.uncertain_links_note(split_table),
         original_test=formatting.original_test_note(split_table),
         subsets=metric_tables.subsets(metrics),
         overall_rows=metric_tables.overall_rows(metrics),

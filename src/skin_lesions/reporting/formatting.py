@@ -125,8 +125,8 @@ _POLICIES = {
     "grouped": "All images of a group are in one split, and each image counts once. A group "
     "contains exact duplicates, near-duplicates, and images of one lesion, patient or filename "
     "key. Except for uncertain links, no test image has a known duplicate or same-group image in "
-    "training or validation. Exact duplicates and pixel-identical images with a label conflict are excluded. Relations that "
-    "neither pixels, file names nor metadata show are unknown.",
+    "training or validation. Exact duplicates and pixel-identical images with a label conflict are "
+    "excluded. Relations that neither pixels, file names nor metadata show are unknown.",
     "original": "The splits are the original splits of the data, duplicates included. If a test "
     "image has a duplicate or a same-group image in training or validation, the model is tested on "
     "data that it has seen, and the results are too optimistic. For a reliable estimate, use "
@@ -146,9 +146,9 @@ def uncertain_links_note(split_table: SplitTable) -> str:
     return (
         f"{len(linked):,} of {len(rows):,} images ({int(test[linked.index].sum()):,} of "
         f"{int(test.sum()):,} test images) have uncertain links: near-duplicates in another split, "
-        "which were found but not accepted for grouping. They may show the same photograph, and "
-        "the results may be too optimistic. split.exclude_uncertain_links=true removes such images "
-        "from training and validation."
+        "which were found but not accepted for grouping. They may show the same photograph, so the "
+        "results may be too high. split.exclude_uncertain_links=true removes such images from "
+        "training and validation."
     )
 
 
