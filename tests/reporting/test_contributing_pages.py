@@ -113,5 +113,5 @@ def test_metric_of_the_page_counts_the_two_most_probable_classes(load_example, m
             "p_c": [0.1, 0.1, 0.3],
         }
     )
-    metrics = compute_metrics(predictions, ["a", "b", "c"], replicates=10, seed=0)
+    metrics = compute_metrics(predictions, ["a", "b", "c"], seed=0)
     assert metrics["top2_accuracy"].value == pytest.approx(2 / 3)
