@@ -2,7 +2,7 @@
 
 - Coverage: how often the nominal 95 % interval of a probe contains the true value if a class has
   three images. Percentile intervals of the bootstrap are compared with widened intervals. The
-  intervals of the metrics of a model are simulated by coverage.py.
+  intervals of the metrics of a model are simulated by interval_coverage.py.
 - Noise: how often the interval of a cross-validated shortcut probe is above chance although its
   input is noise. Expected: 2.5 %.
 - Chains: the largest group that false matches create among 3,000 images in true groups of ten.

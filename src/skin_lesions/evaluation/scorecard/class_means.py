@@ -2,7 +2,7 @@
 
 The linearized error of a mean over classes is 0 for a class whose images are all right, even if
 there are only two. Each interval therefore also uses an error that is valid for small classes.
-Coverage is measured by benchmarks/coverage.py.
+Coverage is measured by benchmarks/interval_coverage.py.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Simulation of the coverage of the confidence intervals of ``metrics.json``.
 
-    python benchmarks/coverage.py
-    python benchmarks/coverage.py --replications 200 --settings "300 images, 8 classes"
+    python benchmarks/interval_coverage.py
+    python benchmarks/interval_coverage.py --replications 200 --settings "300 images, 8 classes"
 
 Each replication simulates the predictions of a test split and computes its metrics with the
 function that ``kedro run --pipelines evaluate`` calls. The table shows in how many replications
@@ -155,6 +155,6 @@ if __name__ == "__main__":
     )
     parser.add_argument("--replications", type=int, default=1000)
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--name", default="coverage")
+    parser.add_argument("--name", default="interval_coverage")
     args = parser.parse_args()
     main(args.settings, args.replications, args.name)
