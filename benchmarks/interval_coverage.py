@@ -28,6 +28,13 @@ from skin_lesions.metrics.intervals import Estimate
 
 Rng = np.random.Generator
 LARGE_SPLIT = 200_000  # images from which the true values are computed
+OVERALL = ("accuracy", "log_loss", "brier", "top2_accuracy", "matthews_correlation", "cohen_kappa")
+MEANS = {  # overall metric: metric of a class
+    "balanced_accuracy": "recall",
+    "macro_f1": "f1",
+    "auroc_macro": "auroc",
+    "average_precision_macro": "average_precision",
+}
 GROUP_EFFECT = 0.8  # standard deviation of the common effect of a group on each logit
 SIGNAL = (3.4, 1.6)  # increase of the logit of the label, for the most common and the rarest class
 
@@ -98,12 +105,11 @@ def class_names(classes: int) -> np.ndarray:
 def true_values(truth: SplitMetrics, found: SplitMetrics) -> dict[str, float]:
     """Return the true value of each metric; means over the classes that were evaluated."""
     present = [name for name, entry in found.per_class.items() if entry.support]
-    means = {"balanced_accuracy": "recall", "macro_f1": "f1", "auroc_macro": "auroc"}
     of_classes = {
         metric: float(np.mean([truth.per_class[name][key].value for name in present]))
-        for metric, key in means.items()
+        for metric, key in MEANS.items()
     }
-    overall = {key: truth[key].value for key in ("accuracy", "log_loss", "brier")}
+    overall = {key: truth[key].value for key in OVERALL}
     return {**overall, **of_classes}
 
 

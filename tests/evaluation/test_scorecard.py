@@ -8,14 +8,18 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import (
     accuracy_score,
+    average_precision_score,
     balanced_accuracy_score,
     brier_score_loss,
+    cohen_kappa_score,
     confusion_matrix,
     f1_score,
     log_loss,
+    matthews_corrcoef,
     precision_score,
     recall_score,
     roc_auc_score,
+    top_k_accuracy_score,
 )
 
 from skin_lesions.evaluation.scorecard import compute_metrics
@@ -87,6 +91,12 @@ def test_metrics_agree_with_scikit_learn():
         "balanced_accuracy": balanced_accuracy_score(label, predicted),
         "macro_f1": f1_score(label, predicted, average="macro"),
         "auroc_macro": roc_auc_score(label, p, multi_class="ovr", average="macro"),
+        "average_precision_macro": np.mean(
+            [average_precision_score(label == name, predictions[f"p_{name}"]) for name in CLASSES]
+        ),
+        "top2_accuracy": top_k_accuracy_score(label, p, k=2, labels=sorted(CLASSES)),
+        "matthews_correlation": matthews_corrcoef(label, predicted),
+        "cohen_kappa": cohen_kappa_score(label, predicted),
         "log_loss": log_loss(label, p),
         "brier": brier_score_loss(label, p, scale_by_half=False),
         "expected_calibration_error": expected_calibration_error(p.max(axis=1), label == predicted),
@@ -106,6 +116,9 @@ def test_metrics_agree_with_scikit_learn():
                 "precision": precision_score(label == name, predicted == name),
                 "f1": f1_score(label == name, predicted == name),
                 "auroc": roc_auc_score(label == name, predictions[f"p_{name}"]),
+                "average_precision": average_precision_score(
+                    label == name, predictions[f"p_{name}"]
+                ),
             }
         )
 

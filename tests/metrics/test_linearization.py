@@ -1,12 +1,23 @@
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import f1_score, recall_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    cohen_kappa_score,
+    f1_score,
+    matthews_corrcoef,
+    recall_score,
+    roc_auc_score,
+)
 from statsmodels.regression.linear_model import OLS
 
+from skin_lesions.evaluation.scorecard.agreement import cohen_kappa, matthews_correlation
 from skin_lesions.metrics.linearization import (
     LinearizedError,
     auroc_and_influence,
+    average_precision_and_influence,
+    confusion_counts,
+    confusion_influence,
     linearized_error,
     macro_f1_influence,
     macro_recall_influence,
@@ -61,6 +72,32 @@ def test_auroc_and_influence_agree_with_scikit_learn_with_ties():
     assert auroc == pytest.approx(roc_auc_score(positive, scores))
     expected = derivative(lambda w: roc_auc_score(positive, scores, sample_weight=w), 50)
     assert influence == pytest.approx(expected, abs=1e-7)
+
+
+def test_average_precision_and_influence_agree_with_scikit_learn_with_ties():
+    rng = np.random.default_rng(1)
+    positive = np.arange(50) < 12
+    scores = rng.integers(0, 8, 50) + 2.0 * positive
+    value, influence = average_precision_and_influence(scores, positive)
+    assert value == pytest.approx(average_precision_score(positive, scores))
+    expected = derivative(lambda w: average_precision_score(positive, scores, sample_weight=w), 50)
+    assert influence == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "reference"),
+    [(matthews_correlation, matthews_corrcoef), (cohen_kappa, cohen_kappa_score)],
+)
+def test_statistic_of_the_confusion_matrix_and_its_influence_agree_with_scikit_learn(
+    rows, statistic, reference
+):
+    label, predicted = rows
+    assert statistic(confusion_counts(label, predicted)) == pytest.approx(
+        reference(label, predicted)
+    )
+    expected = derivative(lambda w: reference(label, predicted, sample_weight=w), 40)
+    influence = confusion_influence(statistic, label, predicted)
+    assert influence == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("positive", [[True, True], [False, False]])

@@ -237,14 +237,20 @@ def widen(estimate: Estimate, low: float, high: float) -> Estimate:
 
 
 def unite(
-    value: float, n: int, intervals: Sequence[tuple[float, float] | None], *, highest: float = 1.0
+    value: float,
+    n: int,
+    intervals: Sequence[tuple[float, float] | None],
+    *,
+    lowest: float = 0.0,
+    highest: float = 1.0,
 ) -> Estimate:
     """Return a value with the smallest interval that contains the value and all intervals.
 
     Args:
-        value: The value of a statistic of at least 0.
+        value: The value of a statistic.
         n: Number of rows.
         intervals: The intervals; None where one cannot be computed.
+        lowest: Lower limit of the statistic.
         highest: Upper limit of the statistic.
     """
     known = [interval for interval in intervals if interval is not None]
@@ -253,7 +259,7 @@ def unite(
         return Estimate(value=value, low=None, high=None, n=n, reason=reason)
     low = min(value, *(interval[0] for interval in known))
     high = max(value, *(interval[1] for interval in known))
-    return Estimate(value=value, low=max(0.0, low), high=min(highest, high), n=n)
+    return Estimate(value=value, low=max(lowest, low), high=min(highest, high), n=n)
 
 
 def mover_interval(estimates: Sequence[Estimate]) -> tuple[float, float]:

@@ -11,6 +11,7 @@ Source:
     Methodology 24(2), 193-201, for t quantiles.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -173,3 +174,67 @@ def _fraction_below(ranked: Floats, values: Floats) -> Floats:
     below = np.searchsorted(ranked, values, side="left")
     up_to = np.searchsorted(ranked, values, side="right")
     return (below + up_to) / (2 * ranked.size)
+
+
+def average_precision_and_influence(
+    scores: Floats, positive: NDArray[np.bool_]
+) -> tuple[float, Floats]:
+    """Return an average precision and the influence of each image on it, (n,).
+
+    With weights w, AP = Σ w_i T_i / N_i over the positives i, divided by their total weight P. T_i
+    is the weight of the positives and N_i that of all images that score at least as high as i.
+
+    Args:
+        scores: Higher scores are more positive, (n,).
+        positive: Which images are positive, (n,); at least one.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked, is_positive = scores[order], positive[order]
+    # Images of equal score have the same threshold: the position of the last one, (n,).
+    last = np.searchsorted(-ranked, -ranked, side="right") - 1
+    selected = last + 1.0  # N_i
+    hits = np.cumsum(is_positive)[last]  # T_i
+    precision = hits / selected
+    positives = int(is_positive.sum())
+    value = float(precision[is_positive].sum() / positives)
+    # An image increases N_i, and T_i if it is positive, of all positives that score at most as high
+    # as it. Their sums, from the first image of equal score to the end: (n,).
+    first = np.searchsorted(-ranked, -ranked, side="left")
+    of_selected = _sum_from(np.where(is_positive, hits / selected**2, 0.0))[first]
+    of_hits = _sum_from(np.where(is_positive, 1 / selected, 0.0))[first]
+    influence = np.empty(scores.size)
+    influence[order] = (is_positive * (precision - value + of_hits) - of_selected) / positives
+    return value, influence
+
+
+def _sum_from(values: Floats) -> Floats:
+    """Return the sum of each value and all later ones, (n,)."""
+    return np.asarray(np.cumsum(values[::-1])[::-1], np.float64)
+
+
+def confusion_influence(
+    statistic: Callable[[Floats], float], label: NDArray[np.intp], predicted: NDArray[np.intp]
+) -> Floats:
+    """Return the influence on a statistic of the confusion matrix, by numerical derivatives, (n,).
+
+    Args:
+        statistic: Function of the confusion matrix, (k, k), rows are labels. It must not change if
+            all counts are multiplied by one number.
+        label: The class number of each image, (n,).
+        predicted: The predicted class number of each image, (n,).
+    """
+    counts = confusion_counts(label, predicted)
+    derivatives = np.zeros_like(counts)
+    step = 1e-4  # images
+    for cell in zip(*np.nonzero(counts), strict=True):
+        change = np.zeros_like(counts)
+        change[cell] = step
+        derivatives[cell] = (statistic(counts + change) - statistic(counts - change)) / (2 * step)
+    return np.asarray(derivatives[label, predicted], np.float64)
+
+
+def confusion_counts(label: NDArray[np.intp], predicted: NDArray[np.intp]) -> Floats:
+    """Return the confusion matrix, (k, k), rows are labels; k is the largest number plus 1."""
+    k = int(max(label.max(), predicted.max())) + 1
+    counts = np.bincount(label * k + predicted, minlength=k * k)
+    return counts.reshape(k, k).astype(np.float64)

@@ -83,6 +83,22 @@ def _macro_auroc(evaluation: Evaluation) -> Estimate:
     return unite(value, rows.n, [interval])
 
 
+def _macro_average_precision(evaluation: Evaluation) -> Estimate:
+    rows = evaluation.rows
+    if rows.present.size < 2:
+        return unavailable("all images are of one class", rows.n)
+    values, influences = zip(
+        *(
+            linearization.average_precision_and_influence(rows.probability[:, c], rows.label == c)
+            for c in rows.present
+        ),
+        strict=True,
+    )
+    value = float(np.mean(values))
+    error = linearized_error(np.mean(influences, axis=0), rows.group)
+    return unite(value, rows.n, [error.interval(value, "logit")])
+
+
 BALANCED_ACCURACY = Metric(
     key="balanced_accuracy",
     name="Balanced accuracy",
@@ -109,4 +125,12 @@ MACRO_AUROC = Metric(
     "of another class. Averaged over the classes. 0.5 is chance level, 1 is perfect.",
     headline=True,
     estimate=_macro_auroc,
+)
+MACRO_AVERAGE_PRECISION = Metric(
+    key="average_precision_macro",
+    name="Average precision",
+    format="decimal",
+    meaning="Mean precision over all thresholds of the probability of a class, averaged over the "
+    "classes. Chance level is the frequency of the class, 1 is perfect.",
+    estimate=_macro_average_precision,
 )

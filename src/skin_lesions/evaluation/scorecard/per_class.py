@@ -2,7 +2,17 @@
 
 from skin_lesions.evaluation.scorecard.arrays import PredictionArrays
 from skin_lesions.evaluation.scorecard.metric import ClassMetric, auroc_estimate
-from skin_lesions.metrics.intervals import Estimate, f1_estimate, proportion, unavailable
+from skin_lesions.metrics.intervals import (
+    Estimate,
+    f1_estimate,
+    proportion,
+    unavailable,
+    unite,
+)
+from skin_lesions.metrics.linearization import (
+    average_precision_and_influence,
+    linearized_error,
+)
 
 
 def _recall(rows: PredictionArrays, c: int) -> Estimate:
@@ -32,6 +42,17 @@ def _auroc(rows: PredictionArrays, c: int) -> Estimate:
     return auroc_estimate(rows.probability[:, c], labeled, rows.predicted == c, rows.group)
 
 
+def _average_precision(rows: PredictionArrays, c: int) -> Estimate:
+    labeled = rows.label == c
+    if not labeled.any():
+        return unavailable("no images of this class")
+    if labeled.all():
+        return unavailable("all images are of this class", rows.n)
+    value, influence = average_precision_and_influence(rows.probability[:, c], labeled)
+    interval = linearized_error(influence, rows.group).interval(value, "logit")
+    return unite(value, rows.n, [interval])
+
+
 RECALL = ClassMetric(
     key="recall",
     name="Recall",
@@ -59,4 +80,11 @@ AUROC = ClassMetric(
     format="decimal",
     meaning="One class against all others.",
     estimate=_auroc,
+)
+AVERAGE_PRECISION = ClassMetric(
+    key="average_precision",
+    name="Average precision",
+    format="decimal",
+    meaning="Mean precision over all thresholds of the probability of the class.",
+    estimate=_average_precision,
 )
