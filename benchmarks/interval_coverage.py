@@ -129,21 +129,25 @@ def measure(setting: Setting, replications: int) -> dict[str, dict[str, float]]:
         return rows
 
     rows = [row for found in ordered_map(replicate, range(replications)) for row in found]
-    table = pd.DataFrame(
-        [
-            (
-                metric,
-                e.low is not None,
-                e.low is not None and e.low <= value <= e.high,
-                e.high is not None and e.high < value,
-                e.low is not None and e.low > value,
-                np.nan if e.low is None else e.high - e.low,
-            )
-            for metric, e, value in rows
-        ],
-        columns=["metric", "has_interval", "coverage", "below", "above", "width"],
-    )
-    return table.groupby("metric", sort=False).mean().round(4).to_dict("index")
+    table = pd.DataFrame([_row(*row) for row in rows])
+    means = table.groupby("metric", sort=False).mean().round(4)
+    # Metrics without intervals have no coverage.
+    return means.astype(object).where(means.notna(), None).to_dict("index")
+
+
+def _row(metric: str, estimate: Estimate, true_value: float) -> dict[str, Any]:
+    low, high = estimate.low, estimate.high
+    if low is None or high is None:
+        return {"metric": metric, "has_interval": 0.0}
+    below, above = high < true_value, low > true_value
+    return {
+        "metric": metric,
+        "has_interval": 1.0,
+        "coverage": float(not below and not above),
+        "below": float(below),
+        "above": float(above),
+        "width": high - low,
+    }
 
 
 def main(settings: Sequence[str], replications: int, name: str) -> None:

@@ -311,6 +311,16 @@ def test_all_right_is_1_with_an_interval_that_depends_on_the_number_of_images():
         assert few[name]["low"] < 0.9 < 0.98 < many[name]["low"] < 1.0, name
 
 
+@pytest.mark.parametrize(("n", "has_interval"), [(29, False), (30, True)])
+def test_average_precision_of_few_images_has_no_interval(n, has_interval):
+    predictions = simulate_predictions(400).iloc[:300]
+    rare = predictions[predictions["label"] == DF].head(n)
+    result = metrics_of(pd.concat([predictions[predictions["label"] != DF], rare]))
+    for entry in (result["average_precision_macro"], result["per_class"][DF]["average_precision"]):
+        assert (entry["low"] is not None) == has_interval
+        assert has_interval or "fewer than 30 images" in entry["reason"]
+
+
 def test_all_wrong_is_0_and_log_loss_stays_finite():
     result = metrics_of(certain_predictions([MEL, NV] * 5, [NV, MEL] * 5))
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "auroc_macro"):

@@ -7,7 +7,7 @@ Coverage is measured by benchmarks/interval_coverage.py.
 
 import numpy as np
 
-from skin_lesions.evaluation.scorecard.metric import Evaluation, Metric
+from skin_lesions.evaluation.scorecard.metric import Evaluation, Metric, average_precision_estimate
 from skin_lesions.metrics import linearization
 from skin_lesions.metrics.classification import Floats
 from skin_lesions.metrics.intervals import (
@@ -94,9 +94,8 @@ def _macro_average_precision(evaluation: Evaluation) -> Estimate:
         ),
         strict=True,
     )
-    value = float(np.mean(values))
-    error = linearized_error(np.mean(influences, axis=0), rows.group)
-    return unite(value, rows.n, [error.interval(value, "logit")])
+    smallest = int(rows.support[rows.present].min())
+    return average_precision_estimate(values, np.array(influences), smallest, rows.group)
 
 
 BALANCED_ACCURACY = Metric(

@@ -4,11 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from skin_lesions.evaluation.scorecard.arrays import Bools, PredictionArrays
 from skin_lesions.metrics import intervals
 from skin_lesions.metrics.classification import Floats, Numbers
 from skin_lesions.metrics.intervals import Estimate
 from skin_lesions.metrics.linearization import auroc_and_influence, linearized_error
+
+# Minimum number of images of a class for an interval of its average precision.
+MIN_POSITIVES = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,3 +94,25 @@ def auroc_estimate(scores: Floats, positive: Bools, predicted: Bools, group: Num
     return intervals.unite(
         value, positive.size, [linearized, intervals.hanley_mcneil(value, positives, negatives)]
     )
+
+
+def average_precision_estimate(
+    values: Sequence[float], influences: Floats, smallest: int, group: Numbers
+) -> Estimate:
+    """Return the mean of average precisions, with an interval if no class is small.
+
+    The average precision of few positive images is too high on average, so that an interval around
+    it would often miss the true value (benchmarks/interval_coverage.py).
+
+    Args:
+        values: The average precision of each class.
+        influences: The influence of each image on each of them, (classes, n).
+        smallest: Number of images of the smallest class.
+        group: The group of each image, (n,).
+    """
+    value = float(np.mean(values))
+    if smallest < MIN_POSITIVES:
+        reason = f"no interval, because a class has fewer than {MIN_POSITIVES} images"
+        return Estimate(value=value, low=None, high=None, n=group.size, reason=reason)
+    error = linearized_error(influences.mean(axis=0), group)
+    return intervals.unite(value, group.size, [error.interval(value, "logit")])

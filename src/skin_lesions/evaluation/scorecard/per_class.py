@@ -1,18 +1,13 @@
 """Metrics of one class: recall, precision, F1 and one-vs-rest AUROC."""
 
 from skin_lesions.evaluation.scorecard.arrays import PredictionArrays
-from skin_lesions.evaluation.scorecard.metric import ClassMetric, auroc_estimate
-from skin_lesions.metrics.intervals import (
-    Estimate,
-    f1_estimate,
-    proportion,
-    unavailable,
-    unite,
+from skin_lesions.evaluation.scorecard.metric import (
+    ClassMetric,
+    auroc_estimate,
+    average_precision_estimate,
 )
-from skin_lesions.metrics.linearization import (
-    average_precision_and_influence,
-    linearized_error,
-)
+from skin_lesions.metrics.intervals import Estimate, f1_estimate, proportion, unavailable
+from skin_lesions.metrics.linearization import average_precision_and_influence
 
 
 def _recall(rows: PredictionArrays, c: int) -> Estimate:
@@ -49,8 +44,8 @@ def _average_precision(rows: PredictionArrays, c: int) -> Estimate:
     if labeled.all():
         return unavailable("all images are of this class", rows.n)
     value, influence = average_precision_and_influence(rows.probability[:, c], labeled)
-    interval = linearized_error(influence, rows.group).interval(value, "logit")
-    return unite(value, rows.n, [interval])
+    positives = int(rows.support[c])
+    return average_precision_estimate([value], influence[None], positives, rows.group)
 
 
 RECALL = ClassMetric(
