@@ -5,6 +5,7 @@
 # make hooks      install, then run the hooks of pre-commit on all files
 # make viz        show the pipelines as a graph in the browser; make viz ENV=folder for an environment
 # make soak       run the long tests: many kills, long fuzzing (about 12 minutes)
+# make coverage   simulate how often the confidence intervals contain the true value (about 10 minutes)
 # make mutation   run the tests with deliberate faults in the code, save the kill rate (about 30 minutes)
 # make bench      measure the speed, print it and save it in benchmarks/results/
 # make clean      delete data, caches and .venv
@@ -25,7 +26,7 @@ VIZ_ENV := --env $(ENV)
 endif
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-fast test-docs hooks soak mutation bench viz clean lock
+.PHONY: run test test-fast test-docs hooks soak coverage mutation bench viz clean lock
 
 run: $(VENV)/.installed
 	$(BIN)/kedro run
@@ -56,6 +57,9 @@ soak: $(VENV)/.installed-dev
 	@echo "SOAK_KILLS=20 SOAK_SECONDS=300 pytest $(SOAK_TESTS)" > docs/results/soak.txt
 	SOAK_KILLS=20 SOAK_SECONDS=300 $(BIN)/python -m pytest $(SOAK_TESTS) >> docs/results/soak.txt; \
 	  status=$$?; cat docs/results/soak.txt; exit $$status
+
+coverage: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/interval_coverage.py
 
 mutation: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/mutation.py

@@ -1,7 +1,8 @@
-"""Simulations behind the confidence intervals, the shortcut probes and the near-duplicate groups.
+"""Simulations behind the shortcut probes and the near-duplicate groups.
 
-- Coverage: how often a nominal 95 % interval contains the true value if a class has three images.
-  Percentile intervals of the bootstrap are compared with the widened intervals of this project.
+- Coverage: how often the nominal 95 % interval of a probe contains the true value if a class has
+  three images. Percentile intervals of the bootstrap are compared with widened intervals. The
+  intervals of the metrics of a model are simulated by interval_coverage.py.
 - Noise: how often the interval of a cross-validated shortcut probe is above chance although its
   input is noise. Expected: 2.5 %.
 - Chains: the largest group that false matches create among 3,000 images in true groups of ten.
@@ -15,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -23,20 +23,16 @@ from record import save_results
 from skin_lesions.audit.shortcuts.classifiers import lda_predict, naive_bayes_predict
 from skin_lesions.data.near_duplicates import merge_pairs
 from skin_lesions.data.splits import stratified_group_split
-from skin_lesions.metrics.bootstrap import RankedScores, bootstrap, percentile_estimate
+from skin_lesions.metrics.bootstrap import bootstrap, percentile_estimate
 from skin_lesions.metrics.classification import macro_metrics
 from skin_lesions.metrics.intervals import (
     Estimate,
-    hanley_mcneil,
     mover_interval,
     proportion,
     widen,
 )
 
 REPLICATES = 500
-POSITIVES, NEGATIVES = 3, 200
-# Distance of the means of positive and negative scores, in standard deviations.
-SEPARATIONS = (1.0, 2.0, 3.0, 4.0)
 CLASS_SIZES, RECALLS = (3, 3, 100, 100), (0.7, 0.9)
 NOISE_CLASSES, NOISE_IMAGES, FOLDS = 8, 240, 5
 # Noise inputs: levels of a column for naive Bayes, and numbers of measurements for the LDA.
@@ -49,28 +45,6 @@ def covered(estimate: Estimate, truth: float) -> bool:
     if estimate.low is None or estimate.high is None:
         return False
     return estimate.low <= truth <= estimate.high
-
-
-def auroc_coverage(separation: float, runs: int) -> dict[str, float]:
-    """Return the coverage of an AUROC with three positive images."""
-    rng = np.random.default_rng(0)
-    positive = np.arange(POSITIVES + NEGATIVES) < POSITIVES
-    truth = float(stats.norm.cdf(separation / np.sqrt(2)))
-    pairs = []
-    for seed in range(runs):
-        ranked = RankedScores(rng.normal(separation * positive), positive)
-        value = float(ranked.auroc(np.ones((positive.size, 1), np.int32))[0])
-        replicates = bootstrap(
-            lambda weights, ranked=ranked: {"auroc": ranked.auroc(weights)},
-            positive,
-            np.arange(positive.size),
-            replicates=REPLICATES,
-            seed=seed,
-        )["auroc"]
-        plain = percentile_estimate(value, replicates, positive.size)
-        widened = widen(plain, *hanley_mcneil(value, POSITIVES, NEGATIVES))
-        pairs.append((covered(plain, truth), covered(widened, truth)))
-    return _fractions(pairs)
 
 
 def balanced_accuracy_coverage(recall: float, runs: int) -> dict[str, float]:
@@ -158,9 +132,6 @@ def largest_groups(false_matches: int) -> dict[str, int]:
 def main(runs: int, name: str) -> None:
     results: dict[str, Any] = {
         "runs": runs,
-        "coverage_of_auroc_by_separation": {
-            str(separation): auroc_coverage(separation, runs) for separation in SEPARATIONS
-        },
         "coverage_of_balanced_accuracy_by_recall": {
             str(recall): balanced_accuracy_coverage(recall, runs) for recall in RECALLS
         },

@@ -111,7 +111,7 @@ def efficientnet_lite0(tmp_path_factory: pytest.TempPathFactory) -> Path:
 QUICK = {
     "ingest": {"stored_image_size": 64},
     "train": {"epochs": 1, "image_size": 32, "device": "cpu"},
-    "evaluate": {"bootstrap_replicates": 100, "device": "cpu"},
+    "evaluate": {"device": "cpu"},
 }
 
 

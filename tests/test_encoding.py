@@ -22,7 +22,6 @@ QUICK = (
     "train.eval_size_ratio=1",
     "train.device=cpu",
     "evaluate.device=cpu",
-    "evaluate.bootstrap_replicates=100",
 )
 
 

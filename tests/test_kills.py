@@ -33,10 +33,7 @@ SOAK_KILLS = int(os.environ.get("SOAK_KILLS", "0"))
 def start(
     study, pipelines: str, more: str = "", stdout: int = subprocess.DEVNULL
 ) -> subprocess.Popen:
-    params = (
-        f"data_root={study.data_root},ingest.stored_image_size=64,train.image_size=32,"
-        f"evaluate.bootstrap_replicates=100{more}"
-    )
+    params = f"data_root={study.data_root},ingest.stored_image_size=64,train.image_size=32{more}"
     return subprocess.Popen(
         [sys.executable, "-m", "kedro", "run", "--pipelines", pipelines, "--params", params],
         cwd=study.project,

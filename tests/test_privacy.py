@@ -76,7 +76,7 @@ def test_secrets_and_absolute_paths_are_in_no_result_and_in_no_log_message(
             "image_size": 32,
             "device": "cpu",
         },
-        evaluate={"bootstrap_replicates": 100, "device": "cpu"},
+        evaluate={"device": "cpu"},
     )
     run.run()
 

@@ -204,7 +204,7 @@ def test_command_line_evaluates_the_model_of_an_earlier_run(demo_copy):
     done = kedro(
         demo_copy.project,
         *("run", "--pipeline", "evaluate", "--params"),
-        f"data_root={demo_copy.data_root},evaluate.bootstrap_replicates=100",
+        f"data_root={demo_copy.data_root}",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Test (grouped split): balanced accuracy" in done.stdout

@@ -5,22 +5,24 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.metrics import (
     accuracy_score,
+    average_precision_score,
     balanced_accuracy_score,
     brier_score_loss,
+    cohen_kappa_score,
     confusion_matrix,
     f1_score,
     log_loss,
+    matthews_corrcoef,
     precision_score,
     recall_score,
     roc_auc_score,
+    top_k_accuracy_score,
 )
 
-from skin_lesions.data.diagnoses import DIAGNOSES
-from skin_lesions.evaluation.scorecard import compute, compute_metrics
-from skin_lesions.evaluation.scorecard.arrays import RankedScores, Resample
-from skin_lesions.metrics.bootstrap import resampled_weights
+from skin_lesions.evaluation.scorecard import compute_metrics
 from skin_lesions.metrics.calibration import confidence_bins, expected_calibration_error
 from skin_lesions.metrics.classification import macro_metrics
 from skin_lesions.metrics.intervals import (
@@ -67,9 +69,9 @@ def certain_predictions(labels, predicted, groups=None):
     )
 
 
-def metrics_of(predictions, classes=CLASSES, replicates=50, seed=0):
+def metrics_of(predictions, classes=CLASSES, seed=0):
     """Return the metrics as in ``metrics.json``."""
-    return compute_metrics(predictions, classes, replicates, seed).model_dump(mode="json")
+    return compute_metrics(predictions, classes, seed).model_dump(mode="json")
 
 
 def find_estimates(entry):
@@ -89,6 +91,12 @@ def test_metrics_agree_with_scikit_learn():
         "balanced_accuracy": balanced_accuracy_score(label, predicted),
         "macro_f1": f1_score(label, predicted, average="macro"),
         "auroc_macro": roc_auc_score(label, p, multi_class="ovr", average="macro"),
+        "average_precision_macro": np.mean(
+            [average_precision_score(label == name, predictions[f"p_{name}"]) for name in CLASSES]
+        ),
+        "top2_accuracy": top_k_accuracy_score(label, p, k=2, labels=sorted(CLASSES)),
+        "matthews_correlation": matthews_corrcoef(label, predicted),
+        "cohen_kappa": cohen_kappa_score(label, predicted),
         "log_loss": log_loss(label, p),
         "brier": brier_score_loss(label, p, scale_by_half=False),
         "expected_calibration_error": expected_calibration_error(p.max(axis=1), label == predicted),
@@ -108,6 +116,9 @@ def test_metrics_agree_with_scikit_learn():
                 "precision": precision_score(label == name, predicted == name),
                 "f1": f1_score(label == name, predicted == name),
                 "auroc": roc_auc_score(label == name, predictions[f"p_{name}"]),
+                "average_precision": average_precision_score(
+                    label == name, predictions[f"p_{name}"]
+                ),
             }
         )
 
@@ -130,36 +141,10 @@ def test_weighted_metrics_agree_with_scikit_learn(rows):
     assert ours["balanced_accuracy"] == pytest.approx([recall])
 
 
-def test_intervals_are_the_percentiles_of_replicates_evaluated_by_scikit_learn():
-    predictions = simulate_predictions(600, images_per_group=3)
-    label, predicted = predictions["label"], predictions["predicted"]
-    (weights,) = resampled_weights(pd.factorize(label, sort=True)[0], _groups(predictions), 60, 9)
-    result = metrics_of(predictions, sorted(CLASSES), replicates=60, seed=9)
-    f1 = [f1_score(label, predicted, average="macro", sample_weight=w) for w in weights.T]
-    p = predictions[[f"p_{name}" for name in sorted(CLASSES)]].to_numpy()
-    auroc = [
-        roc_auc_score(label == MEL, predictions[f"p_{MEL}"], sample_weight=w) for w in weights.T
-    ]
-    loss = [log_loss(label, p, sample_weight=w) for w in weights.T]
-    for entry, replicates in (
-        (result["macro_f1"], f1),
-        (result["per_class"][MEL]["auroc"], auroc),
-        (result["log_loss"], loss),
-    ):
-        low, high = np.quantile(replicates, [0.025, 0.975])
-        assert entry["low"] <= low + 1e-9
-        assert entry["high"] >= high - 1e-9
-    assert (result["log_loss"]["low"], result["log_loss"]["high"]) == pytest.approx((low, high))
-
-
-def _groups(predictions):
-    return pd.factorize(predictions["group_id"])[0]
-
-
 def test_several_images_of_a_lesion_widen_every_interval():
     predictions = simulate_predictions(600, images_per_group=4)
-    grouped = metrics_of(predictions, replicates=300)
-    plain = metrics_of(predictions.assign(group_id=predictions["file"]), replicates=300)
+    grouped = metrics_of(predictions)
+    plain = metrics_of(predictions.assign(group_id=predictions["file"]))
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "auroc_macro", "log_loss", "brier"):
         widths = [result[name]["high"] - result[name]["low"] for result in (grouped, plain)]
         assert 1.4 < widths[0] / widths[1] < 2.6, name
@@ -222,7 +207,7 @@ def test_accuracy_sensitivity_and_specificity_use_the_groups_of_their_own_images
 
 @pytest.mark.parametrize("malignant", [False, True])
 def test_interval_of_a_perfect_auroc_uses_the_groups(malignant):
-    # All images are ranked correctly, so the bootstrap has no variance. Some predictions are wrong.
+    # All images are ranked correctly, so linearization shows no variance.
     rng = np.random.default_rng(2)
     group = np.repeat(np.arange(30), rng.integers(1, 6, 30))
     labels = np.where(group % 3 == 0, MEL, NV)
@@ -245,17 +230,25 @@ def test_interval_of_a_perfect_auroc_uses_the_groups(malignant):
 
 
 @pytest.mark.parametrize(
-    ("key", "class_metric"),
-    [("balanced_accuracy", "recall"), ("macro_f1", "f1"), ("auroc_macro", "auroc")],
+    ("key", "class_metric"), [("balanced_accuracy", "recall"), ("macro_f1", "f1")]
 )
-def test_mean_over_classes_is_widened_by_the_same_metric_of_each_class(key, class_metric):
-    # One group per class: the bootstrap has no variance, so only the intervals of classes remain.
+def test_mean_over_classes_contains_the_interval_that_its_classes_give(key, class_metric):
+    # One group per class, so that few groups are not sufficient to see a variance.
     labels = [MEL] * 5 + [NV] * 9 + [AK] * 3
     predicted = [*[MEL] * 3, *[NV] * 2, *[NV] * 8, MEL, *[AK] * 2, NV]
     result = metrics_of(certain_predictions(labels, predicted, groups=[0] * 5 + [1] * 9 + [2] * 3))
     entries = [result["per_class"][name][class_metric] for name in (MEL, NV, AK)]
     low, high = mover_interval([Estimate(**entry) for entry in entries])
-    assert (result[key]["low"], result[key]["high"]) == pytest.approx((low, high))
+    assert result[key]["low"] <= low
+    assert result[key]["high"] >= high
+
+
+def test_perfect_ranking_has_the_interval_that_its_classes_give():
+    labels = [MEL] * 3 + [NV] * 9
+    result = metrics_of(certain_predictions(labels, labels))
+    entries = [result["per_class"][name]["auroc"] for name in (MEL, NV)]
+    expected = mover_interval([Estimate(**entry) for entry in entries])
+    assert (result["auroc_macro"]["low"], result["auroc_macro"]["high"]) == pytest.approx(expected)
 
 
 rows = st.lists(
@@ -278,8 +271,7 @@ def test_each_value_is_inside_its_interval_or_has_a_reason(drawn):
     result = metrics_of(
         prediction_table(
             [CLASSES[c] for c in labels], p / p.sum(axis=1, keepdims=True), groups=groups
-        ),
-        replicates=8,
+        )
     )
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     for entry in find_estimates(result):
@@ -319,6 +311,16 @@ def test_all_right_is_1_with_an_interval_that_depends_on_the_number_of_images():
         assert few[name]["low"] < 0.9 < 0.98 < many[name]["low"] < 1.0, name
 
 
+@pytest.mark.parametrize(("n", "has_interval"), [(29, False), (30, True)])
+def test_average_precision_of_few_images_has_no_interval(n, has_interval):
+    predictions = simulate_predictions(400).iloc[:300]
+    rare = predictions[predictions["label"] == DF].head(n)
+    result = metrics_of(pd.concat([predictions[predictions["label"] != DF], rare]))
+    for entry in (result["average_precision_macro"], result["per_class"][DF]["average_precision"]):
+        assert (entry["low"] is not None) == has_interval
+        assert has_interval or "fewer than 30 images" in entry["reason"]
+
+
 def test_all_wrong_is_0_and_log_loss_stays_finite():
     result = metrics_of(certain_predictions([MEL, NV] * 5, [NV, MEL] * 5))
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "auroc_macro"):
@@ -336,7 +338,7 @@ def test_metrics_of_one_row_are_null_where_undefined():
     assert result["auroc_macro"]["reason"] == "all images are of one class"
     assert result["log_loss"]["value"] == pytest.approx(-np.log(0.7))
     assert result["log_loss"]["low"] is None
-    assert "too few groups" in result["log_loss"]["reason"]
+    assert "no variance" in result["log_loss"]["reason"]
 
 
 def test_predicted_class_counts_even_if_it_is_not_the_most_probable():
@@ -365,20 +367,39 @@ def test_calibration_bins_are_those_of_the_probability_of_the_predicted_class():
     assert value == pytest.approx(expected)
 
 
-def test_interval_of_the_calibration_error_is_reflected():
-    """The replicates are biased upwards, because drawing rows adds noise to each bin."""
-    predictions = simulate_predictions(600)
-    classes = pd.factorize(predictions["label"], sort=True)[0]
-    (weights,) = resampled_weights(classes, _groups(predictions), 60, 9)
-    confidence = predictions[[f"p_{name}" for name in CLASSES]].to_numpy().max(axis=1)
-    gap = (predictions["label"] == predictions["predicted"]) - confidence
-    bins = confidence_bins(confidence)
-    errors = [abs(np.bincount(bins, w * gap)).sum() / w.sum() for w in weights.T]
-    entry = metrics_of(predictions, sorted(CLASSES), replicates=60, seed=9)[
-        "expected_calibration_error"
-    ]
-    low, high = 2 * entry["value"] - np.quantile(errors, [0.975, 0.025])
-    assert (entry["low"], entry["high"]) == pytest.approx((max(0, low), max(entry["value"], high)))
+def test_calibrated_predictions_have_about_the_error_by_chance_and_no_overconfidence():
+    rng = np.random.default_rng(3)
+    p = rng.dirichlet(np.ones(4), 800)
+    labels = [CLASSES[rng.choice(4, p=row)] for row in p]
+    result = metrics_of(prediction_table(labels, p))
+    by_chance = result["calibration"]["error_by_chance"]
+    assert by_chance["low"] <= result["expected_calibration_error"]["value"] <= by_chance["high"]
+    assert by_chance["low"] > 0
+    overconfidence = result["calibration"]["overconfidence"]
+    assert overconfidence["low"] < 0 < overconfidence["high"]
+
+
+def test_overconfident_predictions_exceed_the_error_by_chance():
+    p = np.tile([0.9, 0.1, 0, 0], (200, 1))
+    result = metrics_of(prediction_table([MEL, NV] * 100, p))
+    assert result["expected_calibration_error"]["value"] == pytest.approx(0.4)
+    assert result["calibration"]["error_by_chance"]["high"] < 0.1
+    overconfidence = result["calibration"]["overconfidence"]
+    assert overconfidence["value"] == pytest.approx(0.4)
+    # Mean of 200 independent values 0.9 and -0.1: standard error 0.5 / sqrt(199).
+    half = stats.t.ppf(0.975, 199) * 0.5 / np.sqrt(199)
+    assert overconfidence["high"] - 0.4 == pytest.approx(half)
+
+
+def test_images_that_are_right_together_increase_the_error_by_chance():
+    p = np.tile([0.7, 0.3, 0, 0], (200, 1))
+    labels = np.repeat([MEL] * 7 + [NV] * 3, 20)
+    single, grouped = (
+        metrics_of(prediction_table(labels, p, groups=groups))["calibration"]["error_by_chance"]
+        for groups in (range(200), np.arange(200) // 20)
+    )
+    # All images of a group agree: as much noise as with 10 instead of 200 images.
+    assert grouped["median"] / single["median"] == pytest.approx(np.sqrt(20), rel=0.25)
 
 
 # Malignant against benign
@@ -449,15 +470,16 @@ def test_rate_is_null_with_a_reason_without_malignant_or_benign_images(labels, u
     assert "malignant and of benign" in result["auroc"]["reason"]
 
 
-# Seeds, order and number of computations
+# Seeds and order
 
 
-def test_equal_seeds_give_equal_results_and_other_seeds_other_intervals():
+def test_the_seed_changes_only_the_simulated_calibration_error():
     predictions = simulate_predictions(120)
     first, again, other = (metrics_of(predictions, seed=seed) for seed in (1, 1, 2))
     assert first == again
-    assert first["brier"]["value"] == other["brier"]["value"]
-    assert first["brier"]["low"] != other["brier"]["low"]
+    by_chance = [r.pop("calibration")["error_by_chance"]["median"] for r in (first, other)]
+    assert by_chance[0] != by_chance[1]
+    assert first == other
 
 
 def test_order_of_the_classes_changes_no_value():
@@ -466,28 +488,6 @@ def test_order_of_the_classes_changes_no_value():
     for name in ("accuracy", "macro_f1", "auroc_macro", "brier", "log_loss"):
         assert one[name]["value"] == pytest.approx(other[name]["value"])
     assert list(other["per_class"]) == CLASSES[::-1]
-
-
-@pytest.mark.parametrize("replicates", [10, 1000])
-def test_replicates_are_computed_at_once_and_scores_are_ranked_once(monkeypatch, replicates):
-    classes = [diagnosis.name for diagnosis in DIAGNOSES]
-    predictions = simulate_predictions(400, classes, images_per_group=2)
-    ranked, evaluated = [], []
-
-    class CountedScores(RankedScores):
-        def __init__(self, *arguments):
-            ranked.append(1)
-            super().__init__(*arguments)
-
-    def counted_resample(*arguments):
-        evaluated.append(1)
-        return Resample(*arguments)
-
-    monkeypatch.setattr("skin_lesions.evaluation.scorecard.arrays.RankedScores", CountedScores)
-    monkeypatch.setattr(compute, "Resample", counted_resample)
-    metrics_of(predictions, classes, replicates=replicates)
-    assert len(ranked) == len(classes) + 1  # each class, and malignant against benign
-    assert len(evaluated) == 2  # the rows themselves, and one chunk of replicates
 
 
 def test_probabilities_stored_in_32_bits_are_accepted():

@@ -7,15 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from scipy import stats
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import f1_score
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import proportion_confint
 
 from skin_lesions.metrics.bootstrap import (
-    RankedScores,
     bootstrap,
     percentile_estimate,
-    reflected_estimate,
     resampled_weights,
     row_sums,
 )
@@ -27,9 +25,11 @@ from skin_lesions.metrics.intervals import (
     mover_interval,
     proportion,
     unavailable,
+    unite,
     widen,
     wilson_interval,
 )
+from skin_lesions.metrics.linearization import auroc_and_influence
 
 outcomes = st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40)
 
@@ -253,29 +253,15 @@ def test_images_of_one_group_widen_the_bootstrap_interval():
 
 
 def test_equal_replicates_give_no_interval_but_a_reason():
-    for estimate in (percentile_estimate, reflected_estimate):
-        found = estimate(0.3, np.full(10, 0.3), 5)
-        assert (found.value, found.low, found.high) == (0.3, None, None)
-        assert "too few groups" in found.reason
+    found = percentile_estimate(0.3, np.full(10, 0.3), 5)
+    assert (found.value, found.low, found.high) == (0.3, None, None)
+    assert "too few groups" in found.reason
 
 
 @pytest.mark.parametrize("value", [0.1, 0.9])
 def test_interval_contains_a_value_that_the_percentiles_miss(value):
     found = percentile_estimate(value, np.linspace(0.4, 0.6, 101), 4)
     assert (found.low, found.high) == pytest.approx((min(value, 0.405), max(value, 0.595)))
-
-
-def test_value_of_zero_has_no_interval_if_it_is_reflected_below_zero():
-    found = reflected_estimate(0.0, np.linspace(0, 0.1, 101), 4)
-    assert (found.value, found.low, found.high) == (0.0, None, None)
-    assert "too few groups" in found.reason
-
-
-def test_reflected_interval_removes_the_bias_and_is_not_negative():
-    replicates = 0.02 + np.linspace(0.01, 0.03, 1001)  # all above the value: bias by chance
-    estimate = reflected_estimate(0.02, replicates, 100)
-    assert estimate.low == 0.0
-    assert estimate.high == 0.02
 
 
 # Intervals for small numbers
@@ -309,8 +295,7 @@ def test_interval_of_the_auroc_of_a_rare_class_has_coverage(positives):
     truth = stats.norm.cdf(2 / np.sqrt(2))
     intervals = []
     for _ in range(300):
-        ranked = RankedScores(rng.normal(2.0 * positive), positive)
-        auroc = ranked.auroc(np.ones((positive.size, 1), dtype=np.int32))[0]
+        auroc, _ = auroc_and_influence(rng.normal(2.0 * positive), positive)
         intervals.append(hanley_mcneil(auroc, positives, 200))
     assert coverage(intervals, truth) >= 0.94
 
@@ -356,27 +341,19 @@ def test_widening_never_narrows():
     assert widen(estimate, 0.4, 0.7) == Estimate(value=0.5, low=0.3, high=0.7, n=5)
 
 
-# AUROC
-
-
-@given(
-    rows=st.lists(
-        st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 3)), min_size=2, max_size=30
-    )
+@pytest.mark.parametrize(
+    ("intervals", "expected"),
+    [
+        ([(0.3, 0.6), None], (0.3, 0.6)),
+        ([(0.6, 0.7), (-0.1, 0.2)], (0.0, 0.7)),
+        ([(0.2, 1.4)], (0.2, 1.0)),
+        ([(0.6, 0.7)], (0.5, 0.7)),
+    ],
 )
-def test_weighted_auroc_agrees_with_scikit_learn_with_ties(rows):
-    scores, positive, weights = map(np.array, zip(*rows, strict=True))
-    weighted = [(weights * rows_of_kind).sum() for rows_of_kind in (positive, ~positive)]
-    if min(weighted) == 0:
-        return
-    ours = RankedScores(scores.astype(float), positive).auroc(weights[:, None].astype(np.int32))
-    assert ours[0] == pytest.approx(roc_auc_score(positive, scores, sample_weight=weights))
-
-
-def test_auroc_without_positives_or_negatives_is_rejected():
-    for positive in ([True, True], [False, False]):
-        with pytest.raises(ValueError, match="positive and negative rows"):
-            RankedScores(np.array([0.1, 0.2]), np.array(positive))
+def test_united_interval_contains_the_value_and_stays_within_0_and_the_highest(intervals, expected):
+    estimate = unite(0.5, 9, intervals)
+    assert (estimate.low, estimate.high) == expected
+    assert unite(0.5, 9, [None]).reason == "all groups agree, so the data show no variance"
 
 
 # Estimates

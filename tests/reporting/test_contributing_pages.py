@@ -82,36 +82,37 @@ def test_catalog_entry_of_the_page_is_that_of_a_figure(project):
 
 def test_metric_of_the_page_is_in_metrics_report_and_card(load_example, monkeypatch):
     example = load_example("add-a-metric.md")
-    metrics = (*metric_registry.METRICS, example.TOP2_ACCURACY)
+    metrics = (*metric_registry.METRICS, example.TOP3_ACCURACY)
     monkeypatch.setattr(metric_registry, "METRICS", metrics)
     study = two_classes()
-    estimate = study.metrics.test["top2_accuracy"]
+    estimate = study.metrics.test["top3_accuracy"]
     assert estimate.value == 1.0  # there are only two classes
     saved = json.loads(study.metrics.model_dump_json())
-    assert saved["test"]["top2_accuracy"]["value"] == 1.0
+    assert saved["test"]["top3_accuracy"]["value"] == 1.0
     assert Scorecard.model_validate(saved) == study.metrics
-    meaning = example.TOP2_ACCURACY.meaning
+    meaning = example.TOP3_ACCURACY.meaning
     page = render_report(**vars(study.report_inputs()))
-    assert f'Top-2 accuracy<span class="meaning">{meaning}</span>' in page
+    assert f'Top-3 accuracy<span class="meaning">{meaning}</span>' in page
     interval = f"{100 * estimate.low:.1f} to 100.0{NBSP}%"
     assert f'100.0{NBSP}%</span><span class="interval">{interval}</span>' in page
     card = render_model_card(**study.card_arguments())
-    assert f"| Top-2 accuracy | 100.0 % [{interval.replace(NBSP, ' ')}] |" in card
-    assert "type: top2_accuracy" in card
+    assert f"| Top-3 accuracy | 100.0 % [{interval.replace(NBSP, ' ')}] |" in card
+    assert "type: top3_accuracy" in card
 
 
-def test_metric_of_the_page_counts_the_two_most_probable_classes(load_example, monkeypatch):
+def test_metric_of_the_page_counts_the_three_most_probable_classes(load_example, monkeypatch):
     example = load_example("add-a-metric.md")
-    monkeypatch.setattr(metric_registry, "METRICS", (example.TOP2_ACCURACY,))
+    monkeypatch.setattr(metric_registry, "METRICS", (example.TOP3_ACCURACY,))
     predictions = pd.DataFrame(
         {
             "group_id": ["g0", "g1", "g2"],
             "label": ["a", "a", "a"],
             "predicted": ["a", "b", "b"],
-            "p_a": [0.6, 0.3, 0.1],
-            "p_b": [0.3, 0.6, 0.6],
-            "p_c": [0.1, 0.1, 0.3],
+            "p_a": [0.4, 0.2, 0.1],
+            "p_b": [0.3, 0.4, 0.3],
+            "p_c": [0.2, 0.3, 0.2],
+            "p_d": [0.1, 0.1, 0.4],
         }
     )
-    metrics = compute_metrics(predictions, ["a", "b", "c"], replicates=10, seed=0)
-    assert metrics["top2_accuracy"].value == pytest.approx(2 / 3)
+    metrics = compute_metrics(predictions, ["a", "b", "c", "d"], seed=0)
+    assert metrics["top3_accuracy"].value == pytest.approx(2 / 3)

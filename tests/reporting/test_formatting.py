@@ -3,9 +3,11 @@ import pytest
 
 from skin_lesions.data.tables import SplitTable
 from skin_lesions.evaluation.scorecard import (
+    CalibrationMetrics,
     ClassMetrics,
     ConfusionMatrix,
     MalignancyMetrics,
+    RangeByChance,
     SplitMetrics,
 )
 from skin_lesions.metrics.intervals import Estimate, unavailable
@@ -41,6 +43,9 @@ def split_metrics(**support):
         groups=7,
         per_class={label: ClassMetrics(support=n, correct=0) for label, n in support.items()},
         confusion=ConfusionMatrix(classes=(), counts=()),
+        calibration=CalibrationMetrics(
+            error_by_chance=RangeByChance(median=0.1, low=0.05, high=0.2), overconfidence=HALF
+        ),
         malignant=MalignancyMetrics(
             auroc=HALF, sensitivity=HALF, specificity=HALF, classes=(), excluded_classes=()
         ),

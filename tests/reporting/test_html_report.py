@@ -177,12 +177,22 @@ def test_report_states_that_it_is_not_a_medical_device():
         ("auroc_macro", 1),
         ("log_loss", 1),
         ("brier", 1),
-        ("expected_calibration_error", 1),
     ],
 )
 def test_values_and_intervals_equal_the_metrics(subset, key, scale):
     value, interval = estimate(getattr(inputs_of("fourteen").metrics, subset)[key], scale)
     assert f"{value} {interval}" in rendered_page("fourteen").text("result")
+
+
+def test_calibration_error_is_followed_by_its_range_by_chance_and_the_overconfidence():
+    metrics = inputs_of("fourteen").metrics.test
+    text = rendered_page("fourteen").text("result")
+    error = metrics["expected_calibration_error"]
+    assert f"{error.value:.3f} {error.reason}" in text
+    by_chance = metrics.calibration.error_by_chance
+    assert f"{by_chance.median:.3f} {by_chance.low:.3f} to {by_chance.high:.3f}" in text
+    value, interval = estimate(metrics.calibration.overconfidence, 1)
+    assert f"{value} {interval}" in text
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ class Study:
     @cached_property
     def metrics(self) -> Scorecard:
         subsets = {
-            split: compute_metrics(rows, self.labels, 100, 0)
+            split: compute_metrics(rows, self.labels, 0)
             for split, rows in self.predictions.frame.groupby("split")
         }
         provenance = MetricsProvenance(

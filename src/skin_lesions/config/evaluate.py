@@ -8,9 +8,8 @@ from skin_lesions.config.base import Device, ParameterGroup, Seed
 
 
 class Evaluate(ParameterGroup):
-    """Prediction and confidence intervals."""
+    """Prediction and metrics."""
 
-    bootstrap_replicates: Annotated[int, Field(ge=100)]
     seed: Seed
     batch_size: Annotated[int, Field(ge=1)]
     device: Device

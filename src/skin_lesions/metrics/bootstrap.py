@@ -5,9 +5,8 @@ together. The bootstrap therefore draws groups, not images, within each class.
 
 A bootstrap sees only errors that occurred. If all three images of a class are right, it sees no
 variance. Its intervals of balanced accuracy should then contain the true value in 95 of 100 cases,
-but did so in 45 (AUROC of a class with three images: in 31 to 73). These intervals are therefore
-widened with ``intervals.mover_interval`` and ``intervals.hanley_mcneil``. benchmarks/simulations.py
-records both.
+but did so in 45. The shortcut probes therefore widen them with ``intervals.mover_interval``;
+benchmarks/simulations.py records both. The metrics of a model use ``linearization`` instead.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -121,29 +120,6 @@ def percentile_estimate(
     return Estimate(value=value, low=float(min(low, value)), high=float(max(high, value)), n=n)
 
 
-def reflected_estimate(
-    value: float, replicates: NDArray[np.float64], n: int, *, level: float = LEVEL
-) -> Estimate:
-    """Return a statistic of at least 0 with the reflected ("basic") bootstrap interval.
-
-    It is intended for statistics that are biased upwards by chance, such as a calibration error.
-    Replicates contain this bias twice and the value contains it once, so both percentiles may be
-    above the value. Reflection removes the bias. The interval is widened to contain the value. It
-    is None if its width is 0: for a value of 0, the reflected interval may be entirely below 0.
-
-    Source:
-        Davison and Hinkley (1997), section 5.2; Roelofs et al. (2022), arXiv:2012.08668, for
-        the bias of calibration errors.
-    """
-    # Reflected bounds: 2 * value - upper percentile, 2 * value - lower percentile.
-    low, high = 2 * value - np.quantile(replicates, [0.5 + level / 2, 0.5 - level / 2])
-    low = max(0.0, min(float(low), value))
-    high = max(float(high), value)
-    if high - low <= ROUNDING or np.ptp(replicates) <= ROUNDING:
-        return _no_interval(value, n)
-    return Estimate(value=value, low=low, high=high, n=n)
-
-
 def _no_interval(value: float, n: int) -> Estimate:
     return Estimate(
         value=value, low=None, high=None, n=n, reason="too few groups per class for an interval"
@@ -172,47 +148,3 @@ def row_sums(row: NDArray[np.intp], rows: int, values: ArrayLike = 1) -> RowSums
     data = np.broadcast_to(np.asarray(values), row.shape)
     matrix = sparse.csr_array((data, (row, np.arange(row.size))), shape=(rows, row.size))
     return cast("RowSums", matrix)  # the types of SciPy do not know the type of a product
-
-
-class RankedScores:
-    """Scores of positives and negatives, ranked once, for a fast AUROC with many weights.
-
-    Args:
-        scores: Higher scores are more positive, shape (n,). Equal scores count one half.
-        positive: Which rows are positive, shape (n,).
-
-    Raises:
-        ValueError: There is no positive or no negative row.
-
-    Source:
-        Mann and Whitney (1947): AUROC is the fraction of pairs in which the positive ranks higher.
-    """
-
-    def __init__(self, scores: NDArray[np.float64], positive: NDArray[np.bool_]):
-        if positive.all() or not positive.any():
-            raise ValueError(
-                "AUROC is undefined, because all rows have one label. "
-                "Expected positive and negative rows."
-            )
-        # Row numbers: (negatives,) by ascending score, and (positives,).
-        negative = np.flatnonzero(~positive)
-        self._negative = negative[np.argsort(scores[negative], kind="stable")]
-        self._positive = np.flatnonzero(positive)
-        ranked = scores[self._negative]
-        # Per positive: number of negatives with a lower score, and with a lower or equal score.
-        self._below = np.searchsorted(ranked, scores[self._positive], side="left")
-        self._up_to = np.searchsorted(ranked, scores[self._positive], side="right")
-
-    def auroc(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return the weighted AUROC of each column of ``weights``, shape (n, b) -> (b,)."""
-        # Cumulative weight of the ranked negatives: (negatives + 1, b).
-        negatives = np.zeros((self._negative.size + 1, weights.shape[1]), dtype=np.int64)
-        np.cumsum(weights[self._negative], axis=0, out=negatives[1:])
-        positives = weights[self._positive]  # (positives, b)
-        # Each pair counts 2 if the positive ranks higher, and 1 for a tie: (positives, b).
-        half_wins_of_positive = negatives[self._below] + negatives[self._up_to]
-        half_wins = (positives * half_wins_of_positive).sum(axis=0)  # (b,)
-        # AUROC = wins / pairs. negatives[-1] is the total weight of the negatives.
-        pairs = positives.sum(axis=0, dtype=np.int64) * negatives[-1]
-        auroc: NDArray[np.float64] = half_wins / (2 * pairs)
-        return auroc

@@ -3,11 +3,11 @@
 Images of one group (a lesion, a patient, near-duplicates of one image) tend to be right or wrong
 together, so a test set carries less information than its number of images suggests. Proportions
 and the F1 of a class get a Wilson interval at the effective number of images. All other
-statistics get a bootstrap interval (bootstrap.py).
+statistics get an interval by linearization (linearization.py).
 
-Bootstrap intervals are too narrow for small classes. ``widen`` extends them with intervals that
-are valid for small numbers: ``mover_interval`` and ``hanley_mcneil``. For large classes both kinds
-of interval agree.
+Linearization shows no variance where no error occurred, so its intervals are too narrow for small
+classes. They are therefore united with intervals that are valid for small numbers:
+``mover_interval`` and ``hanley_mcneil``. For large classes both kinds of interval agree.
 """
 
 from collections.abc import Sequence
@@ -236,6 +236,32 @@ def widen(estimate: Estimate, low: float, high: float) -> Estimate:
     return replace(estimate, low=min(lows), high=max(highs), reason=None)
 
 
+def unite(
+    value: float,
+    n: int,
+    intervals: Sequence[tuple[float, float] | None],
+    *,
+    lowest: float = 0.0,
+    highest: float = 1.0,
+) -> Estimate:
+    """Return a value with the smallest interval that contains the value and all intervals.
+
+    Args:
+        value: The value of a statistic.
+        n: Number of rows.
+        intervals: The intervals; None where one cannot be computed.
+        lowest: Lower limit of the statistic.
+        highest: Upper limit of the statistic.
+    """
+    known = [interval for interval in intervals if interval is not None]
+    if not known:
+        reason = "all groups agree, so the data show no variance"
+        return Estimate(value=value, low=None, high=None, n=n, reason=reason)
+    low = min(value, *(interval[0] for interval in known))
+    high = max(value, *(interval[1] for interval in known))
+    return Estimate(value=value, low=max(lowest, low), high=min(highest, high), n=n)
+
+
 def mover_interval(estimates: Sequence[Estimate]) -> tuple[float, float]:
     """Return an interval of the mean of independent estimates, from their intervals.
 
@@ -295,12 +321,7 @@ def hanley_mcneil(
     z = float(stats.norm.ppf(0.5 + level / 2))
 
     def squared_excess(candidate: float) -> float:
-        # Q1 - A² and Q2 - A² of the source, divided by A (1 - A): avoids cancellation near 0 and 1.
-        pairs_of_positives = (positives - 1) * (1 - candidate) / (2 - candidate)
-        pairs_of_negatives = (negatives - 1) * candidate / (1 + candidate)
-        trials = positives * negatives / (1 + pairs_of_positives + pairs_of_negatives)
-        variance = candidate * (1 - candidate) / trials
-        return (auroc - candidate) ** 2 - z**2 * variance
+        return (auroc - candidate) ** 2 - z**2 * auroc_variance(candidate, positives, negatives)
 
     # The excess is 0 at a bound: (auroc - A)² = z² · variance at A. It is negative at the observed
     # AUROC and positive at 0 and at 1. brentq needs a sign change, so the bracket starts strictly
@@ -309,3 +330,16 @@ def hanley_mcneil(
     low = 0.0 if auroc == 0.0 else float(optimize.brentq(squared_excess, 0.0, inside))
     high = 1.0 if auroc == 1.0 else float(optimize.brentq(squared_excess, inside, 1.0))
     return low, high
+
+
+def auroc_variance(auroc: float, positives: float, negatives: float) -> float:
+    """Return the variance of an AUROC for these numbers of independent positives and negatives.
+
+    Source:
+        Hanley and McNeil (1982), doi:10.1148/radiology.143.1.7063747.
+    """
+    # Q1 - A² and Q2 - A² of the source, divided by A (1 - A): avoids cancellation near 0 and 1.
+    pairs_of_positives = (positives - 1) * (1 - auroc) / (2 - auroc)
+    pairs_of_negatives = (negatives - 1) * auroc / (1 + auroc)
+    trials = positives * negatives / (1 + pairs_of_positives + pairs_of_negatives)
+    return auroc * (1 - auroc) / trials

@@ -17,7 +17,7 @@ from skin_lesions.core.text import pluralize, printable
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.provenance import Origin
 from skin_lesions.data.tables import SplitTable
-from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics
+from skin_lesions.evaluation.scorecard import RangeByChance, Scorecard, SplitMetrics
 from skin_lesions.metrics.intervals import Estimate
 from skin_lesions.models.trained_model import TrainedModel
 
@@ -86,6 +86,12 @@ def format_estimate(
         n=estimate.n,
         reason=estimate.reason or "",
     )
+
+
+def format_range(by_chance: RangeByChance, n: int) -> FormattedEstimate:
+    """Format a range by chance like an estimate of n images."""
+    interval = f"{decimal(by_chance.low)} to {decimal(by_chance.high)}"
+    return FormattedEstimate(value=decimal(by_chance.median), interval=interval, n=n, reason="")
 
 
 def headline(metrics: SplitMetrics) -> str:

@@ -6,8 +6,8 @@ Metrics and their order come from ``evaluation.scorecard.registry``.
 from typing import NamedTuple
 
 from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics, registry
-from skin_lesions.evaluation.scorecard.metric import Metric, MetricDescription
-from skin_lesions.reporting.formatting import FormattedEstimate, format_estimate
+from skin_lesions.evaluation.scorecard.metric import MetricDescription
+from skin_lesions.reporting.formatting import FormattedEstimate, format_estimate, format_range
 
 _SENSITIVITY = MetricDescription(
     key="sensitivity",
@@ -26,6 +26,20 @@ _AUROC = MetricDescription(
     name="AUROC",
     format="decimal",
     meaning="Probability that a malignant image gets a higher malignancy score than a benign one.",
+)
+
+
+_ERROR_BY_CHANCE = MetricDescription(
+    key="error_by_chance",
+    name="Calibration error by chance",
+    format="decimal",
+    meaning="What a calibrated model would show on these images: median and 95 % range.",
+)
+_OVERCONFIDENCE = MetricDescription(
+    key="overconfidence",
+    name="Overconfidence",
+    format="decimal",
+    meaning="Mean confidence minus accuracy. Negative: underconfident.",
 )
 
 
@@ -49,13 +63,17 @@ def subsets(metrics: Scorecard) -> dict[str, SplitMetrics]:
     return {name: subset for name, subset in named.items() if subset is not None}
 
 
-def overall_rows(metrics: Scorecard) -> list[tuple[Metric, list[FormattedEstimate]]]:
+def overall_rows(metrics: Scorecard) -> list[tuple[MetricDescription, list[FormattedEstimate]]]:
     """Return each metric with its estimate for each of ``subsets``."""
-    columns = subsets(metrics).values()
-    return [
-        (metric, [format_estimate(column[metric.key], metric.format) for column in columns])
-        for metric in registry.METRICS
-    ]
+    columns = list(subsets(metrics).values())
+    rows: list[tuple[MetricDescription, list[FormattedEstimate]]] = []
+    for metric in registry.METRICS:
+        rows.append((metric, [format_estimate(c[metric.key], metric.format) for c in columns]))
+        if metric.key == "expected_calibration_error":
+            by_chance = [format_range(c.calibration.error_by_chance, c.n) for c in columns]
+            excess = [format_estimate(c.calibration.overconfidence, "decimal") for c in columns]
+            rows += [(_ERROR_BY_CHANCE, by_chance), (_OVERCONFIDENCE, excess)]
+    return rows
 
 
 def class_rows(metrics: Scorecard) -> list[ClassRow]:

@@ -424,7 +424,6 @@ def kedro_run(project, server, data_root, **params):
         **{
             "data_root": data_root,
             "ingest.stored_image_size": 64,
-            "evaluate.bootstrap_replicates": 100,
         },
         **{"train.epochs": 1, "train.image_size": 32},
         **{"train.device": "cpu", "evaluate.device": "cpu"},

@@ -15,7 +15,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 
-from skin_lesions.evaluation.scorecard import ClassMetrics, ConfusionMatrix, Scorecard
+from skin_lesions.evaluation.scorecard import (
+    ClassMetrics,
+    ConfusionMatrix,
+    RangeByChance,
+    Scorecard,
+)
 from skin_lesions.metrics.calibration import confidence_bins
 from skin_lesions.metrics.intervals import Estimate, proportion
 from skin_lesions.reporting.figures import (
@@ -565,9 +570,12 @@ def test_diagonal_of_the_calibration_curve_is_perfect_calibration(calibration):
 
 def test_calibration_title_has_the_error_of_the_test_images():
     error = Estimate(value=0.0432, low=0.01, high=0.1, n=9)
+    by_chance = RangeByChance(median=0.02, low=0.0123, high=0.0345)
     metrics = with_test_metrics(expected_calibration_error=error)
-    assert calibration_curve.title(metrics) == (
-        "Test: confidence and accuracy differ by 4.3 percentage points on average"
+    calibration = metrics.test.calibration.model_copy(update={"error_by_chance": by_chance})
+    test = metrics.test.model_copy(update={"calibration": calibration})
+    assert calibration_curve.title(metrics.model_copy(update={"test": test})) == (
+        "Test: calibration error 4.3 percentage points (1.2 to 3.5 by chance)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Predictions of one split as arrays, and the statistics that the bootstrap repeats."""
+"""Predictions of one split as arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skin_lesions.data.diagnoses import diagnosis_of
-from skin_lesions.metrics.bootstrap import RankedScores, RowSums, row_sums
-from skin_lesions.metrics.classification import Floats, Numbers, Weights, macro_metrics
+from skin_lesions.metrics.classification import Floats, Numbers
 
 # Probabilities stored as 32-bit floats sum to 1 only approximately.
 _SUM_TOLERANCE = 1e-3
@@ -71,17 +70,6 @@ class PredictionArrays:
             score=self.probability[known][:, malignant].sum(axis=1),
         )
 
-    @cached_property
-    def class_ranks(self) -> list[RankedScores]:
-        """Ranked probabilities of each present class; empty if only one class is present."""
-        if self.present.size < 2:
-            return []
-        return [RankedScores(self.probability[:, c], self.label == c) for c in self.present]
-
-    def sum_matrix(self, values: Floats) -> RowSums:
-        """Return the (1, n) matrix whose product with weights (n, b) is a weighted sum."""
-        return row_sums(np.zeros(self.n, dtype=np.intp), 1, values)
-
 
 @dataclass(frozen=True)
 class Malignancy:
@@ -97,41 +85,6 @@ class Malignancy:
     label: Bools
     predicted: Bools
     score: Floats
-
-    @cached_property
-    def ranks(self) -> RankedScores | None:
-        """Ranked scores; None without malignant or without benign images."""
-        if self.label.all() or not self.label.any():
-            return None
-        return RankedScores(self.score, self.label)
-
-
-@dataclass(frozen=True)
-class Resample:
-    """Rows and how often each counts in b replicates: ``weights`` has shape (n, b)."""
-
-    rows: PredictionArrays
-    weights: Weights
-
-    @cached_property
-    def total(self) -> NDArray[np.int64]:
-        """Number of images in each replicate, (b,)."""
-        return np.asarray(self.weights.sum(axis=0, dtype=np.int64))
-
-    @cached_property
-    def class_means(self) -> dict[str, Floats]:
-        """Balanced accuracy and macro F1 of each replicate, (b,)."""
-        rows = self.rows
-        return macro_metrics(rows.label, rows.predicted, len(rows.classes), self.weights)
-
-    @cached_property
-    def class_aurocs(self) -> Floats:
-        """One-vs-rest AUROC of each present class, (present, b)."""
-        return np.array([ranks.auroc(self.weights) for ranks in self.rows.class_ranks])
-
-    def weighted_mean(self, values: Floats) -> Floats:
-        """Return the mean of one value per row, (n,), in each replicate, (b,)."""
-        return np.asarray((self.rows.sum_matrix(values) @ self.weights)[0] / self.total)
 
 
 def prediction_arrays(predictions: pd.DataFrame, classes: Sequence[str]) -> PredictionArrays:

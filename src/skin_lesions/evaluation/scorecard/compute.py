@@ -6,25 +6,21 @@ import numpy as np
 import pandas as pd
 
 from skin_lesions.evaluation.scorecard import registry
-from skin_lesions.evaluation.scorecard.arrays import PredictionArrays, Resample, prediction_arrays
-from skin_lesions.evaluation.scorecard.malignancy import MALIGNANT_AUROC, malignancy_metrics
-from skin_lesions.evaluation.scorecard.metric import Bootstrap, Evaluation
+from skin_lesions.evaluation.scorecard.arrays import PredictionArrays, prediction_arrays
+from skin_lesions.evaluation.scorecard.calibration_error import calibration_metrics
+from skin_lesions.evaluation.scorecard.malignancy import malignancy_metrics
+from skin_lesions.evaluation.scorecard.metric import Evaluation
 from skin_lesions.evaluation.scorecard.model import ClassMetrics, ConfusionMatrix, SplitMetrics
-from skin_lesions.evaluation.scorecard.per_class import CLASS_AUROCS
-from skin_lesions.metrics.bootstrap import bootstrap
-from skin_lesions.metrics.classification import Floats, Weights
 
 
-def compute_metrics(
-    predictions: pd.DataFrame, classes: Sequence[str], replicates: int, seed: int
-) -> SplitMetrics:
+def compute_metrics(predictions: pd.DataFrame, classes: Sequence[str], seed: int) -> SplitMetrics:
     """Compute the metrics of the predictions of one split.
 
     Accuracy, sensitivity, specificity, and the recall, precision and F1 of a class have Wilson
-    intervals at the effective number of images. The other metrics have intervals from one
-    bootstrap of groups within class. For means over classes and for AUROC these intervals are
-    widened if classes are small (see ``metrics.bootstrap``). Values that cannot be computed are
-    None with a reason.
+    intervals at the effective number of images. The other metrics have intervals by linearization
+    over groups, with t quantiles (see ``metrics.linearization``). For means over classes and for
+    AUROC they are united with intervals that are valid for small classes. The calibration error
+    has no interval. Values that cannot be computed are None with a reason.
 
     - ``balanced_accuracy``: mean recall of the classes that have images here, as
       scikit-learn's ``balanced_accuracy_score``.
@@ -34,6 +30,7 @@ def compute_metrics(
     - ``auroc_macro``: mean of the one-vs-rest AUROC of the same classes.
     - ``log_loss``: nats per image. ``brier``: squared distance to the true class, summed over
       the classes, 0 to 2. ``expected_calibration_error``: of the predicted class, 0 to 1.
+    - ``calibration``: the calibration error by chance, and mean confidence minus accuracy.
     - ``malignant``: malignant diagnoses against the other known ones; premalignant ones count as
       benign. Sensitivity and specificity use whether the predicted class is malignant.
 
@@ -41,20 +38,18 @@ def compute_metrics(
         predictions: One row per image; requires ``group_id``, ``label``, ``predicted`` and
             ``p_<class>`` for each class.
         classes: The class names, in the order of the model.
-        replicates: Number of bootstrap replicates; 1000 give a stable interval.
-        seed: Equal seeds and equal rows give equal intervals.
+        seed: Seed of the simulated calibration errors.
 
     Raises:
         ValueError: No rows, rows of several splits, a missing column, a label or prediction
             that is not in ``classes``, or invalid probabilities.
     """
     rows = prediction_arrays(predictions, classes)
-    resampled = _bootstrap(rows, replicates, seed)
     per_class = [
-        {metric.key: metric.estimate(rows, c, resampled) for metric in registry.CLASS_METRICS}
+        {metric.key: metric.estimate(rows, c) for metric in registry.CLASS_METRICS}
         for c in range(len(classes))
     ]
-    evaluation = Evaluation(rows=rows, bootstrap=resampled, per_class=per_class)
+    evaluation = Evaluation(rows=rows, per_class=per_class)
     overall = {metric.key: metric.estimate(evaluation) for metric in registry.METRICS}
     correct = np.bincount(rows.label[rows.correct], minlength=len(classes))  # (k,)
     return SplitMetrics(
@@ -67,29 +62,9 @@ def compute_metrics(
             )
         },
         confusion=_confusion(rows),
-        malignant=malignancy_metrics(rows, resampled),
+        calibration=calibration_metrics(rows, seed),
+        malignant=malignancy_metrics(rows),
         **overall,
-    )
-
-
-def _bootstrap(rows: PredictionArrays, replicates: int, seed: int) -> Bootstrap:
-    """Compute the statistics of all metrics on the same replicates."""
-
-    def statistics(weights: Weights) -> dict[str, Floats]:
-        sample = Resample(rows, weights)
-        found: dict[str, Floats | None] = {
-            metric.key: metric.statistic(sample) for metric in registry.METRICS if metric.statistic
-        }
-        if rows.class_ranks:
-            found[CLASS_AUROCS] = sample.class_aurocs
-        if rows.malignancy.ranks is not None:
-            known_weights = weights[rows.malignancy.known]
-            found[MALIGNANT_AUROC] = rows.malignancy.ranks.auroc(known_weights)
-        return {name: values for name, values in found.items() if values is not None}
-
-    return Bootstrap(
-        values=statistics(np.ones((rows.n, 1), dtype=np.int32)),
-        replicates=bootstrap(statistics, rows.label, rows.group, replicates=replicates, seed=seed),
     )
 
 

@@ -1,14 +1,12 @@
 """Malignant against benign diagnoses: sensitivity, specificity and AUROC."""
 
 from skin_lesions.evaluation.scorecard.arrays import PredictionArrays
-from skin_lesions.evaluation.scorecard.metric import Bootstrap, auroc_estimate
+from skin_lesions.evaluation.scorecard.metric import auroc_estimate
 from skin_lesions.evaluation.scorecard.model import MalignancyMetrics
 from skin_lesions.metrics.intervals import proportion, unavailable
 
-MALIGNANT_AUROC = "malignant_auroc"  # name of the bootstrap statistic, (b,)
 
-
-def malignancy_metrics(rows: PredictionArrays, bootstrap: Bootstrap) -> MalignancyMetrics:
+def malignancy_metrics(rows: PredictionArrays) -> MalignancyMetrics:
     """Compute the metrics on the images with a known diagnosis."""
     malignancy = rows.malignancy
     label, predicted = malignancy.label, malignancy.predicted
@@ -20,10 +18,8 @@ def malignancy_metrics(rows: PredictionArrays, bootstrap: Bootstrap) -> Malignan
         sensitivity = proportion(predicted[label], group[label])
     if not label.all():
         specificity = proportion(~predicted[~label], group[~label])
-    if malignancy.ranks is not None:
-        value = float(bootstrap.values[MALIGNANT_AUROC][0])
-        replicates = bootstrap.replicates[MALIGNANT_AUROC]
-        auroc = auroc_estimate(value, replicates, label, predicted, group)
+    if label.any() and not label.all():
+        auroc = auroc_estimate(malignancy.score, label, predicted, group)
     return MalignancyMetrics(
         auroc=auroc,
         sensitivity=sensitivity,

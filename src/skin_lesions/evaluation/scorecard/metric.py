@@ -4,26 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from skin_lesions.evaluation.scorecard.arrays import Bools, PredictionArrays, Resample
-from skin_lesions.metrics import bootstrap, intervals
+import numpy as np
+
+from skin_lesions.evaluation.scorecard.arrays import Bools, PredictionArrays
+from skin_lesions.metrics import intervals
 from skin_lesions.metrics.classification import Floats, Numbers
 from skin_lesions.metrics.intervals import Estimate
+from skin_lesions.metrics.linearization import auroc_and_influence, linearized_error
 
-
-@dataclass(frozen=True, kw_only=True)
-class Bootstrap:
-    """Statistics by name: of the rows, last axis of length 1, and of their replicates."""
-
-    values: Mapping[str, Floats]
-    replicates: Mapping[str, Floats]
-
-    def percentile(self, name: str, n: int) -> Estimate:
-        """Return a statistic with its percentile interval."""
-        return bootstrap.percentile_estimate(float(self.values[name][0]), self.replicates[name], n)
-
-    def reflected(self, name: str, n: int) -> Estimate:
-        """Return a statistic that chance biases upwards, with its reflected interval."""
-        return bootstrap.reflected_estimate(float(self.values[name][0]), self.replicates[name], n)
+# Minimum number of images of a class for an interval of its average precision.
+MIN_POSITIVES = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,22 +22,15 @@ class Evaluation:
 
     Attributes:
         rows: The predictions.
-        bootstrap: The statistics of all metrics.
         per_class: The estimates of each class by the key of the metric, in the order of the model.
     """
 
     rows: PredictionArrays
-    bootstrap: Bootstrap
     per_class: Sequence[Mapping[str, Estimate]]
 
-    def class_mean(self, name: str, class_metric: str) -> Estimate:
-        """Return a mean over the present classes, with an interval that is valid for small classes.
-
-        The bootstrap interval is widened with the intervals of the classes; see ``metrics``.
-        """
-        estimates = [self.per_class[c][class_metric] for c in self.rows.present]
-        low, high = intervals.mover_interval(estimates)
-        return intervals.widen(self.bootstrap.percentile(name, self.rows.n), low, high)
+    def of_present_classes(self, class_metric: str) -> list[Estimate]:
+        """Return the estimate of a class metric for each class that has images."""
+        return [self.per_class[c][class_metric] for c in self.rows.present]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +42,14 @@ class MetricDescription:
         name: Name in reports.
         format: Number format in reports.
         meaning: One or two sentences that explain the metric in reports.
+        headline: Whether it is among the first results of a report.
     """
 
     key: str
     name: str
     format: Literal["percent", "decimal"]
     meaning: str
+    headline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +57,10 @@ class ClassMetric(MetricDescription):
     """A metric of one class.
 
     Attributes:
-        estimate: Function of the predictions, the number of the class and the bootstrap.
+        estimate: Function of the predictions and the number of the class.
     """
 
-    estimate: Callable[[PredictionArrays, int, Bootstrap], Estimate]
+    estimate: Callable[[PredictionArrays, int], Estimate]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,34 +68,51 @@ class Metric(MetricDescription):
     """A metric of all predictions of a split.
 
     Attributes:
-        headline: Whether it is among the first results of a report.
-        statistic: Function that the bootstrap repeats: the metric of each replicate, (b,), or None
-            if it is undefined for these rows. None: the metric needs no bootstrap.
         estimate: Function that returns the value with its interval.
     """
 
-    headline: bool = False
-    statistic: Callable[[Resample], Floats | None] | None = None
     estimate: Callable[[Evaluation], Estimate]
 
 
-def auroc_estimate(
-    value: float, replicates: Floats, positive: Bools, predicted: Bools, group: Numbers
-) -> Estimate:
+def auroc_estimate(scores: Floats, positive: Bools, predicted: Bools, group: Numbers) -> Estimate:
     """Return an AUROC whose interval has a width above 0 even if the classes separate perfectly.
 
-    The effective numbers of positives and negatives account for the agreement of images of one
-    group. They are computed from the predictions, as for the recall of each.
+    The interval by linearization is united with that of Hanley and McNeil. Its effective numbers
+    of positives and negatives account for the agreement of images of one group. They are computed
+    from the predictions, as for the recall of each.
 
     Args:
-        value: The AUROC.
-        replicates: The AUROC of each bootstrap replicate.
+        scores: Higher scores are more positive, (n,).
         positive: Whether the label of each row is positive, (n,).
         predicted: Whether each row is predicted as positive, (n,).
         group: The group of each row, (n,).
     """
-    estimate = bootstrap.percentile_estimate(value, replicates, positive.size)
+    value, influence = auroc_and_influence(scores, positive)
     positives = intervals.effective_n(predicted[positive], group[positive])
     negatives = intervals.effective_n(predicted[~positive], group[~positive])
-    low, high = intervals.hanley_mcneil(value, positives, negatives)
-    return intervals.widen(estimate, low, high)
+    linearized = linearized_error(influence, group).interval(value, "logit")
+    return intervals.unite(
+        value, positive.size, [linearized, intervals.hanley_mcneil(value, positives, negatives)]
+    )
+
+
+def average_precision_estimate(
+    values: Sequence[float], influences: Floats, smallest: int, group: Numbers
+) -> Estimate:
+    """Return the mean of average precisions, with an interval if no class is small.
+
+    The average precision of few positive images is too high on average, so that an interval around
+    it would often miss the true value (benchmarks/interval_coverage.py).
+
+    Args:
+        values: The average precision of each class.
+        influences: The influence of each image on each of them, (classes, n).
+        smallest: Number of images of the smallest class.
+        group: The group of each image, (n,).
+    """
+    value = float(np.mean(values))
+    if smallest < MIN_POSITIVES:
+        reason = f"no interval, because a class has fewer than {MIN_POSITIVES} images"
+        return Estimate(value=value, low=None, high=None, n=group.size, reason=reason)
+    error = linearized_error(influences.mean(axis=0), group)
+    return intervals.unite(value, group.size, [error.interval(value, "logit")])

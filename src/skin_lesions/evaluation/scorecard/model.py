@@ -67,6 +67,31 @@ class MalignancyMetrics(BaseModel):
     excluded_classes: tuple[str, ...]
 
 
+class RangeByChance(BaseModel):
+    """Median of a simulated statistic, and the range of 95 % of the simulations."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    median: float
+    low: float
+    high: float
+
+
+class CalibrationMetrics(BaseModel):
+    """Calibration of the predicted class.
+
+    Attributes:
+        error_by_chance: Expected calibration error that calibrated probabilities would show on
+            these images.
+        overconfidence: Mean confidence minus accuracy. Negative: underconfident.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    error_by_chance: RangeByChance
+    overconfidence: Estimate
+
+
 class SplitMetrics(_EstimatesByName):
     """Metrics of the predictions of one split, or of a subset of it.
 
@@ -75,6 +100,7 @@ class SplitMetrics(_EstimatesByName):
         groups: Number of groups of related images.
         per_class: Metrics of each class, in the order of the model.
         confusion: The confusion matrix.
+        calibration: Calibration of the predicted class.
         malignant: Malignant against benign diagnoses.
     """
 
@@ -82,13 +108,14 @@ class SplitMetrics(_EstimatesByName):
     groups: int
     per_class: dict[str, ClassMetrics]
     confusion: ConfusionMatrix
+    calibration: CalibrationMetrics
     malignant: MalignancyMetrics
 
     @model_serializer(mode="wrap")
     def _estimates_before_details(self, serialize: SerializerFunctionWrapHandler) -> object:
         """Put the overall metrics before the long entries, because people read the file."""
         entry = serialize(self)
-        details = ("per_class", "confusion", "malignant")
+        details = ("calibration", "per_class", "confusion", "malignant")
         return {key: entry[key] for key in entry if key not in details} | {
             key: entry[key] for key in details
         }

@@ -56,7 +56,7 @@ def score(predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate)
     leaked = test[test["is_leaked"] & is_original]
 
     def metrics_of(rows: pd.DataFrame) -> SplitMetrics:
-        return compute_metrics(rows, model.classes, evaluate.bootstrap_replicates, evaluate.seed)
+        return compute_metrics(rows, model.classes, evaluate.seed)
 
     return Scorecard(
         split_policy=made_from.split_policy,

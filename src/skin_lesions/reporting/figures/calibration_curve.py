@@ -51,11 +51,15 @@ def draw_calibration_curve(predictions: PredictionTable, metrics: Scorecard) -> 
 
 
 def title(metrics: Scorecard) -> str:
-    """State the mean distance between confidence and accuracy."""
+    """Compare the calibration error with that of a calibrated model."""
     error = metrics.test["expected_calibration_error"].value
     if error is None:
         return "Test: the calibration error cannot be computed"
-    return f"Test: confidence and accuracy differ by {100 * error:.1f} percentage points on average"
+    by_chance = metrics.test.calibration.error_by_chance
+    return (
+        f"Test: calibration error {100 * error:.1f} percentage points "
+        f"({100 * by_chance.low:.1f} to {100 * by_chance.high:.1f} by chance)"
+    )
 
 
 def _draw_curve(
