@@ -1,3 +1,5 @@
+import json
+
 import pandas as pd
 import pytest
 
@@ -17,8 +19,10 @@ from skin_lesions.reporting.formatting import (
     headline,
     is_malignant,
     original_test_note,
+    policy_note,
     uncertain_links_note,
 )
+from support.benchmarks import BENCHMARKS
 from support.models import SPLIT_PROVENANCE
 
 HALF = Estimate(value=0.5, low=0.4, high=0.6, n=100)
@@ -103,3 +107,14 @@ def test_note_on_uncertain_links_counts_images_and_test_images(counts, note):
 def test_only_malignant_diagnoses_are_malignant_not_premalignant_or_unknown_ones():
     labels = ["Melanoma", "bcc", "Actinic keratoses", "Nevus", "Healthy", "another label"]
     assert [label for label in labels if is_malignant(label)] == ["Melanoma", "bcc"]
+
+
+def test_recall_in_the_policy_note_is_that_of_the_record():
+    record = json.loads((BENCHMARKS / "results" / "near_duplicates_parts.json").read_text("utf-8"))
+    recall = record["results"]["search"]["pairs"]["recall"]["held_out"]
+    for cell, words in {
+        "overlap 0.3 to 0.6": "of the crops that share 30 to 60 %",
+        "overlap 0.1 to 0.3": "of those that share 10 to 30 %",
+        "detail, zoom 2.5 to 4": "of details that are magnified 2.5 to 4 times",
+    }.items():
+        assert f"{100 * recall[cell]['grouped']:.0f} % {words}" in policy_note("grouped")

@@ -132,7 +132,10 @@ _POLICIES = {
     "contains exact duplicates, near-duplicates, and images of one lesion, patient or filename "
     "key. Except for uncertain links, no test image has a known duplicate or same-group image in "
     "training or validation. Exact duplicates and pixel-identical images with a label conflict are "
-    "excluded. Relations that neither pixels, file names nor metadata show are unknown.",
+    "excluded. Relations that neither pixels, file names nor metadata show are unknown. The search "
+    "for near-duplicates does not find every pair. On other photographs, it found 100 % of the "
+    "crops that share 30 to 60 % of the larger one, 91 % of those that share 10 to 30 %, and 84 % "
+    "of details that are magnified 2.5 to 4 times.",
     "original": "The splits are the original splits of the data, duplicates included. If a test "
     "image has a duplicate or a same-group image in training or validation, the model is tested on "
     "data that it has seen, and the results are too optimistic. For a reliable estimate, use "
