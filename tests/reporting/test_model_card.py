@@ -66,7 +66,7 @@ def rows(markdown: str) -> list[list[str]]:
 @pytest.mark.parametrize("label", UNUSUAL_NAMES)
 def test_class_names_are_displayed_unchanged_in_tables_and_lists(label):
     table_rows = [row for row in rows(card_of("unusual")) if row[0] == label]
-    assert [len(row) for row in table_rows] == [4, 7]  # table of counts, table of results by class
+    assert [len(row) for row in table_rows] == [4, 8]  # table of counts, table of results by class
     assert label in visible_text(card_of("unusual"))
 
 
