@@ -136,7 +136,7 @@ def test_each_image_is_read_once_and_equal_bytes_of_another_shape_are_another_im
 
 def test_keypoints_that_vote_are_fewer_only_for_very_many_images():
     assert [voting_keypoints(n, DEFAULT_CONFIG) for n in (0, 2, 20_000)] == [400] * 3
-    assert voting_keypoints(40_000, DEFAULT_CONFIG) == 200
+    assert voting_keypoints(70_000, DEFAULT_CONFIG) == 200
     assert voting_keypoints(10**9, DEFAULT_CONFIG) == 96
 
 
