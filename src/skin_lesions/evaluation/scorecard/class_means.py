@@ -1,4 +1,4 @@
-"""Means over the classes: balanced accuracy, macro F1 and macro AUROC.
+"""Means over the classes: balanced accuracy, macro F1, macro AUROC and average precision.
 
 The linearized error of a mean over classes is 0 for a class whose images are all right, even if
 there are only two. Each interval therefore also uses an error that is valid for small classes.
