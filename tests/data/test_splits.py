@@ -238,6 +238,20 @@ def test_images_with_uncertain_links_are_removed_from_train_and_val(name):
     assert result["uncertain_links"].sum() == 0
 
 
+def test_error_for_a_class_that_loses_all_train_images_to_uncertain_links_names_this_reason():
+    table, groups = images(
+        ["nv", "mel", "bcc", "nv", "mel", "nv"],
+        original_split=["train", "train", "train", "val", "test", "test"],
+    )
+    parameters = policy("original", exclude_uncertain_links=True)
+    uncertain = links(("0002.jpg", "0005.jpg"))
+    with pytest.raises(
+        InputError,
+        match=r"exclude_uncertain_links=true removes all train images of 'bcc' \(1 file\).*false",
+    ):
+        split_images(table, groups, uncertain, parameters)
+
+
 def test_an_uncertain_link_counts_for_all_images_with_equal_pixels():
     ids = [*(c * 64 for c in "abcdefg")]
     table, groups = original_images(ids=ids, pixel_ids=[ids[0], ids[0], *ids[2:]])

@@ -7,6 +7,7 @@ two images may then be in different splits, although they may show the same phot
 import pandas as pd
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import pluralize
 from skin_lesions.data.groups import attach_file_columns
 
 
@@ -23,14 +24,16 @@ def count_across_splits(split_table: pd.DataFrame, image_links: pd.DataFrame) ->
 
 
 def exclude(split_table: pd.DataFrame, image_links: pd.DataFrame) -> pd.DataFrame:
-    """Remove the images that uncertain links connect with a split of greater independence.
+    """Remove train images with an uncertain link to val or test, and val images with one to test.
 
-    Train images with an uncertain link to val or test are removed, then val images with one to
-    test. No test image is removed.
+    No test image is removed.
 
     Args:
-        split_table: As for ``count_across_splits``.
+        split_table: As for ``count_across_splits``, with the column label.
         image_links: As for ``count_across_splits``.
+
+    Raises:
+        InputError: A class would lose all of its train images.
     """
     pairs = _pairs_across_splits(split_table, image_links)
     removed = set()
@@ -38,7 +41,17 @@ def exclude(split_table: pd.DataFrame, image_links: pd.DataFrame) -> pd.DataFram
         for end, other in ("ab", "ba"):
             is_linked = pairs[f"split_{end}"].eq(split) & pairs[f"split_{other}"].isin(others)
             removed |= set(pairs.loc[is_linked, f"row_{end}"])
-    return split_table.drop(index=list(removed))
+    remaining = split_table.drop(index=list(removed))
+    in_train = split_table[split_table["split"].eq("train")]
+    lost = in_train[~in_train["label"].isin(remaining.loc[remaining["split"].eq("train"), "label"])]
+    if len(lost):
+        raise InputError(
+            "split.exclude_uncertain_links=true removes all train images of "
+            f"{', '.join(map(repr, sorted(lost['label'].unique())))} "
+            f"({pluralize(len(lost), 'file')}). Fix: check the links in image_links.parquet, add "
+            "images, or use --params split.exclude_uncertain_links=false"
+        )
+    return remaining
 
 
 def with_pixel_ids(image_links: pd.DataFrame, image_groups: pd.DataFrame) -> pd.DataFrame:

@@ -133,8 +133,8 @@ _POLICIES = {
     "key. Except for uncertain links, no test image has a known duplicate or same-group image in "
     "training or validation. Exact duplicates and pixel-identical images with a label conflict are "
     "excluded. Relations that neither pixels, file names nor metadata show are unknown. The search "
-    "for near-duplicates does not find every pair. On other photographs, it found 100 % of the "
-    "crops that share 30 to 60 % of the larger one, 91 % of those that share 10 to 30 %, and 84 % "
+    "for near-duplicates does not find every pair. In a benchmark, it found 100 % of the crops "
+    "that share 30 to 60 % of the larger one, 91 % of those that share 10 to 30 %, and 84 % "
     "of details that are magnified 2.5 to 4 times.",
     "original": "The splits are the original splits of the data, duplicates included. If a test "
     "image has a duplicate or a same-group image in training or validation, the model is tested on "
@@ -148,16 +148,16 @@ _POLICIES = {
 def uncertain_links_note(split_table: SplitTable) -> str:
     """State how many images may show the same photograph as an image of another split."""
     rows = split_table.frame
-    linked = rows[rows["uncertain_links"] > 0]
-    if linked.empty:
-        return "No near-duplicate was found that connects two splits."
+    linked = rows["uncertain_links"].gt(0)
+    meaning = "(near-duplicates that were found but not accepted for grouping)"
+    if not linked.any():
+        return f"No uncertain links {meaning} connect two splits."
     test = rows["split"].eq("test")
     return (
-        f"{len(linked):,} of {len(rows):,} images ({int(test[linked.index].sum()):,} of "
-        f"{int(test.sum()):,} test images) have uncertain links: near-duplicates in another split, "
-        "which were found but not accepted for grouping. They may show the same photograph, so the "
-        "results may be too high. split.exclude_uncertain_links=true removes such images from "
-        "training and validation."
+        f"{linked.sum():,} of {len(rows):,} images ({(linked & test).sum():,} of {test.sum():,} "
+        f"test images) have uncertain links to another split {meaning}. They may show the same "
+        "photograph, so the results may be too high. split.exclude_uncertain_links=true removes "
+        "such images from training and validation."
     )
 
 
