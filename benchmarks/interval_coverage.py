@@ -35,7 +35,8 @@ MEANS = {  # overall metric: metric of a class
     "auroc_macro": "auroc",
     "average_precision_macro": "average_precision",
 }
-GROUP_EFFECT = 0.8  # standard deviation of the common effect of a group on each logit
+GROUP_EFFECT = 0.8  # standard deviation of the common effect of a group, relative to the noise
+NOISE = 1.3  # standard deviation of the noise of each logit
 SIGNAL = (3.4, 1.6)  # increase of the logit of the label, for the most common and the rarest class
 
 
@@ -81,10 +82,10 @@ def simulate(setting: Setting, images: int, rng: Rng) -> pd.DataFrame:
     own = rng.choice(k, n, p=setting.frequencies)
     of_group = rng.choice(k, sizes.size, p=setting.frequencies)[group]
     label = np.where(rng.random(n) < setting.prevailing, of_group, own)
-    logits = rng.normal(0, GROUP_EFFECT, (sizes.size, k))[group] + rng.normal(size=(n, k))
-    logits[np.arange(n), label] += np.linspace(*SIGNAL, k)[label] / 1.3
-    # The factor makes the model overconfident.
-    probability = np.exp(1.3 * logits)
+    noise = rng.normal(0, GROUP_EFFECT, (sizes.size, k))[group] + rng.normal(size=(n, k))
+    logits = NOISE * noise
+    logits[np.arange(n), label] += np.linspace(*SIGNAL, k)[label]
+    probability = np.exp(logits)
     probability /= probability.sum(axis=1, keepdims=True)
     names = class_names(k)
     columns = {f"p_{name}": probability[:, c] for c, name in enumerate(names)}

@@ -243,6 +243,17 @@ def test_mean_over_classes_contains_the_interval_that_its_classes_give(key, clas
     assert result[key]["high"] >= high
 
 
+def test_balanced_accuracy_of_small_classes_uses_recalls_shrunken_towards_their_mean():
+    # Two classes have one image, which shows no variance. One is right and one is wrong.
+    labels = [MEL, AK, *[NV] * 40]
+    predicted = [NV, AK, *[NV] * 20, *[MEL] * 20]
+    entry = metrics_of(certain_predictions(labels, predicted))["balanced_accuracy"]
+    n, recalls = np.array([1, 1, 40]), np.array([0, 1, 0.5])
+    shrunken = (n * recalls + 2 * 0.5) / (n + 2)
+    half = stats.t.ppf(0.975, 41) * np.sqrt((shrunken * (1 - shrunken) / n).sum()) / 3
+    assert (entry["low"], entry["high"]) == pytest.approx((0.5 - half, 0.5 + half))
+
+
 def test_perfect_ranking_has_the_interval_that_its_classes_give():
     labels = [MEL] * 3 + [NV] * 9
     result = metrics_of(certain_predictions(labels, labels))

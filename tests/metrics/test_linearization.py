@@ -42,45 +42,38 @@ def rows():
     return label, np.where(rng.random(40) < 0.6, label, rng.integers(0, 3, 40))
 
 
-def test_influence_on_the_mean_recall_is_its_derivative(rows):
+@pytest.mark.parametrize(
+    ("influence_of", "reference"),
+    [
+        (lambda label, predicted: macro_recall_influence(label, label == predicted), recall_score),
+        (macro_f1_influence, f1_score),
+    ],
+)
+def test_influence_on_a_mean_over_the_present_classes_is_its_derivative(
+    rows, influence_of, reference
+):
     label, predicted = rows
-    expected = derivative(
-        lambda w: recall_score(
-            label, predicted, labels=[0, 1, 3], average="macro", sample_weight=w, zero_division=0
-        ),
-        40,
-    )
-    assert macro_recall_influence(label, label == predicted) == pytest.approx(expected, abs=1e-7)
+    options = {"labels": [0, 1, 3], "average": "macro", "zero_division": 0}
+    expected = derivative(lambda w: reference(label, predicted, sample_weight=w, **options), 40)
+    assert influence_of(label, predicted) == pytest.approx(expected, abs=1e-7)
 
 
-def test_influence_on_the_mean_f1_is_its_derivative(rows):
-    label, predicted = rows
-    expected = derivative(
-        lambda w: f1_score(
-            label, predicted, labels=[0, 1, 3], average="macro", sample_weight=w, zero_division=0
-        ),
-        40,
-    )
-    assert macro_f1_influence(label, predicted) == pytest.approx(expected, abs=1e-7)
-
-
-def test_auroc_and_influence_agree_with_scikit_learn_with_ties():
+@pytest.mark.parametrize(
+    ("value_and_influence", "reference"),
+    [
+        (auroc_and_influence, roc_auc_score),
+        (average_precision_and_influence, average_precision_score),
+    ],
+)
+def test_statistic_of_scores_with_ties_and_its_influence_agree_with_scikit_learn(
+    value_and_influence, reference
+):
     rng = np.random.default_rng(1)
     positive = np.arange(50) < 12
     scores = rng.integers(0, 8, 50) + 2.0 * positive
-    auroc, influence = auroc_and_influence(scores, positive)
-    assert auroc == pytest.approx(roc_auc_score(positive, scores))
-    expected = derivative(lambda w: roc_auc_score(positive, scores, sample_weight=w), 50)
-    assert influence == pytest.approx(expected, abs=1e-7)
-
-
-def test_average_precision_and_influence_agree_with_scikit_learn_with_ties():
-    rng = np.random.default_rng(1)
-    positive = np.arange(50) < 12
-    scores = rng.integers(0, 8, 50) + 2.0 * positive
-    value, influence = average_precision_and_influence(scores, positive)
-    assert value == pytest.approx(average_precision_score(positive, scores))
-    expected = derivative(lambda w: average_precision_score(positive, scores, sample_weight=w), 50)
+    value, influence = value_and_influence(scores, positive)
+    assert value == pytest.approx(reference(positive, scores))
+    expected = derivative(lambda w: reference(positive, scores, sample_weight=w), 50)
     assert influence == pytest.approx(expected, abs=1e-7)
 
 

@@ -64,16 +64,15 @@ def subsets(metrics: Scorecard) -> dict[str, SplitMetrics]:
 
 
 def overall_rows(metrics: Scorecard) -> list[tuple[MetricDescription, list[FormattedEstimate]]]:
-    """Return each metric with its estimate for each of ``subsets``."""
-    columns = list(subsets(metrics).values())
-    rows: list[tuple[MetricDescription, list[FormattedEstimate]]] = []
-    for metric in registry.METRICS:
-        rows.append((metric, [format_estimate(c[metric.key], metric.format) for c in columns]))
-        if metric.key == "expected_calibration_error":
-            by_chance = [format_range(c.calibration.error_by_chance, c.n) for c in columns]
-            excess = [format_estimate(c.calibration.overconfidence, "decimal") for c in columns]
-            rows += [(_ERROR_BY_CHANCE, by_chance), (_OVERCONFIDENCE, excess)]
-    return rows
+    """Return each metric, then the details of the calibration, for each of ``subsets``."""
+    columns = subsets(metrics).values()
+    of_metrics: list[tuple[MetricDescription, list[FormattedEstimate]]] = [
+        (metric, [format_estimate(column[metric.key], metric.format) for column in columns])
+        for metric in registry.METRICS
+    ]
+    by_chance = [format_range(c.calibration.error_by_chance, c.n) for c in columns]
+    overconfidence = [format_estimate(c.calibration.overconfidence, "decimal") for c in columns]
+    return [*of_metrics, (_ERROR_BY_CHANCE, by_chance), (_OVERCONFIDENCE, overconfidence)]
 
 
 def class_rows(metrics: Scorecard) -> list[ClassRow]:

@@ -9,7 +9,7 @@ from skin_lesions.evaluation.scorecard.model import CalibrationMetrics, RangeByC
 from skin_lesions.metrics.bootstrap import row_sums
 from skin_lesions.metrics.calibration import confidence_bins, expected_calibration_error
 from skin_lesions.metrics.classification import Floats
-from skin_lesions.metrics.intervals import LEVEL, Estimate
+from skin_lesions.metrics.intervals import LEVEL, Estimate, unite
 from skin_lesions.metrics.linearization import linearized_error, mean_influence
 
 SIMULATIONS = 1000  # simulated outcomes of calibrated probabilities
@@ -28,13 +28,9 @@ def calibration_metrics(rows: PredictionArrays, seed: int) -> CalibrationMetrics
     excess = rows.confidence - rows.correct  # (n,)
     value = float(excess.mean())
     interval = linearized_error(mean_influence(excess), rows.group).interval(value)
-    reason = None if interval else "all groups agree, so the data show no variance"
-    low_of_excess, high_of_excess = interval or (None, None)
     return CalibrationMetrics(
         error_by_chance=RangeByChance(median=median, low=low, high=high),
-        overconfidence=Estimate(
-            value=value, low=low_of_excess, high=high_of_excess, n=rows.n, reason=reason
-        ),
+        overconfidence=unite(value, rows.n, [interval], lowest=-1.0),
     )
 
 

@@ -1,12 +1,16 @@
 """Means over the classes: balanced accuracy, macro F1, macro AUROC and average precision.
 
 The linearized error of a mean over classes is 0 for a class whose images are all right, even if
-there are only two. Each interval therefore also uses an error that is valid for small classes.
-Coverage is measured by benchmarks/interval_coverage.py.
+there are only two. The intervals therefore also use an error that is valid for small classes, and
+that of the average precision is left out if a class is small. benchmarks/interval_coverage.py
+measures the coverage.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
+from skin_lesions.evaluation.scorecard.arrays import Bools, PredictionArrays
 from skin_lesions.evaluation.scorecard.metric import Evaluation, Metric, average_precision_estimate
 from skin_lesions.metrics import linearization
 from skin_lesions.metrics.classification import Floats
@@ -56,20 +60,25 @@ def _macro_f1(evaluation: Evaluation) -> Estimate:
     return unite(value, rows.n, [mover_interval(of_classes), linearized])
 
 
+def _one_vs_rest(
+    rows: PredictionArrays, statistic: Callable[[Floats, Bools], tuple[float, Floats]]
+) -> tuple[Floats, Floats]:
+    """Return a statistic of scores of each present class against all others.
+
+    Returns:
+        Its values, (classes,), and the influence of each image on them, (classes, n).
+    """
+    found = [statistic(rows.probability[:, c], rows.label == c) for c in rows.present]
+    return np.array([value for value, _ in found]), np.array([influence for _, influence in found])
+
+
 def _macro_auroc(evaluation: Evaluation) -> Estimate:
     rows = evaluation.rows
     if rows.present.size < 2:
         return unavailable("all images are of one class", rows.n)
-    values, influences = zip(
-        *(
-            linearization.auroc_and_influence(rows.probability[:, c], rows.label == c)
-            for c in rows.present
-        ),
-        strict=True,
-    )
-    of_classes = np.array(values)
+    of_classes, influences = _one_vs_rest(rows, linearization.auroc_and_influence)
     support = rows.support[rows.present].astype(np.float64)
-    error = linearized_error(np.mean(influences, axis=0), rows.group)
+    error = linearized_error(influences.mean(axis=0), rows.group)
     variances = [
         auroc_variance(auroc, n, rows.n - n)
         for auroc, n in zip(_shrink(of_classes, support), support, strict=True)
@@ -87,15 +96,9 @@ def _macro_average_precision(evaluation: Evaluation) -> Estimate:
     rows = evaluation.rows
     if rows.present.size < 2:
         return unavailable("all images are of one class", rows.n)
-    values, influences = zip(
-        *(
-            linearization.average_precision_and_influence(rows.probability[:, c], rows.label == c)
-            for c in rows.present
-        ),
-        strict=True,
-    )
+    values, influences = _one_vs_rest(rows, linearization.average_precision_and_influence)
     smallest = int(rows.support[rows.present].min())
-    return average_precision_estimate(values, np.array(influences), smallest, rows.group)
+    return average_precision_estimate(values, influences, smallest, rows.group)
 
 
 BALANCED_ACCURACY = Metric(

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from skin_lesions.evaluation.scorecard.arrays import Bools, PredictionArrays
 from skin_lesions.metrics import intervals
 from skin_lesions.metrics.classification import Floats, Numbers
@@ -97,7 +95,7 @@ def auroc_estimate(scores: Floats, positive: Bools, predicted: Bools, group: Num
 
 
 def average_precision_estimate(
-    values: Sequence[float], influences: Floats, smallest: int, group: Numbers
+    values: Floats, influences: Floats, smallest: int, group: Numbers
 ) -> Estimate:
     """Return the mean of average precisions, with an interval if no class is small.
 
@@ -105,12 +103,12 @@ def average_precision_estimate(
     it would often miss the true value (benchmarks/interval_coverage.py).
 
     Args:
-        values: The average precision of each class.
+        values: The average precision of each class, (classes,).
         influences: The influence of each image on each of them, (classes, n).
         smallest: Number of images of the smallest class.
         group: The group of each image, (n,).
     """
-    value = float(np.mean(values))
+    value = float(values.mean())
     if smallest < MIN_POSITIVES:
         reason = f"no interval, because a class has fewer than {MIN_POSITIVES} images"
         return Estimate(value=value, low=None, high=None, n=group.size, reason=reason)

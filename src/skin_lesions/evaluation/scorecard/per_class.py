@@ -1,5 +1,7 @@
 """Metrics of one class: recall, precision, F1 and one-vs-rest AUROC."""
 
+import numpy as np
+
 from skin_lesions.evaluation.scorecard.arrays import PredictionArrays
 from skin_lesions.evaluation.scorecard.metric import (
     ClassMetric,
@@ -45,7 +47,7 @@ def _average_precision(rows: PredictionArrays, c: int) -> Estimate:
         return unavailable("all images are of this class", rows.n)
     value, influence = average_precision_and_influence(rows.probability[:, c], labeled)
     positives = int(rows.support[c])
-    return average_precision_estimate([value], influence[None], positives, rows.group)
+    return average_precision_estimate(np.array([value]), influence[None], positives, rows.group)
 
 
 RECALL = ClassMetric(
