@@ -47,11 +47,9 @@ def score(predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate)
     In the original split, a test image with a related image in train or val gives an optimistic
     result. Leaked and clean test images are therefore also evaluated separately.
     """
-    made_from = model.provenance
-    leakage = model.initial_weights.leakage
     table = predictions.frame
     test = table[table["split"] == "test"]
-    is_original = made_from.split_policy == "original"
+    is_original = model.provenance.split_policy == "original"
     clean = test[~test["is_leaked"] & is_original]
     leaked = test[test["is_leaked"] & is_original]
 
@@ -59,18 +57,24 @@ def score(predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate)
         return compute_metrics(rows, model.classes, evaluate.seed)
 
     return Scorecard(
-        split_policy=made_from.split_policy,
-        provenance=MetricsProvenance(
-            **predictions.provenance.model_dump(),
-            predictions_version=predictions.version,
-            split_fingerprint=made_from.split_fingerprint,
-            data_fingerprint=made_from.data_fingerprint,
-            package_version=made_from.package_version,
-            synthetic_images=made_from.origin.is_synthetic,
-            leaked_test_images=leakage.test_images if leakage else 0,
-        ),
+        split_policy=model.provenance.split_policy,
+        provenance=_provenance(predictions, model),
         validation=metrics_of(table[table["split"] == "val"]),
         test=metrics_of(test),
         test_clean=metrics_of(clean) if len(clean) else None,
         test_leaked=metrics_of(leaked) if len(leaked) else None,
+    )
+
+
+def _provenance(predictions: PredictionTable, model: TrainedModel) -> MetricsProvenance:
+    """Return what the results of an evaluator were made from."""
+    made_from, leakage = model.provenance, model.initial_weights.leakage
+    return MetricsProvenance(
+        **predictions.provenance.model_dump(),
+        predictions_version=predictions.version,
+        split_fingerprint=made_from.split_fingerprint,
+        data_fingerprint=made_from.data_fingerprint,
+        package_version=made_from.package_version,
+        synthetic_images=made_from.origin.is_synthetic,
+        leaked_test_images=leakage.test_images if leakage else 0,
     )
