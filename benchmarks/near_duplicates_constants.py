@@ -56,6 +56,7 @@ OF_VERIFICATION = {
     "min_cells": (4, 16),
     "min_cell_correlation": (0.5, 0.85),
     "min_texture_correlation": (0.4, 0.7),
+    "min_lower_texture_correlation": (0.0, 0.4),
     "min_coarse_correlation": (0.88, 0.97),
     "min_cell_contrast": (0.25, 1.0),
 }

@@ -100,6 +100,14 @@ def test_different_lesions_with_the_same_overlay_are_not_linked(overlay):
     assert linked([overlay(smooth_skin(seed)) for seed in range(12)]) == []
 
 
+def test_different_subjects_on_the_same_background_are_not_linked():
+    height, width = 480, 640
+    y, x = np.mgrid[:height, :width]
+    is_subject = np.hypot((x - 320) / 215, (y - 240) / 200)[..., None] < 1  # 44 % of the image
+    background = photograph(100)
+    assert linked([np.where(is_subject, photograph(n), background) for n in range(6)]) == []
+
+
 @pytest.mark.parametrize("overlay", [add_hair, add_ruler])
 def test_equal_lesions_with_an_overlay_are_linked(overlay):
     image = overlay(smooth_skin(0))

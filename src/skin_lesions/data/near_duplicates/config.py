@@ -240,6 +240,9 @@ class NearDuplicateConfig:
     min_texture_correlation: float = _constant(
         0.5, "-1 to 1", "minimum median correlation of the cells without lines", OVERLAYS
     )
+    min_lower_texture_correlation: float = _constant(
+        0.2, "-1 to 1", "minimum lower quartile of the same, against common backgrounds", OVERLAYS
+    )
 
     # Clustering without chaining
     strong_pair: float = _constant(

@@ -1,5 +1,7 @@
 """Operations on gray images: weighted local mean, structuring element, correlation of pixels."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +34,21 @@ def local_mean(
 
     Otherwise, dark pixels would darken the mean of their neighbors. None: all pixels count.
     """
+    return local_means([gray], weight, sigma)[0]
+
+
+def local_means(
+    images: Sequence[npt.NDArray[np.float32]],
+    weight: npt.NDArray[np.float32] | None,
+    sigma: float,
+) -> list[npt.NDArray[np.float32]]:
+    """Return the ``local_mean`` of several images with the same weight, which is blurred once."""
+
+    def blur(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return cv2.GaussianBlur(image, (0, 0), sigma).astype(np.float32, copy=False)
+
     if weight is None:
-        return cv2.GaussianBlur(gray, (0, 0), sigma).astype(np.float32, copy=False)
-    total = cv2.GaussianBlur(gray * weight, (0, 0), sigma)
-    mean = total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), np.float32(0.01))
-    return mean.astype(np.float32, copy=False)
+        return [blur(image) for image in images]
+    total_weight = np.maximum(blur(weight), np.float32(0.01))
+    means = (blur(image * weight) / total_weight for image in images)
+    return [mean.astype(np.float32, copy=False) for mean in means]
