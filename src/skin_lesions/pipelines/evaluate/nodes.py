@@ -78,8 +78,8 @@ def measure_uncertainty(predictions: PredictionTable, model: TrainedModel) -> Un
     """
     fitted = model.postprocessing
     test = predictions.frame[predictions.frame["split"] == "test"]
-    is_original = model.provenance.split_policy == "original"
-    clean = test[~test["is_leaked"] & is_original]
+    clean = test[~test["is_leaked"]]
+    has_clean = model.provenance.split_policy == "original" and len(clean) > 0
 
     def metrics_of(rows: pd.DataFrame) -> UncertaintyMetrics:
         return uncertainty_metrics(rows, model.classes, fitted.conformal.coverage, fitted.referral)
@@ -90,7 +90,7 @@ def measure_uncertainty(predictions: PredictionTable, model: TrainedModel) -> Un
         thresholds=fitted.conformal,
         referral=fitted.referral,
         test=metrics_of(test),
-        test_clean=metrics_of(clean) if len(clean) else None,
+        test_clean=metrics_of(clean) if has_clean else None,
     )
 
 
