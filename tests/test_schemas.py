@@ -34,7 +34,7 @@ def test_every_schema_file_is_written_by_the_script():
     }
 
 
-@pytest.mark.parametrize("name", ["metrics", "audit_findings"])
+@pytest.mark.parametrize("name", ["metrics", "uncertainty", "audit_findings"])
 def test_json_files_of_a_run_match_their_schema(demo_run, name):
     path = demo_run.catalog()[name].load_path()
     content = json.loads(path.read_text())

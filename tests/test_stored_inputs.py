@@ -40,6 +40,7 @@ SOURCE = source_parameters(kind="demo", demo={"seed": 1})
 TABLES = {"image_table", "quarantine", "image_groups", "image_links", "split_table", "predictions"}
 VERSIONED = sorted(
     {"raw_images", *TABLES, "model", "training_history", "audit_findings", "metrics"}
+    | {"uncertainty"}
     | {"linked_image_pairs"}
 )
 
@@ -62,6 +63,7 @@ def made_up() -> dict[str, Any]:
         "split_table": replace(made.split_table, provenance=provenance),
         "model": with_provenance(made.model, **fingerprints),
         "metrics": with_provenance(made.metrics, **fingerprints),
+        "uncertainty": with_provenance(made.uncertainty, **fingerprints),
     }
 
 

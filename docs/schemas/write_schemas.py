@@ -13,12 +13,14 @@ from skin_lesions.data.provenance import (
     SplitProvenance,
 )
 from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.evaluation.uncertainty import Uncertainty
 from skin_lesions.models.trained_model import TrainedModel
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "audit_findings": AuditFindings,
     "metrics": Scorecard,
     "model": TrainedModel,  # the model file without format, checksum and state_dict
+    "uncertainty": Uncertainty,
     "provenance_of_raw_images": Origin,
     "provenance_of_image_table": ImageProvenance,
     "provenance_of_split_table": SplitProvenance,

@@ -290,7 +290,7 @@ def _compared_by_content(name: str, source: str) -> bool:
     """Return whether fingerprints show that ``name`` matches another version of ``source``."""
     if source == "raw_images":
         return True
-    has_fingerprints = name in ("split_table", "model", "predictions", "metrics")
+    has_fingerprints = name in ("split_table", "model", "predictions", "metrics", "uncertainty")
     return has_fingerprints and source in ("image_table", "split_table")
 
 

@@ -1,3 +1,6 @@
+import json
+from dataclasses import replace
+
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -53,3 +56,11 @@ def test_table_without_the_expected_provenance_is_an_error_with_a_fix(tmp_path, 
 def test_preview_shows_the_first_rows(tmp_path):
     dataset(tmp_path).save(TABLE)
     assert dataset(tmp_path).preview(nrows=1)["data"] == [["a", 3]]
+
+
+def test_preview_of_a_column_of_lists_is_valid_json(tmp_path):
+    """Parquet returns lists as arrays."""
+    frame = pd.DataFrame({"file": ["a", "b"], "conformal_set": [["x", "y"], []]})
+    dataset(tmp_path).save(replace(TABLE, frame=frame))
+    preview = dataset(tmp_path).preview()
+    assert json.loads(json.dumps(preview["data"])) == [["a", ["x", "y"]], ["b", []]]

@@ -1,5 +1,6 @@
 import html
 import re
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -8,6 +9,7 @@ from markdown_it import MarkdownIt
 
 from skin_lesions.data.provenance import Origin
 from skin_lesions.metrics.intervals import unavailable
+from skin_lesions.models.postprocessing.probabilities import class_frequencies
 from skin_lesions.reporting.markdown import markdown_text
 from skin_lesions.reporting.model_card import render_model_card
 from support.report_inputs import (
@@ -158,15 +160,31 @@ def test_initial_weights_are_documented():
     )
 
 
-def test_class_prior_of_the_probabilities_is_described_if_classes_were_balanced():
+@pytest.mark.parametrize(
+    ("balance", "decision", "expected"),
+    [
+        ("logit_adjustment", "auto", ["(logit adjustment)", "if all classes were equally common"]),
+        ("none", "balanced", ["if all classes were equally common"]),
+        ("weights", "frequency", ["(weights)", "Nevertheless, the predicted class"]),
+        ("none", "auto", []),
+    ],
+)
+def test_class_frequencies_of_prediction_and_probabilities_are_described(
+    balance, decision, expected
+):
     arguments = two_classes().card_arguments()
-    assert "get higher probabilities than their frequency justifies" in render_model_card(
-        **arguments
-    )
     model = arguments["model"]
-    recipe = model.recipe | {"class_balance": "none"}
-    arguments["model"] = model.model_copy(update={"recipe": recipe})
-    assert "balanced during training" not in render_model_card(**arguments)
+    frequencies = class_frequencies((3, 1), balance, decision)
+    arguments["model"] = model.model_copy(
+        update={
+            "recipe": model.recipe | {"class_balance": balance},
+            "postprocessing": replace(model.postprocessing, frequencies=frequencies),
+        }
+    )
+    card = render_model_card(**arguments)
+    assert all(text in card for text in expected)
+    phrases = ["balanced during training", "equally common", "Nevertheless"]
+    assert sum(phrase in card for phrase in phrases) == len(expected)
 
 
 def test_overall_results_equal_the_metrics():

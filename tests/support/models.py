@@ -5,9 +5,9 @@ from typing import Any
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import ModelProvenance, Origin, SplitProvenance
 from skin_lesions.models.networks import build_network
-from skin_lesions.models.postprocessing.temperature import TemperatureFit
-from skin_lesions.models.trained_model import Postprocessing, Selection, TrainedModel
+from skin_lesions.models.trained_model import Selection, TrainedModel
 from skin_lesions.models.weights_origin import WeightsOrigin
+from support.postprocessing import postprocessing
 from support.recipes import RECIPE
 
 SPLIT_PROVENANCE = SplitProvenance(
@@ -49,9 +49,7 @@ def trained_model(**changes: Any) -> TrainedModel:
         "provenance": model_provenance(),
         "train_image_ids": ("image0", "image1"),
         "val_image_ids": ("image2",),
-        "postprocessing": Postprocessing(
-            calibration=TemperatureFit(temperature=1.5, nll_before=0.9, nll_after=0.8, n=1)
-        ),
+        "postprocessing": postprocessing((3, 1)),
     }
     if "state_dict" not in changes:
         values["state_dict"] = build_network("resnet18", 2).state_dict()

@@ -29,13 +29,16 @@ from skin_lesions.data.provenance import (
 )
 from skin_lesions.data.tables import ImageTable, PredictionTable, SplitTable
 from skin_lesions.evaluation.scorecard import Scorecard, compute_metrics
+from skin_lesions.evaluation.uncertainty import Uncertainty, uncertainty_metrics
 from skin_lesions.metrics.intervals import Estimate, unavailable
+from skin_lesions.models.postprocessing.conformal import set_names
 from skin_lesions.models.postprocessing.temperature import TemperatureFit
-from skin_lesions.models.trained_model import Postprocessing, Selection, TrainedModel
+from skin_lesions.models.trained_model import Selection, TrainedModel
 from skin_lesions.models.weights_origin import WeightsLeakage, WeightsOrigin
 from skin_lesions.reporting.figures.registry import FIGURES
 from skin_lesions.reporting.figures.spec import FigureSpec, ReportInputs
 from support.factories import AUDIT
+from support.postprocessing import postprocessing
 
 DIAGNOSIS_NAMES = [diagnosis.name for diagnosis in DIAGNOSES]
 UNUSUAL_NAMES = [
@@ -211,6 +214,8 @@ class Study:
         probabilities = exponential / exponential.sum(axis=1, keepdims=True)
         predicted = np.array(self.labels)[probabilities.argmax(axis=1)]
         columns = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in self.labels])
+        balanced = columns.set_axis([f"p_balanced_{label}" for label in self.labels], axis=1)
+        sets = set_names(probabilities >= 0.2, probabilities, self.labels)
         keys = table[["file", "image_id", "group_id", "split", "label", "is_leaked"]]
         provenance = PredictionProvenance(
             model_version=VERSION,
@@ -218,7 +223,8 @@ class Study:
             image_table_version=IMAGE_TABLE_VERSION,
             raw_images_version=RAW_IMAGES_VERSION,
         )
-        frame = pd.concat([keys.assign(predicted=predicted), columns], axis=1)
+        keys = keys.assign(predicted=predicted, conformal_set=sets)
+        frame = pd.concat([keys, columns, balanced], axis=1)
         return PredictionTable(frame, provenance, VERSION)
 
     @cached_property
@@ -300,17 +306,38 @@ class Study:
                 processes=1,
                 training="f00d" * 4,
             ),
-            postprocessing=Postprocessing(
+            postprocessing=replace(
+                postprocessing(self.train_counts),
                 calibration=TemperatureFit(
                     temperature=1.3842,
                     nll_before=0.912,
                     nll_after=0.861,
                     n=len(image_ids["val"]),
-                )
+                    n_effective=float(len(image_ids["val"])),
+                ),
             ),
             train_image_ids=image_ids["train"],
             val_image_ids=image_ids["val"],
             state_dict={},
+        )
+
+    @cached_property
+    def train_counts(self) -> tuple[int, ...]:
+        """Number of training images of each class."""
+        rows = self.split_table.frame
+        counts = rows.loc[rows["split"] == "train", "label"].value_counts()
+        return tuple(int(n) for n in counts.reindex(self.labels, fill_value=0))
+
+    @cached_property
+    def uncertainty(self) -> Uncertainty:
+        fitted = self.model.postprocessing
+        test = self.predictions.frame[self.predictions.frame["split"] == "test"]
+        return Uncertainty(
+            provenance=self.metrics.provenance,
+            decision=fitted.frequencies.decision,
+            thresholds=fitted.conformal,
+            referral=fitted.referral,
+            test=uncertainty_metrics(test, self.labels, 0.9, fitted.referral),
         )
 
     @property
@@ -320,6 +347,7 @@ class Study:
     def report_inputs(self) -> ReportInputs:
         return ReportInputs(
             metrics=self.metrics,
+            uncertainty=self.uncertainty,
             model=self.model,
             audit_findings=self.audit_findings,
             split_table=self.split_table,

@@ -35,9 +35,9 @@ def fit_stored(stored: Stored, **changes: Any) -> tuple[UncalibratedModel, pd.Da
     )
 
 
-def calibrate_stored(model: UncalibratedModel, stored: Stored) -> TrainedModel:
-    """Calibrate a model on the validation images."""
-    return calibrate(model, *stored, recipe())
+def calibrate_stored(model: UncalibratedModel, stored: Stored, **changes: Any) -> TrainedModel:
+    """Calibrate a model on the validation images; changes are those of ``recipe``."""
+    return calibrate(model, *stored, recipe(**changes))
 
 
 def predict_stored(

@@ -18,7 +18,7 @@ from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.models.inference import load_network
 from skin_lesions.models.networks import create_network
 from skin_lesions.models.precision import choose_precision
-from skin_lesions.models.trained_model import Postprocessing, Selection
+from skin_lesions.models.trained_model import Selection
 from skin_lesions.training import batches, best_epoch, callbacks, identity, step
 from skin_lesions.training.augmentation import sample_augmentations
 from skin_lesions.training.checkpoints import Checkpoints
@@ -133,8 +133,8 @@ def test_epochs_are_validated_and_probabilities_calibrated_on_the_val_split(stor
     expected = store.at(32).rows(val["image_id"].sort_values()).tolist()
     assert [sorted(rows) for rows in validated] == [sorted(expected)] * 2
     calibrated = calibrate_stored(model, stored).postprocessing.calibration
-    only_val = replace(table, frame=val)
-    assert calibrate_stored(model, (store, only_val)).postprocessing.calibration == calibrated
+    without_test = replace(table, frame=table.frame[table.frame["split"] != "test"])
+    assert calibrate_stored(model, (store, without_test)).postprocessing.calibration == calibrated
     assert calibrated.n == len(val)
 
 
@@ -266,7 +266,8 @@ def test_predictions_are_calibrated_probabilities_of_val_and_test(stored):
     assert (probabilities.idxmax(axis=1).str.removeprefix("p_") == predictions["predicted"]).all()
     calibration = model.postprocessing.calibration
     higher = replace(calibration, temperature=10 * calibration.temperature)
-    softer = model.model_copy(update={"postprocessing": Postprocessing(calibration=higher)})
+    changed = replace(model.postprocessing, calibration=higher)
+    softer = model.model_copy(update={"postprocessing": changed})
     softened = predict_stored(softer, stored)[["p_green", "p_red"]]
     assert softened.max().max() < probabilities.max().max()
 

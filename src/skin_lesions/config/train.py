@@ -6,6 +6,9 @@ from pydantic import Field
 
 from skin_lesions.config.base import Device, Fraction, Location, ParameterGroup, PixelSize, Seed
 
+ClassBalance = Literal["none", "weights", "square_root_sampler", "logit_adjustment"]
+DecisionParameter = Literal["auto", "balanced", "frequency"]
+
 
 class Optimizer(ParameterGroup):
     """Optimizer; ``learning_rate`` applies to the last layers below the head."""
@@ -68,7 +71,10 @@ class TrainRecipe(ParameterGroup):
     schedule: Schedule
     augmentation: Augmentation
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    class_balance: Literal["none", "weights", "square_root_sampler", "logit_adjustment"]
+    class_balance: ClassBalance
+    decision: DecisionParameter
+    conformal_coverage: Annotated[float, Field(gt=0, lt=1)]
+    referral_accuracy: Annotated[float, Field(gt=0, lt=1)]
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
     test_time_augmentation: Literal["none", "flips", "flips_and_rotations"]
     precision: Literal["auto", "float32", "bfloat16", "float16"]

@@ -1,5 +1,6 @@
 """Kedro data set of tables with provenance, as Parquet files."""
 
+import json
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,7 +53,8 @@ class TableDataset(AbstractDataset[Table, Table]):
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """Show the first rows in kedro-viz."""
-        return TablePreview(self.load().frame.head(nrows).to_dict(orient="split"))
+        # Through JSON, because a column of lists is loaded as arrays.
+        return TablePreview(json.loads(self.load().frame.head(nrows).to_json(orient="split")))
 
     def _exists(self) -> bool:
         return self._path.exists()

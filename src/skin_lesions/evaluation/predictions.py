@@ -1,10 +1,12 @@
-"""Predictions of a trained model: calibrated class probabilities of each image."""
+"""Predictions of a trained model: class, probabilities and prediction set of each image."""
 
 import pandas as pd
 
 from skin_lesions.data.pixel_store import PixelStore
+from skin_lesions.data.tables import balanced_column, probability_column
 from skin_lesions.models.inference import model_logits
-from skin_lesions.models.postprocessing.temperature import softmax_with_temperature
+from skin_lesions.models.postprocessing.conformal import set_names
+from skin_lesions.models.postprocessing.probabilities import class_probabilities
 from skin_lesions.models.trained_model import TrainedModel
 
 
@@ -14,15 +16,26 @@ def predict_images(
     """Predict the images of some rows of a split table.
 
     Returns:
-        One row per image: file, image_id, group_id, split, label, is_leaked, predicted, and the
-        calibrated probability ``p_<class>`` of each class of the model.
+        One row per image: file, image_id, group_id, split, label, is_leaked, predicted,
+        conformal_set (list of class names, the most probable first; it may be empty), and for each
+        class of the model its calibrated probabilities ``p_<class>`` (for the class frequencies of
+        the training images) and ``p_balanced_<class>`` (for equal class frequencies).
     """
     rows = rows.reset_index(drop=True)
+    fitted = model.postprocessing
     logits = model_logits(model, pixels, rows, batch_size, device)
-    # (images, classes), each row sums to 1
-    temperature = model.postprocessing.calibration.temperature
-    probabilities = softmax_with_temperature(logits, temperature)
-    columns = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in model.classes])
-    predicted = [model.classes[i] for i in probabilities.argmax(axis=1)]
+    found = class_probabilities(logits, fitted.calibration.temperature, fitted.frequencies)
+    members = fitted.conformal.contains(found.frequency)
     keys = rows[["file", "image_id", "group_id", "split", "label", "is_leaked"]]
-    return pd.concat([keys.assign(predicted=predicted), columns], axis=1)
+    sets = set_names(members, found.frequency, model.classes)
+    return pd.concat(
+        [
+            keys.assign(
+                predicted=[model.classes[c] for c in found.predicted],
+                conformal_set=pd.Series(sets, dtype=object),
+            ),
+            pd.DataFrame(found.frequency, columns=list(map(probability_column, model.classes))),
+            pd.DataFrame(found.balanced, columns=list(map(balanced_column, model.classes))),
+        ],
+        axis=1,
+    )

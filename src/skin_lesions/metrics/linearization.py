@@ -200,14 +200,14 @@ def average_precision_and_influence(
     # An image increases N_i, and T_i if it is positive, of all positives that score at most as high
     # as it. Their sums, from the first image of equal score to the end: (n,).
     first = np.searchsorted(-ranked, -ranked, side="left")
-    of_selected = _sum_from(np.where(is_positive, hits / selected**2, 0.0))[first]
-    of_hits = _sum_from(np.where(is_positive, 1 / selected, 0.0))[first]
+    of_selected = sum_from(np.where(is_positive, hits / selected**2, 0.0))[first]
+    of_hits = sum_from(np.where(is_positive, 1 / selected, 0.0))[first]
     influence = np.empty(scores.size)
     influence[order] = (is_positive * (precision - value + of_hits) - of_selected) / positives
     return value, influence
 
 
-def _sum_from(values: Floats) -> Floats:
+def sum_from(values: Floats) -> Floats:
     """Return the sum of each value and all later ones, (n,)."""
     return np.asarray(np.cumsum(values[::-1])[::-1], np.float64)
 

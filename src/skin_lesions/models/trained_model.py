@@ -13,6 +13,9 @@ from pydantic.json_schema import SkipJsonSchema
 from skin_lesions.core.versions import UNSAVED
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import ModelProvenance
+from skin_lesions.models.postprocessing.conformal import ConformalThresholds
+from skin_lesions.models.postprocessing.probabilities import ClassFrequencies
+from skin_lesions.models.postprocessing.referral import ReferralThreshold
 from skin_lesions.models.postprocessing.temperature import TemperatureFit
 from skin_lesions.models.weights_origin import WeightsOrigin
 
@@ -30,9 +33,20 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class Postprocessing:
-    """Steps after the network, fitted on the validation images."""
+    """Steps after the network, fitted on the validation images.
+
+    Attributes:
+        calibration: The temperature.
+        frequencies: Class frequencies of the training images and of the network, and whether the
+            predicted class is the most probable one for equal class frequencies.
+        conformal: Thresholds of the conformal prediction sets.
+        referral: Threshold of the confidence below which an image is referred to a person.
+    """
 
     calibration: TemperatureFit
+    frequencies: ClassFrequencies
+    conformal: ConformalThresholds
+    referral: ReferralThreshold
 
 
 class UncalibratedModel(BaseModel):

@@ -39,7 +39,7 @@ def render_template(
         class_metrics=registry.CLASS_METRICS,
         class_rows=metric_tables.class_rows(metrics),
         recipe=formatting.format_recipe(model.recipe),
-        class_prior=formatting.class_prior_note(model.recipe),
+        class_prior=formatting.class_prior_note(model),
         provenance_rows=formatting.provenance_rows(model, metrics),
         load_versions=formatting.load_versions(metrics),
         **variables,

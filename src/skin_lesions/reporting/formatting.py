@@ -263,20 +263,34 @@ def format_recipe(recipe: Mapping[str, JsonValue]) -> dict[str, str]:
     }
 
 
-def class_prior_note(recipe: Mapping[str, JsonValue]) -> str:
-    """Describe the class prior of the probabilities if class balance changed it.
+def class_prior_note(model: TrainedModel) -> str:
+    """Describe the class frequencies of prediction and probabilities, if they differ or might.
 
     Returns:
-        An empty text without class balance: the prior is then that of the training images.
+        An empty text without class balance and with a prediction by the frequencies of the training
+        images.
     """
-    balance = recipe.get("class_balance", "none")
-    if balance == "none":
+    balance = model.recipe.get("class_balance", "none")
+    is_balanced = model.postprocessing.frequencies.decision == "balanced"
+    if balance == "none" and not is_balanced:
         return ""
-    return (
-        f"The classes were balanced during training ({format_value(balance).replace('_', ' ')}). "
-        "The probabilities assume a more uniform class prior than that of the images. Rare classes "
-        "therefore get higher probabilities than their frequency justifies."
-    )
+    sentences = []
+    if balance != "none":
+        method = format_value(balance).replace("_", " ")
+        sentences.append(f"The classes were balanced during training ({method}).")
+    if is_balanced:
+        sentences.append(
+            "The predicted class is the most probable one if all classes were equally common. Rare "
+            "classes are therefore predicted more often than their frequency justifies. The "
+            "probabilities are for the class frequencies of the training images, so the predicted "
+            "class need not have the highest one."
+        )
+    else:
+        sentences.append(
+            "Nevertheless, the predicted class is the most probable one for the class frequencies "
+            "of the training images."
+        )
+    return " ".join(sentences)
 
 
 def format_value(value: object) -> str:

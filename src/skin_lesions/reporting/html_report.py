@@ -15,6 +15,7 @@ from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.core.text import format_duration
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.evaluation.uncertainty import Uncertainty
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting import formatting
 from skin_lesions.reporting.environment import render_template
@@ -29,6 +30,7 @@ _DOTS_PER_PIXEL = 1.5  # figures are saved at 150 dots per inch and displayed at
 
 def render_report(
     metrics: Scorecard,
+    uncertainty: Uncertainty,
     model: TrainedModel,
     audit_findings: AuditFindings,
     split_table: SplitTable,
@@ -43,6 +45,7 @@ def render_report(
 
     Args:
         metrics: The metrics.
+        uncertainty: Prediction sets and selective prediction on the test images.
         model: The model; the weights are not used.
         audit_findings: The audit findings.
         split_table: One row per file used.
@@ -54,6 +57,7 @@ def render_report(
     """
     inputs = ReportInputs(
         metrics=metrics,
+        uncertainty=uncertainty,
         model=model,
         audit_findings=audit_findings,
         split_table=split_table,

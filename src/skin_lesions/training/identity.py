@@ -19,8 +19,11 @@ PACKAGE = Path(__file__).parents[1]
 _NOT_IN_IDENTITY = {
     "allow_leaky_weights",
     "checkpoint_interval_minutes",
+    "conformal_coverage",
+    "decision",
     "keep_freed_memory",
     "ray",
+    "referral_accuracy",
     "test_time_augmentation",
     "weights",
     "weights_sha256",

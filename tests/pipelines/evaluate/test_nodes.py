@@ -4,7 +4,7 @@ from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.raw_store import ObjectStore, RawImages
-from skin_lesions.pipelines.evaluate.nodes import predict, score
+from skin_lesions.pipelines.evaluate.nodes import measure_uncertainty, predict, score
 from support.report_inputs import two_classes, with_frame, with_leaky_weights
 
 EVALUATE = Evaluate(batch_size=8, seed=0, device="cpu")
@@ -51,3 +51,27 @@ def test_metrics_record_the_leakage_by_the_initial_weights():
     leaky = score(inputs.predictions, with_leaky_weights(inputs.model), EVALUATE)
     assert leaky.provenance.leaked_test_images == 7
     assert score(inputs.predictions, inputs.model, EVALUATE).provenance.leaked_test_images == 0
+
+
+@pytest.mark.parametrize("policy", ["original", "grouped"])
+def test_clean_test_images_of_the_original_split_have_their_own_uncertainty(policy):
+    inputs = two_classes(policy=policy)
+    found = measure_uncertainty(inputs.predictions, inputs.model)
+    frame = inputs.predictions.frame
+    test = frame[frame["split"] == "test"]
+    assert found.test.n == len(test)
+    if policy == "original":
+        assert found.test_clean.n == (~test["is_leaked"]).sum() < found.test.n
+    else:
+        assert found.test_clean is None
+
+
+def test_uncertainty_states_the_fits_of_the_model_and_what_it_was_made_from():
+    inputs = two_classes()
+    found = measure_uncertainty(inputs.predictions, inputs.model)
+    fitted = inputs.model.postprocessing
+    assert found.thresholds == fitted.conformal
+    assert found.referral == fitted.referral
+    assert found.decision == fitted.frequencies.decision
+    assert found.test.conformal.target_coverage == fitted.conformal.coverage
+    assert found.provenance == score(inputs.predictions, inputs.model, EVALUATE).provenance

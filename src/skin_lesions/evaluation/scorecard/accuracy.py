@@ -1,4 +1,4 @@
-"""Accuracy of the most probable class, and of the two most probable ones."""
+"""Accuracy of the predicted class, and of the predicted and the most probable other class."""
 
 import numpy as np
 
@@ -8,10 +8,12 @@ from skin_lesions.metrics.intervals import Estimate, proportion
 
 def _top2_accuracy(evaluation: Evaluation) -> Estimate:
     rows = evaluation.rows
-    label_probability = rows.probability[np.arange(rows.n), rows.label]  # (n,)
-    # Number of classes with a higher probability than the label, (n,).
-    rank = (rows.probability > label_probability[:, None]).sum(axis=1)
-    return proportion(rank < 2, rows.group)
+    images = np.arange(rows.n)
+    label_probability = rows.probability[images, rows.label]  # (n,)
+    # Number of classes, except the predicted one, with a higher probability than the label, (n,).
+    is_higher = rows.probability > label_probability[:, None]  # (n, k)
+    is_higher[images, rows.predicted] = False
+    return proportion(rows.correct | (is_higher.sum(axis=1) == 0), rows.group)
 
 
 ACCURACY = Metric(
@@ -27,6 +29,6 @@ TOP2_ACCURACY = Metric(
     key="top2_accuracy",
     name="Top-2 accuracy",
     format="percent",
-    meaning="Fraction of images whose class is one of the two most probable classes.",
+    meaning="Fraction of images whose class is the predicted class or the most probable other one.",
     estimate=_top2_accuracy,
 )

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skin_lesions.data.diagnoses import diagnosis_of
+from skin_lesions.data.tables import probability_column
 from skin_lesions.metrics.classification import Floats, Numbers
 
 # Probabilities stored as 32-bit floats sum to 1 only approximately.
@@ -21,6 +22,9 @@ class PredictionArrays:
     """Predictions as arrays: n rows, k classes; classes are integers from 0 to k - 1.
 
     ``label``, ``predicted`` and ``group`` have shape (n,), ``probability`` has shape (n, k).
+    ``probability`` is for the class frequencies of the training images, which are about those of
+    the validation and test images. If the predicted class is the most probable one for equal class
+    frequencies (``train.decision``), it need not have the highest ``probability``.
     """
 
     classes: tuple[str, ...]
@@ -93,7 +97,7 @@ def prediction_arrays(predictions: pd.DataFrame, classes: Sequence[str]) -> Pred
     Raises:
         ValueError: As for ``compute_metrics``.
     """
-    columns = [f"p_{name}" for name in classes]
+    columns = [probability_column(name) for name in classes]
     missing = {"group_id", "label", "predicted", *columns} - set(predictions.columns)
     if missing:
         raise ValueError(

@@ -36,7 +36,9 @@ def compute_metrics(predictions: pd.DataFrame, classes: Sequence[str], seed: int
 
     Args:
         predictions: One row per image; requires ``group_id``, ``label``, ``predicted`` and
-            ``p_<class>`` for each class.
+            ``p_<class>`` for each class. Log loss, Brier score, calibration, AUROC and average
+            precision use these probabilities, which are for the class frequencies of the training
+            images. All other metrics use ``predicted``, which follows ``train.decision``.
         classes: The class names, in the order of the model.
         seed: Seed of the simulated calibration errors.
 

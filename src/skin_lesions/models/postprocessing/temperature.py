@@ -1,7 +1,17 @@
-"""Temperature scaling: fitted on validation logits, applied to logits of any split."""
+"""Temperature scaling: fitted on validation logits, applied to logits of any split.
+
+The softmax of a network is for certain class frequencies, see ``probabilities``. The temperature T
+is fitted for probabilities for the frequencies p of the training images. With the frequencies q
+that the softmax is for and the frequencies f of the validation images, it minimizes
+
+    Σ w · -log softmax(logits / T + log p - log q)[label],  w = p[label] / f[label],
+
+over the validation images. The weights are near 1 if both splits have similar frequencies.
+"""
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,57 +28,86 @@ TEMPERATURE_BOUNDS = (0.05, 20.0)
 class TemperatureFit:
     """A fitted temperature and its effect on the rows it was fitted on.
 
-    ``nll_before`` and ``nll_after`` are mean negative log-likelihoods in nats per image, at
-    temperature 1 and at ``temperature``. ``n`` is the number of images.
+    Attributes:
+        temperature: The temperature.
+        nll_before: Weighted mean of the negative log-likelihood at temperature 1, nats per image.
+        nll_after: The same at ``temperature``.
+        n: Number of images.
+        n_effective: Number of equally weighted images with the same information, (Σw)² / Σw².
     """
 
     temperature: float
     nll_before: float
     nll_after: float
     n: int
+    n_effective: float
 
 
-def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> TemperatureFit:
+def fit_temperature(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    frequencies: ArrayLike | None = None,
+    log_ratio: ArrayLike = 0.0,
+) -> TemperatureFit:
     """Fit the temperature that minimizes the negative log-likelihood of the labels.
 
-    One temperature applies to all classes. It makes the probabilities softer or sharper and never
-    changes the predicted class. Fit it on validation rows, never on test rows.
+    One temperature applies to all classes. It makes the softmax softer or sharper. Fit it on
+    validation rows, never on test rows.
+
+    Classes without images say nothing about the temperature. With ``frequencies`` they are left out
+    of the softmax, which is then the probability of a class among those with images.
 
     Args:
         logits: Outputs of the network before softmax, shape (n, k), n at least 1, k at least 2.
         labels: Class numbers, 0 to k - 1, shape (n,).
+        frequencies: Class frequencies that the probabilities are for, above 0, shape (k,). The
+            images are weighted to have these frequencies. None: all images have equal weights, and
+            no class is left out.
+        log_ratio: Added to the scaled logits, as in ``softmax_with_temperature``.
 
     Returns:
         The fit. Its temperature is within ``TEMPERATURE_BOUNDS``. It is 1 if no other value is
-        better, or if all rows are classified correctly. In that case sharper is always better,
-        which is no information about other rows.
+        better, or if the label of each row has the highest logit. In that case sharper is always
+        better, which is no information about other rows.
 
     Raises:
-        ValueError: The shapes do not match, a logit is not finite, or a label is out of range.
+        ValueError: The shapes do not match, a logit or frequency is not finite, a frequency is not
+            above 0, or a label is out of range.
 
     Source:
         Guo et al. (2017), arXiv:1706.04599.
     """
     scores = _check_logits(logits)
     classes = _check_labels(labels, scores.shape)
-    before = _nll(scores, classes, 1.0)
+    ratio = np.broadcast_to(np.asarray(log_ratio, dtype=np.float64), scores.shape[1:])  # (k,)
+    weights = np.ones(classes.size)  # (n,)
+    if frequencies is not None:
+        counts = np.bincount(classes, minlength=scores.shape[1])  # (k,)
+        present = np.flatnonzero(counts)
+        of_class = _check_frequencies(frequencies, counts.size) / np.maximum(counts, 1)  # (k,)
+        weights = of_class[classes] / of_class[classes].mean()
+        scores, ratio = scores[:, present], ratio[present]
+        classes = np.searchsorted(present, classes)
+
+    def nll(temperature: float) -> float:
+        """Return the weighted mean of the negative log-likelihood, in nats per image."""
+        log_probability = log_softmax(scores / temperature + ratio, axis=1)
+        of_label = log_probability[np.arange(classes.size), classes]
+        return -float(np.average(of_label, weights=weights))
+
+    before = after = nll(1.0)
+    temperature = 1.0
     if (scores.argmax(axis=1) == classes).all():
         log.warning(
             "All %d validation images are classified correctly: nothing to calibrate, so the "
             "temperature stays 1",
             classes.size,
         )
-        return TemperatureFit(temperature=1.0, nll_before=before, nll_after=before, n=classes.size)
-    # The search is over log T, so that T and 1 / T are treated equally.
-    result = minimize_scalar(
-        lambda log_temperature: _nll(scores, classes, math.exp(log_temperature)),
-        bounds=(math.log(TEMPERATURE_BOUNDS[0]), math.log(TEMPERATURE_BOUNDS[1])),
-        method="bounded",
-        options={"xatol": 1e-8},
-    )
-    temperature, after = math.exp(float(result.x)), float(result.fun)
-    if after >= before:
-        temperature, after = 1.0, before
+    else:
+        temperature = _minimize(nll)
+        after = nll(temperature)
+        if after >= before:
+            temperature, after = 1.0, before
     if not TEMPERATURE_BOUNDS[0] * 1.001 < temperature < TEMPERATURE_BOUNDS[1] / 1.001:
         log.warning(
             "Temperature %.3g is at a bound of the allowed range %g to %g: %d images do not "
@@ -76,19 +115,51 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> TemperatureFit:
             *(temperature, *TEMPERATURE_BOUNDS, classes.size),
         )
     return TemperatureFit(
-        temperature=temperature, nll_before=before, nll_after=after, n=classes.size
+        temperature=temperature,
+        nll_before=before,
+        nll_after=after,
+        n=classes.size,
+        n_effective=float(weights.sum() ** 2 / (weights**2).sum()),
     )
 
 
-def softmax_with_temperature(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
-    """Return ``softmax(logits / temperature)`` of each row, in float64, shape (n, k).
+def _minimize(nll: Callable[[float], float]) -> float:
+    """Return the temperature with the smallest negative log-likelihood."""
+    # The search is over log T, so that T and 1 / T are treated equally.
+    result = minimize_scalar(
+        lambda log_temperature: nll(math.exp(log_temperature)),
+        bounds=(math.log(TEMPERATURE_BOUNDS[0]), math.log(TEMPERATURE_BOUNDS[1])),
+        method="bounded",
+        options={"xatol": 1e-8},
+    )
+    return math.exp(float(result.x))
+
+
+def softmax_with_temperature(
+    logits: ArrayLike, temperature: float, log_ratio: ArrayLike = 0.0
+) -> NDArray[np.float64]:
+    """Return ``softmax(logits / temperature + log_ratio)`` of each row, in float64, shape (n, k).
+
+    Args:
+        logits: Outputs of the network before softmax, shape (n, k).
+        temperature: The temperature.
+        log_ratio: Logarithm of the ratio of new and old class frequencies, shape (k,). A constant
+            added to all classes has no effect.
 
     Raises:
         ValueError: The logits are not a finite (n, k) array, or the temperature is not above 0.
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"The temperature must be finite and above 0, got {temperature}")
-    return np.asarray(softmax(_check_logits(logits) / temperature, axis=1), dtype=np.float64)
+    scores = _check_logits(logits) / temperature + np.asarray(log_ratio, dtype=np.float64)
+    return np.asarray(softmax(scores, axis=1), dtype=np.float64)
+
+
+def _check_frequencies(frequencies: ArrayLike, k: int) -> NDArray[np.float64]:
+    values = np.asarray(frequencies, dtype=np.float64)
+    if values.shape != (k,) or not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(f"Class frequencies must be {k} finite values above 0, got {values}")
+    return values
 
 
 def _check_logits(logits: ArrayLike) -> NDArray[np.float64]:
@@ -113,9 +184,3 @@ def _check_labels(labels: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]
             f"Labels must be between 0 and {shape[1] - 1}, got {classes.min()} to {classes.max()}"
         )
     return classes.astype(np.intp)
-
-
-def _nll(logits: NDArray[np.float64], labels: NDArray[np.intp], temperature: float) -> float:
-    """Return the mean negative log-likelihood, in nats per image."""
-    log_probability = log_softmax(logits / temperature, axis=1)
-    return -float(log_probability[np.arange(labels.size), labels].mean())

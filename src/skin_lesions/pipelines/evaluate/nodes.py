@@ -12,6 +12,11 @@ from skin_lesions.data.raw_store import RawImages
 from skin_lesions.data.tables import ImageTable, PredictionTable, SplitTable
 from skin_lesions.evaluation.input_checks import check_model_matches_data
 from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics, compute_metrics
+from skin_lesions.evaluation.uncertainty import (
+    Uncertainty,
+    UncertaintyMetrics,
+    uncertainty_metrics,
+)
 from skin_lesions.models.trained_model import TrainedModel
 
 
@@ -63,6 +68,29 @@ def score(predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate)
         test=metrics_of(test),
         test_clean=metrics_of(clean) if len(clean) else None,
         test_leaked=metrics_of(leaked) if len(leaked) else None,
+    )
+
+
+def measure_uncertainty(predictions: PredictionTable, model: TrainedModel) -> Uncertainty:
+    """Measure prediction sets and selective prediction on the test images.
+
+    Sets and referral threshold were fitted on validation images, in the pipeline ``train``.
+    """
+    fitted = model.postprocessing
+    test = predictions.frame[predictions.frame["split"] == "test"]
+    clean = test[~test["is_leaked"]]
+    has_clean = model.provenance.split_policy == "original" and len(clean) > 0
+
+    def metrics_of(rows: pd.DataFrame) -> UncertaintyMetrics:
+        return uncertainty_metrics(rows, model.classes, fitted.conformal.coverage, fitted.referral)
+
+    return Uncertainty(
+        provenance=_provenance(predictions, model),
+        decision=fitted.frequencies.decision,
+        thresholds=fitted.conformal,
+        referral=fitted.referral,
+        test=metrics_of(test),
+        test_clean=metrics_of(clean) if has_clean else None,
     )
 
 

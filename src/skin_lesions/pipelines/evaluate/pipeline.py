@@ -1,15 +1,15 @@
-"""Pipeline `evaluate`: model, validation and test images -> predictions, metrics.
+"""Pipeline `evaluate`: model, validation and test images -> predictions and results of them.
 
 Nothing is fitted here.
 """
 
 from kedro.pipeline import Node, Pipeline
 
-from skin_lesions.pipelines.evaluate.nodes import predict, score
+from skin_lesions.pipelines.evaluate.nodes import measure_uncertainty, predict, score
 
 
 def create_pipeline() -> Pipeline:
-    """Create the pipeline: predict the validation and test images, then compute the metrics."""
+    """Create the pipeline: predict validation and test images, then evaluate the predictions."""
     return Pipeline(
         [
             Node(
@@ -31,6 +31,12 @@ def create_pipeline() -> Pipeline:
                 inputs=["predictions", "model", "params:evaluate"],
                 outputs="metrics",
                 name="score",
+            ),
+            Node(
+                measure_uncertainty,
+                inputs=["predictions", "model"],
+                outputs="uncertainty",
+                name="measure_uncertainty",
             ),
         ],
         namespace="evaluate",

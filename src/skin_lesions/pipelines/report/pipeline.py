@@ -13,6 +13,7 @@ def create_pipeline() -> Pipeline:
     """Create the pipeline: draw the figures, then write the report and the model card."""
     report_inputs = [
         *_CARD_INPUTS,
+        "uncertainty",
         "quarantine",
         "training_history",
         *(figure.name for figure in registry.FIGURES),

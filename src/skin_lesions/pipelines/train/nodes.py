@@ -15,7 +15,10 @@ from skin_lesions.config.train import TrainRecipe
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import ModelProvenance
-from skin_lesions.data.tables import SplitTable
+from skin_lesions.data.tables import SplitTable, check_class_columns
+from skin_lesions.models.postprocessing.conformal import fit_conformal
+from skin_lesions.models.postprocessing.probabilities import class_frequencies, class_probabilities
+from skin_lesions.models.postprocessing.referral import fit_referral
 from skin_lesions.models.postprocessing.temperature import fit_temperature
 from skin_lesions.models.trained_model import (
     Postprocessing,
@@ -57,6 +60,7 @@ def fit(
     rows = split_table.frame.sort_values("file")  # equal content is trained on in an equal order
     train_rows, val_rows = rows[rows["split"] == "train"], rows[rows["split"] == "val"]
     classes = sorted(rows["label"].unique())
+    check_class_columns(classes)
     initial = create_network(
         architecture=train.architecture,
         weights=train.weights,
@@ -128,7 +132,10 @@ def calibrate(
     split_table: SplitTable,
     train: TrainRecipe,
 ) -> TrainedModel:
-    """Fit the temperature on the validation images and return the complete model."""
+    """Fit all steps after the network on the validation images and return the complete model.
+
+    Of the train rows only the number of each class is used, and test rows are not used at all.
+    """
     from skin_lesions.models.inference import model_logits  # noqa: PLC0415
 
     model, rows = uncalibrated_model, split_table.frame
@@ -137,5 +144,18 @@ def calibrate(
     device = "auto" if train.launcher == "ray" else train.device
     logits = model_logits(model, pixel_store, val, 2 * train.batch_size, device)
     labels = pd.Index(model.classes).get_indexer(pd.Index(val["label"]))
-    postprocessing = Postprocessing(calibration=fit_temperature(logits, labels))
+    train_labels = rows.loc[rows["split"] == "train", "label"]
+    counts = train_labels.value_counts().reindex(model.classes, fill_value=0)
+    frequencies = class_frequencies(counts.tolist(), train.class_balance, train.decision)
+    calibration = fit_temperature(
+        logits, labels, frequencies.of_training_images, frequencies.log_ratio_to_training
+    )
+    found = class_probabilities(logits, calibration.temperature, frequencies)
+    correct = found.predicted == labels
+    postprocessing = Postprocessing(
+        calibration=calibration,
+        frequencies=frequencies,
+        conformal=fit_conformal(found.frequency, labels, train.conformal_coverage),
+        referral=fit_referral(found.confidence, correct, train.referral_accuracy),
+    )
     return TrainedModel(**dict(model), postprocessing=postprocessing)

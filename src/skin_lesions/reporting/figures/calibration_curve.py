@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 
 from skin_lesions.data.tables import PredictionTable
 from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.evaluation.scorecard.arrays import prediction_arrays
 from skin_lesions.metrics.calibration import confidence_bins
 from skin_lesions.metrics.intervals import proportion
 from skin_lesions.reporting.figures.spec import FigureSpec
@@ -27,11 +28,9 @@ def draw_calibration_curve(predictions: PredictionTable, metrics: Scorecard) -> 
     A histogram above the curve shows the distribution of the confidence.
     """
     test = predictions.frame[predictions.frame["split"] == "test"]
-    probability_columns = [name for name in test if str(name).startswith("p_")]
-    # Confidence of each image: the probability of the predicted class.
-    confidence = test[probability_columns].to_numpy(dtype=np.float64).max(axis=1)
+    rows = prediction_arrays(test, metrics.test.confusion.classes)
+    confidence, correct = rows.confidence, rows.correct
     bins = confidence_bins(confidence)
-    correct = (test["label"] == test["predicted"]).to_numpy()
     with titled_figure(
         (7.0, 6.3),
         title(metrics),

@@ -10,6 +10,7 @@ from skin_lesions.reporting.figures import (
     linked_image_pairs,
     loss_curves,
     per_class_recall,
+    risk_coverage,
     sample_images,
     shortcut_probes,
 )
@@ -19,6 +20,7 @@ FIGURES: tuple[FigureSpec, ...] = (
     confusion_matrix.FIGURE,
     per_class_recall.FIGURE,
     calibration_curve.FIGURE,
+    risk_coverage.FIGURE,
     loss_curves.FIGURE,
     class_counts.FIGURE,
     shortcut_probes.FIGURE,

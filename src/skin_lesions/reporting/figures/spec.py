@@ -12,6 +12,7 @@ from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.core.versions import Versioned
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.evaluation.uncertainty import Uncertainty
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting.figures.drawn import DrawnFigure
 
@@ -23,6 +24,7 @@ class ReportInputs:
     """Inputs of the report, by the name of their catalog entry."""
 
     metrics: Scorecard
+    uncertainty: Uncertainty
     model: TrainedModel
     audit_findings: AuditFindings
     split_table: SplitTable
