@@ -90,6 +90,7 @@ def _body(inputs: ReportInputs) -> str:
         "model_card_sections.md.jinja",
         **used,
         author=AUTHOR,
+        synthetic=formatting.is_synthetic(model, metrics),
         malignant=[label for label, known in diagnoses.items() if known and known.malignant],
         premalignant=[label for label, known in diagnoses.items() if known and known.premalignant],
         unknown=[label for label, known in diagnoses.items() if known is None],
