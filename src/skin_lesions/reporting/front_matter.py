@@ -33,7 +33,8 @@ def front_matter(model: TrainedModel, metrics: Scorecard) -> str:
     evaluation: dict[str, object] = {"split_policy": metrics.split_policy}
     if metrics.provenance.leaked_test_images:
         evaluation["leaked_test_images"] = metrics.provenance.leaked_test_images
-    known = [metric for metric in registry.METRICS if metrics.test[metric.key].value is not None]
+    estimates = metrics.test.estimates
+    known = [metric for metric in registry.METRICS if estimates[metric.key].value is not None]
     results = {
         "task": {"type": _TASK, "name": "Image classification"},
         "dataset": {
@@ -43,7 +44,7 @@ def front_matter(model: TrainedModel, metrics: Scorecard) -> str:
             "args": evaluation,
         },
         "metrics": [
-            {"type": metric.key, "name": metric.name, "value": metrics.test[metric.key].value}
+            {"type": metric.key, "name": metric.name, "value": estimates[metric.key].value}
             for metric in known
         ],
     }
