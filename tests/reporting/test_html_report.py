@@ -552,7 +552,7 @@ def _text_chunk() -> PngInfo:
 
 def test_unknown_results_are_rejected():
     with pytest.raises(TypeError, match="add a field to ReportInputs"):
-        render_report(**vars(inputs_of("two").report_inputs()), robustnes=1)
+        render_report(**vars(inputs_of("two").report_inputs()), misspelled=1)
 
 
 def test_table_rejects_a_row_with_a_missing_cell():

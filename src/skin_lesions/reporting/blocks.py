@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from markupsafe import Markup
 
-from skin_lesions.audit.finding import Finding
+from skin_lesions.audit.finding import Finding, Severity
 from skin_lesions.metrics.intervals import Estimate
 from skin_lesions.reporting.formatting import (
     DASH,
@@ -20,7 +20,6 @@ from skin_lesions.reporting.formatting import (
     format_estimate,
 )
 
-Severity = Literal["high", "medium", "low", "info"]
 Layout = Literal["narrow", "wide", "classes", "pairs", "files"]
 
 
@@ -34,7 +33,7 @@ def strong(text: object) -> Markup:
     return Markup("<strong>{}</strong>").format(text)
 
 
-def join(parts: Iterable[object], separator: str = " ") -> Markup:
+def join(parts: Iterable[str], separator: str = " ") -> Markup:
     """Join texts and markup; texts are escaped and empty ones are left out."""
     return Markup(separator).join(part for part in parts if part)  # noqa: S704 (constant)
 

@@ -1,5 +1,6 @@
 """Section "Summary": the headline metrics, the split and the most severe finding."""
 
+from skin_lesions.audit.finding import Severity
 from skin_lesions.core.text import pluralize
 from skin_lesions.reporting import metric_tables
 from skin_lesions.reporting.blocks import (
@@ -52,7 +53,7 @@ def _split(inputs: ReportInputs) -> Fact:
         f"policy {inputs.metrics.split_policy}; {correct:,} of {pluralize(test.n, 'test image')} "
         f"in {pluralize(test.groups, 'group')} are classified correctly"
     )
-    severity = "high" if inputs.metrics.split_policy == "original" else None
+    severity: Severity | None = "high" if inputs.metrics.split_policy == "original" else None
     return Fact("Split", text, severity, target="split")
 
 
