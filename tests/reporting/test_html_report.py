@@ -484,10 +484,14 @@ def test_next_steps_follow_from_split_small_classes_and_calibration():
     assert "Add test images; 22 of 23 classes" in rendered_page("unusual").text("next_steps")
 
 
-@pytest.mark.parametrize(("error", "expected"), [(0.9, True), (0.0, False)])
+@pytest.mark.parametrize(
+    ("error", "expected"), [(0.9, True), ("high", False), ("median", False), (0.0, False)]
+)
 def test_calibration_error_is_compared_with_chance(error, expected):
     metrics = inputs_of("two").metrics
     test = metrics.test
+    if isinstance(error, str):
+        error = getattr(test.calibration.error_by_chance, error)
     changed = test["expected_calibration_error"].__class__(
         value=error, low=None, high=None, n=test.n, reason="none"
     )
