@@ -1,17 +1,22 @@
-"""Kedro-Viz in a real browser: graph, figure and metrics."""
+"""Kedro-Viz in a real browser: graph, previews, and the static site of ``kedro viz build``."""
 
+import json
 import random
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from skin_lesions.reporting.figures.registry import FIGURES
 from support.processes import stop_group
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -68,18 +73,23 @@ def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def page(viz) -> Iterator["playwright.Page"]:
+def browser() -> Iterator["playwright.Browser"]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
-        page = browser.new_page(viewport={"width": 1700, "height": 1000})
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(viz, browser) -> Iterator["playwright.Page"]:
+    with browser.new_page(viewport={"width": 1700, "height": 1000}) as page:
         page.goto(viz)
         page.locator(".pipeline-node").first.wait_for(timeout=60_000)
         _close_the_tour(page)
         yield page
-        browser.close()
 
 
 def _close_the_tour(page: "playwright.Page") -> None:
@@ -117,3 +127,68 @@ def test_metrics_have_a_preview(page, viz):
     _open(page, viz, "metrics")
     panel = page.locator(".pipeline-metadata")
     panel.get_by_text("balanced_accuracy").first.wait_for(timeout=30_000)
+
+
+@pytest.fixture(scope="module")
+def static_site(demo_run, tmp_path_factory) -> Iterator[tuple[Path, str]]:
+    """Build the static site in a copy of the project, and serve it: its folder and its URL."""
+    project = tmp_path_factory.mktemp("static") / "project"
+    for folder in ("conf", "src"):
+        shutil.copytree(demo_run.project / folder, project / folder)
+    shutil.copy(demo_run.project / "pyproject.toml", project)
+    (project / "data").mkdir()
+    (project / "data" / "demo").symlink_to(demo_run.data_root, target_is_directory=True)
+    command = [sys.executable, "-m", "kedro", "viz", "build", "--include-previews"]
+    subprocess.run(command, cwd=project, check=True, capture_output=True, timeout=240)
+    site = project / "build"
+    handler = partial(_QuietHandler, directory=site)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        yield site, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        """Stay silent."""
+
+
+def test_static_site_has_a_preview_of_each_figure_table_and_metrics_file(static_site):
+    site, _ = static_site
+    nodes = json.loads((site / "api" / "main").read_text(encoding="utf-8"))["nodes"]
+    previews = {}
+    for node in nodes:
+        if node["type"] == "data":
+            details = json.loads((site / "api" / "nodes" / node["id"]).read_text(encoding="utf-8"))
+            if details.get("preview"):
+                previews[node["name"]] = details["preview_type"]
+    assert {figure.name for figure in FIGURES} <= {
+        name for name, kind in previews.items() if kind == "ImagePreview"
+    }
+    assert {"metrics", "audit_findings"} <= {
+        name for name, kind in previews.items() if kind == "JSONPreview"
+    }
+    data = {node["name"] for node in nodes if node["type"] == "data"}
+    assert data - previews.keys() == {"uncalibrated_model", "report", "model_card"}
+
+
+def test_static_site_shows_the_pipelines_and_a_figure_without_a_kedro_server(static_site, browser):
+    _, url = static_site
+    requests, errors = [], []
+    with browser.new_page(viewport={"width": 1700, "height": 1000}) as page:
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("requestfinished", lambda request: requests.append(request.url))
+        page.goto(url)
+        page.locator(".pipeline-node").first.wait_for(timeout=60_000)
+        names = page.locator(".pipeline-node").all_text_contents()
+        assert {"ingest", "audit", "preprocess", "train", "evaluate", "report"} <= set(names)
+        _close_the_tour(page)
+        _open(page, url, "confusion_matrix")
+        image = page.locator(".pipeline-metadata img").first
+        image.wait_for(timeout=30_000)
+        assert image.evaluate("image => image.complete && image.naturalWidth") > 500
+    loaded = [request for request in requests if not request.startswith(("data:", "blob:"))]
+    assert all(request.startswith(url) for request in loaded)
+    assert errors == []

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import pandas as pd
@@ -19,7 +20,8 @@ from skin_lesions.reporting.figures import registry as figure_registry
 from skin_lesions.reporting.formatting import NBSP
 from skin_lesions.reporting.html_report import render_report
 from skin_lesions.reporting.model_card import render_model_card
-from support.report_inputs import PNG, two_classes
+from skin_lesions.reporting.sections import registry as section_registry
+from support.report_inputs import PNG, two_classes, with_frame
 
 
 def code_block(project, page: str, language: str) -> str:
@@ -64,11 +66,12 @@ def test_figure_of_the_page_is_drawn_by_the_pipeline(group_sizes):
     assert heights == sizes.value_counts().to_dict()
 
 
-def test_figure_of_the_page_is_the_last_one_in_the_report(group_sizes):
+def test_figure_of_the_page_is_in_its_section_of_the_report(group_sizes):
     study = two_classes()
     page = render_report(**vars(study.report_inputs()), confusion_matrix=PNG, group_sizes=PNG)
-    assert re.findall(r'<figure id="(\w+)">', page) == ["confusion_matrix", "group_sizes"]
-    assert "<h3>Sizes of the groups</h3>" in page
+    data = re.search(r'<section id="data">.+?</section>', page, flags=re.DOTALL)[0]
+    assert re.findall(r'<figure id="(\w+)">', data) == ["group_sizes"]
+    assert "Sizes of the groups" in data
     assert f'alt="{group_sizes.title(study.split_table)}"' in page
 
 
@@ -92,9 +95,10 @@ def test_metric_of_the_page_is_in_metrics_report_and_card(load_example, monkeypa
     assert Scorecard.model_validate(saved) == study.metrics
     meaning = example.TOP3_ACCURACY.meaning
     page = render_report(**vars(study.report_inputs()))
-    assert f'Top-3 accuracy<span class="meaning">{meaning}</span>' in page
+    assert f'Top-3 accuracy<span class="detail">{meaning}</span>' in page
     interval = f"{100 * estimate.low:.1f} to 100.0{NBSP}%"
-    assert f'100.0{NBSP}%</span><span class="interval">{interval}</span>' in page
+    detail = interval.replace(" ", NBSP)
+    assert f'100.0{NBSP}%</span><span class="detail">{detail}</span>' in page
     card = render_model_card(**study.card_arguments())
     assert f"| Top-3 accuracy | 100.0 % [{interval.replace(NBSP, ' ')}] |" in card
     assert "type: top3_accuracy" in card
@@ -116,3 +120,28 @@ def test_metric_of_the_page_counts_the_three_most_probable_classes(load_example,
     )
     metrics = compute_metrics(predictions, ["a", "b", "c", "d"], seed=0)
     assert metrics["top3_accuracy"].value == pytest.approx(2 / 3)
+
+
+@pytest.fixture
+def image_formats(load_example, monkeypatch) -> ModuleType:
+    example = load_example("add-a-section.md")
+    sections = (*section_registry.SECTIONS, example.SECTION)
+    monkeypatch.setattr(section_registry, "SECTIONS", sections)
+    return example
+
+
+def test_section_of_the_page_is_the_last_one_in_the_report_and_in_the_contents(image_formats):
+    study = two_classes()
+    counts = study.image_table.frame["format"].value_counts()
+    page = render_report(**vars(study.report_inputs()))
+    assert re.findall(r'<section id="(\w+)">', page)[-1] == "image_formats"
+    assert '<a href="#image_formats">Image formats</a>' in page
+    section = page[page.index('<section id="image_formats">') :]
+    assert f'data-sort="{float(counts["JPEG"])}"' in section
+    assert f"All {len(study.image_table.frame)} files have the format JPEG." in section
+
+
+def test_section_of_the_page_is_left_out_without_files(image_formats):
+    inputs = two_classes().report_inputs()
+    empty = with_frame(inputs.image_table, inputs.image_table.frame.head(0))
+    assert not image_formats.image_formats_content(replace(inputs, image_table=empty))

@@ -4,6 +4,7 @@ import html
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -11,7 +12,8 @@ import yaml
 from skin_lesions.pipelines.report.pipeline import create_pipeline
 from skin_lesions.reporting.figures.registry import FIGURES
 from skin_lesions.reporting.html_report import render_report
-from support.report_inputs import PNG, two_classes
+from skin_lesions.reporting.sections.registry import SECTIONS
+from support.report_inputs import PNG, REPORT, two_classes
 
 ANNOTATIONS_WITHOUT_TORCH = """
 import sys
@@ -54,21 +56,62 @@ def test_pipeline_has_a_node_for_each_of_its_figures():
     assert drawn.keys() == {f"report.draw_{figure.name}" for figure in expected}
     for figure in expected:
         node = drawn[f"report.draw_{figure.name}"]
-        assert (node.func.__wrapped__, node.inputs) == (figure.draw, list(figure.inputs))
+        assert (node.func.__wrapped__, node.inputs) == (figure.draw, list(figure.node_inputs))
         assert node.outputs == [figure.name]
     assert {figure.name for figure in FIGURES} <= set(nodes["report.write_report"].inputs)
 
 
-def test_report_has_heading_and_alternative_text_of_each_figure_in_order():
+def test_report_has_heading_and_alternative_text_of_each_figure_in_its_section():
     inputs = two_classes().report_inputs()
     page = render_report(**vars(inputs), **{figure.name: PNG for figure in FIGURES})
-    found = re.findall(
-        r'<figure id="(.+?)">\s*<figcaption><h3>(.+?)</h3></figcaption>\s*<img .*?alt="(.+?)">',
-        page,
-    )
-    assert [tuple(map(html.unescape, entry)) for entry in found] == [
-        (figure.name, figure.heading, figure.alt_text(inputs)) for figure in FIGURES
-    ]
+    found = {}
+    for section in re.findall(r"<section id=.+?</section>", page, flags=re.DOTALL):
+        (name,) = re.findall(r'^<section id="(\w+)">', section)
+        for figure, heading, alt in re.findall(
+            r'<figure id="(.+?)">\s*<figcaption><h3.*?>(.+?)<a.+?</h3></figcaption>\s*'
+            r'<img .*?alt="(.+?)">',
+            section,
+        ):
+            assert figure not in found
+            found[figure] = (name, html.unescape(heading), html.unescape(alt))
+    assert found == {
+        figure.name: (figure.section, figure.heading, figure.alt_text(inputs)) for figure in FIGURES
+    }
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
+def test_figure_is_in_an_existing_section(figure):
+    assert figure.section in {section.name for section in SECTIONS}
+
+
+def test_figures_with_images_of_patients_are_marked():
+    marked = {figure.name for figure in FIGURES if figure.shows_patients}
+    assert {"sample_images", "linked_image_pairs"} <= marked
+
+
+def test_figure_that_reads_pixels_must_be_marked():
+    with pytest.raises(ValueError, match="set shows_patients=True"):
+        replace(FIGURES[0], inputs=("pixel_store",))
+
+
+@pytest.mark.parametrize("name", ["sample_images", "linked_image_pairs"])
+def test_node_draws_a_placeholder_if_images_of_patients_are_not_wanted(name):
+    figure = next(figure for figure in FIGURES if figure.name == name)
+    settings = REPORT.model_copy(update={"show_images": False})
+    arguments = [None] * (len(figure.node_inputs) - 1)
+    drawn = figure.node_arguments()["func"](*arguments, settings)
+    assert not drawn.figure.axes
+    texts = " ".join(text.get_text() for text in drawn.figure.texts)
+    assert figure.heading in texts
+    assert "Images of patients are left out (report.show_images=false)." in texts
+
+
+def test_node_draws_the_images_if_they_are_wanted():
+    figure = next(figure for figure in FIGURES if figure.name == "sample_images")
+    study = two_classes()
+    arguments = [study.image_table, study.pixel_store, study.model, REPORT]
+    drawn = figure.node_arguments()["func"](*arguments)
+    assert len(drawn.figure.axes[0].images) == 8  # four of each class
 
 
 def test_annotations_of_all_nodes_are_importable_without_torch():

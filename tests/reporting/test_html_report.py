@@ -1,19 +1,27 @@
 import base64
+import hashlib
+import io
 import re
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from skin_lesions.audit.finding import SEVERITIES
 from skin_lesions.data.provenance import Origin
 from skin_lesions.evaluation.scorecard import SplitMetrics
 from skin_lesions.metrics.intervals import Estimate
+from skin_lesions.reporting.blocks import Cell, Column, Table
 from skin_lesions.reporting.html_report import render_report
+from skin_lesions.reporting.sections.registry import SECTIONS
 from support.report_inputs import (
     LICENSE_NOTE,
     PNG,
+    REPORT,
     SPLIT_FINGERPRINT,
     UNUSUAL_NAMES,
     Study,
@@ -28,6 +36,7 @@ from support.report_inputs import (
 
 FIGURES = ("sample_images", "loss_curves", "confusion_matrix", "per_class_recall")
 VOID = {"meta", "img", "br"}
+IMAGE_URL = re.compile(r"data:image/(png|webp);base64,")
 
 
 class Page(HTMLParser):
@@ -50,7 +59,7 @@ class Page(HTMLParser):
         assert self.open.pop().name == tag
 
     def handle_data(self, data):
-        if not data.strip() or (self.open and self.open[-1].name == "style"):
+        if not data.strip() or (self.open and self.open[-1].name in ("style", "script")):
             return
         self.words.append(data.strip())
         for tag in self.open:
@@ -95,32 +104,39 @@ def estimate(e: Estimate, scale: int) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("name", ["fourteen", "synthetic", "two", "original", "unusual"])
-def test_report_contains_no_scripts_and_loads_no_resources(name):
+def test_report_loads_no_resources_and_has_only_its_own_script(name):
     rendered = rendered_page(name)
     assert {tag.name for tag in rendered.tags}.isdisjoint(
-        {"script", "link", "iframe", "object", "embed", "form", "base", "svg", "b"}
+        {"link", "iframe", "object", "embed", "form", "base", "svg", "b"}
     )
     for tag in rendered.tags:
         assert not any(key.startswith("on") for key in tag.attrs), tag
+        assert "style" not in tag.attrs, "the policy blocks style attributes"
         assert tag.attrs.get("href", "#").startswith("#")
-        assert tag.attrs.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
-    assert "<script" not in rendered.html.lower()
+        assert IMAGE_URL.match(tag.attrs.get("src", "data:image/png;base64,"))
+    assert len(rendered.named("script")) == 1
     assert not re.search(r"url\(|@import|https?://", rendered.html)
 
 
-def test_content_security_policy_blocks_everything_by_default():
-    policies = [t for t in rendered_page("two").named("meta") if t.attrs.get("http-equiv")]
-    assert policies[0].attrs["http-equiv"] == "Content-Security-Policy"
-    assert policies[0].attrs["content"].startswith("default-src 'none'")
+def test_content_security_policy_allows_only_the_script_and_the_style_of_the_report():
+    rendered = rendered_page("unusual")
+    (policy,) = (t for t in rendered.named("meta") if t.attrs.get("http-equiv"))
+    assert policy.attrs["http-equiv"] == "Content-Security-Policy"
+    rules = dict(rule.split(" ", 1) for rule in policy.attrs["content"].split("; "))
+    assert (rules["default-src"], rules["img-src"]) == ("'none'", "data:")
+    for tag, rule in (("style", "style-src"), ("script", "script-src")):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", rendered.html, flags=re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert rules[rule] == f"'sha256-{digest}'"
 
 
 @pytest.mark.parametrize("label", UNUSUAL_NAMES)
 def test_class_names_are_displayed_unchanged(label):
-    assert label in rendered_page("unusual").section["classes"]
+    assert label in rendered_page("unusual").section["results"]
 
 
 def test_file_names_and_reasons_are_displayed_unchanged():
-    words = rendered_page("unusual").section["quarantine"]
+    words = rendered_page("unusual").section["data"]
     assert "train/<b>1</b>/broken_1.jpg" in words
     assert "damaged or truncated: <img src=x>" in words
 
@@ -181,12 +197,12 @@ def test_report_states_that_it_is_not_a_medical_device():
 )
 def test_values_and_intervals_equal_the_metrics(subset, key, scale):
     value, interval = estimate(getattr(inputs_of("fourteen").metrics, subset)[key], scale)
-    assert f"{value} {interval}" in rendered_page("fourteen").text("result")
+    assert f"{value} {interval}" in rendered_page("fourteen").text("results")
 
 
 def test_calibration_error_is_followed_by_its_range_by_chance_and_the_overconfidence():
     metrics = inputs_of("fourteen").metrics.test
-    text = rendered_page("fourteen").text("result")
+    text = rendered_page("fourteen").text("results")
     error = metrics["expected_calibration_error"]
     assert f"{error.value:.3f} {error.reason}" in text
     by_chance = metrics.calibration.error_by_chance
@@ -200,7 +216,6 @@ def test_calibration_error_is_followed_by_its_range_by_chance_and_the_overconfid
     [
         ("accuracy", "Accuracy", 100),
         ("balanced_accuracy", "Balanced accuracy", 100),
-        ("macro_f1", "Macro F1", 1),
         ("auroc_macro", "AUROC", 1),
     ],
 )
@@ -211,15 +226,15 @@ def test_first_results_are_those_of_the_test_images(key, name, scale):
     value, interval = estimate(inputs.metrics.test[key], scale)
     validation, _ = estimate(inputs.metrics.validation[key], scale)
     assert value != validation
-    expected = f"{name} {value} {interval} Validation {validation}"
-    assert expected in render(inputs).text("result")
+    expected = f"{name} {value} 95 % interval: {interval} Validation {validation}"
+    assert expected in render(inputs).text("summary")
 
 
 def test_each_subset_has_its_own_column():
     inputs = fourteen_classes(policy="original")
     subsets = {"test_clean": with_n(inputs, 71), "test_leaked": with_n(inputs, 29)}
     metrics = inputs.metrics.model_copy(update=subsets)
-    text = render(inputs, metrics=metrics).text("result")
+    text = render(inputs, metrics=metrics).text("results")
     columns = [metrics.test.n, 71, 29, metrics.validation.n]
     names = ["Test", "Test without leaked images", "Leaked test images only", "Validation"]
     positions = [text.index(f"{name} {n} images") for name, n in zip(names, columns, strict=True)]
@@ -232,7 +247,7 @@ def with_n(inputs: Study, n: int) -> SplitMetrics:
 
 def test_malignancy_metrics_and_excluded_classes_are_displayed():
     malignant = inputs_of("unusual").metrics.test.malignant
-    text = rendered_page("unusual").text("result")
+    text = rendered_page("unusual").text("results")
     for key, scale in (("sensitivity", 100), ("specificity", 100), ("auroc", 1)):
         assert " ".join(estimate(getattr(malignant, key), scale)) in text
     assert all(label in text for label in malignant.classes + malignant.excluded_classes)
@@ -249,7 +264,7 @@ def test_each_class_has_counts_and_estimates():
     expected = [str(counts[split]) for split in ("train", "val", "test")] + [str(row.correct)]
     for key, scale in (("recall", 100), ("precision", 100), ("f1", 1), ("auroc", 1)):
         expected += estimate(row[key], scale)
-    assert f"Melanoma malignant {' '.join(expected)}" in rendered_page("fourteen").text("classes")
+    assert f"Melanoma malignant {' '.join(expected)}" in rendered_page("fourteen").text("results")
 
 
 def test_number_of_correct_images_is_that_of_the_test_split():
@@ -257,24 +272,24 @@ def test_number_of_correct_images_is_that_of_the_test_split():
     correct = round(metrics.test.accuracy.value * metrics.test.n)
     validation = sum(row.correct for row in metrics.validation.per_class.values())
     assert correct != validation
-    sentence = f"{correct} of {metrics.test.n} test images are classified correctly"
-    assert sentence in rendered_page("fourteen").text()
+    sentence = f"{correct} of {metrics.test.n} test images in {metrics.test.groups} groups are"
+    assert f"{sentence} classified correctly" in rendered_page("fourteen").text("summary")
+    wrong = f"{metrics.test.n - correct} of {metrics.test.n} test images"
+    assert wrong in rendered_page("fourteen").text("errors")
 
 
 def test_classes_without_test_images_are_named_at_the_top():
     absent = [
         n for n, entry in inputs_of("unusual").metrics.test.per_class.items() if not entry.support
     ]
-    top = rendered_page("unusual").text().split("Results", 1)[0]
+    top = rendered_page("unusual").text("summary")
     assert f"{23 - len(absent)} of 23 classes evaluated (no images of {absent[0]}" in top
-    assert "classes evaluated" not in rendered_page("two").text()
+    assert "2 of 2 classes evaluated" in rendered_page("two").text("summary")
 
 
 def test_missing_value_is_a_dash_with_its_reason():
-    text = rendered_page("unusual").text("classes")
+    text = rendered_page("unusual").text("results")
     assert f"{UNUSUAL_NAMES[0]} 9 1 0 0 – no images of this class" in text
-    titles = [tag.attrs.get("title") for tag in rendered_page("unusual").named("span")]
-    assert "no images of this class" in titles
 
 
 def test_leaked_and_clean_test_images_are_displayed_if_they_have_metrics():
@@ -282,13 +297,15 @@ def test_leaked_and_clean_test_images_are_displayed_if_they_have_metrics():
     leaked = inputs.metrics.validation.model_copy(update={"n": 4321})
     metrics = inputs.metrics.model_copy(update={"test_leaked": leaked, "test_clean": leaked})
     rendered = render(inputs, metrics=metrics)
-    assert "Leaked test images only 4,321 images" in rendered.text("result")
-    assert "Test without leaked images 4,321 images" in rendered.text("result")
-    assert "Leaked" not in rendered_page("original").text("result")
+    for section in ("results", "subgroups"):
+        assert "Leaked test images only 4,321 images" in rendered.text(section)
+        assert "Test without leaked images 4,321 images" in rendered.text(section)
+    assert "Leaked test images only" not in rendered_page("original").text()
+    assert "subgroups" not in rendered_page("original").section
 
 
 def test_split_is_displayed_with_counts_and_leaked_images():
-    table, text = inputs_of("fourteen").split_table.frame, rendered_page("fourteen").text("split")
+    table, text = inputs_of("fourteen").split_table.frame, rendered_page("fourteen").text("data")
     for split, name in (("train", "training"), ("val", "validation"), ("test", "test")):
         rows = table[table["split"] == split]
         groups, classes = rows["group_id"].nunique(), rows["label"].nunique()
@@ -300,19 +317,19 @@ def test_split_is_displayed_with_counts_and_leaked_images():
 
 
 def test_policy_original_has_a_warning_and_policy_grouped_does_not():
-    assert "the results are too optimistic" in rendered_page("original").text("split")
-    assert "too optimistic" not in rendered_page("two").text("split")
+    assert "the results are too optimistic" in rendered_page("original").text("data")
+    assert "too optimistic" not in rendered_page("two").text()
 
 
 def test_data_without_an_original_split_are_reported():
     split_table = inputs_of("two").split_table
     without = with_frame(split_table, split_table.frame.assign(original_split=None))
-    text = render(inputs_of("two"), split_table=without).text("split")
+    text = render(inputs_of("two"), split_table=without).text("data")
     assert "The data have no original split." in text
 
 
 def test_findings_have_message_examples_and_recommendation_in_the_order_of_the_audit():
-    words = rendered_page("two").section["audit"]
+    words = rendered_page("two").section["findings"]
     order = [words.index(finding(severity).message) for severity in SEVERITIES]
     assert order == sorted(order)
     assert {"a.jpg", "<b>.jpg", "c.jpg", "Exclude <these> files."} <= set(words)
@@ -320,7 +337,7 @@ def test_findings_have_message_examples_and_recommendation_in_the_order_of_the_a
 
 def test_every_probe_is_in_the_table_with_its_chance():
     inputs = inputs_of("two")
-    words = render(inputs).section["audit"]
+    words = render(inputs).section["findings"]
     for probe in inputs.audit_findings.shortcut_probes:
         assert any(probe.name in word for word in words)
         assert f"{probe.chance:.3f}" in words
@@ -331,26 +348,29 @@ def test_sizes_of_the_largest_groups_are_displayed():
     summary = findings.summary.model_copy(update={"largest_groups": [71, 3, 2]})
     changed = findings.model_copy(update={"summary": summary})
     rendered = render(inputs_of("two"), audit_findings=changed)
-    assert "71, 3, 2 files" in rendered.text("audit")
+    assert "71, 3, 2 files" in rendered.text("data")
 
 
 def test_report_without_findings_states_what_was_checked():
     none = inputs_of("two").audit_findings.model_copy(update={"findings": []})
     rendered = render(inputs_of("two"), audit_findings=none)
-    assert "No findings. The audit checks for" in rendered.text("audit")
+    assert "No findings. The audit checks for" in rendered.text("findings")
 
 
 def test_figures_have_their_bytes_alternative_text_and_size():
     images = rendered_page("two").named("img")
     assert len(images) == len(FIGURES)
-    assert base64.b64decode(images[0].attrs["src"].split(",")[1]) == PNG
-    assert images[0].attrs["alt"].startswith("Test: 92")  # the confusion matrix comes first
+    first, last = images[0], images[-1]
+    assert first.attrs["src"].startswith("data:image/webp;")  # the sample images come first
+    assert base64.b64decode(last.attrs["src"].split(",")[1]) == PNG
+    matrix = next(tag for tag in images if tag.attrs["alt"].startswith("Test: 92"))
+    assert matrix.attrs["src"] == last.attrs["src"]
     assert all(len(tag.attrs["alt"]) > 10 for tag in images)
     assert (images[0].attrs["width"], images[0].attrs["height"]) == ("1", "1")
 
 
 def test_unusable_files_are_counted_and_the_first_fifty_are_listed():
-    words = rendered_page("unusual").section["quarantine"]
+    words = rendered_page("unusual").section["data"]
     assert (
         "300 files could not be used; the first 50 are listed here, and"
         in rendered_page("unusual").text()
@@ -360,13 +380,17 @@ def test_unusable_files_are_counted_and_the_first_fifty_are_listed():
 
 
 @pytest.mark.parametrize("epochs", [1, 8])
-def test_training_section_has_recipe_epochs_duration_and_temperature(epochs):
+def test_training_section_has_recipe_epochs_and_duration(epochs):
     text = render(two_classes(epochs=epochs)).text("training")
     duration = "42 s" if epochs == 1 else "5 min 32 s"
     assert f"{epochs} epoch{'s' if epochs > 1 else ''} in {duration}" in text
-    assert "temperature 1.384" in text
     assert "optimizer learning rate 0.0003" in text
     assert "compile yes" in text
+
+
+def test_uncertainty_section_has_the_temperature_and_the_class_prior():
+    text = rendered_page("two").text("uncertainty")
+    assert "temperature 1.384" in text
     assert "balanced during training (logit adjustment)" in text
 
 
@@ -403,14 +427,138 @@ def test_version_of_each_library_of_the_training_is_displayed():
 
 
 def test_license_notes_are_displayed_and_missing_notes_are_reported():
-    assert LICENSE_NOTE in rendered_page("two").section["licenses"]
+    assert LICENSE_NOTE in rendered_page("two").text("licenses")
     origin = Origin(kind="folder", folder="/d")
     model = with_provenance(inputs_of("two").model, origin=origin)
     without_notes = render(inputs_of("two"), model=model)
     assert "does not state the license" in without_notes.text("licenses")
 
 
-def test_contents_link_to_existing_sections():
-    rendered = rendered_page("two")
+def test_initial_weights_have_an_unknown_license_unless_they_are_random():
+    text = rendered_page("two").text("licenses")
+    assert "(imagenet, file resnet18-f37072fd.pth) have an unknown license" in text
+    model = inputs_of("two").model
+    random = replace(model.initial_weights, weights="none", file=None, sha256=None)
+    changed = model.model_copy(update={"initial_weights": random})
+    text = render(inputs_of("two"), model=changed).text("licenses")
+    assert "started from random weights" in text
+
+
+def test_sections_are_in_the_order_of_the_registry_and_empty_ones_are_left_out():
+    registered = [section.name for section in SECTIONS]
+    shown = [tag.attrs["id"] for tag in rendered_page("two").named("section")]
+    assert shown == [name for name in registered if name in shown]
+    assert {"subgroups", "explanations"} == set(registered) - set(shown)
+
+
+@pytest.mark.parametrize("name", ["fourteen", "unusual"])
+def test_all_links_have_a_target_and_all_anchors_are_unique(name):
+    rendered = rendered_page(name)
+    anchors = [tag.attrs["id"] for tag in rendered.tags if "id" in tag.attrs]
+    assert len(anchors) == len(set(anchors))
     targets = {tag.attrs["href"].removeprefix("#") for tag in rendered.named("a")}
-    assert targets == {tag.attrs["id"] for tag in rendered.named("section")}
+    assert targets <= set(anchors)
+    assert {tag.attrs["id"] for tag in rendered.named("section")} <= targets
+
+
+def test_most_severe_finding_is_in_the_summary():
+    text = rendered_page("two").text("summary")
+    assert f"Most severe of 4 findings high {finding('high').message}" in text
+    none = inputs_of("two").audit_findings.model_copy(update={"findings": []})
+    text = render(inputs_of("two"), audit_findings=none).text("summary")
+    assert "Findings in the data no findings" in text
+
+
+def test_findings_of_severity_high_and_medium_are_next_steps():
+    text = rendered_page("two").text("next_steps")
+    assert f"{finding('high').message} {finding('high').recommendation}" in text
+    assert finding("medium").message in text
+    assert finding("low").message not in text
+
+
+def test_next_steps_follow_from_split_small_classes_and_calibration():
+    text = rendered_page("original").text("next_steps")
+    assert "Evaluate with split.policy=grouped" in text
+    assert "2 classes have fewer than 30 test images (Benign, Melanoma)" in text
+    assert "Evaluate with" not in rendered_page("two").text("next_steps")
+    assert "Add test images; 22 of 23 classes" in rendered_page("unusual").text("next_steps")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [(0.9, True), ("high", False), ("median", False), (0.0, False)]
+)
+def test_calibration_error_is_compared_with_chance(error, expected):
+    metrics = inputs_of("two").metrics
+    test = metrics.test
+    if isinstance(error, str):
+        error = getattr(test.calibration.error_by_chance, error)
+    changed = test["expected_calibration_error"].__class__(
+        value=error, low=None, high=None, n=test.n, reason="none"
+    )
+    test = type(test)(**dict(test) | {"expected_calibration_error": changed})
+    page = render(inputs_of("two"), metrics=metrics.model_copy(update={"test": test}))
+    assert ("larger than chance alone explains" in page.text("uncertainty")) == expected
+    assert ("Do not use the probabilities as risks" in page.text("next_steps")) == expected
+
+
+def test_numbers_of_few_images_are_marked_with_n():
+    row = inputs_of("fourteen").metrics.test.per_class["Chickenpox"]
+    assert row.support < 30
+    value, interval = estimate(row["recall"], 100)
+    text = rendered_page("fourteen").text("results")
+    assert f"n {row['recall'].n} {value} {interval}" in text
+    large = inputs_of("fourteen").metrics.test.per_class["Melanoma"]
+    assert f"n {large['recall'].n} " not in text
+
+
+def test_long_reasons_in_the_table_of_classes_are_notes_below_it():
+    text = rendered_page("fourteen").text("results")
+    assert "note 1" in text
+    assert "Note 1: no interval, because a class has fewer than 30 images." in text
+
+
+def photographs(**report) -> Page:
+    settings = REPORT.model_copy(update=report)
+    return render(inputs_of("two"), figures=("sample_images", "class_counts"), report=settings)
+
+
+def test_images_of_patients_are_left_out_if_they_are_not_wanted():
+    shown, hidden = photographs(), photographs(show_images=False)
+    assert len(shown.named("img")) == 2
+    assert len(hidden.named("img")) == 1  # the chart
+    assert "patients are left out" in hidden.text("data")
+    assert "patients are left out" not in shown.text()
+    assert "image/webp" not in hidden.html
+
+
+def test_embedded_photographs_have_no_metadata():
+    exif = Image.Exif()
+    exif[0x010E] = "name of a patient"
+    png = io.BytesIO()
+    Image.new("RGB", (30, 20), "brown").save(
+        png, "PNG", exif=exif, pnginfo=_text_chunk(), icc_profile=b"profile"
+    )
+    page = render_report(**vars(inputs_of("two").report_inputs()), sample_images=png.getvalue())
+    (image,) = Page(page).named("img")
+    webp = base64.b64decode(image.attrs["src"].split(",")[1])
+    with Image.open(io.BytesIO(webp)) as decoded:
+        assert (decoded.format, decoded.size) == ("WEBP", (30, 20))
+        assert not decoded.getexif()
+        assert {"exif", "icc_profile", "xmp", "Comment"}.isdisjoint(decoded.info)
+    assert b"patient" not in webp
+
+
+def _text_chunk() -> PngInfo:
+    info = PngInfo()
+    info.add_text("Comment", "name of a patient")
+    return info
+
+
+def test_unknown_results_are_rejected():
+    with pytest.raises(TypeError, match="add a field to ReportInputs"):
+        render_report(**vars(inputs_of("two").report_inputs()), misspelled=1)
+
+
+def test_table_rejects_a_row_with_a_missing_cell():
+    with pytest.raises(ValueError, match="one cell per column"):
+        Table(caption="t", columns=[Column("a"), Column("b")], rows=[[Cell(text="1")]])

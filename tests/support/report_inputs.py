@@ -58,6 +58,7 @@ DATA_FINGERPRINT, SPLIT_FINGERPRINT = "d00d" * 16, "5f1a" * 16
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+REPORT = Report(samples_per_class=4, show_images=True)
 LICENSE_NOTE = "ISIC 2019: CC BY-NC 4.0 <b>"
 
 
@@ -346,6 +347,7 @@ class Study:
 
     def report_inputs(self) -> ReportInputs:
         return ReportInputs(
+            report=REPORT,
             metrics=self.metrics,
             uncertainty=self.uncertainty,
             model=self.model,
@@ -357,15 +359,14 @@ class Study:
         )
 
     def card_arguments(self) -> dict[str, object]:
-        names = ("metrics", "model", "audit_findings", "split_table", "image_table")
-        return {name: getattr(self, name) for name in names}
+        return dict(vars(self.report_inputs()))
 
     def draw(self, figure: FigureSpec, examples: int = 4) -> Figure:
         """Draw a figure as its node does, with up to ``examples`` images or pairs of a kind."""
         parameters = {
             "params:ingest": Ingest(stored_image_size=256, max_unreadable_fraction=1.0),
             "params:audit": AUDIT.model_copy(update={"example_pairs_per_type": examples}),
-            "params:report": Report(samples_per_class=examples),
+            "params:report": REPORT.model_copy(update={"samples_per_class": examples}),
         }
         return figure.draw(
             *(

@@ -24,6 +24,12 @@ from skin_lesions.models.trained_model import TrainedModel
 NBSP = "\u00a0"
 DASH = "–"
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
+FEW_IMAGES = 30  # numbers of fewer images are marked as uncertain
+VALIDATION_NOTE = (
+    "Validation results are slightly optimistic, because the epoch and the temperature were "
+    "selected on them."
+)
+TEST_NOT_USED = "Test images were not used for any selection."
 
 
 def percent(fraction: float) -> str:
@@ -224,6 +230,35 @@ def images_from(origin: Origin) -> str:
     if origin.kind == "demo":
         return f"synthetic images, seed {origin.seed}"
     return f"folder {Path(origin.folder or '').name}"
+
+
+def data_license_notes(model: TrainedModel) -> list[str]:
+    """Return the known license terms of the images; one sentence says if they are unknown."""
+    origin = model.provenance.origin
+    if origin.license_notes:
+        return list(origin.license_notes)
+    if origin.is_synthetic:
+        return ["The images are synthetic. This software generated them."]
+    return [
+        "The source does not state the license of its images. Clarify the license before you "
+        "publish images, results or the model."
+    ]
+
+
+def weights_license_note(model: TrainedModel) -> str:
+    """Describe the license of the initial weights, which the model file does not record."""
+    initial = model.initial_weights
+    if initial.file is None:
+        return "The training started from random weights. They have no license of others."
+    note = (
+        f"The initial weights ({initial.weights}, file {initial.file}) have an unknown license: "
+        "the file does not state it. Clarify it before you publish the model."
+    )
+    if initial.weights == "imagenet":
+        note += (
+            " The images of ImageNet may be used for non-commercial research and education only."
+        )
+    return note
 
 
 def provenance_rows(model: TrainedModel, metrics: Scorecard) -> list[tuple[str, str]]:

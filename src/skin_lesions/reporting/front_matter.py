@@ -11,19 +11,30 @@ from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting.formatting import images_from
 
 _TASK = "image-classification"
+_TAGS = [_TASK, "pytorch", "medical", "dermatology"]
+# Names of metrics in the documentation of the Hub. Other metrics keep their key.
+_HUB_METRICS = {
+    "macro_f1": "f1",
+    "auroc_macro": "roc_auc",
+    "brier": "brier_score",
+    "expected_calibration_error": "ece",
+}
 
 
 def front_matter(model: TrainedModel, metrics: Scorecard) -> str:
     """Return the front matter, without the lines that delimit it.
 
     ``license`` describes the model. The files do not record it, so it is ``other`` if the images
-    have license notes, and ``unknown`` if not. Metrics that cannot be computed are left out.
+    have license notes, and ``unknown`` if not. ``datasets`` lists a data set with a public name
+    only; local folders and synthetic images have none. Metrics that cannot be computed are left
+    out.
     """
     origin = model.provenance.origin
     evaluation: dict[str, object] = {"split_policy": metrics.split_policy}
     if metrics.provenance.leaked_test_images:
         evaluation["leaked_test_images"] = metrics.provenance.leaked_test_images
-    estimates = {metric: metrics.test[metric.key] for metric in registry.METRICS}
+    estimates = metrics.test.estimates
+    known = [metric for metric in registry.METRICS if estimates[metric.key].value is not None]
     results = {
         "task": {"type": _TASK, "name": "Image classification"},
         "dataset": {
@@ -33,16 +44,20 @@ def front_matter(model: TrainedModel, metrics: Scorecard) -> str:
             "args": evaluation,
         },
         "metrics": [
-            {"type": metric.key, "name": metric.name, "value": estimate.value}
-            for metric, estimate in estimates.items()
-            if estimate.value is not None
+            {"type": metric.key, "name": metric.name, "value": estimates[metric.key].value}
+            for metric in known
         ],
     }
-    content = {
-        "license": "other" if origin.license_notes else "unknown",
+    content: dict[str, object] = {"license": "unknown"}
+    if origin.license_notes:
+        content = {"license": "other", "license_name": "depends-on-images-and-weights"}
+    content |= {
         "library_name": "skin-lesions",
         "pipeline_tag": _TASK,
-        "tags": [_TASK, "pytorch", "medical", "dermatology"],
-        "model-index": [{"name": model.architecture, "results": [results]}],
+        "tags": [*_TAGS, "synthetic"] if origin.is_synthetic else _TAGS,
     }
+    if origin.dataset:
+        content["datasets"] = [origin.dataset]
+    content["metrics"] = [_HUB_METRICS.get(metric.key, metric.key) for metric in known]
+    content["model-index"] = [{"name": model.architecture, "results": [results]}]
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -3,59 +3,121 @@
 It documents everything that the files record about a model, and marks what its authors must add.
 
 Source:
-    Mitchell et al. (2019), doi:10.1145/3287560.3287596 (the sections). What to report about skin
-    images: CLEAR Derm, doi:10.1001/jamadermatol.2021.4915, and CLAIM, doi:10.1148/ryai.2020200029.
+    Mitchell et al. (2019), doi:10.1145/3287560.3287596 (the sections). ``checklists`` has the items
+    of CLEAR Derm and CLAIM.
 """
 
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import pandas as pd
 
-from skin_lesions.audit.findings import AuditFindings
+from skin_lesions.config.report import Report
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.tables import ImageTable, SplitTable
-from skin_lesions.evaluation.scorecard import Scorecard
-from skin_lesions.models.trained_model import TrainedModel
+from skin_lesions.evaluation.scorecard import Scorecard, registry
+from skin_lesions.reporting import checklists, formatting, metric_tables
 from skin_lesions.reporting.environment import render_template
-from skin_lesions.reporting.formatting import NBSP
+from skin_lesions.reporting.figures.spec import ReportInputs
+from skin_lesions.reporting.formatting import FEW_IMAGES, NBSP
 from skin_lesions.reporting.front_matter import front_matter
+from skin_lesions.reporting.sections.findings import all_findings
 
 # Column names in the tables of the ISIC challenges, the ISIC Archive and HAM10000.
 _AGE_COLUMNS = ("age", "age_approx")
 _SEX_COLUMNS = ("sex",)
 _SITE_COLUMNS = ("site", "anatom_site_general", "localization")
-_FEW_IMAGES = 30  # results of classes with fewer test images are uncertain
+# Marks facts that no file contains. Untrusted text cannot contain it, because stars are escaped.
+AUTHOR = "**To be filled by the author**"
 
 
-def render_model_card(
-    metrics: Scorecard,
-    model: TrainedModel,
-    audit_findings: AuditFindings,
-    split_table: SplitTable,
-    image_table: ImageTable,
-) -> str:
+def render_model_card(report: Report, **results: object) -> str:
     """Render the model card in Markdown, with YAML front matter for the Hugging Face Hub.
 
-    Facts that no file contains are marked "Author must fill". Names are untrusted input and are
-    escaped.
+    Facts that no file contains are marked with ``AUTHOR`` and counted. Names are untrusted input
+    and are escaped.
+
+    Args:
+        report: The parameters of the report.
+        results: The other fields of ``ReportInputs`` by name.
     """
-    diagnoses = {label: diagnosis_of(label) for label in model.classes}
+    inputs = ReportInputs(report=report, **results)  # type: ignore[arg-type] # checked by name
+    body = _body(inputs)
+    lists = [_fill(checklist, inputs) for checklist in checklists.CHECKLISTS]
     text = render_template(
         "model_card.md.jinja",
-        metrics=metrics,
-        model=model,
-        split_table=split_table,
-        front_matter=front_matter(model, metrics),
+        front_matter=front_matter(inputs.model, inputs.metrics),
+        model=inputs.model,
+        synthetic=formatting.is_synthetic(inputs.model, inputs.metrics),
+        leaky_weights=formatting.leaky_weights_note(inputs.model),
+        author=AUTHOR,
+        open_lines=body.count(AUTHOR),
+        body=body,
+        checklists=lists,
+        provenance_rows=formatting.provenance_rows(inputs.model, inputs.metrics),
+        images_from=formatting.images_from(inputs.model.provenance.origin),
+        load_versions=formatting.load_versions(inputs.metrics),
+    )
+    return text.replace(NBSP, " ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FilledChecklist:
+    """A checklist with the answers that the results contain, and the number of open items."""
+
+    name: str
+    source: str
+    answers: list[tuple[int, str, str | None]]
+    open_items: int
+
+
+def _fill(checklist: checklists.Checklist, inputs: ReportInputs) -> _FilledChecklist:
+    answers = checklist.answers(inputs)
+    return _FilledChecklist(
+        name=checklist.name,
+        source=checklist.source,
+        answers=answers,
+        open_items=sum(answer is None for _, _, answer in answers),
+    )
+
+
+def _body(inputs: ReportInputs) -> str:
+    """Render the nine sections of Mitchell et al."""
+    model, metrics = inputs.model, inputs.metrics
+    diagnoses = {label: diagnosis_of(label) for label in model.classes}
+    used = {field.name: getattr(inputs, field.name) for field in fields(inputs)}
+    return render_template(
+        "model_card_sections.md.jinja",
+        **used,
+        author=AUTHOR,
+        synthetic=formatting.is_synthetic(model, metrics),
         malignant=[label for label, known in diagnoses.items() if known and known.malignant],
         premalignant=[label for label, known in diagnoses.items() if known and known.premalignant],
         unknown=[label for label, known in diagnoses.items() if known is None],
-        sources=image_table.frame["source"].value_counts().to_dict(),
-        composition=_composition(image_table, split_table),
-        findings=[f for f in audit_findings.findings if f.severity in ("high", "medium")],
-        summary=audit_findings.summary,
+        sources=inputs.image_table.frame["source"].value_counts().to_dict(),
+        composition=_composition(inputs.image_table, inputs.split_table),
+        findings=[f for f in all_findings(inputs) if f.severity in ("high", "medium")],
+        summary=inputs.audit_findings.summary,
         weakest=_weakest(metrics),
+        counts=formatting.counts_by_class(model.classes, inputs.split_table),
+        policy=formatting.policy_note(metrics.split_policy),
+        uncertain_links=formatting.uncertain_links_note(inputs.split_table),
+        original_test=formatting.original_test_note(inputs.split_table),
+        not_used="" if formatting.leaky_weights_note(model) else f"{formatting.TEST_NOT_USED} ",
+        validation_note=formatting.VALIDATION_NOTE,
+        subsets=metric_tables.subsets(metrics),
+        overall_rows=metric_tables.overall_rows(metrics),
+        malignancy_rows=metric_tables.malignancy_rows(metrics),
+        evaluated_classes=formatting.evaluated_classes_note(metrics.test),
+        overall_metrics=registry.METRICS,
+        class_metrics=registry.CLASS_METRICS,
+        class_rows=metric_tables.class_rows(metrics),
+        few_images=FEW_IMAGES,
+        recipe=formatting.format_recipe(model.recipe),
+        class_prior=formatting.class_prior_note(model),
+        data_licenses=formatting.data_license_notes(model),
+        weights_license=formatting.weights_license_note(model),
     )
-    return text.replace(NBSP, " ")
 
 
 def _composition(image_table: ImageTable, split_table: SplitTable) -> list[str]:
@@ -92,6 +154,6 @@ def _weakest(metrics: Scorecard) -> _Weakest:
     }
     return _Weakest(
         lowest_recall=sorted(recall, key=recall.__getitem__)[:3],
-        small=[label for label in recall if rows[label].support < _FEW_IMAGES],
+        small=[label for label in recall if rows[label].support < FEW_IMAGES],
         untested=[label for label in rows if label not in recall],
     )

@@ -116,7 +116,6 @@ MACRO_F1 = Metric(
     format="decimal",
     meaning="Mean F1 of the classes. F1 combines recall and precision. 1 is perfect, 0 means no "
     "correct prediction.",
-    headline=True,
     estimate=_macro_f1,
 )
 MACRO_AUROC = Metric(

@@ -91,8 +91,9 @@ def _draw_curve(
 
 FIGURE = FigureSpec(
     name="calibration_curve",
-    heading="Calibration",
+    heading="Reliability diagram",
     inputs=("predictions", "metrics"),
     draw=draw_calibration_curve,
     alt_text=lambda inputs: title(inputs.metrics),
+    section="uncertainty",
 )

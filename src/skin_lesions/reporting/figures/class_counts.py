@@ -121,4 +121,5 @@ FIGURE = FigureSpec(
     inputs=("image_table", "split_table"),
     draw=draw_class_counts,
     alt_text=lambda inputs: title(inputs.image_table),
+    section="data",
 )

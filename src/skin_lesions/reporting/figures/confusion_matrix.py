@@ -157,4 +157,5 @@ FIGURE = FigureSpec(
     inputs=("metrics",),
     draw=draw_confusion_matrix,
     alt_text=lambda inputs: title(inputs.metrics),
+    section="errors",
 )

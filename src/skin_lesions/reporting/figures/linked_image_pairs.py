@@ -344,4 +344,6 @@ FIGURE = FigureSpec(
     draw=draw_linked_image_pairs,
     alt_text=lambda _: "Linked images side by side, examples of each link type",
     pipeline="audit",
+    section="findings",
+    shows_patients=True,
 )

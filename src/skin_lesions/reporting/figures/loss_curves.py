@@ -98,4 +98,5 @@ FIGURE = FigureSpec(
     inputs=("training_history", "metrics"),
     draw=draw_loss_curves,
     alt_text=lambda inputs: title(inputs.training_history),
+    section="training",
 )

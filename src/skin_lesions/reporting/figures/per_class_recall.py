@@ -135,4 +135,5 @@ FIGURE = FigureSpec(
     inputs=("metrics",),
     draw=draw_per_class_recall,
     alt_text=lambda inputs: title(inputs.metrics),
+    section="results",
 )

@@ -192,4 +192,6 @@ FIGURE = FigureSpec(
     alt_text=lambda inputs: (
         f"Some images of each of the {inputs.image_table.frame['label'].nunique()} classes"
     ),
+    section="data",
+    shows_patients=True,
 )

@@ -147,4 +147,5 @@ FIGURE = FigureSpec(
     inputs=("audit_findings", "image_table"),
     draw=draw_shortcut_probes,
     alt_text=lambda inputs: title(inputs.audit_findings.shortcut_probes),
+    section="findings",
 )

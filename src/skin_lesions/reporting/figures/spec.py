@@ -1,28 +1,39 @@
 """What a figure of the report is: how it is drawn, and how the report displays it."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import update_wrapper
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, cast
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from skin_lesions.audit.findings import AuditFindings
+from skin_lesions.config.report import Report
 from skin_lesions.core.versions import Versioned
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.evaluation.uncertainty import Uncertainty
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting.figures.drawn import DrawnFigure
+from skin_lesions.reporting.figures.placeholder import draw_placeholder
 
+_SETTINGS = "params:report"
+# Catalog entries with pixels. A figure that reads one of them can show patients.
+_PIXELS = {"pixel_store", "raw_images"}
 FigurePipeline = Literal["audit", "report"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportInputs:
-    """Inputs of the report, by the name of their catalog entry."""
+    """Inputs of the report and the model card.
 
+    Each field has the name of its catalog entry, except ``report``, the parameters of the report.
+    To show a new result in the report, add a field for it.
+    """
+
+    report: Report
     metrics: Scorecard
     uncertainty: Uncertainty
     model: TrainedModel
@@ -55,6 +66,12 @@ class FigureSpec:
             its arguments must be importable without torch.
         alt_text: Function that returns the alternative text in the report.
         pipeline: Pipeline that draws the figure.
+        section: Section of the report that shows the figure.
+        shows_patients: Whether the figure contains images of patients. They are left out with
+            ``report.show_images=false``: the node then draws a placeholder.
+
+    Raises:
+        ValueError: The figure reads pixels and is not marked with ``shows_patients``.
     """
 
     name: str
@@ -63,12 +80,28 @@ class FigureSpec:
     draw: Callable[..., Figure]
     alt_text: Callable[[ReportInputs], str]
     pipeline: FigurePipeline = "report"
+    section: str = "results"
+    shows_patients: bool = False
+
+    def __post_init__(self) -> None:
+        if _PIXELS & set(self.inputs) and not self.shows_patients:
+            raise ValueError(
+                f"Figure {self.name} reads {sorted(_PIXELS & set(self.inputs))}, so it can show "
+                "patients. Fix: set shows_patients=True"
+            )
+
+    @property
+    def node_inputs(self) -> tuple[str, ...]:
+        """Inputs of the node: those of ``draw``, and the parameters that can hide patients."""
+        if self.shows_patients and _SETTINGS not in self.inputs:
+            return (*self.inputs, _SETTINGS)
+        return self.inputs
 
     def node_arguments(self) -> NodeArguments:
         """Return the arguments of the Kedro node that draws the figure."""
         return {
             "func": _DrawWithVersions(self),
-            "inputs": list(self.inputs),
+            "inputs": list(self.node_inputs),
             "outputs": self.name,
             "name": f"draw_{self.name}",
             "tags": "figures",
@@ -76,21 +109,34 @@ class FigureSpec:
 
 
 class _DrawWithVersions:
-    """The function of a figure as a node: adds the versions of its inputs.
+    """The function of a figure as a node.
 
+    It adds the versions of the inputs, and replaces images of patients if they are not wanted.
     A class, because Kedro pickles nodes for some runners.
     """
 
     def __init__(self, spec: FigureSpec):
-        update_wrapper(self, spec.draw)  # Kedro reads its signature
+        update_wrapper(self, spec.draw)
         self.__annotations__ = {**spec.draw.__annotations__, "return": DrawnFigure}
-        self._inputs = spec.inputs
+        signature = inspect.signature(spec.draw)
+        if spec.node_inputs != spec.inputs:
+            self.__annotations__["report"] = Report
+            settings = inspect.Parameter(
+                "report", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Report
+            )
+            signature = signature.replace(parameters=[*signature.parameters.values(), settings])
+        self.__signature__ = signature  # Kedro reads it
+        self._spec = spec
 
     def __call__(self, *arguments: object) -> DrawnFigure:
+        inputs = dict(zip(self._spec.node_inputs, arguments, strict=True))
         versions = {
-            name: data.version
-            for name, data in zip(self._inputs, arguments, strict=True)
-            if isinstance(data, Versioned)
+            name: data.version for name, data in inputs.items() if isinstance(data, Versioned)
         }
-        figure: Figure = self.__wrapped__(*arguments)  # type: ignore[attr-defined]
-        return DrawnFigure(figure, versions)
+        return DrawnFigure(self._figure(inputs), versions)
+
+    def _figure(self, inputs: Mapping[str, object]) -> Figure:
+        if self._spec.shows_patients and not cast("Report", inputs[_SETTINGS]).show_images:
+            return draw_placeholder(self._spec.heading)
+        figure: Figure = self._spec.draw(*(inputs[name] for name in self._spec.inputs))
+        return figure

@@ -1,0 +1,1 @@
+"""Sections of the HTML report, one module each. ``registry`` has their order."""

@@ -1,0 +1,35 @@
+"""All sections, in the order of the report.
+
+To add a section, write a module that defines it and add it here; see docs/contributing.
+"""
+
+from skin_lesions.reporting.sections import (
+    data,
+    errors,
+    explanations,
+    findings,
+    licenses,
+    next_steps,
+    reproduce,
+    results,
+    subgroups,
+    summary,
+    training,
+    uncertainty,
+)
+from skin_lesions.reporting.sections.section import Section
+
+SECTIONS: tuple[Section, ...] = (
+    summary.SECTION,
+    data.SECTION,
+    findings.SECTION,
+    results.SECTION,
+    uncertainty.SECTION,
+    subgroups.SECTION,
+    explanations.SECTION,
+    errors.SECTION,
+    next_steps.SECTION,
+    training.SECTION,
+    reproduce.SECTION,
+    licenses.SECTION,
+)
