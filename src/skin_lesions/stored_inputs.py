@@ -33,6 +33,8 @@ _SAVED_TOGETHER = {
 # Data sets with the origin of the images. The first one that a run reads is compared with the
 # parameters: later ones are compared by content with the tables that they were made from.
 _WITH_ORIGIN = ("image_table", "split_table", "model", "raw_images")
+# Data sets that record the fingerprints of the tables that they were made from.
+_WITH_FINGERPRINTS = ("split_table", "model", "predictions", "metrics", "malignancy", "slices")
 _SAME_OPTIONS = "(same --env, --params and --load-versions)"
 
 
@@ -290,8 +292,7 @@ def _compared_by_content(name: str, source: str) -> bool:
     """Return whether fingerprints show that ``name`` matches another version of ``source``."""
     if source == "raw_images":
         return True
-    has_fingerprints = name in ("split_table", "model", "predictions", "metrics")
-    return has_fingerprints and source in ("image_table", "split_table")
+    return name in _WITH_FINGERPRINTS and source in ("image_table", "split_table")
 
 
 @cache

@@ -100,6 +100,9 @@ def test_metrics_agree_with_scikit_learn():
         "log_loss": log_loss(label, p),
         "brier": brier_score_loss(label, p, scale_by_half=False),
         "expected_calibration_error": expected_calibration_error(p.max(axis=1), label == predicted),
+        "classwise_calibration_error": np.mean(
+            [slow_calibration_error(predictions[f"p_{name}"], label == name) for name in CLASSES]
+        ),
     }
     assert {name: result[name]["value"] for name in expected} == pytest.approx(expected)
     assert result["confusion"]["classes"] == CLASSES
@@ -119,8 +122,20 @@ def test_metrics_agree_with_scikit_learn():
                 "average_precision": average_precision_score(
                     label == name, predictions[f"p_{name}"]
                 ),
+                "calibration_error": slow_calibration_error(
+                    predictions[f"p_{name}"], label == name
+                ),
             }
         )
+
+
+def slow_calibration_error(probability, is_class):
+    """Sort the images into 15 bins of about equal size, one image at a time."""
+    edges = [np.quantile(probability, i / 15) for i in range(1, 15)]
+    bins = [sum(edge <= p for edge in edges) for p in probability]
+    table = pd.DataFrame({"bin": bins, "p": probability, "y": is_class.astype(float)})
+    gaps = [abs(b["p"].mean() - b["y"].mean()) * len(b) for _, b in table.groupby("bin")]
+    return sum(gaps) / len(table)
 
 
 @given(

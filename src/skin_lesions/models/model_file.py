@@ -18,7 +18,7 @@ from skin_lesions.core.text import printable
 from skin_lesions.models.state_dicts import load_tensors
 from skin_lesions.models.trained_model import TrainedModel
 
-FORMAT = 2  # increase it when keys are renamed or change their meaning
+FORMAT = 3  # increase it when keys are renamed or change their meaning
 _REMEDY = "Train a model again: kedro run --pipelines train"
 
 

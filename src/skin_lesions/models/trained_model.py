@@ -13,6 +13,7 @@ from pydantic.json_schema import SkipJsonSchema
 from skin_lesions.core.versions import UNSAVED
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import ModelProvenance
+from skin_lesions.models.postprocessing.malignancy_thresholds import MalignancyThresholds
 from skin_lesions.models.postprocessing.temperature import TemperatureFit
 from skin_lesions.models.weights_origin import WeightsOrigin
 
@@ -30,9 +31,16 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class Postprocessing:
-    """Steps after the network, fitted on the validation images."""
+    """Steps after the network, fitted on the validation images.
+
+    Attributes:
+        calibration: Temperature of the probabilities.
+        malignancy_thresholds: Thresholds of malignant against benign; None if the validation images
+            are not both malignant and benign.
+    """
 
     calibration: TemperatureFit
+    malignancy_thresholds: MalignancyThresholds | None = None
 
 
 class UncalibratedModel(BaseModel):

@@ -14,7 +14,9 @@ import pandas as pd
 from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.core.text import format_duration
 from skin_lesions.data.tables import ImageTable, SplitTable
+from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.evaluation.slices import SliceResults
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting import formatting
 from skin_lesions.reporting.environment import render_template
@@ -35,6 +37,8 @@ def render_report(
     quarantine: pd.DataFrame,
     training_history: pd.DataFrame,
     image_table: ImageTable,
+    malignancy: MalignancyResults,
+    slices: SliceResults,
     **figures: bytes,
 ) -> str:
     """Render one HTML document with embedded styles and figures.
@@ -49,6 +53,8 @@ def render_report(
         quarantine: One row per unusable file; file and reason.
         training_history: One row per epoch.
         image_table: One row per readable file.
+        malignancy: Results of malignant against benign.
+        slices: Results of the subgroups.
         figures: PNG of each figure by its name in the registry, which also gives the order.
             Figures that are not given are left out.
     """
@@ -60,6 +66,8 @@ def render_report(
         quarantine=quarantine,
         training_history=training_history,
         image_table=image_table,
+        malignancy=malignancy,
+        slices=slices,
     )
     specs = [spec for spec in registry.FIGURES if spec.name in figures]
     css = files("skin_lesions.reporting").joinpath("templates", "report.css")

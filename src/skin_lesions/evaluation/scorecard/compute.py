@@ -13,7 +13,14 @@ from skin_lesions.evaluation.scorecard.metric import Evaluation
 from skin_lesions.evaluation.scorecard.model import ClassMetrics, ConfusionMatrix, SplitMetrics
 
 
-def compute_metrics(predictions: pd.DataFrame, classes: Sequence[str], seed: int) -> SplitMetrics:
+def compute_metrics(
+    predictions: pd.DataFrame,
+    classes: Sequence[str],
+    seed: int,
+    *,
+    malignant_classes: Sequence[str] | None = None,
+    temperature: float | None = None,
+) -> SplitMetrics:
     """Compute the metrics of the predictions of one split.
 
     Accuracy, sensitivity, specificity, and the recall, precision and F1 of a class have Wilson
@@ -30,21 +37,29 @@ def compute_metrics(predictions: pd.DataFrame, classes: Sequence[str], seed: int
     - ``auroc_macro``: mean of the one-vs-rest AUROC of the same classes.
     - ``log_loss``: nats per image. ``brier``: squared distance to the true class, summed over
       the classes, 0 to 2. ``expected_calibration_error``: of the predicted class, 0 to 1.
-    - ``calibration``: the calibration error by chance, and mean confidence minus accuracy.
+    - ``classwise_calibration_error``: mean calibration error of all classes, 0 to 1.
+    - ``calibration``: the calibration errors by chance, mean confidence minus accuracy, and the
+      errors before temperature scaling.
     - ``malignant``: malignant diagnoses against the other known ones; premalignant ones count as
       benign. Sensitivity and specificity use whether the predicted class is malignant.
+
+    Each mean over classes has the number of its classes, ``classes_evaluated``.
 
     Args:
         predictions: One row per image; requires ``group_id``, ``label``, ``predicted`` and
             ``p_<class>`` for each class.
         classes: The class names, in the order of the model.
         seed: Seed of the simulated calibration errors.
+        malignant_classes: The malignant classes; None: those of the table of diagnoses.
+        temperature: The fitted temperature of the probabilities; None leaves the calibration before
+            temperature scaling out.
 
     Raises:
         ValueError: No rows, rows of several splits, a missing column, a label or prediction
             that is not in ``classes``, or invalid probabilities.
+        InputError: A malignant class is not in ``classes``.
     """
-    rows = prediction_arrays(predictions, classes)
+    rows = prediction_arrays(predictions, classes, malignant_classes)
     per_class = [
         {metric.key: metric.estimate(rows, c) for metric in registry.CLASS_METRICS}
         for c in range(len(classes))
@@ -62,7 +77,7 @@ def compute_metrics(predictions: pd.DataFrame, classes: Sequence[str], seed: int
             )
         },
         confusion=_confusion(rows),
-        calibration=calibration_metrics(rows, seed),
+        calibration=calibration_metrics(rows, seed, temperature),
         malignant=malignancy_metrics(rows),
         **overall,
     )

@@ -1,15 +1,15 @@
-"""Pipeline `evaluate`: model, validation and test images -> predictions, metrics.
+"""Pipeline `evaluate`: model, validation and test images -> predictions, metrics, subgroups.
 
 Nothing is fitted here.
 """
 
 from kedro.pipeline import Node, Pipeline
 
-from skin_lesions.pipelines.evaluate.nodes import predict, score
+from skin_lesions.pipelines.evaluate.nodes import malignancy, predict, score, slices
 
 
 def create_pipeline() -> Pipeline:
-    """Create the pipeline: predict the validation and test images, then compute the metrics."""
+    """Create the pipeline: predict the validation and test images, then evaluate them."""
     return Pipeline(
         [
             Node(
@@ -31,6 +31,18 @@ def create_pipeline() -> Pipeline:
                 inputs=["predictions", "model", "params:evaluate"],
                 outputs="metrics",
                 name="score",
+            ),
+            Node(
+                malignancy,
+                inputs=["predictions", "model", "params:evaluate"],
+                outputs="malignancy",
+                name="malignancy",
+            ),
+            Node(
+                slices,
+                inputs=["predictions", "image_table", "model", "params:evaluate"],
+                outputs="slices",
+                name="slices",
             ),
         ],
         namespace="evaluate",

@@ -15,6 +15,8 @@ def create_pipeline() -> Pipeline:
         *_CARD_INPUTS,
         "quarantine",
         "training_history",
+        "malignancy",
+        "slices",
         *(figure.name for figure in registry.FIGURES),
     ]
     return Pipeline(

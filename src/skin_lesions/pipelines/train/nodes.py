@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from skin_lesions import __version__
+from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.preprocess import Preprocess
 from skin_lesions.config.train import TrainRecipe
+from skin_lesions.data.diagnoses import malignant_classes
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import ModelProvenance
 from skin_lesions.data.tables import SplitTable
-from skin_lesions.models.postprocessing.temperature import fit_temperature
+from skin_lesions.models.postprocessing.malignancy_thresholds import fit_malignancy_thresholds
+from skin_lesions.models.postprocessing.temperature import (
+    fit_temperature,
+    softmax_with_temperature,
+)
 from skin_lesions.models.trained_model import (
     Postprocessing,
     Selection,
@@ -127,8 +133,12 @@ def calibrate(
     pixel_store: PixelStore,
     split_table: SplitTable,
     train: TrainRecipe,
+    evaluate: Evaluate,
 ) -> TrainedModel:
-    """Fit the temperature on the validation images and return the complete model."""
+    """Fit the postprocessing on the validation images and return the complete model.
+
+    It consists of the temperature and of the thresholds of malignant against benign.
+    """
     from skin_lesions.models.inference import model_logits  # noqa: PLC0415
 
     model, rows = uncalibrated_model, split_table.frame
@@ -137,5 +147,13 @@ def calibrate(
     device = "auto" if train.launcher == "ray" else train.device
     logits = model_logits(model, pixel_store, val, 2 * train.batch_size, device)
     labels = pd.Index(model.classes).get_indexer(pd.Index(val["label"]))
-    postprocessing = Postprocessing(calibration=fit_temperature(logits, labels))
+    temperature = fit_temperature(logits, labels)
+    probabilities = softmax_with_temperature(logits, temperature.temperature)
+    malignant = malignant_classes(model.classes, evaluate.malignant_classes)
+    postprocessing = Postprocessing(
+        calibration=temperature,
+        malignancy_thresholds=fit_malignancy_thresholds(
+            probabilities, labels, malignant, evaluate.operating_points
+        ),
+    )
     return TrainedModel(**dict(model), postprocessing=postprocessing)

@@ -7,11 +7,13 @@ from skin_lesions.reporting.figures import (
     calibration_curve,
     class_counts,
     confusion_matrix,
+    decision_curve,
     linked_image_pairs,
     loss_curves,
     per_class_recall,
     sample_images,
     shortcut_probes,
+    subgroups,
 )
 from skin_lesions.reporting.figures.spec import FigurePipeline, FigureSpec
 
@@ -19,6 +21,8 @@ FIGURES: tuple[FigureSpec, ...] = (
     confusion_matrix.FIGURE,
     per_class_recall.FIGURE,
     calibration_curve.FIGURE,
+    decision_curve.FIGURE,
+    subgroups.FIGURE,
     loss_curves.FIGURE,
     class_counts.FIGURE,
     shortcut_probes.FIGURE,
