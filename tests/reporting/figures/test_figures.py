@@ -233,6 +233,8 @@ MEANING = {
     "validation, balanced accuracy": style.VAL,
     "test": style.TEST,
     "test images": style.TEST,
+    "slice of the test images": style.TEST,
+    "act if the model says so": style.TEST,
     "not used": style.NOT_USED,
     "malignant": style.MALIGNANT,
     "name of a malignant class": style.MALIGNANT,

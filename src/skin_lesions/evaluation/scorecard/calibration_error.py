@@ -1,19 +1,19 @@
 """Calibration: expected and class-wise error, their size by chance, and overconfidence."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from scipy import special
 
-from skin_lesions.evaluation.scorecard.arrays import PredictionArrays
+from skin_lesions.evaluation.scorecard.arrays import Bools, PredictionArrays
 from skin_lesions.evaluation.scorecard.metric import ClassMetric, Metric
 from skin_lesions.evaluation.scorecard.model import (
     BeforeScaling,
     CalibrationMetrics,
     RangeByChance,
 )
-from skin_lesions.metrics.bootstrap import row_sums
+from skin_lesions.metrics.bootstrap import RowSums, row_sums
 from skin_lesions.metrics.calibration import (
     class_calibration_error,
     confidence_bins,
@@ -48,11 +48,10 @@ def calibration_metrics(
             classwise_calibration_error=_classwise_estimate(unscaled),
             overconfidence=_overconfidence(unscaled),
         )
+    expected, classwise = _errors_by_chance(rows, np.random.default_rng(seed))
     return CalibrationMetrics(
-        error_by_chance=_range(_errors_by_chance(rows, np.random.default_rng(seed))),
-        classwise_error_by_chance=_range(
-            _classwise_errors_by_chance(rows, np.random.default_rng(seed))
-        ),
+        error_by_chance=_range(expected),
+        classwise_error_by_chance=_range(classwise),
         overconfidence=_overconfidence(rows),
         before_scaling=before,
     )
@@ -70,77 +69,76 @@ def _range(simulated: Floats) -> RangeByChance:
     return RangeByChance(median=median, low=low, high=high)
 
 
-def _errors_by_chance(rows: PredictionArrays, rng: np.random.Generator) -> Floats:
-    """Simulate calibration errors of a model whose confidences are the true probabilities.
+def _errors_by_chance(rows: PredictionArrays, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Simulate calibration errors of a model whose probabilities are the true ones.
 
-    An image is right if its normal variable is below the quantile of its confidence.
-
-    Returns:
-        (SIMULATIONS,) expected calibration errors.
-    """
-    quantile = special.ndtri(rows.confidence)[:, None]  # (n, 1)
-    bins = confidence_bins(rows.confidence)
-    in_bins = row_sums(bins, int(bins.max()) + 1)
-    confidence_sums = np.bincount(bins, weights=rows.confidence)[:, None]  # (bins, 1)
-    errors = []
-    for latent in _correlated_normals(rows, rng):
-        hits = in_bins @ (latent < quantile).astype(np.int32)  # (bins, b)
-        errors.append(np.abs(hits - confidence_sums).sum(axis=0) / rows.n)
-    return np.concatenate(errors)
-
-
-def _classwise_errors_by_chance(rows: PredictionArrays, rng: np.random.Generator) -> Floats:
-    """Simulate class-wise calibration errors of a model whose probabilities are the true ones.
-
-    The label of an image is the class whose part of the cumulative probabilities contains the
-    normal distribution function of its normal variable.
-
-    Returns:
-        (SIMULATIONS,) class-wise calibration errors.
-    """
-    k = len(rows.classes)
-    # Quantiles at which the parts of the classes end, (n, k + 1). Rounding moves the sum of all
-    # probabilities away from 1, so the last one is set.
-    ends = special.ndtri(np.minimum(np.cumsum(rows.probability, axis=1), 1.0))
-    ends = np.column_stack([np.full(rows.n, -np.inf), ends])
-    ends[:, -1] = np.inf
-    of_classes = []
-    for c in range(k):
-        bins = confidence_bins(rows.probability[:, c])
-        expected = np.bincount(bins, weights=rows.probability[:, c])[:, None]  # (bins, 1)
-        of_classes.append((row_sums(bins, int(bins.max()) + 1), expected))
-    errors = []
-    for latent in _correlated_normals(rows, rng):
-        total = np.zeros(latent.shape[1])
-        below = latent < ends[:, :1]
-        for c, (in_bins, expected) in enumerate(of_classes):
-            below_end = latent < ends[:, c + 1 : c + 2]  # (n, b)
-            hits = in_bins @ (below_end & ~below).astype(np.int32)  # (bins, b)
-            total += np.abs(hits - expected).sum(axis=0) / rows.n
-            below = below_end
-        errors.append(total / k)
-    return np.concatenate(errors)
-
-
-def _correlated_normals(rows: PredictionArrays, rng: np.random.Generator) -> Iterator[Floats]:
-    """Draw a standard normal variable of each image for each simulation.
+    Each simulation draws a standard normal variable of each image. An image is right if its
+    variable is below the quantile of its confidence. Its label is the class whose part of the
+    cumulative probabilities contains the normal distribution function of the variable.
 
     Images of one group are right or wrong together. The variable of an image is therefore
     sqrt(r) · (variable of the group) + sqrt(1 - r) · (variable of the image), where r is the
     correlation of the real outcomes of a group.
 
-    Yields:
-        Variables of shape (n, b); the b sum to ``SIMULATIONS``.
+    Returns:
+        Expected and class-wise calibration errors, (SIMULATIONS,) each.
     """
     correlation = _correlation_within_groups(rows)
     num_groups = int(rows.group.max()) + 1
+    confidence = special.ndtri(rows.confidence)[:, None]  # (n, 1)
+    ends = _quantiles_of_cumulative(rows.probability)  # (n, k + 1)
+    of_confidence = _Bins.of(rows.confidence)
+    of_classes = [_Bins.of(rows.probability[:, c]) for c in range(len(rows.classes))]
     chunk = max(1, _CHUNK // rows.n)  # simulations in memory at once
+    expected_errors, classwise_errors = [], []
     for start in range(0, SIMULATIONS, chunk):
         b = min(chunk, SIMULATIONS - start)
         latent = np.sqrt(1 - correlation) * rng.normal(size=(rows.n, b))
         if correlation > 0:
             latent += np.sqrt(correlation) * rng.normal(size=(num_groups, b))[rows.group]
-        yield latent
+        expected_errors.append(of_confidence.errors(latent < confidence))
+        total = np.zeros(b)
+        below = latent < ends[:, :1]
+        for c, bins in enumerate(of_classes):
+            below_end = latent < ends[:, c + 1 : c + 2]  # (n, b)
+            total += bins.errors(below_end & ~below)
+            below = below_end
+        classwise_errors.append(total / len(of_classes))
+    return np.concatenate(expected_errors), np.concatenate(classwise_errors)
+
+
+def _quantiles_of_cumulative(probability: Floats) -> Floats:
+    """Return the normal quantiles at which the part of each class starts and ends, (n, k + 1)."""
+    ends = special.ndtri(np.minimum(np.cumsum(probability, axis=1), 1.0))
+    ends = np.column_stack([np.full(len(ends), -np.inf), ends])
+    ends[:, -1] = np.inf  # rounding moves the sum of all probabilities away from 1
+    return np.asarray(ends, np.float64)
+
+
+@dataclass(frozen=True)
+class _Bins:
+    """Bins of one probability per image.
+
+    Attributes:
+        sums: Matrix that sums the images of each bin, (bins, n).
+        expected: Sum of the probabilities in each bin, (bins, 1).
+        n: Number of images.
+    """
+
+    sums: RowSums
+    expected: Floats
+    n: int
+
+    @classmethod
+    def of(cls, probability: Floats) -> Self:
+        bins = confidence_bins(probability)
+        expected = np.bincount(bins, weights=probability)[:, None]
+        return cls(row_sums(bins, int(bins.max()) + 1), expected, probability.size)
+
+    def errors(self, outcomes: Bools) -> Floats:
+        """Return the calibration error of each simulation, (n, b) -> (b,)."""
+        hits = self.sums @ outcomes.astype(np.int32)  # (bins, b)
+        return np.asarray(np.abs(hits - self.expected).sum(axis=0) / self.n, np.float64)
 
 
 def _correlation_within_groups(rows: PredictionArrays) -> float:

@@ -11,10 +11,10 @@ from skin_lesions.core.text import printable
 from skin_lesions.data.provenance import MetricsProvenance
 from skin_lesions.evaluation.scorecard.accuracy import ACCURACY
 from skin_lesions.evaluation.scorecard.arrays import PredictionArrays
-from skin_lesions.evaluation.scorecard.class_means import BALANCED_ACCURACY, MACRO_AUROC
+from skin_lesions.evaluation.scorecard.class_means import BALANCED_ACCURACY
 from skin_lesions.evaluation.scorecard.malignancy import malignancy_metrics
 from skin_lesions.evaluation.scorecard.metric import Evaluation
-from skin_lesions.evaluation.scorecard.per_class import AUROC, RECALL
+from skin_lesions.evaluation.scorecard.per_class import RECALL
 from skin_lesions.evaluation.slices.columns import Division, divide
 from skin_lesions.evaluation.slices.gaps import (
     Selected,
@@ -117,17 +117,13 @@ def _slice(value: str, rows: PredictionArrays, min_images: int) -> Slice:
     malignant = rows.malignancy.label
     if rows.n < min_images:
         missing = unavailable(f"fewer than {min_images} images", rows.n)
-        accuracy = balanced_accuracy = auroc_macro = missing
+        accuracy = balanced_accuracy = missing
         malignant_auroc = sensitivity = specificity = missing
     else:
-        classes = range(len(rows.classes))
-        per_class = [
-            {metric.key: metric.estimate(rows, c) for metric in (RECALL, AUROC)} for c in classes
-        ]
+        per_class = [{RECALL.key: RECALL.estimate(rows, c)} for c in range(len(rows.classes))]
         evaluation = Evaluation(rows=rows, per_class=per_class)
         accuracy = ACCURACY.estimate(evaluation)
         balanced_accuracy = BALANCED_ACCURACY.estimate(evaluation)
-        auroc_macro = MACRO_AUROC.estimate(evaluation)
         malignancy = malignancy_metrics(rows)
         malignant_auroc = malignancy.auroc
         sensitivity, specificity = malignancy.sensitivity, malignancy.specificity
@@ -139,7 +135,6 @@ def _slice(value: str, rows: PredictionArrays, min_images: int) -> Slice:
         malignant=int(malignant.sum()),
         accuracy=accuracy,
         balanced_accuracy=balanced_accuracy,
-        auroc_macro=auroc_macro,
         malignant_auroc=malignant_auroc,
         sensitivity=sensitivity,
         specificity=specificity,

@@ -27,7 +27,6 @@ class Slice(_Result):
         malignant: Number of malignant images.
         accuracy: Fraction of correct predictions.
         balanced_accuracy: Mean recall of the classes that have images in the slice.
-        auroc_macro: Mean AUROC of these classes.
         malignant_auroc: AUROC of malignant against benign.
         sensitivity: Fraction of malignant images that are predicted as malignant.
         specificity: Fraction of benign images that are predicted as benign.
@@ -40,7 +39,6 @@ class Slice(_Result):
     malignant: int
     accuracy: Estimate
     balanced_accuracy: Estimate
-    auroc_macro: Estimate
     malignant_auroc: Estimate
     sensitivity: Estimate
     specificity: Estimate

@@ -25,10 +25,10 @@ def draw_decision_curve(malignancy: MalignancyResults) -> Figure:
     """Draw the net benefit at each threshold probability, with the 95 % interval of the model."""
     curve = malignancy.test.decision_curve
     note = (
-        f"{malignancy.test.malignant:,} malignant and {malignancy.test.benign:,} benign test images. "
-        "Net benefit: true positives per image, minus false positives weighted by the odds of the "
-        "threshold probability. It holds for this fraction of malignant images. Band: 95 % interval "
-        "at each threshold."
+        f"{malignancy.test.malignant:,} malignant and {malignancy.test.benign:,} benign test "
+        "images. Net benefit: true positives per image, minus false positives weighted by the odds "
+        "of the threshold probability. It holds for this fraction of malignant images. Band: 95 % "
+        "interval at each threshold."
     )
     if min(malignancy.test.malignant, malignancy.test.benign) < FEW_IMAGES:
         note += f" Fewer than {FEW_IMAGES} malignant or benign images: the curve is uncertain."

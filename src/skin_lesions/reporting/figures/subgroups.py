@@ -54,24 +54,27 @@ def draw_subgroups(slices: SliceResults) -> Figure:
             for axes, column in zip(grid[:, 0], displayed, strict=True):
                 _draw(axes, column)
             grid[-1, 0].set_xlabel("balanced accuracy")
-            add_legend(figure, [point(TEST, "slice of the test images"), few_images_point()])
+            legend = [point(TEST, "slice of the test images")]
+            if any(entry.n < FEW_IMAGES for column in displayed for entry in column.slices):
+                legend.append(few_images_point())
+            add_legend(figure, legend)
     return figure
 
 
 def title(slices: SliceResults) -> str:
-    """Name the largest gap whose interval is above 0 after the correction, or state that none is."""
+    """Name the largest gap that is above 0 after the correction, or state that none is."""
     gaps = [(column.column, gap) for column in slices.columns for gap in column.gaps]
     if not gaps:
         return "Test: no two subgroups can be compared"
     shown = [(name, gap) for name, gap in gaps if gap.is_shown]
     if not shown:
         return (
-            f"Test: none of {len(gaps)} gaps between subgroups is above 0 after correction for the "
-            "number of comparisons"
+            f"Test: none of {len(gaps)} gaps between subgroups is distinguishable from 0 "
+            f"(corrected for {len(gaps)} comparisons)"
         )
     name, gap = max(shown, key=lambda entry: entry[1].difference.value or 0.0)
     return (
-        f"Test: {len(shown)} of {len(gaps)} gaps between subgroups are above 0 after correction. "
+        f"Test: {len(shown)} of {len(gaps)} gaps between subgroups are above 0 (corrected). "
         f"Largest: {short_text(name)}, {short_text(gap.higher)} {whole_percent(gap.of_higher)}, "
         f"{short_text(gap.lower)} {whole_percent(gap.of_lower)} over "
         f"{len(gap.classes)} common {'class' if len(gap.classes) == 1 else 'classes'}"
