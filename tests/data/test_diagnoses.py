@@ -1,6 +1,7 @@
 import pytest
 
-from skin_lesions.data.diagnoses import DIAGNOSES, class_key, diagnosis_of
+from skin_lesions.core.errors import InputError
+from skin_lesions.data.diagnoses import DIAGNOSES, class_key, diagnosis_of, malignant_classes
 
 
 @pytest.mark.parametrize("diagnosis", DIAGNOSES, ids=lambda d: d.name)
