@@ -132,7 +132,7 @@ class _Bins:
     @classmethod
     def of(cls, probability: Floats) -> Self:
         bins = confidence_bins(probability)
-        expected = np.bincount(bins, weights=probability)[:, None]
+        expected = np.bincount(bins, weights=probability).astype(np.float64)[:, None]
         return cls(row_sums(bins, int(bins.max()) + 1), expected, probability.size)
 
     def errors(self, outcomes: Bools) -> Floats:

@@ -1,6 +1,7 @@
 """Gaps: differences of balanced accuracy between slices, over the classes that both have."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,16 +78,33 @@ def compare_slices(
         influence[inside[s]] = sign * excess / (support[s, c] * common.size)
     used = inside.any(axis=0)
     error = linearized_error(influence[used], rows.group[used])
-    of_small_classes = _small_class_variance(recall, support)
+    of_slices = [linearized_error(influence[inside[s]], rows.group[inside[s]]) for s in order]
+    of_small_classes = np.sqrt(_small_class_variance(recall, support) * error.design_effect)
     names = (first[0], second[0])
     return UncorrectedGap(
         names=(names[order[0]], names[order[1]]),
         classes=tuple(rows.classes[c] for c in common),
         means=(float(means[order[0]]), float(means[order[1]])),
         n=int(used.sum()),
-        error=error,
-        standard_error=float(np.sqrt(of_small_classes * error.design_effect)),
+        error=replace(error, degrees_of_freedom=_degrees_of_freedom(of_slices)),
+        standard_error=max(error.standard_error, float(of_small_classes)),
     )
+
+
+def _degrees_of_freedom(errors: Sequence[LinearizedError]) -> float:
+    """Return the degrees of freedom of a difference of slices, at least 1.
+
+    The variance of a small slice is uncertain, even if the other slice is large.
+
+    Source:
+        Welch (1947), doi:10.1093/biomet/34.1-2.28.
+    """
+    known = [e for e in errors if 0 < e.standard_error < np.inf]
+    if len(known) < len(errors):  # all images are right, or all are of one group
+        return min(e.degrees_of_freedom for e in errors)
+    variances = np.array([e.standard_error**2 for e in known])
+    degrees = np.array([e.degrees_of_freedom for e in known])
+    return float(variances.sum() ** 2 / (variances**2 / degrees).sum())
 
 
 def _small_class_variance(recall: Floats, support: Floats) -> float:

@@ -73,11 +73,14 @@ def score(predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate)
         )
 
     table = predictions.frame
+    subsets = {name: metrics_of(rows) for name, rows in _test_subsets(table, model).items()}
     return Scorecard(
         split_policy=model.provenance.split_policy,
         provenance=_provenance(predictions, model),
         validation=metrics_of(table[table["split"] == "val"]),
-        **{name: metrics_of(rows) for name, rows in _test_subsets(table, model).items()},
+        test=subsets["test"],
+        test_clean=subsets.get("test_clean"),
+        test_leaked=subsets.get("test_leaked"),
     )
 
 
@@ -102,7 +105,8 @@ def malignancy(
             max_threshold_probability=evaluate.max_threshold_probability,
         )
 
-    subsets = _test_subsets(predictions.frame, model)
+    test_subsets = _test_subsets(predictions.frame, model)
+    subsets = {name: results_of(rows) for name, rows in test_subsets.items()}
     return MalignancyResults(
         split_policy=model.provenance.split_policy,
         provenance=_provenance(predictions, model),
@@ -110,7 +114,9 @@ def malignancy(
         benign_classes=classes.benign,
         excluded_classes=classes.excluded,
         no_operating_points=reason,
-        **{name: results_of(rows) for name, rows in subsets.items()},
+        test=subsets["test"],
+        test_clean=subsets.get("test_clean"),
+        test_leaked=subsets.get("test_leaked"),
     )
 
 
