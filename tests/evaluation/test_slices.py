@@ -165,7 +165,17 @@ def test_slices_without_a_common_class_have_no_gap():
     images = pd.DataFrame({"site": np.where(table["label"] == "Melanoma", "a", "b")})
     [column] = results(table, images).columns
     assert column.gaps == ()
-    assert column.no_gap == "no two slices have images of a common class"
+    assert column.no_gap == "no two slices have at least 30 images each of common classes"
+
+
+def test_slices_with_few_images_of_common_classes_have_no_gap():
+    table = predictions()
+    melanoma = table["label"] == "Melanoma"
+    few = melanoma & (melanoma.cumsum() <= 29)
+    images = pd.DataFrame({"site": np.where(melanoma & ~few, "a", "b")})
+    [column] = results(table, images).columns
+    assert [entry.n >= 30 for entry in column.slices] == [True, True]
+    assert column.gaps == ()
 
 
 def test_gaps_are_sorted_and_the_first_is_the_largest_of_all_pairs():

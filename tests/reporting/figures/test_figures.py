@@ -702,12 +702,12 @@ def test_subgroups_draw_each_slice_with_its_interval():
 def test_title_of_the_subgroups_names_the_largest_gap_that_is_shown():
     found = fourteen_classes().slices
     assert subgroups.title(found) == (
-        f"Test: none of {found.comparisons} gaps between subgroups is distinguishable from 0 "
+        "Test: no gap between subgroups is distinguishable from 0 "
         f"(corrected for {found.comparisons} comparisons)"
     )
     column = next(column for column in found.columns if column.gaps)
     shown = column.gaps[0].model_copy(update={"is_shown": True})
     changed = column.model_copy(update={"gaps": (shown, *column.gaps[1:])})
     text = subgroups.title(found.model_copy(update={"columns": (changed,)}))
-    assert f"1 of {len(column.gaps)} gaps between subgroups are above 0" in text
+    assert f"above 0 (corrected): 1 of {len(column.gaps)}." in text
     assert f"{shown.higher} {whole_percent(shown.of_higher)}" in text

@@ -104,13 +104,14 @@ def _gaps(
 ) -> list[UncorrectedGap]:
     large = [(value, inside) for value, inside in selected.items() if inside.sum() >= min_images]
     compared = [compare_slices(rows, first, second) for first, second in combinations(large, 2)]
-    return [gap for gap in compared if gap is not None]
+    # Without this limit, few images of common classes could make a large gap by chance.
+    return [gap for gap in compared if gap is not None and gap.smaller >= min_images]
 
 
 def _reason_without_gap(selected: dict[str, Selected], min_images: int) -> str:
     if sum(inside.sum() >= min_images for inside in selected.values()) < 2:
         return f"fewer than two slices have at least {min_images} images"
-    return "no two slices have images of a common class"
+    return f"no two slices have at least {min_images} images each of common classes"
 
 
 def _slice(value: str, rows: PredictionArrays, min_images: int) -> Slice:

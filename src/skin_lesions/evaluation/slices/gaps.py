@@ -27,6 +27,7 @@ class UncorrectedGap:
         classes: Classes that have images in both slices.
         means: Balanced accuracy of both slices over these classes.
         n: Number of images of these classes in both slices.
+        smaller: Number of images of these classes in the slice that has fewer of them.
         error: Error of the influence of each image on the difference.
         standard_error: Standard error of the difference.
     """
@@ -35,6 +36,7 @@ class UncorrectedGap:
     classes: tuple[str, ...]
     means: tuple[float, float]
     n: int
+    smaller: int
     error: LinearizedError
     standard_error: float
 
@@ -86,6 +88,7 @@ def compare_slices(
         classes=tuple(rows.classes[c] for c in common),
         means=(float(means[order[0]]), float(means[order[1]])),
         n=int(used.sum()),
+        smaller=int(inside.sum(axis=1).min()),
         error=replace(error, degrees_of_freedom=_degrees_of_freedom(of_slices)),
         standard_error=max(error.standard_error, float(of_small_classes)),
     )

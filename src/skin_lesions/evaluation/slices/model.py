@@ -48,7 +48,8 @@ class Gap(_Result):
     """Difference of balanced accuracy between two slices, over the classes that both have.
 
     Slices differ in their mix of classes. The difference of their balanced accuracies would also
-    show how difficult their classes are.
+    show how difficult their classes are. Both slices have at least ``evaluate.slices.min_images``
+    images of these classes.
 
     Attributes:
         higher: Value of the slice with the higher balanced accuracy.

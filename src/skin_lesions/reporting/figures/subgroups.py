@@ -3,6 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from skin_lesions.core.text import pluralize
 from skin_lesions.evaluation.slices import Slice, SliceColumn, SliceResults
 from skin_lesions.metrics.intervals import FEW_IMAGES, Estimate
 from skin_lesions.reporting.figures.spec import FigureSpec
@@ -55,7 +56,8 @@ def draw_subgroups(slices: SliceResults) -> Figure:
                 _draw(axes, column)
             grid[-1, 0].set_xlabel("balanced accuracy")
             legend = [point(TEST, "slice of the test images")]
-            if any(entry.n < FEW_IMAGES for column in displayed for entry in column.slices):
+            drawn = [entry for column in displayed for entry in column.slices]
+            if any(e.n < FEW_IMAGES and e.balanced_accuracy.value is not None for e in drawn):
                 legend.append(few_images_point())
             add_legend(figure, legend)
     return figure
@@ -69,12 +71,12 @@ def title(slices: SliceResults) -> str:
     shown = [(name, gap) for name, gap in gaps if gap.is_shown]
     if not shown:
         return (
-            f"Test: none of {len(gaps)} gaps between subgroups is distinguishable from 0 "
-            f"(corrected for {len(gaps)} comparisons)"
+            "Test: no gap between subgroups is distinguishable from 0 (corrected for "
+            f"{pluralize(len(gaps), 'comparison')})"
         )
     name, gap = max(shown, key=lambda entry: entry[1].difference.value or 0.0)
     return (
-        f"Test: {len(shown)} of {len(gaps)} gaps between subgroups are above 0 (corrected). "
+        f"Test: gaps between subgroups that are above 0 (corrected): {len(shown)} of {len(gaps)}. "
         f"Largest: {short_text(name)}, {short_text(gap.higher)} {whole_percent(gap.of_higher)}, "
         f"{short_text(gap.lower)} {whole_percent(gap.of_lower)} over "
         f"{len(gap.classes)} common {'class' if len(gap.classes) == 1 else 'classes'}"
