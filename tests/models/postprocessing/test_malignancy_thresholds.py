@@ -34,12 +34,16 @@ def rows(seed, n=200):
 def test_thresholds_are_the_best_that_reach_their_target(seed, target):
     """Compared with all operating points of the ROC curve of scikit-learn."""
     scores, malignant = rows(seed)
-    fpr, tpr, _ = roc_curve(malignant, scores, drop_intermediate=False)
+    false_positive_rate, sensitivity, _ = roc_curve(malignant, scores, drop_intermediate=False)
     of_sensitivity, of_specificity = fit(scores, malignant, target).thresholds
     assert of_sensitivity.sensitivity >= target
-    assert of_sensitivity.specificity == pytest.approx((1 - fpr[tpr >= target]).max())
+    assert of_sensitivity.specificity == pytest.approx(
+        (1 - false_positive_rate[sensitivity >= target]).max()
+    )
     assert of_specificity.specificity >= target
-    assert of_specificity.sensitivity == pytest.approx(tpr[1 - fpr >= target].max())
+    assert of_specificity.sensitivity == pytest.approx(
+        sensitivity[1 - false_positive_rate >= target].max()
+    )
 
 
 @given(
