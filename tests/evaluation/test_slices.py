@@ -233,6 +233,18 @@ def test_gap_of_slices_that_share_groups_counts_each_group_once():
     assert of_copies.difference.high - of_copies.difference.low > 0.8 * width
 
 
+def test_images_of_one_group_in_both_slices_do_not_widen_the_interval():
+    """Their common outcome cancels in the difference."""
+    single = predictions(100, seed=4)
+    pairs = single.loc[single.index.repeat(2)].reset_index(drop=True)
+    independent = pairs.assign(group_id=np.arange(200))
+    half_widths = []
+    for table in (pairs, independent):
+        gap = results(table, halves(200)).columns[0].gaps[0]
+        half_widths.append(gap.difference.high - gap.difference.value)
+    assert half_widths[0] == pytest.approx(half_widths[1], rel=0.05)
+
+
 def test_few_correct_images_of_each_class_do_not_show_a_gap():
     """Without an allowance for small classes, slices that are all right would have no error."""
     images = pd.DataFrame({"site": ["a"] * 30 + ["b"] * 30})
