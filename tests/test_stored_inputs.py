@@ -38,9 +38,9 @@ LATER = "2026-11-23T07.00.00.000Z"
 NOW = "2026-11-24T00.00.00.000Z"
 SOURCE = source_parameters(kind="demo", demo={"seed": 1})
 TABLES = {"image_table", "quarantine", "image_groups", "image_links", "split_table", "predictions"}
+RESULTS = ("metrics", "malignancy", "slices", "uncertainty")  # of evaluators
 VERSIONED = sorted(
-    {"raw_images", *TABLES, "model", "training_history", "audit_findings", "metrics"}
-    | {"uncertainty"}
+    {"raw_images", *TABLES, "model", "training_history", "audit_findings", *RESULTS}
     | {"linked_image_pairs"}
 )
 
@@ -62,8 +62,7 @@ def made_up() -> dict[str, Any]:
         **results,
         "split_table": replace(made.split_table, provenance=provenance),
         "model": with_provenance(made.model, **fingerprints),
-        "metrics": with_provenance(made.metrics, **fingerprints),
-        "uncertainty": with_provenance(made.uncertainty, **fingerprints),
+        **{name: with_provenance(getattr(made, name), **fingerprints) for name in RESULTS},
     }
 
 
@@ -139,8 +138,9 @@ def complete(project, tmp_path_factory) -> Root:
     (root.folder / "05_model_input/pixel_store").mkdir(parents=True)
     for spec in FIGURES:
         sources = {"image_table": IMAGE_TABLE_VERSION}
-        if "metrics" in spec.inputs:
-            sources = {"metrics": VERSION}
+        of_results = [name for name in RESULTS if name in spec.inputs]
+        if of_results:
+            sources = {of_results[0]: VERSION}
         root.save(spec.name, figure(**sources), AUDIT_VERSION)
     return root
 

@@ -12,12 +12,15 @@ from skin_lesions.data.provenance import (
     PredictionProvenance,
     SplitProvenance,
 )
+from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.evaluation.slices import SliceResults
 from skin_lesions.evaluation.uncertainty import Uncertainty
 from skin_lesions.models.trained_model import TrainedModel
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "audit_findings": AuditFindings,
+    "malignancy": MalignancyResults,
     "metrics": Scorecard,
     "model": TrainedModel,  # the model file without format, checksum and state_dict
     "uncertainty": Uncertainty,
@@ -25,6 +28,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "provenance_of_image_table": ImageProvenance,
     "provenance_of_split_table": SplitProvenance,
     "provenance_of_predictions": PredictionProvenance,
+    "slices": SliceResults,
 }
 
 

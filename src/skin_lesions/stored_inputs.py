@@ -33,6 +33,10 @@ _SAVED_TOGETHER = {
 # Data sets with the origin of the images. The first one that a run reads is compared with the
 # parameters: later ones are compared by content with the tables that they were made from.
 _WITH_ORIGIN = ("image_table", "split_table", "model", "raw_images")
+# Results of evaluators, made from the same predictions. The first one of a run is named in errors.
+_RESULTS = ("metrics", "malignancy", "slices", "uncertainty")
+# Data sets that record the fingerprints of the tables that they were made from.
+_WITH_FINGERPRINTS = ("split_table", "model", "predictions", *_RESULTS)
 _SAME_OPTIONS = "(same --env, --params and --load-versions)"
 
 
@@ -138,7 +142,10 @@ class StoredInputs:
 
     def _problem(self, selection: _Selection) -> _Problem | None:
         """Return the first problem of a run, or None."""
-        names = sorted(name for name in selection.inputs if not name.startswith("param"))
+        names = sorted(
+            (name for name in selection.inputs if not name.startswith("param")),
+            key=lambda name: ("metrics", _RESULTS.index(name)) if name in _RESULTS else (name, 0),
+        )
         for name in names:
             if not self._exists(name):
                 text = f"This run reads {name}, but {self.root} contains no version of it."
@@ -290,8 +297,7 @@ def _compared_by_content(name: str, source: str) -> bool:
     """Return whether fingerprints show that ``name`` matches another version of ``source``."""
     if source == "raw_images":
         return True
-    has_fingerprints = name in ("split_table", "model", "predictions", "metrics", "uncertainty")
-    return has_fingerprints and source in ("image_table", "split_table")
+    return name in _WITH_FINGERPRINTS and source in ("image_table", "split_table")
 
 
 @cache

@@ -161,3 +161,9 @@ def test_simulations_show_that_widened_intervals_contain_the_value_more_often(ru
     coverage = results["coverage_of_balanced_accuracy_by_recall"]["0.9"]
     assert coverage["plain"] <= coverage["widened"]
     assert results["largest_group_by_false_matches"]["300"]["rules"] == 50
+
+
+def test_metrics_measures_the_seconds_of_each_evaluator(run):
+    results = run("metrics", "--images", 200, "--rounds", 1)
+    assert results["seconds_of_each"].keys() == {"score", "malignancy", "slices"}
+    assert results["seconds"] == pytest.approx(sum(results["seconds_of_each"].values()))

@@ -63,6 +63,16 @@ def test_default_parameters_are_valid():
         ),
         ("train__compile", 7, "train.compile: must be true or false, got 7"),
         (
+            "evaluate__max_threshold_probability",
+            1,
+            "evaluate.max_threshold_probability: must be at most 0.99, got 1",
+        ),
+        (
+            "evaluate__slices__age_bands",
+            [30, 30],
+            "evaluate.slices: age_bands must increase, got [30.0, 30.0]",
+        ),
+        (
             "train__optimizer__name",
             "sgd",
             "train.optimizer.name: must be 'adamw' or 'adam', got 'sgd'",

@@ -1,6 +1,7 @@
 import pytest
 
-from skin_lesions.data.diagnoses import DIAGNOSES, class_key, diagnosis_of
+from skin_lesions.core.errors import InputError
+from skin_lesions.data.diagnoses import DIAGNOSES, class_key, diagnosis_of, malignant_classes
 
 
 @pytest.mark.parametrize("diagnosis", DIAGNOSES, ids=lambda d: d.name)
@@ -86,3 +87,22 @@ def test_names_of_one_class_have_one_key(names):
 )
 def test_names_of_different_classes_have_different_keys(names):
     assert len({class_key(name) for name in names}) == len(names)
+
+
+def test_table_of_diagnoses_decides_which_classes_are_malignant():
+    found = malignant_classes(["MEL", "Melanocytic nevi", "Actinic keratoses", "Eczema"], None)
+    assert found.malignant == ("MEL",)
+    assert found.benign == ("Melanocytic nevi", "Actinic keratoses")
+    assert found.excluded == ("Eczema",)
+    assert found.is_malignant.tolist() == [True, False, False, False]
+    assert found.is_known.tolist() == [True, True, True, False]
+
+
+def test_given_classes_are_malignant_and_all_others_benign():
+    found = malignant_classes(["MEL", "Eczema", "Lymphoma"], ["Lymphoma", "melanoma"])
+    assert (found.malignant, found.benign, found.excluded) == (("MEL", "Lymphoma"), ("Eczema",), ())
+
+
+def test_unknown_malignant_class_is_reported_with_the_available_ones():
+    with pytest.raises(InputError, match=r"not classes of the model: SCC\. .* MEL, NV\."):
+        malignant_classes(["MEL", "NV"], ["SCC"])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.special import softmax
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -100,6 +101,9 @@ def test_metrics_agree_with_scikit_learn():
         "log_loss": log_loss(label, p),
         "brier": brier_score_loss(label, p, scale_by_half=False),
         "expected_calibration_error": expected_calibration_error(p.max(axis=1), label == predicted),
+        "classwise_calibration_error": np.mean(
+            [slow_calibration_error(predictions[f"p_{name}"], label == name) for name in CLASSES]
+        ),
     }
     assert {name: result[name]["value"] for name in expected} == pytest.approx(expected)
     assert result["confusion"]["classes"] == CLASSES
@@ -119,8 +123,20 @@ def test_metrics_agree_with_scikit_learn():
                 "average_precision": average_precision_score(
                     label == name, predictions[f"p_{name}"]
                 ),
+                "calibration_error": slow_calibration_error(
+                    predictions[f"p_{name}"], label == name
+                ),
             }
         )
+
+
+def slow_calibration_error(probability, is_class):
+    """Sort the images into 15 bins of about equal size, one image at a time."""
+    edges = [np.quantile(probability, i / 15) for i in range(1, 15)]
+    bins = [sum(edge <= p for edge in edges) for p in probability]
+    table = pd.DataFrame({"bin": bins, "p": probability, "y": is_class.astype(float)})
+    gaps = [abs(b["p"].mean() - b["y"].mean()) * len(b) for _, b in table.groupby("bin")]
+    return sum(gaps) / len(table)
 
 
 @given(
@@ -531,3 +547,56 @@ def test_probabilities_stored_in_32_bits_are_accepted():
 def test_invalid_predictions_are_rejected(change, message):
     with pytest.raises(ValueError, match=message):
         metrics_of(change(simulate_predictions(10)))
+
+
+def test_means_over_classes_have_the_number_of_classes_with_images():
+    table = simulate_predictions(200)
+    metrics = compute_metrics(table[table["label"] != AK], CLASSES, 0)
+    for name in ("balanced_accuracy", "macro_f1", "auroc_macro", "average_precision_macro"):
+        assert metrics[name].classes_evaluated == 3, name
+    assert metrics["accuracy"].classes_evaluated is None
+    assert "classes_evaluated" not in metrics_of(table)["accuracy"]
+
+
+@pytest.mark.parametrize("log_prior", [None, np.log([0.6, 0.2, 0.15, 0.05])])
+def test_calibration_before_scaling_is_that_of_the_logits_without_temperature(log_prior):
+    rng = np.random.default_rng(0)
+    logits = 3 * rng.normal(size=(300, 4))
+    labels = [CLASSES[c] for c in rng.integers(0, 4, 300)]
+
+    def table(temperature):
+        prior = 0 if log_prior is None else log_prior
+        probability = softmax(logits / temperature + prior, axis=1)
+        return prediction_table(labels, probability).assign(predicted=predicted)
+
+    predicted = [CLASSES[c] for c in logits.argmax(axis=1)]
+    scaled = compute_metrics(table(2.5), CLASSES, 0, temperature=2.5, log_prior=log_prior)
+    unscaled = compute_metrics(table(1.0), CLASSES, 0)
+    before = scaled.calibration.before_scaling
+    assert before.temperature == 2.5
+    for name in ("expected_calibration_error", "classwise_calibration_error"):
+        assert getattr(before, name).value == pytest.approx(unscaled[name].value)
+        assert before.expected_calibration_error.value > scaled[name].value
+    assert before.overconfidence.value == pytest.approx(unscaled.calibration.overconfidence.value)
+    assert unscaled.calibration.before_scaling is None
+
+
+def test_calibrated_predictions_have_about_the_classwise_error_by_chance():
+    inside = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        p = rng.dirichlet([0.6, 0.3, 0.2, 0.1], 150)
+        labels = [CLASSES[rng.choice(4, p=row)] for row in p]
+        result = compute_metrics(prediction_table(labels, p), CLASSES, seed)
+        by_chance = result.calibration.classwise_error_by_chance
+        inside += by_chance.low <= result["classwise_calibration_error"].value <= by_chance.high
+    assert inside >= 35
+
+
+def test_swapped_probabilities_exceed_the_classwise_error_by_chance():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet([1, 1, 1, 1], 300)
+    labels = [CLASSES[rng.choice(4, p=row)] for row in p]
+    result = compute_metrics(prediction_table(labels, p[:, [1, 0, 3, 2]]), CLASSES, 0)
+    by_chance = result.calibration.classwise_error_by_chance
+    assert result["classwise_calibration_error"].value > by_chance.high

@@ -15,6 +15,7 @@ from skin_lesions.models.postprocessing.temperature import (
     TEMPERATURE_BOUNDS,
     fit_temperature,
     softmax_with_temperature,
+    undo_temperature,
 )
 
 finite = st.floats(-30, 30)
@@ -204,3 +205,24 @@ def test_calibrated_probabilities_have_an_error_near_zero():
 def test_calibration_error_requires_one_entry_per_image(confidence, correct):
     with pytest.raises(ValueError, match="one entry per image"):
         expected_calibration_error(confidence, correct)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_undone_temperature_gives_the_softmax_of_the_logits(temperature):
+    logits = 4 * np.random.default_rng(0).normal(size=(50, 5))
+    scaled = softmax_with_temperature(logits, temperature)
+    expected = softmax_with_temperature(logits, 1.0)
+    np.testing.assert_allclose(undo_temperature(scaled, temperature), expected, atol=1e-10)
+
+
+def test_undone_temperature_keeps_a_prior_that_was_added_after_it():
+    rng = np.random.default_rng(0)
+    logits, prior = rng.normal(size=(50, 5)), np.log(rng.dirichlet(np.ones(5)))
+    scaled = softmax_with_temperature(logits / 2.5 + prior, 1.0)
+    expected = softmax_with_temperature(logits + prior, 1.0)
+    np.testing.assert_allclose(undo_temperature(scaled, 2.5, prior), expected, atol=1e-10)
+
+
+def test_undone_temperature_accepts_probabilities_of_zero():
+    found = undo_temperature(np.array([[1.0, 0.0]]), 2.0)
+    np.testing.assert_allclose(found, [[1.0, 0.0]], atol=1e-12)

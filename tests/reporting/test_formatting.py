@@ -48,7 +48,9 @@ def split_metrics(**support):
         per_class={label: ClassMetrics(support=n, correct=0) for label, n in support.items()},
         confusion=ConfusionMatrix(classes=(), counts=()),
         calibration=CalibrationMetrics(
-            error_by_chance=RangeByChance(median=0.1, low=0.05, high=0.2), overconfidence=HALF
+            error_by_chance=RangeByChance(median=0.1, low=0.05, high=0.2),
+            classwise_error_by_chance=RangeByChance(median=0.1, low=0.05, high=0.2),
+            overconfidence=HALF,
         ),
         malignant=MalignancyMetrics(
             auroc=HALF, sensitivity=HALF, specificity=HALF, classes=(), excluded_classes=()

@@ -85,7 +85,7 @@ def rows(markdown: str) -> list[list[str]]:
 @pytest.mark.parametrize("label", UNUSUAL_NAMES)
 def test_class_names_are_displayed_unchanged_in_tables_and_lists(label):
     table_rows = [row for row in rows(card_of("unusual")) if row[0] == label]
-    assert [len(row) for row in table_rows] == [4, 8]  # table of counts, table of results by class
+    assert [len(row) for row in table_rows] == [4, 9]  # table of counts, table of results by class
     assert label in visible_text(card_of("unusual"))
 
 
@@ -230,7 +230,7 @@ def test_counts_by_class_and_split_equal_the_split_table():
 
 def test_results_by_class_equal_the_metrics():
     row = fourteen_classes().metrics.test.per_class["Melanoma"]
-    table = {cells[0]: cells[1:] for cells in rows(card_of("fourteen")) if len(cells) == 8}
+    table = {cells[0]: cells[1:] for cells in rows(card_of("fourteen")) if len(cells) == 9}
     e = row["recall"]
     value, low, high = (f"{100 * number:.1f}" for number in (e.value, e.low, e.high))
     assert table["Melanoma"][:3] == [
@@ -285,7 +285,7 @@ def test_columns_of_the_results_are_named_by_their_subset():
 
 def test_classes_without_test_images_are_listed_as_not_evaluated():
     assert f"therefore not evaluated: {UNUSUAL_NAMES[0]}" in visible_text(card_of("unusual"))
-    table = {cells[0]: cells[1:] for cells in rows(card_of("unusual")) if len(cells) == 8}
+    table = {cells[0]: cells[1:] for cells in rows(card_of("unusual")) if len(cells) == 9}
     assert table[UNUSUAL_NAMES[0]][2] == "–"
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from skin_lesions.config.audit import Audit
+from skin_lesions.config.evaluate import Evaluate, Slices
 from skin_lesions.config.source import Source
 from skin_lesions.config.split import Split, SplitFractions
 
@@ -29,6 +30,16 @@ AUDIT = Audit(
     seed=0,
     max_interval_width=0.3,
     fail_on="never",
+)
+EVALUATE = Evaluate(
+    seed=0,
+    batch_size=8,
+    device="cpu",
+    malignant_classes=None,
+    operating_points=(0.9, 0.95),
+    prevalences=(0.05, 0.2),
+    max_threshold_probability=0.5,
+    slices=Slices(columns=None, min_images=5, age_bands=(30, 50), max_values=12),
 )
 
 # Top left, top right, bottom left, bottom right: all rotations and reflections are different.

@@ -15,7 +15,7 @@ from skin_lesions.audit.finding import SEVERITIES, Finding
 from skin_lesions.audit.findings import AuditFindings, AuditSummary, ProbeResult
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.report import Report
-from skin_lesions.data.diagnoses import DIAGNOSES
+from skin_lesions.data.diagnoses import DIAGNOSES, malignant_classes
 from skin_lesions.data.groups import group_images
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing_settings import Preprocessing
@@ -28,16 +28,23 @@ from skin_lesions.data.provenance import (
     SplitProvenance,
 )
 from skin_lesions.data.tables import ImageTable, PredictionTable, SplitTable
+from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.scorecard import Scorecard, compute_metrics
+from skin_lesions.evaluation.slices import SliceResults
 from skin_lesions.evaluation.uncertainty import Uncertainty, uncertainty_metrics
 from skin_lesions.metrics.intervals import Estimate, unavailable
 from skin_lesions.models.postprocessing.conformal import set_names
+from skin_lesions.models.postprocessing.malignancy_thresholds import (
+    MalignancyThresholds,
+    fit_malignancy_thresholds,
+)
 from skin_lesions.models.postprocessing.temperature import TemperatureFit
 from skin_lesions.models.trained_model import Selection, TrainedModel
 from skin_lesions.models.weights_origin import WeightsLeakage, WeightsOrigin
+from skin_lesions.pipelines.evaluate.nodes import measure_malignancy, measure_slices
 from skin_lesions.reporting.figures.registry import FIGURES
 from skin_lesions.reporting.figures.spec import FigureSpec, ReportInputs
-from support.factories import AUDIT
+from support.factories import AUDIT, EVALUATE
 from support.postprocessing import postprocessing
 
 DIAGNOSIS_NAMES = [diagnosis.name for diagnosis in DIAGNOSES]
@@ -250,6 +257,20 @@ class Study:
         )
 
     @cached_property
+    def malignancy(self) -> MalignancyResults:
+        results = measure_malignancy(self.predictions, self.model, EVALUATE)
+        return with_provenance(results, **self.metrics.provenance.model_dump()).with_version(
+            VERSION
+        )
+
+    @cached_property
+    def slices(self) -> SliceResults:
+        results = measure_slices(self.predictions, self.image_table, self.model, EVALUATE)
+        return with_provenance(results, **self.metrics.provenance.model_dump()).with_version(
+            VERSION
+        )
+
+    @cached_property
     def training_history(self) -> pd.DataFrame:
         t = np.arange(1, self.epochs + 1)
         history = pd.DataFrame({"epoch": t, "learning_rate": 3e-4 / t})
@@ -316,6 +337,7 @@ class Study:
                     n=len(image_ids["val"]),
                     n_effective=float(len(image_ids["val"])),
                 ),
+                malignancy_thresholds=self._malignancy_thresholds(),
             ),
             train_image_ids=image_ids["train"],
             val_image_ids=image_ids["val"],
@@ -341,6 +363,16 @@ class Study:
             test=uncertainty_metrics(test, self.labels, 0.9, fitted.referral),
         )
 
+    def _malignancy_thresholds(self) -> MalignancyThresholds | None:
+        frame = self.predictions.frame
+        val = frame[frame["split"] == "val"]
+        return fit_malignancy_thresholds(
+            val[[f"p_{label}" for label in self.labels]].to_numpy(),
+            pd.Index(self.labels).get_indexer(val["label"]),
+            malignant_classes(self.labels, None),
+            EVALUATE.operating_points,
+        )
+
     @property
     def pixel_store(self) -> PixelStore:
         return FakePixelStore(Path("unused"))
@@ -356,6 +388,8 @@ class Study:
             quarantine=self.quarantine,
             training_history=self.training_history,
             image_table=self.image_table,
+            malignancy=self.malignancy,
+            slices=self.slices,
         )
 
     def card_arguments(self) -> dict[str, object]:

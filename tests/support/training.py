@@ -12,6 +12,7 @@ from skin_lesions.evaluation.predictions import predict_images
 from skin_lesions.models.trained_model import TrainedModel, UncalibratedModel
 from skin_lesions.pipelines.train.nodes import calibrate, fit
 from skin_lesions.training.checkpoints import Checkpoints
+from support.factories import EVALUATE
 from support.recipes import recipe
 
 Stored = tuple[PixelStore, SplitTable]  # the fixture ``stored``
@@ -37,7 +38,7 @@ def fit_stored(stored: Stored, **changes: Any) -> tuple[UncalibratedModel, pd.Da
 
 def calibrate_stored(model: UncalibratedModel, stored: Stored, **changes: Any) -> TrainedModel:
     """Calibrate a model on the validation images; changes are those of ``recipe``."""
-    return calibrate(model, *stored, recipe(**changes))
+    return calibrate(model, *stored, recipe(**changes), EVALUATE)
 
 
 def predict_stored(

@@ -1,10 +1,29 @@
 """Parameters of `evaluate`."""
 
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from skin_lesions.config.base import Device, ParameterGroup, Seed
+
+# Fractions that are neither 0 nor 1.
+InnerFraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Slices(ParameterGroup):
+    """Results of subgroups."""
+
+    columns: tuple[str, ...] | None
+    min_images: Annotated[int, Field(ge=2)]
+    age_bands: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    max_values: Annotated[int, Field(ge=2)]
+
+    @model_validator(mode="after")
+    def _check_age_bands(self) -> Self:
+        if any(low >= high for low, high in pairwise(self.age_bands)):
+            raise ValueError(f"age_bands must increase, got {list(self.age_bands)}")
+        return self
 
 
 class Evaluate(ParameterGroup):
@@ -13,3 +32,8 @@ class Evaluate(ParameterGroup):
     seed: Seed
     batch_size: Annotated[int, Field(ge=1)]
     device: Device
+    malignant_classes: Annotated[tuple[str, ...], Field(min_length=1)] | None
+    operating_points: Annotated[tuple[InnerFraction, ...], Field(min_length=1)]
+    prevalences: Annotated[tuple[InnerFraction, ...], Field(min_length=1)]
+    max_threshold_probability: Annotated[float, Field(ge=0.01, le=0.99)]
+    slices: Slices

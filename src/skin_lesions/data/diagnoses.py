@@ -7,10 +7,15 @@ Source:
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from skin_lesions.core.text import without_invisible
+import numpy as np
+from numpy.typing import NDArray
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import printable, without_invisible
 
 ImageKind = Literal["dermoscopy", "photograph"]
 
@@ -159,3 +164,73 @@ def class_key(label: str) -> str:
     text = without_invisible(unicodedata.normalize("NFKC", label)).casefold().strip()
     text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", text)
     return re.sub(r"^([+-]?\d+)\.0*$", r"\1", text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MalignantClasses:
+    """Which classes of a model count as malignant.
+
+    Attributes:
+        classes: All classes, in the order of the model.
+        malignant: The malignant ones.
+        excluded: Classes of which it is not known. Their images are left out of all metrics of
+            malignancy.
+    """
+
+    classes: tuple[str, ...]
+    malignant: tuple[str, ...]
+    excluded: tuple[str, ...]
+
+    @property
+    def benign(self) -> tuple[str, ...]:
+        """The benign classes."""
+        others = {*self.malignant, *self.excluded}
+        return tuple(name for name in self.classes if name not in others)
+
+    @property
+    def is_malignant(self) -> NDArray[np.bool_]:
+        """Whether each class is malignant, (k,)."""
+        return np.isin(self.classes, self.malignant)
+
+    @property
+    def is_known(self) -> NDArray[np.bool_]:
+        """Whether the malignancy of each class is known, (k,)."""
+        return ~np.isin(self.classes, self.excluded)
+
+
+def malignant_classes(classes: Sequence[str], given: Sequence[str] | None) -> MalignantClasses:
+    """Return which classes are malignant.
+
+    Args:
+        classes: The classes of the model.
+        given: Names of the malignant classes, as in ``evaluate.malignant_classes``. All other
+            classes are then benign. None: the table of diagnoses decides, and classes that are not
+            in it are excluded.
+
+    Raises:
+        InputError: A given name is not one of the classes.
+    """
+    if given is None:
+        known = {name: diagnosis_of(name) for name in classes}
+        return MalignantClasses(
+            classes=tuple(classes),
+            malignant=tuple(name for name, d in known.items() if d is not None and d.malignant),
+            excluded=tuple(name for name, d in known.items() if d is None),
+        )
+    # A name of the class itself takes precedence over another name of the same diagnosis.
+    by_key = {class_key(name): name for name in classes}
+    names = {name: name if name in classes else by_key.get(class_key(name)) for name in given}
+    unknown = [name for name, found in names.items() if found is None]
+    if unknown:
+        raise InputError(
+            f"evaluate.malignant_classes has names that are not classes of the model: "
+            f"{', '.join(map(printable, unknown))}. Expected some of: "
+            f"{', '.join(map(printable, classes))}. Fix: use these names, or null for the table of "
+            "diagnoses"
+        )
+    selected = set(names.values())
+    return MalignantClasses(
+        classes=tuple(classes),
+        malignant=tuple(name for name in classes if name in selected),
+        excluded=(),
+    )

@@ -1,4 +1,4 @@
-"""Calibration: confidence bins and the expected calibration error."""
+"""Calibration: confidence bins, expected and class-wise calibration error."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,3 +55,22 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike) -> flo
     # Per bin: images times (accuracy - mean confidence).
     gaps = np.bincount(confidence_bins(values), weights=is_correct - values)
     return float(np.abs(gaps).sum() / values.size)
+
+
+def class_calibration_error(probability: ArrayLike, is_class: ArrayLike) -> float:
+    """Return the calibration error of one class: mean distance of probability and frequency.
+
+    Unlike ``expected_calibration_error``, it uses the probability of the class for every image, not
+    only for images that are predicted as the class. The bins are those of ``confidence_bins``. The
+    mean over the classes is the class-wise calibration error. Kull et al. and Nixon et al. (static
+    calibration error) use bins of equal width; bins of equal size are the adaptive ones of Nixon et
+    al.
+
+    Args:
+        probability: The probability of the class, shape (n,), n at least 1.
+        is_class: Whether the image is of the class, shape (n,).
+
+    Source:
+        Kull et al. (2019), arXiv:1910.12656; Nixon et al. (2019), arXiv:1904.01685.
+    """
+    return expected_calibration_error(probability, is_class)

@@ -22,14 +22,17 @@ from scipy import optimize, stats
 LEVEL = 0.95
 # Differences up to this size are treated as rounding errors.
 ROUNDING = 1e-12
+# Figures and tables mark numbers of fewer images than this.
+FEW_IMAGES = 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """A value with its interval and sample size.
 
-    ``n`` is the number of rows. Values that cannot be computed are None: either the value and its
-    interval, or only the interval. ``reason`` then contains the cause.
+    ``n`` is the number of rows. ``classes_evaluated`` is the number of classes behind a mean over
+    classes, None for other statistics. Values that cannot be computed are None: either the value
+    and its interval, or only the interval. ``reason`` then contains the cause.
     """
 
     value: float | None
@@ -38,6 +41,7 @@ class Estimate:
     n: int
     n_effective: float | None = None
     reason: str | None = None
+    classes_evaluated: int | None = None
 
     def __post_init__(self) -> None:
         """Check that all numbers are valid in JSON, and that missing values have a reason."""
@@ -52,12 +56,12 @@ class Estimate:
 
     @model_serializer(mode="wrap")
     def _leave_out_unset(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave ``n_effective`` and ``reason`` out of the JSON form if they are not set."""
+        """Leave the optional fields out of the JSON form if they are not set."""
         entry: dict[str, object] = serialize(self)
         return {
             key: value
             for key, value in entry.items()
-            if value is not None or key not in ("n_effective", "reason")
+            if value is not None or key not in ("n_effective", "reason", "classes_evaluated")
         }
 
 

@@ -48,9 +48,14 @@ class LinearizedError:
         return max(1.0, (self.standard_error / self.unclustered) ** 2)
 
     def interval(
-        self, value: float, scale: Scale = "identity", *, standard_error: float | None = None
+        self,
+        value: float,
+        scale: Scale = "identity",
+        *,
+        standard_error: float | None = None,
+        level: float = LEVEL,
     ) -> tuple[float, float] | None:
-        """Return the 95 % interval, or None if the error is 0 or unknown.
+        """Return the confidence interval, or None if the error is 0 or unknown.
 
         Args:
             value: The statistic.
@@ -58,11 +63,12 @@ class LinearizedError:
                 ``logit`` for those between 0 and 1. The value itself must be inside of this range,
                 otherwise the result is None.
             standard_error: Another standard error of the statistic.
+            level: Confidence level; close to 1 for an interval that allows for many comparisons.
         """
         error = self.standard_error if standard_error is None else standard_error
         if not ROUNDING < error < float("inf"):
             return None
-        distance = float(stats.t.ppf(0.5 + LEVEL / 2, self.degrees_of_freedom)) * error
+        distance = float(stats.t.ppf(0.5 + level / 2, self.degrees_of_freedom)) * error
         if scale == "identity":
             return value - distance, value + distance
         if value <= ROUNDING or (scale == "logit" and value >= 1 - ROUNDING):
@@ -162,14 +168,14 @@ def auroc_and_influence(scores: Floats, positive: NDArray[np.bool_]) -> tuple[fl
     of_positive, of_negative = np.sort(scores[positive]), np.sort(scores[~positive])
     # Fraction of the other kind that each image ranks correctly against.
     placement = np.empty(scores.size)
-    placement[positive] = _fraction_below(of_negative, scores[positive])
-    placement[~positive] = 1 - _fraction_below(of_positive, scores[~positive])
+    placement[positive] = fraction_below(of_negative, scores[positive])
+    placement[~positive] = 1 - fraction_below(of_positive, scores[~positive])
     auroc = float(placement[positive].mean())
     size = np.where(positive, of_positive.size, of_negative.size)
     return auroc, (placement - auroc) / size
 
 
-def _fraction_below(ranked: Floats, values: Floats) -> Floats:
+def fraction_below(ranked: Floats, values: Floats) -> Floats:
     """Return the fraction of ranked scores that are below each value; ties count one half."""
     below = np.searchsorted(ranked, values, side="left")
     up_to = np.searchsorted(ranked, values, side="right")

@@ -14,6 +14,7 @@ from skin_lesions.core.versions import UNSAVED
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import ModelProvenance
 from skin_lesions.models.postprocessing.conformal import ConformalThresholds
+from skin_lesions.models.postprocessing.malignancy_thresholds import MalignancyThresholds
 from skin_lesions.models.postprocessing.probabilities import ClassFrequencies
 from skin_lesions.models.postprocessing.referral import ReferralThreshold
 from skin_lesions.models.postprocessing.temperature import TemperatureFit
@@ -41,12 +42,15 @@ class Postprocessing:
             predicted class is the most probable one for equal class frequencies.
         conformal: Thresholds of the conformal prediction sets.
         referral: Threshold of the confidence below which an image is referred to a person.
+        malignancy_thresholds: Thresholds of malignant against benign; None if the validation images
+            are not both malignant and benign.
     """
 
     calibration: TemperatureFit
     frequencies: ClassFrequencies
     conformal: ConformalThresholds
     referral: ReferralThreshold
+    malignancy_thresholds: MalignancyThresholds | None = None
 
 
 class UncalibratedModel(BaseModel):

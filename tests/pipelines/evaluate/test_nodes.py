@@ -1,13 +1,11 @@
 import pytest
 
-from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.raw_store import ObjectStore, RawImages
 from skin_lesions.pipelines.evaluate.nodes import measure_uncertainty, predict, score
+from support.factories import EVALUATE
 from support.report_inputs import two_classes, with_frame, with_leaky_weights
-
-EVALUATE = Evaluate(batch_size=8, seed=0, device="cpu")
 
 
 def test_model_of_another_split_is_rejected_before_images_are_read(tmp_path):

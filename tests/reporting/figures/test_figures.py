@@ -26,12 +26,14 @@ from skin_lesions.metrics.intervals import Estimate, proportion
 from skin_lesions.reporting.figures import (
     calibration_curve,
     confusion_matrix,
+    decision_curve,
     fonts,
     loss_curves,
     per_class_recall,
     sample_images,
     shortcut_probes,
     style,
+    subgroups,
 )
 from skin_lesions.reporting.figures.class_counts import file_counts_by_split
 from skin_lesions.reporting.figures.registry import FIGURES
@@ -233,6 +235,8 @@ MEANING = {
     "validation, balanced accuracy": style.VAL,
     "test": style.TEST,
     "test images": style.TEST,
+    "slice of the test images": style.TEST,
+    "act if the model says so": style.TEST,
     "not used": style.NOT_USED,
     "malignant": style.MALIGNANT,
     "name of a malignant class": style.MALIGNANT,
@@ -637,3 +641,73 @@ def test_shortcut_title_counts_the_probes_above_chance_and_names_the_best():
     )
     assert shortcut_probes.title(probes[2:3]) == "None of 1 shortcut probes beats chance"
     assert "could not be probed" in shortcut_probes.title([])
+
+
+def test_points_of_classes_with_few_images_are_open_and_explained():
+    drawn = cached_figure("per_class_recall", "fourteen")
+    per_class = fourteen_classes().metrics.test.per_class
+    names = [name.get_text() for name in labels(drawn, "y")]
+    points = [line for line in drawn.axes[0].lines if len(line.get_ydata()) == 1]
+    for line in points:
+        few = per_class[names[int(line.get_ydata()[0])]].support < 30
+        assert (to_hex(line.get_markerfacecolor()) == "#ffffff") == few
+    legend = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert "open: fewer than 30 images" in legend
+
+
+def test_rows_of_classes_with_few_images_are_marked_in_the_confusion_matrix():
+    drawn = cached_figure("confusion_matrix", "fourteen")
+    metrics = fourteen_classes().metrics
+    supports = [metrics.test.per_class[name].support for name in metrics.test.confusion.classes]
+    counts = [tick.get_text() for tick in drawn.axes[0].child_axes[0].get_yticklabels()]
+    assert counts == [f"n {n}*" if n < 30 else f"n {n}" for n in supports]
+    assert "* Fewer than 30 images" in " ".join(text.get_text() for text in drawn.texts)
+
+
+def test_decision_curve_draws_the_net_benefit_of_the_model_and_of_acting_always():
+    study = fourteen_classes()
+    curve = study.malignancy.test.decision_curve
+    treat_all, _, model = cached_figure("decision_curve", "fourteen").axes[0].lines
+    thresholds = [entry.threshold_probability for entry in curve]
+    np.testing.assert_allclose(model.get_xdata(), thresholds)
+    np.testing.assert_allclose(model.get_ydata(), [entry.model.value for entry in curve])
+    np.testing.assert_allclose(treat_all.get_ydata(), [entry.treat_all.value for entry in curve])
+
+
+def test_title_of_the_decision_curve_counts_thresholds_with_a_shown_benefit():
+    malignancy = fourteen_classes().malignancy
+    better = [
+        entry.threshold_probability
+        for entry in malignancy.test.decision_curve
+        if min(entry.model.low, entry.model_minus_treat_all.low) > 0
+    ]
+    assert 0 < len(better) < 50
+    text = decision_curve.title(malignancy)
+    assert f"at {len(better)} of 50 threshold probabilities" in text
+    assert "no decision curve" in decision_curve.title(two_classes().malignancy)
+
+
+def test_subgroups_draw_each_slice_with_its_interval():
+    found = fourteen_classes().slices
+    drawn = cached_figure("subgroups", "fourteen")
+    for axes, column in zip(drawn.axes, found.columns, strict=True):
+        points = [line for line in axes.lines if len(line.get_ydata()) == 1]
+        values = [entry.balanced_accuracy.value for entry in column.slices]
+        assert [line.get_xdata()[0] for line in points] == pytest.approx(values)
+        assert [tick.get_text() for tick in axes.get_yticklabels()] == [
+            entry.value for entry in column.slices
+        ]
+
+
+def test_title_of_the_subgroups_names_the_largest_gap_that_is_shown():
+    found = fourteen_classes().slices
+    assert subgroups.title(found) == (
+        "Test: no gap between subgroups is distinguishable from 0 "
+        f"(corrected for {found.comparisons} comparisons)"
+    )
+    column = next(column for column in found.columns if column.gaps)
+    shown = column.gaps[0].model_copy(update={"is_shown": True})
+    changed = column.model_copy(update={"gaps": (shown, *column.gaps[1:])})
+    text = subgroups.title(found.model_copy(update={"columns": (changed,)}))
+    assert f"above 0 (corrected): 1 of {len(column.gaps)}." in text
+    assert f"{shown.higher} {whole_percent(shown.of_higher)}" in text

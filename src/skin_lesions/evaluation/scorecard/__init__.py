@@ -5,6 +5,7 @@ Each metric has a file of its own and an entry in ``registry``.
 
 from skin_lesions.evaluation.scorecard.compute import compute_metrics
 from skin_lesions.evaluation.scorecard.model import (
+    BeforeScaling,
     CalibrationMetrics,
     ClassMetrics,
     ConfusionMatrix,
@@ -15,6 +16,7 @@ from skin_lesions.evaluation.scorecard.model import (
 )
 
 __all__ = [
+    "BeforeScaling",
     "CalibrationMetrics",
     "ClassMetrics",
     "ConfusionMatrix",

@@ -1,16 +1,17 @@
 """Predictions of one split as arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skin_lesions.data.diagnoses import diagnosis_of
+from skin_lesions.data.diagnoses import MalignantClasses, malignant_classes
 from skin_lesions.data.tables import probability_column
 from skin_lesions.metrics.classification import Floats, Numbers
+from skin_lesions.models.postprocessing.malignancy_thresholds import malignancy_score
 
 # Probabilities stored as 32-bit floats sum to 1 only approximately.
 _SUM_TOLERANCE = 1e-3
@@ -25,6 +26,7 @@ class PredictionArrays:
     ``probability`` is for the class frequencies of the training images, which are about those of
     the validation and test images. If the predicted class is the most probable one for equal class
     frequencies (``train.decision``), it need not have the highest ``probability``.
+    ``malignant`` describes which classes are malignant.
     """
 
     classes: tuple[str, ...]
@@ -32,6 +34,7 @@ class PredictionArrays:
     predicted: Numbers
     group: Numbers
     probability: Floats
+    malignant: MalignantClasses
 
     @property
     def n(self) -> int:
@@ -61,17 +64,25 @@ class PredictionArrays:
     @cached_property
     def malignancy(self) -> "Malignancy":
         """Whether label and prediction of each row with a known diagnosis are malignant."""
-        diagnoses = [diagnosis_of(name) for name in self.classes]
-        malignant = np.array([d is not None and d.malignant for d in diagnoses])  # (k,)
-        known = np.array([d is not None for d in diagnoses])[self.label]  # (n,)
-        named = list(zip(self.classes, diagnoses, strict=True))
+        malignant = self.malignant.is_malignant  # (k,)
+        known = self.malignant.is_known[self.label]  # (n,)
         return Malignancy(
-            classes=tuple(name for name, d in named if d is not None and d.malignant),
-            excluded_classes=tuple(name for name, d in named if d is None),
+            classes=self.malignant.malignant,
+            excluded_classes=self.malignant.excluded,
             known=known,
             label=malignant[self.label][known],
             predicted=malignant[self.predicted][known],
-            score=self.probability[known][:, malignant].sum(axis=1),
+            score=malignancy_score(self.probability, self.malignant)[known],
+        )
+
+    def subset(self, selected: Bools) -> "PredictionArrays":
+        """Return some of the rows; ``selected`` has shape (n,)."""
+        return replace(
+            self,
+            label=self.label[selected],
+            predicted=self.predicted[selected],
+            group=self.group[selected],
+            probability=self.probability[selected],
         )
 
 
@@ -91,11 +102,21 @@ class Malignancy:
     score: Floats
 
 
-def prediction_arrays(predictions: pd.DataFrame, classes: Sequence[str]) -> PredictionArrays:
+def prediction_arrays(
+    predictions: pd.DataFrame,
+    classes: Sequence[str],
+    malignant: Sequence[str] | None = None,
+) -> PredictionArrays:
     """Check a table of predictions and convert it to arrays.
+
+    Args:
+        predictions: As for ``compute_metrics``.
+        classes: The class names, in the order of the model.
+        malignant: The malignant classes; None: those of the table of diagnoses.
 
     Raises:
         ValueError: As for ``compute_metrics``.
+        InputError: A malignant class is not a class of the model.
     """
     columns = [probability_column(name) for name in classes]
     missing = {"group_id", "label", "predicted", *columns} - set(predictions.columns)
@@ -122,6 +143,7 @@ def prediction_arrays(predictions: pd.DataFrame, classes: Sequence[str]) -> Pred
         predicted=_class_numbers(predictions["predicted"], classes),
         group=pd.factorize(predictions["group_id"])[0],
         probability=_check_probability(predictions[columns].to_numpy(dtype=np.float64)),
+        malignant=malignant_classes(classes, malignant),
     )
 
 

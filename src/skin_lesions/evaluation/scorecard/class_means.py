@@ -7,6 +7,7 @@ measures the coverage.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -101,6 +102,16 @@ def _macro_average_precision(evaluation: Evaluation) -> Estimate:
     return average_precision_estimate(values, influences, smallest, rows.group)
 
 
+def of_classes(estimate: Callable[[Evaluation], Estimate]) -> Callable[[Evaluation], Estimate]:
+    """Return the same estimate with the number of classes that it is the mean of."""
+
+    def with_classes(evaluation: Evaluation) -> Estimate:
+        number = int(evaluation.rows.present.size)
+        return replace(estimate(evaluation), classes_evaluated=number)
+
+    return with_classes
+
+
 BALANCED_ACCURACY = Metric(
     key="balanced_accuracy",
     name="Balanced accuracy",
@@ -108,7 +119,7 @@ BALANCED_ACCURACY = Metric(
     meaning="Fraction of correct predictions for each class (recall), averaged over the classes. "
     "A rare class counts as much as a common one.",
     headline=True,
-    estimate=_balanced_accuracy,
+    estimate=of_classes(_balanced_accuracy),
 )
 MACRO_F1 = Metric(
     key="macro_f1",
@@ -116,7 +127,7 @@ MACRO_F1 = Metric(
     format="decimal",
     meaning="Mean F1 of the classes. F1 combines recall and precision. 1 is perfect, 0 means no "
     "correct prediction.",
-    estimate=_macro_f1,
+    estimate=of_classes(_macro_f1),
 )
 MACRO_AUROC = Metric(
     key="auroc_macro",
@@ -125,7 +136,7 @@ MACRO_AUROC = Metric(
     meaning="Probability that an image of a class gets a higher score for this class than an image "
     "of another class. Averaged over the classes. 0.5 is chance level, 1 is perfect.",
     headline=True,
-    estimate=_macro_auroc,
+    estimate=of_classes(_macro_auroc),
 )
 MACRO_AVERAGE_PRECISION = Metric(
     key="average_precision_macro",
@@ -133,5 +144,5 @@ MACRO_AVERAGE_PRECISION = Metric(
     format="decimal",
     meaning="Mean precision over all thresholds of the probability of a class, averaged over the "
     "classes. Chance level is the frequency of the class, 1 is perfect.",
-    estimate=_macro_average_precision,
+    estimate=of_classes(_macro_average_precision),
 )

@@ -11,9 +11,18 @@ from skin_lesions.evaluation.scorecard.calibration_error import calibration_metr
 from skin_lesions.evaluation.scorecard.malignancy import malignancy_metrics
 from skin_lesions.evaluation.scorecard.metric import Evaluation
 from skin_lesions.evaluation.scorecard.model import ClassMetrics, ConfusionMatrix, SplitMetrics
+from skin_lesions.metrics.classification import Floats
 
 
-def compute_metrics(predictions: pd.DataFrame, classes: Sequence[str], seed: int) -> SplitMetrics:
+def compute_metrics(
+    predictions: pd.DataFrame,
+    classes: Sequence[str],
+    seed: int,
+    *,
+    malignant_classes: Sequence[str] | None = None,
+    temperature: float | None = None,
+    log_prior: Floats | None = None,
+) -> SplitMetrics:
     """Compute the metrics of the predictions of one split.
 
     Accuracy, sensitivity, specificity, and the recall, precision and F1 of a class have Wilson
@@ -30,9 +39,13 @@ def compute_metrics(predictions: pd.DataFrame, classes: Sequence[str], seed: int
     - ``auroc_macro``: mean of the one-vs-rest AUROC of the same classes.
     - ``log_loss``: nats per image. ``brier``: squared distance to the true class, summed over
       the classes, 0 to 2. ``expected_calibration_error``: of the predicted class, 0 to 1.
-    - ``calibration``: the calibration error by chance, and mean confidence minus accuracy.
+    - ``classwise_calibration_error``: mean calibration error of all classes, 0 to 1.
+    - ``calibration``: the calibration errors by chance, mean confidence minus accuracy, and the
+      errors before temperature scaling.
     - ``malignant``: malignant diagnoses against the other known ones; premalignant ones count as
       benign. Sensitivity and specificity use whether the predicted class is malignant.
+
+    Each mean over classes has the number of its classes, ``classes_evaluated``.
 
     Args:
         predictions: One row per image; requires ``group_id``, ``label``, ``predicted`` and
@@ -41,12 +54,18 @@ def compute_metrics(predictions: pd.DataFrame, classes: Sequence[str], seed: int
             images. All other metrics use ``predicted``, which follows ``train.decision``.
         classes: The class names, in the order of the model.
         seed: Seed of the simulated calibration errors.
+        malignant_classes: The malignant classes; None: those of the table of diagnoses.
+        temperature: The fitted temperature of the probabilities; None leaves the calibration before
+            temperature scaling out.
+        log_prior: Logarithm of the class frequencies that was added to the logits after the
+            temperature, (k,); None if none was.
 
     Raises:
         ValueError: No rows, rows of several splits, a missing column, a label or prediction
             that is not in ``classes``, or invalid probabilities.
+        InputError: A malignant class is not in ``classes``.
     """
-    rows = prediction_arrays(predictions, classes)
+    rows = prediction_arrays(predictions, classes, malignant_classes)
     per_class = [
         {metric.key: metric.estimate(rows, c) for metric in registry.CLASS_METRICS}
         for c in range(len(classes))
@@ -64,7 +83,7 @@ def compute_metrics(predictions: pd.DataFrame, classes: Sequence[str], seed: int
             )
         },
         confusion=_confusion(rows),
-        calibration=calibration_metrics(rows, seed),
+        calibration=calibration_metrics(rows, seed, temperature, log_prior),
         malignant=malignancy_metrics(rows),
         **overall,
     )

@@ -7,11 +7,11 @@ from typing import Literal
 from skin_lesions.evaluation.scorecard.arrays import Bools, PredictionArrays
 from skin_lesions.metrics import intervals
 from skin_lesions.metrics.classification import Floats, Numbers
-from skin_lesions.metrics.intervals import Estimate
+from skin_lesions.metrics.intervals import FEW_IMAGES, Estimate
 from skin_lesions.metrics.linearization import auroc_and_influence, linearized_error
 
 # Minimum number of images of a class for an interval of its average precision.
-MIN_POSITIVES = 30
+MIN_POSITIVES = FEW_IMAGES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,11 +51,11 @@ class MalignancyMetrics(BaseModel):
     """Malignant against benign diagnoses.
 
     Attributes:
-        auroc: AUROC of the summed probability of the malignant classes.
+        auroc: AUROC of the summed probability of the malignant classes (malignancy score).
         sensitivity: Fraction of malignant images that are predicted as malignant.
         specificity: Fraction of benign images that are predicted as benign.
         classes: The malignant classes.
-        excluded_classes: Classes that are not in the diagnosis table. Their images are left out.
+        excluded_classes: Classes of which it is not known. Their images are left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,19 +77,42 @@ class RangeByChance(BaseModel):
     high: float
 
 
+class BeforeScaling(BaseModel):
+    """Calibration of the same predictions before temperature scaling.
+
+    Attributes:
+        temperature: The fitted temperature.
+        expected_calibration_error: As ``expected_calibration_error``, at temperature 1.
+        classwise_calibration_error: As ``classwise_calibration_error``, at temperature 1.
+        overconfidence: Mean confidence minus accuracy, at temperature 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float
+    expected_calibration_error: Estimate
+    classwise_calibration_error: Estimate
+    overconfidence: Estimate
+
+
 class CalibrationMetrics(BaseModel):
-    """Calibration of the predicted class.
+    """Calibration of the probabilities.
 
     Attributes:
         error_by_chance: Expected calibration error that calibrated probabilities would show on
             these images.
+        classwise_error_by_chance: The same for the class-wise calibration error.
         overconfidence: Mean confidence minus accuracy. Negative: underconfident.
+        before_scaling: The same predictions before temperature scaling; None if the temperature is
+            not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     error_by_chance: RangeByChance
+    classwise_error_by_chance: RangeByChance
     overconfidence: Estimate
+    before_scaling: BeforeScaling | None = None
 
 
 class SplitMetrics(_EstimatesByName):
@@ -100,7 +123,7 @@ class SplitMetrics(_EstimatesByName):
         groups: Number of groups of related images.
         per_class: Metrics of each class, in the order of the model.
         confusion: The confusion matrix.
-        calibration: Calibration of the predicted class.
+        calibration: Calibration of the probabilities.
         malignant: Malignant against benign diagnoses.
     """
 

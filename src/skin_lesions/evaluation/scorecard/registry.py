@@ -5,7 +5,11 @@ To add a metric, write a file that defines it and add it here; see docs/contribu
 
 from skin_lesions.evaluation.scorecard.accuracy import ACCURACY, TOP2_ACCURACY
 from skin_lesions.evaluation.scorecard.agreement import COHEN_KAPPA, MATTHEWS_CORRELATION
-from skin_lesions.evaluation.scorecard.calibration_error import CALIBRATION_ERROR
+from skin_lesions.evaluation.scorecard.calibration_error import (
+    CALIBRATION_ERROR,
+    CLASS_CALIBRATION_ERROR,
+    CLASSWISE_CALIBRATION_ERROR,
+)
 from skin_lesions.evaluation.scorecard.class_means import (
     BALANCED_ACCURACY,
     MACRO_AUROC,
@@ -34,5 +38,13 @@ METRICS: tuple[Metric, ...] = (
     LOG_LOSS,
     BRIER,
     CALIBRATION_ERROR,
+    CLASSWISE_CALIBRATION_ERROR,
 )
-CLASS_METRICS: tuple[ClassMetric, ...] = (RECALL, PRECISION, F1, AUROC, AVERAGE_PRECISION)
+CLASS_METRICS: tuple[ClassMetric, ...] = (
+    RECALL,
+    PRECISION,
+    F1,
+    AUROC,
+    AVERAGE_PRECISION,
+    CLASS_CALIBRATION_ERROR,
+)

@@ -162,6 +162,29 @@ def _check_frequencies(frequencies: ArrayLike, k: int) -> NDArray[np.float64]:
     return values
 
 
+def undo_temperature(
+    probabilities: NDArray[np.float64],
+    temperature: float,
+    log_prior: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Return the probabilities at temperature 1, (n, k), from those at a fitted temperature.
+
+    Probabilities p = softmax(z / T + log prior) determine the logits z = T (log p - log prior), up
+    to a constant of each row. The result is softmax(z + log prior).
+
+    Args:
+        probabilities: Calibrated probabilities, (n, k), each row sums to 1.
+        temperature: The fitted temperature T.
+        log_prior: Logarithm of the class prior that was added after the temperature, (k,); None if
+            none was.
+    """
+    prior = np.zeros(probabilities.shape[1]) if log_prior is None else log_prior
+    # A probability below the smallest normal number has lost its digits. It stays negligible.
+    smallest = float(np.finfo(np.float64).tiny)
+    logits = temperature * (np.log(np.maximum(probabilities, smallest)) - prior)
+    return np.asarray(softmax(logits + prior, axis=1), np.float64)
+
+
 def _check_logits(logits: ArrayLike) -> NDArray[np.float64]:
     scores = np.asarray(logits, dtype=np.float64)
     if scores.ndim != 2 or scores.shape[0] < 1 or scores.shape[1] < 2:

@@ -3,21 +3,36 @@
 torch is imported inside the functions, so that listing the pipelines does not import it.
 """
 
+import logging
+
 import pandas as pd
 
 from skin_lesions.config.evaluate import Evaluate
+from skin_lesions.data.diagnoses import malignant_classes
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.provenance import MetricsProvenance, PredictionProvenance
 from skin_lesions.data.raw_store import RawImages
 from skin_lesions.data.tables import ImageTable, PredictionTable, SplitTable
 from skin_lesions.evaluation.input_checks import check_model_matches_data
+from skin_lesions.evaluation.malignancy import (
+    MalignancyResults,
+    MalignancySubset,
+    malignancy_subset,
+)
+from skin_lesions.evaluation.malignancy.compute import reason_without_operating_points
 from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics, compute_metrics
+from skin_lesions.evaluation.scorecard.arrays import prediction_arrays
+from skin_lesions.evaluation.slices import SliceResults, compute_slices
+from skin_lesions.evaluation.slices.columns import LEAKED_COLUMN
+from skin_lesions.evaluation.slices.compute import rows_of_images
 from skin_lesions.evaluation.uncertainty import (
     Uncertainty,
     UncertaintyMetrics,
     uncertainty_metrics,
 )
 from skin_lesions.models.trained_model import TrainedModel
+
+log = logging.getLogger(__name__)
 
 
 def predict(
@@ -52,22 +67,26 @@ def score(predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate)
     In the original split, a test image with a related image in train or val gives an optimistic
     result. Leaked and clean test images are therefore also evaluated separately.
     """
-    table = predictions.frame
-    test = table[table["split"] == "test"]
-    is_original = model.provenance.split_policy == "original"
-    clean = test[~test["is_leaked"] & is_original]
-    leaked = test[test["is_leaked"] & is_original]
 
     def metrics_of(rows: pd.DataFrame) -> SplitMetrics:
-        return compute_metrics(rows, model.classes, evaluate.seed)
+        return compute_metrics(
+            rows,
+            model.classes,
+            evaluate.seed,
+            malignant_classes=evaluate.malignant_classes,
+            temperature=model.postprocessing.calibration.temperature,
+            log_prior=model.postprocessing.frequencies.log_ratio_to_training,
+        )
 
+    table = predictions.frame
+    subsets = {name: metrics_of(rows) for name, rows in _test_subsets(table, model).items()}
     return Scorecard(
         split_policy=model.provenance.split_policy,
         provenance=_provenance(predictions, model),
         validation=metrics_of(table[table["split"] == "val"]),
-        test=metrics_of(test),
-        test_clean=metrics_of(clean) if len(clean) else None,
-        test_leaked=metrics_of(leaked) if len(leaked) else None,
+        test=subsets["test"],
+        test_clean=subsets.get("test_clean"),
+        test_leaked=subsets.get("test_leaked"),
     )
 
 
@@ -77,21 +96,91 @@ def measure_uncertainty(predictions: PredictionTable, model: TrainedModel) -> Un
     Sets and referral threshold were fitted on validation images, in the pipeline ``train``.
     """
     fitted = model.postprocessing
-    test = predictions.frame[predictions.frame["split"] == "test"]
-    clean = test[~test["is_leaked"]]
-    has_clean = model.provenance.split_policy == "original" and len(clean) > 0
 
     def metrics_of(rows: pd.DataFrame) -> UncertaintyMetrics:
         return uncertainty_metrics(rows, model.classes, fitted.conformal.coverage, fitted.referral)
 
+    subsets = _test_subsets(predictions.frame, model)
+    clean = subsets.get("test_clean")
     return Uncertainty(
         provenance=_provenance(predictions, model),
         decision=fitted.frequencies.decision,
         thresholds=fitted.conformal,
         referral=fitted.referral,
-        test=metrics_of(test),
-        test_clean=metrics_of(clean) if has_clean else None,
+        test=metrics_of(subsets["test"]),
+        test_clean=None if clean is None else metrics_of(clean),
     )
+
+
+def measure_malignancy(
+    predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate
+) -> MalignancyResults:
+    """Compute the results of malignant against benign on the test images.
+
+    The thresholds are those of the model file, chosen on validation images.
+    """
+    classes = malignant_classes(model.classes, evaluate.malignant_classes)
+    thresholds = model.postprocessing.malignancy_thresholds
+    reason = reason_without_operating_points(thresholds, classes)
+    if reason is not None:
+        log.warning("No results at thresholds: %s", reason)
+
+    def results_of(rows: pd.DataFrame) -> MalignancySubset:
+        return malignancy_subset(
+            prediction_arrays(rows, model.classes, evaluate.malignant_classes),
+            thresholds=thresholds if reason is None else None,
+            prevalences=evaluate.prevalences,
+            max_threshold_probability=evaluate.max_threshold_probability,
+        )
+
+    test_subsets = _test_subsets(predictions.frame, model)
+    subsets = {name: results_of(rows) for name, rows in test_subsets.items()}
+    return MalignancyResults(
+        split_policy=model.provenance.split_policy,
+        provenance=_provenance(predictions, model),
+        malignant_classes=classes.malignant,
+        benign_classes=classes.benign,
+        excluded_classes=classes.excluded,
+        no_operating_points=reason,
+        test=subsets["test"],
+        test_clean=subsets.get("test_clean"),
+        test_leaked=subsets.get("test_leaked"),
+    )
+
+
+def measure_slices(
+    predictions: PredictionTable,
+    image_table: ImageTable,
+    model: TrainedModel,
+    evaluate: Evaluate,
+) -> SliceResults:
+    """Compute the results of the subgroups of the test images.
+
+    In the original split, leaked against clean images are subgroups, too.
+    """
+    table = predictions.frame
+    test = table[table["split"] == "test"]
+    images = rows_of_images(test, image_table.frame)
+    if model.provenance.split_policy == "original":
+        leaked = test["is_leaked"].map({True: "leaked", False: "clean"})
+        images = images.assign(**{LEAKED_COLUMN: leaked.to_numpy()})
+    return compute_slices(
+        prediction_arrays(test, model.classes, evaluate.malignant_classes),
+        images,
+        evaluate.slices,
+        split_policy=model.provenance.split_policy,
+        provenance=_provenance(predictions, model),
+    )
+
+
+def _test_subsets(table: pd.DataFrame, model: TrainedModel) -> dict[str, pd.DataFrame]:
+    """Return the test predictions, and with the policy ``original`` the clean and leaked ones."""
+    test = table[table["split"] == "test"]
+    subsets = {"test": test}
+    if model.provenance.split_policy == "original":
+        subsets["test_clean"] = test[~test["is_leaked"]]
+        subsets["test_leaked"] = test[test["is_leaked"]]
+    return {name: rows for name, rows in subsets.items() if name == "test" or len(rows)}
 
 
 def _provenance(predictions: PredictionTable, model: TrainedModel) -> MetricsProvenance:

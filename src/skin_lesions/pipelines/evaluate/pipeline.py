@@ -5,7 +5,13 @@ Nothing is fitted here.
 
 from kedro.pipeline import Node, Pipeline
 
-from skin_lesions.pipelines.evaluate.nodes import measure_uncertainty, predict, score
+from skin_lesions.pipelines.evaluate.nodes import (
+    measure_malignancy,
+    measure_slices,
+    measure_uncertainty,
+    predict,
+    score,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -37,6 +43,18 @@ def create_pipeline() -> Pipeline:
                 inputs=["predictions", "model"],
                 outputs="uncertainty",
                 name="measure_uncertainty",
+            ),
+            Node(
+                measure_malignancy,
+                inputs=["predictions", "model", "params:evaluate"],
+                outputs="malignancy",
+                name="measure_malignancy",
+            ),
+            Node(
+                measure_slices,
+                inputs=["predictions", "image_table", "model", "params:evaluate"],
+                outputs="slices",
+                name="measure_slices",
             ),
         ],
         namespace="evaluate",

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from skin_lesions import __version__
+from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.preprocess import Preprocess
 from skin_lesions.config.train import TrainRecipe
+from skin_lesions.data.diagnoses import malignant_classes
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import ModelProvenance
 from skin_lesions.data.tables import SplitTable, check_class_columns
 from skin_lesions.models.postprocessing.conformal import fit_conformal
+from skin_lesions.models.postprocessing.malignancy_thresholds import fit_malignancy_thresholds
 from skin_lesions.models.postprocessing.probabilities import class_frequencies, class_probabilities
 from skin_lesions.models.postprocessing.referral import fit_referral
 from skin_lesions.models.postprocessing.temperature import fit_temperature
@@ -131,6 +134,7 @@ def calibrate(
     pixel_store: PixelStore,
     split_table: SplitTable,
     train: TrainRecipe,
+    evaluate: Evaluate,
 ) -> TrainedModel:
     """Fit all steps after the network on the validation images and return the complete model.
 
@@ -152,10 +156,14 @@ def calibrate(
     )
     found = class_probabilities(logits, calibration.temperature, frequencies)
     correct = found.predicted == labels
+    malignant = malignant_classes(model.classes, evaluate.malignant_classes)
     postprocessing = Postprocessing(
         calibration=calibration,
         frequencies=frequencies,
         conformal=fit_conformal(found.frequency, labels, train.conformal_coverage),
         referral=fit_referral(found.confidence, correct, train.referral_accuracy),
+        malignancy_thresholds=fit_malignancy_thresholds(
+            found.frequency, labels, malignant, evaluate.operating_points
+        ),
     )
     return TrainedModel(**dict(model), postprocessing=postprocessing)

@@ -28,7 +28,13 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 calibrate,
-                inputs=["uncalibrated_model", "pixel_store", "split_table", "params:train"],
+                inputs=[
+                    "uncalibrated_model",
+                    "pixel_store",
+                    "split_table",
+                    "params:train",
+                    "params:evaluate",
+                ],
                 outputs="model",
                 name="calibrate",
                 tags="network",

@@ -22,6 +22,7 @@ from skin_lesions.reporting.figures.style import (
     titled_figure,
     write_beside_rows,
 )
+from skin_lesions.reporting.formatting import is_malignant
 
 # Ratio of the largest to the smallest class. Above it, bars of small classes are invisible, so
 # dots on a logarithmic axis are drawn instead.
@@ -51,12 +52,13 @@ def draw_class_counts(image_table: ImageTable, split_table: SplitTable) -> Figur
             _draw_bars(axes, counts)
             axes.set_xlabel("files")
         labels = counts.index.tolist()
+        malignant = list(filter(is_malignant, labels))
         rows_axis(axes, list(map(class_name, labels)))
-        mark_malignant(axes, labels)
+        mark_malignant(axes, labels, malignant)
         axes.grid(axis="x")
         write_beside_rows(axes, [f"n {total:,}" for total in totals])
         splits = axes.get_legend_handles_labels()[0]
-        add_legend(figure, [*splits, *malignant_names(labels)])
+        add_legend(figure, [*splits, *malignant_names(malignant)])
     return figure
 
 

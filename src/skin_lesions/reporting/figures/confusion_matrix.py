@@ -1,6 +1,6 @@
 """Confusion matrix of the test images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.metrics.intervals import FEW_IMAGES
 from skin_lesions.reporting.figures.fonts import figure_name
 from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
@@ -42,6 +43,7 @@ def draw_confusion_matrix(metrics: Scorecard) -> Figure:
     the row. Cells without images are empty.
     """
     classes = metrics.test.confusion.classes
+    malignant = metrics.test.malignant.classes
     # counts and fractions: (classes, classes); totals: (classes, 1), images of each label.
     counts = np.array(metrics.test.confusion.counts)
     totals = counts.sum(axis=1, keepdims=True)
@@ -49,18 +51,21 @@ def draw_confusion_matrix(metrics: Scorecard) -> Figure:
     names = name_width([class_name(label) for label in classes])
     # Width of a cell in inches, so that the figure is about 10 inches wide.
     cell = float(np.clip((10.0 - _SIDE_MARGINS - names) / len(classes), 0.4, 1.6))
+    note = "Each cell: images and percentage of the row. Darker: a larger percentage."
+    if (totals < FEW_IMAGES).any():
+        note += f" * Fewer than {FEW_IMAGES} images: the percentages are uncertain."
     with titled_figure(
         _figure_size(len(classes), cell, names),
         title(metrics, figure_name),
-        note="Each cell: images and percentage of the row. Darker: a larger percentage.",
+        note=note,
         synthetic=metrics.provenance.synthetic_images,
     ) as figure:
         axes = figure.subplots()
         _color_cells(axes, fractions)
         _write_cells(axes, counts, fractions, cell)
-        _label_axes(axes, classes, totals[:, 0], cell)
+        _label_axes(axes, classes, malignant, totals[:, 0], cell)
         legend = [Patch(color=CORRECT, label="correct"), Patch(color=WRONG, label="error")]
-        add_legend(figure, [*legend, *malignant_names(classes)])
+        add_legend(figure, [*legend, *malignant_names(malignant)])
     return figure
 
 
@@ -131,7 +136,11 @@ def _font_sizes(cell: float, largest: int) -> tuple[float, float]:
 
 
 def _label_axes(
-    axes: Axes, classes: Sequence[str], totals: npt.NDArray[np.int_], cell: float
+    axes: Axes,
+    classes: Sequence[str],
+    malignant: Collection[str],
+    totals: npt.NDArray[np.int_],
+    cell: float,
 ) -> None:
     names = [class_name(label) for label in classes]
     ticks = range(len(names))
@@ -143,10 +152,10 @@ def _label_axes(
     axes.set_ylabel("label", color=GRAY)
     axes.set_xlabel("predicted", color=GRAY)
     axes.tick_params(length=0)
-    mark_malignant(axes, classes)
-    mark_malignant(axes, classes, axis="x")
+    mark_malignant(axes, classes, malignant)
+    mark_malignant(axes, classes, malignant, axis="x")
     right = axes.secondary_yaxis("right")
-    right.set_yticks(ticks, [f"n {total:,}" for total in totals])
+    right.set_yticks(ticks, [f"n {n:,}{'*' if n < FEW_IMAGES else ''}" for n in totals])
     right.tick_params(length=0, labelcolor=GRAY)
     right.spines[:].set_visible(False)
 

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from skin_lesions.evaluation.scorecard import ClassMetrics, Scorecard
-from skin_lesions.metrics.intervals import Estimate
+from skin_lesions.metrics.intervals import FEW_IMAGES, Estimate
 from skin_lesions.reporting.figures.fonts import figure_name
 from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
@@ -17,6 +17,7 @@ from skin_lesions.reporting.figures.style import (
     SMALL,
     add_legend,
     class_name,
+    few_images_point,
     mark_malignant,
     percent_axis,
     point,
@@ -24,13 +25,14 @@ from skin_lesions.reporting.figures.style import (
     titled_figure,
     write_beside_rows,
 )
-from skin_lesions.reporting.formatting import NBSP, is_malignant, whole_percent
+from skin_lesions.reporting.formatting import NBSP, whole_percent
 
 
 def draw_per_class_recall(metrics: Scorecard) -> Figure:
     """Draw the recall of each class on the test images, with its 95 % interval."""
     per_class = metrics.test.per_class
     order = _by_recall(per_class)
+    malignant = metrics.test.malignant.classes
     with titled_figure(
         (10.0, ROW_HEIGHT * len(order) + 1.1),
         title(metrics, figure_name),
@@ -40,18 +42,21 @@ def draw_per_class_recall(metrics: Scorecard) -> Figure:
     ) as figure:
         axes = figure.subplots()
         for row, label in enumerate(order):
-            _draw_recall(axes, row, label, per_class[label]["recall"])
+            _draw_recall(axes, row, per_class[label]["recall"], malignant=label in malignant)
         _draw_mean(axes, metrics.test["balanced_accuracy"].value)
         rows_axis(axes, list(map(class_name, order)))
-        mark_malignant(axes, order)
+        mark_malignant(axes, order, malignant)
         axes.set_xlim(-0.015, 1.015)
         percent_axis(axes.xaxis)
         axes.grid(axis="x")
         write_beside_rows(axes, [_with_interval(per_class[label]) for label in order])
-        if any(map(is_malignant, order)):
+        legend = []
+        if malignant:
             other = "benign, premalignant or unknown"
             legend = [point(MALIGNANT, "malignant", "D"), point(NOT_MALIGNANT, other)]
-            add_legend(figure, legend)
+        if any(0 < per_class[label]["recall"].n < FEW_IMAGES for label in order):
+            legend.append(few_images_point())
+        add_legend(figure, legend)
     return figure
 
 
@@ -85,16 +90,19 @@ def _by_recall(per_class: Mapping[str, ClassMetrics]) -> list[str]:
     return sorted(per_class, key=key, reverse=True)
 
 
-def _draw_recall(axes: Axes, row: int, label: str, recall: Estimate) -> None:
+def _draw_recall(axes: Axes, row: int, recall: Estimate, *, malignant: bool) -> None:
     if recall.value is None:
         axes.text(
             0.0, row, "no test images", va="center", color=GRAY, style="italic", fontsize=SMALL
         )
         return
-    color, marker = (MALIGNANT, "D") if is_malignant(label) else (NOT_MALIGNANT, "o")
+    color, marker = (MALIGNANT, "D") if malignant else (NOT_MALIGNANT, "o")
+    face = "white" if recall.n < FEW_IMAGES else color
     if recall.low is not None and recall.high is not None:
         axes.hlines(row, recall.low, recall.high, color=color, linewidth=2.4, alpha=0.55)
-    axes.plot(recall.value, row, marker, color=color, markersize=7, clip_on=False)
+    axes.plot(
+        recall.value, row, marker, color=color, markerfacecolor=face, markersize=7, clip_on=False
+    )
 
 
 def _draw_mean(axes: Axes, mean: float | None) -> None:

@@ -7,12 +7,14 @@ from skin_lesions.reporting.figures import (
     calibration_curve,
     class_counts,
     confusion_matrix,
+    decision_curve,
     linked_image_pairs,
     loss_curves,
     per_class_recall,
     risk_coverage,
     sample_images,
     shortcut_probes,
+    subgroups,
 )
 from skin_lesions.reporting.figures.spec import FigurePipeline, FigureSpec
 
@@ -21,6 +23,8 @@ FIGURES: tuple[FigureSpec, ...] = (
     per_class_recall.FIGURE,
     calibration_curve.FIGURE,
     risk_coverage.FIGURE,
+    decision_curve.FIGURE,
+    subgroups.FIGURE,
     loss_curves.FIGURE,
     class_counts.FIGURE,
     shortcut_probes.FIGURE,

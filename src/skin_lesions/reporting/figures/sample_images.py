@@ -85,7 +85,7 @@ def draw_sample_images(
     labels = sorted(table["label"].unique())
     layout = _best_layout(labels, report.samples_per_class)
     width, height = layout.block
-    legend = malignant_names(labels)
+    legend = malignant_names(list(filter(is_malignant, labels)))
     legend_height = 0.35 if legend else 0.0  # inches
     with titled_figure(
         (_WIDTH, layout.rows * height + 0.1 + legend_height),

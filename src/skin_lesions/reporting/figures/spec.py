@@ -13,7 +13,9 @@ from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.report import Report
 from skin_lesions.core.versions import Versioned
 from skin_lesions.data.tables import ImageTable, SplitTable
+from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.evaluation.slices import SliceResults
 from skin_lesions.evaluation.uncertainty import Uncertainty
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting.figures.drawn import DrawnFigure
@@ -42,6 +44,8 @@ class ReportInputs:
     quarantine: pd.DataFrame
     training_history: pd.DataFrame
     image_table: ImageTable
+    malignancy: MalignancyResults
+    slices: SliceResults
 
 
 class NodeArguments(TypedDict):

@@ -6,7 +6,7 @@ are 14 pixels.
 """
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -23,13 +23,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 from matplotlib.typing import ColorType
 
+from skin_lesions.metrics.intervals import FEW_IMAGES
 from skin_lesions.reporting.figures.fonts import (
     escape_missing_glyphs,
     figure_name,
     installed_fonts,
     text_width,
 )
-from skin_lesions.reporting.formatting import is_malignant
 
 # Text and reference lines. INK replaces black.
 INK, GRAY = "#1F2328", "#6B7280"
@@ -208,17 +208,19 @@ def name_width(names: Sequence[str], size: float = SMALL) -> float:
     return max(text_width(name, size) for name in names) / 72
 
 
-def mark_malignant(axes: Axes, labels: Sequence[str], axis: str = "y") -> None:
+def mark_malignant(
+    axes: Axes, labels: Sequence[str], malignant: Collection[str], axis: str = "y"
+) -> None:
     """Color the tick labels of malignant classes; ``malignant_names`` explains the color."""
     ticks = axes.get_yticklabels() if axis == "y" else axes.get_xticklabels()
     for tick, label in zip(ticks, labels, strict=True):
-        if is_malignant(label):
+        if label in malignant:
             tick.set_color(MALIGNANT)
 
 
-def malignant_names(labels: Sequence[str]) -> list[Patch]:
+def malignant_names(malignant: Collection[str]) -> list[Patch]:
     """Return the legend entry for the color of malignant class names, if there are any."""
-    if not any(map(is_malignant, labels)):
+    if not malignant:
         return []
     return [Patch(color=MALIGNANT, label="name of a malignant class")]
 
@@ -227,6 +229,19 @@ def point(color: ColorType, label: str, marker: str = "o", *, filled: bool = Tru
     """Return the legend entry of a point with its interval."""
     face = color if filled else "white"
     return Line2D([], [], color=color, marker=marker, markerfacecolor=face, label=label)
+
+
+def few_images_point() -> Line2D:
+    """Return the legend entry of the open points of numbers from few images."""
+    return Line2D(
+        [],
+        [],
+        linestyle="",
+        color=GRAY,
+        marker="o",
+        markerfacecolor="white",
+        label=f"open: fewer than {FEW_IMAGES} images",
+    )
 
 
 def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
