@@ -12,12 +12,16 @@ from skin_lesions.data.provenance import (
     PredictionProvenance,
     SplitProvenance,
 )
+from skin_lesions.evaluation.comparison import Comparison
+from skin_lesions.evaluation.robustness import RobustnessResult
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.models.trained_model import TrainedModel
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "audit_findings": AuditFindings,
     "metrics": Scorecard,
+    "robustness": RobustnessResult,
+    "comparison": Comparison,
     "model": TrainedModel,  # the model file without format, checksum and state_dict
     "provenance_of_raw_images": Origin,
     "provenance_of_image_table": ImageProvenance,

@@ -33,6 +33,10 @@ _SAVED_TOGETHER = {
 # Data sets with the origin of the images. The first one that a run reads is compared with the
 # parameters: later ones are compared by content with the tables that they were made from.
 _WITH_ORIGIN = ("image_table", "split_table", "model", "raw_images")
+# Data sets that a pipeline uses only if they exist.
+_OPTIONAL = {"compare": {"pixel_store"}}
+# In this order, messages list the pipelines.
+_STAGES = (*DEFAULT, "compare")
 _SAME_OPTIONS = "(same --env, --params and --load-versions)"
 
 
@@ -92,7 +96,7 @@ class StoredInputs:
         inputs, outputs = pipeline.inputs(), pipeline.all_outputs()
         if only_missing_outputs:
             inputs = inputs | {name for name in outputs if self._exists(name)}
-        selection = _Selection(inputs, outputs - inputs)
+        selection = _Selection(inputs - _unused_inputs(pipeline), outputs - inputs)
         problem = self._problem(selection)
         if problem is None:
             return
@@ -100,8 +104,8 @@ class StoredInputs:
         needed = self._stages_needed(stages, problem)
         added = needed - stages
         pins = self._pins(selection, problem)
-        names = ",".join(name for name in DEFAULT if name in needed)
-        fixes = ["kedro run" if needed >= set(DEFAULT) else f"kedro run --pipelines {names}"]
+        names = ",".join(name for name in _STAGES if name in needed)
+        fixes = ["kedro run" if needed == set(DEFAULT) else f"kedro run --pipelines {names}"]
         if pins:
             # Results of the newest model are expected, but no other stage is repeated if avoidable.
             fixes.insert(1 if added <= {"evaluate", "report"} else 0, pins)
@@ -214,7 +218,7 @@ class StoredInputs:
         found: _Problem | None = problem
         while found is not None:
             needed.add(_producers()[found.name])
-            pipeline = sum((_stages()[name] for name in needed if name in DEFAULT), Pipeline([]))
+            pipeline = sum((_stages()[name] for name in needed if name in _STAGES), Pipeline([]))
             found = self._problem(_Selection(pipeline.inputs(), pipeline.all_outputs()))
         return needed
 
@@ -286,19 +290,30 @@ class StoredInputs:
         return self._loaded[name, version]
 
 
+def _unused_inputs(pipeline: Pipeline) -> set[str]:
+    """Return the inputs that every node that reads them can do without."""
+    required = {
+        name
+        for node in pipeline.nodes
+        for name in node.inputs
+        if name not in _OPTIONAL.get(node.namespace or "", set())
+    }
+    return pipeline.inputs() - required
+
+
 def _compared_by_content(name: str, source: str) -> bool:
     """Return whether fingerprints show that ``name`` matches another version of ``source``."""
     if source == "raw_images":
         return True
-    has_fingerprints = name in ("split_table", "model", "predictions", "metrics")
+    has_fingerprints = name in ("split_table", "model", "predictions", "metrics", "robustness")
     return has_fingerprints and source in ("image_table", "split_table")
 
 
 @cache
 def _stages() -> dict[str, Pipeline]:
-    """Return the default pipelines. ``kedro run --pipelines`` registers only some of them."""
+    """Return the pipelines. ``kedro run --pipelines`` registers only some of them."""
     return {
-        name: import_module(f"skin_lesions.pipelines.{name}").create_pipeline() for name in DEFAULT
+        name: import_module(f"skin_lesions.pipelines.{name}").create_pipeline() for name in _STAGES
     }
 
 

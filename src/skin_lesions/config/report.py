@@ -11,3 +11,5 @@ class Report(ParameterGroup):
     """Content of the report."""
 
     samples_per_class: Annotated[int, Field(ge=1, le=20)]
+    show_images: bool
+    comparison: str | None

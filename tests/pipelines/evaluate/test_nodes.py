@@ -7,7 +7,13 @@ from skin_lesions.data.raw_store import ObjectStore, RawImages
 from skin_lesions.pipelines.evaluate.nodes import predict, score
 from support.report_inputs import two_classes, with_frame, with_leaky_weights
 
-EVALUATE = Evaluate(batch_size=8, seed=0, device="cpu")
+EVALUATE = Evaluate(
+    batch_size=8,
+    seed=0,
+    device="cpu",
+    robustness={"enabled": False, "corruptions": ["blur"]},
+    label_issues={"max_rows": 100},
+)
 
 
 def test_model_of_another_split_is_rejected_before_images_are_read(tmp_path):

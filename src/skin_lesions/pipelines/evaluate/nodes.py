@@ -11,6 +11,8 @@ from skin_lesions.data.provenance import MetricsProvenance, PredictionProvenance
 from skin_lesions.data.raw_store import RawImages
 from skin_lesions.data.tables import ImageTable, PredictionTable, SplitTable
 from skin_lesions.evaluation.input_checks import check_model_matches_data
+from skin_lesions.evaluation.label_issues import rank_label_issues
+from skin_lesions.evaluation.robustness import RobustnessResult, measure_robustness, not_measured
 from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics, compute_metrics
 from skin_lesions.models.trained_model import TrainedModel
 
@@ -64,6 +66,25 @@ def score(predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate)
         test_clean=metrics_of(clean) if len(clean) else None,
         test_leaked=metrics_of(leaked) if len(leaked) else None,
     )
+
+
+def robustness(
+    predictions: PredictionTable, model: TrainedModel, pixel_store: PixelStore, evaluate: Evaluate
+) -> RobustnessResult:
+    """Measure the accuracy lost on corrupted test images, if it is enabled."""
+    test = predictions.frame[predictions.frame["split"] == "test"]
+    provenance = _provenance(predictions, model)
+    if not evaluate.robustness.enabled:
+        return not_measured(test, provenance)
+    return measure_robustness(model, pixel_store, test, evaluate, provenance)
+
+
+def label_issues(
+    predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate
+) -> pd.DataFrame:
+    """List the suspected label errors of the validation and test images."""
+    max_rows = evaluate.label_issues.max_rows
+    return rank_label_issues(predictions.frame, model.classes, max_rows)
 
 
 def _provenance(predictions: PredictionTable, model: TrainedModel) -> MetricsProvenance:

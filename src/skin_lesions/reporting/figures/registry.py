@@ -10,6 +10,7 @@ from skin_lesions.reporting.figures import (
     linked_image_pairs,
     loss_curves,
     per_class_recall,
+    robustness_curves,
     sample_images,
     shortcut_probes,
 )
@@ -21,6 +22,7 @@ FIGURES: tuple[FigureSpec, ...] = (
     calibration_curve.FIGURE,
     loss_curves.FIGURE,
     class_counts.FIGURE,
+    robustness_curves.FIGURE,
     shortcut_probes.FIGURE,
     linked_image_pairs.FIGURE,
     sample_images.FIGURE,
