@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError, Version
 
+from skin_lesions.core.errors import InputError
 from skin_lesions.core.versions import StoredVersions, Versioned
 from skin_lesions.datasets.versioned import AtomicVersionedDataset, find_versions, readable_errors
 
@@ -51,7 +52,10 @@ class StoredVersionsDataset(AbstractDataset[None, StoredVersions[Any]]):
             columns=self._columns,
             version=Version(version, None),
         )
-        return dataset.load()
+        try:
+            return dataset.load()
+        except DatasetError as error:  # Kedro wraps the InputError, which has the fix
+            raise error.__cause__ or error from None
 
     def _load_path(self, path: Path) -> Any:
         """Load a file, a version of the data set, or the newest version in a data root."""
@@ -60,8 +64,13 @@ class StoredVersionsDataset(AbstractDataset[None, StoredVersions[Any]]):
             folder = path / self._path.parent.name / name
             if folder.is_dir():  # a data root
                 return self._load_version(folder, None)
-            # The folder of all versions contains folders, that of one version contains the file.
-            return self._load_path(path / name) if (path / name).is_file() else self._load_version(path, None)
+            if (path / name).is_file():  # the folder of one version
+                return self._load_path(path / name)
+            if path.name == name:  # the folder of all versions
+                return self._load_version(path, None)
+            raise InputError(
+                f"{path} contains no {name}. Expected a data root, a folder of versions or a file"
+            )
         if path.parents[1].name == name:
             return self._load_version(path.parents[1], path.parent.name)
         with readable_errors(path):

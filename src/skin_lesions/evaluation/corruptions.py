@@ -12,6 +12,7 @@ Source:
 """
 
 import hashlib
+import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 from torchvision.transforms.v2 import functional
 
 from skin_lesions.config.evaluate import Corruption
@@ -118,8 +118,11 @@ def _noise(image: torch.Tensor, setting: float, rng: np.random.Generator) -> tor
 
 
 def _jpeg(image: torch.Tensor, setting: float, _: np.random.Generator) -> torch.Tensor:
-    data = encode_jpeg(image.contiguous(), quality=int(setting))
-    return decode_jpeg(data, mode=ImageReadMode.RGB)
+    file = io.BytesIO()
+    pixels = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    pixels.save(file, "JPEG", quality=int(setting))
+    with Image.open(file) as decoded:
+        return torch.from_numpy(np.array(decoded)).permute(2, 0, 1)
 
 
 def _brightness(image: torch.Tensor, setting: float, rng: np.random.Generator) -> torch.Tensor:
