@@ -112,9 +112,7 @@ def test_tags_select_the_figures_and_the_nodes_that_run_the_network(project):
     figures = default.only_nodes_with_tags("figures").outputs()
     assert figures == {figure.name for figure in FIGURES}
     network = {node.name for node in default.only_nodes_with_tags("network").nodes}
-    assert network == {
-        *("train.fit", "train.calibrate", "evaluate.predict", "evaluate.robustness")
-    }
+    assert network == {*("train.fit", "train.calibrate", "evaluate.predict", "evaluate.robustness")}
     assert {tag for node in default.nodes for tag in node.tags} == {"figures", "network"}
 
 

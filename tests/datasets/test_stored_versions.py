@@ -16,9 +16,7 @@ FILE = {
 def save(root, version, rows=5):
     table = two_classes().predictions
     path = root / "07_model_output" / "predictions.parquet"
-    entry = AtomicVersionedDataset(
-        filepath=str(path), dataset=FILE, version=Version(None, version)
-    )
+    entry = AtomicVersionedDataset(filepath=str(path), dataset=FILE, version=Version(None, version))
     entry.save(type(table)(table.frame.head(rows), table.provenance))
     return path / version / "predictions.parquet"
 

@@ -78,7 +78,9 @@ def test_identical_evaluations_are_counted_and_models_only_once(tmp_path, entry)
 
 def test_other_test_images_are_counted_separately(tmp_path, study, entry):
     frame = study.predictions.frame
-    fewer = with_frame(study.predictions, frame.drop(index=frame.query("split == 'test'").index[:1]))
+    fewer = with_frame(
+        study.predictions, frame.drop(index=frame.query("split == 'test'").index[:1])
+    )
     metrics = with_provenance(study.metrics, model_version="V2")
     dataset(tmp_path).save(entry)
     dataset(tmp_path).save(evaluation_of(metrics, fewer))
@@ -107,7 +109,7 @@ def drop_end(content: bytes) -> bytes:
 
 
 def other_header(content: bytes) -> bytes:
-    return content.replace(b"model_version", b"modell", 1)
+    return content.replace(b"model_version", b"network", 1)
 
 
 def text_as_number(content: bytes) -> bytes:
@@ -175,9 +177,9 @@ def test_failed_write_changes_nothing(tmp_path, entry, monkeypatch):
         dataset(tmp_path).save(entry)
     monkeypatch.undo()
     assert file_of(tmp_path).read_bytes() == before
-    assert [path.suffix for path in file_of(tmp_path).parent.iterdir() if path.suffix != ".lock"] == [
-        ".csv"
-    ]
+    assert [
+        path.suffix for path in file_of(tmp_path).parent.iterdir() if path.suffix != ".lock"
+    ] == [".csv"]
 
 
 def test_preview_shows_the_newest_rows_first(tmp_path, entry):

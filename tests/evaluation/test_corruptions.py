@@ -127,7 +127,12 @@ def test_hair_is_dark_and_stronger_ones_contain_the_weaker_ones(batch):
 def test_ruler_covers_a_strip_of_the_stated_width_at_one_edge():
     black = torch.zeros((1, 3, 100, 100), dtype=torch.uint8)
     found = corrupted(black, "ruler", 3, ids=["a"])[0].float().mean(dim=0)
-    bright = found > 100
-    depths = [int(bright.rot90(turn)[:, 50].sum()) for turn in range(4)]
-    assert bright.float().mean() < 0.17
-    assert 12 <= max(depths[0], depths[1]) or max(depths) > 12
+    is_bright = found > 100
+    # The row or column next to each edge, without ticks at 70 % of the width of the strip.
+    depth = 13
+    edges = [is_bright.rot90(turn) for turn in range(4)]
+    covered = [edge[depth].float().mean() > 0.95 for edge in edges]
+    assert sum(covered) == 1
+    (edge,) = (edge for edge, is_covered in zip(edges, covered, strict=True) if is_covered)
+    assert not edge[18:].any()
+    assert not edge[:depth].all()  # the ticks are dark

@@ -43,7 +43,9 @@ def setting(stored):
     )
     predicted = predict_images(model, store, frame, 8, "cpu")
     provenance = PredictionProvenance(
-        model_version="V1", split_table_version="V1", image_table_version="V1",
+        model_version="V1",
+        split_table_version="V1",
+        image_table_version="V1",
         raw_images_version="V1",
     )
     return model, store, PredictionTable(predicted, provenance, "V1")
@@ -81,9 +83,10 @@ def test_network_sees_the_corrupted_images(setting):
     """Images with less contrast are more similar, and so are their predictions."""
     model, store, predictions = setting
     images = predictions.frame["image_id"].tolist()
+
     def gray(dataset):
-        return CorruptedImages(
-            **vars(dataset), image_ids=images, corruption="contrast", strength=3, seed=0
+        return CorruptedImages.of(
+            dataset, image_ids=images, corruption="contrast", strength=3, seed=0
         )
 
     plain = predict_images(model, store, predictions.frame, 8, "cpu")

@@ -94,7 +94,10 @@ def test_standard_errors_agree_with_a_paired_bootstrap_of_groups():
     replicates = []
     for _ in range(300):
         drawn = np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
-        first, second = scores(label[drawn], baseline[drawn]), scores(label[drawn], candidate[drawn])
+        first, second = (
+            scores(label[drawn], baseline[drawn]),
+            scores(label[drawn], candidate[drawn]),
+        )
         replicates.append([second[name] - first[name] for name in first])
     errors = dict(zip(first, np.std(replicates, axis=0), strict=True))
     t = stats.t.ppf(0.975, 600)

@@ -61,7 +61,7 @@ def test_page_contains_the_sentences_matrices_and_differences():
     assert page.count("<table>") == 5
     for name in ("Compared models", "Metrics", "Recall by class", "Confusion matrices"):
         assert f">{name}</h2>" in page
-    cells = re.findall(r"<td(?: class=\"diagonal\")?>(\d+)</td>", page)
+    cells = re.findall(r"<td(?: class=\"(?:diagonal|none)\")?>(\d+)</td>", page)
     for run in (comparison.baseline, comparison.candidate):
         assert {str(n) for row in run.confusion.counts for n in row} <= set(cells)
 
@@ -93,7 +93,9 @@ def test_stored_images_are_embedded_with_their_aspect_ratio(store):
 
 
 def test_images_are_left_out_on_request(store):
-    page = page_of(comparison_of(two_classes()), store, REPORT.model_copy(update={"show_images": False}))
+    page = page_of(
+        comparison_of(two_classes()), store, REPORT.model_copy(update={"show_images": False})
+    )
     assert "<img" not in page
     assert "report.show_images=false" in page
 

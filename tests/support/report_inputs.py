@@ -362,9 +362,7 @@ class Study:
         parameters = {
             "params:ingest": Ingest(stored_image_size=256, max_unreadable_fraction=1.0),
             "params:audit": AUDIT.model_copy(update={"example_pairs_per_type": examples}),
-            "params:report": Report(
-                samples_per_class=examples, show_images=True, comparison=None
-            ),
+            "params:report": Report(samples_per_class=examples, show_images=True, comparison=None),
         }
         return figure.draw(
             *(

@@ -30,8 +30,8 @@ class TestLedgerDataset(AbstractDataset[LedgerEntry, TestLedger]):
     """Appends one row per save, and loads all rows.
 
     Not versioned: a count over all runs must not start again. Earlier rows are never changed: their
-    bytes are copied. The file is replaced by a complete new file, so that a killed run leaves either
-    the old or the new ledger. A lock orders concurrent runs.
+    bytes are copied. A complete new file replaces the file, so that a killed run leaves either the
+    old or the new ledger. A lock orders concurrent runs.
     """
 
     __test__ = False  # not a test of pytest

@@ -4,7 +4,7 @@ Each corruption is applied to uint8 images at the input size of the network, bef
 Lengths are fractions of the image side, so that a corruption looks the same at each input size. The
 random numbers of an image depend only on the seed, the corruption and its image_id. The result
 therefore does not depend on the batch size or the order of the images. All strengths of a
-corruption use the same random numbers: a stronger corruption has the same noise, hairs or direction.
+corruption use the same random numbers: a stronger one has the same noise, hairs or direction.
 
 Source:
     Hendrycks and Dietterich (2019), arXiv:1903.12261, for the method; Maron et al. (2021),
@@ -95,6 +95,25 @@ class CorruptedImages(ImageDataset):
     strength: int
     seed: int
 
+    @classmethod
+    def of(
+        cls,
+        images: ImageDataset,
+        *,
+        image_ids: Sequence[str],
+        corruption: Corruption,
+        strength: int,
+        seed: int,
+    ) -> "CorruptedImages":
+        """Return a dataset with corrupted copies of these images."""
+        return cls(
+            **vars(images),
+            image_ids=image_ids,
+            corruption=corruption,
+            strength=strength,
+            seed=seed,
+        )
+
     def _load_resized(self, positions: npt.NDArray[np.int64]) -> torch.Tensor:
         batch = super()._load_resized(positions)
         ids = [self.image_ids[position] for position in positions]
@@ -145,6 +164,7 @@ def _color_cast(image: torch.Tensor, setting: float, rng: np.random.Generator) -
 
 
 def _hair(image: torch.Tensor, setting: float, rng: np.random.Generator) -> torch.Tensor:
+    """Draw lines with a width of 0.4 to 0.9 % of the image side."""
     side = image.shape[-1] * _SUPERSAMPLING
     mask = Image.new("L", (side, side))
     draw = ImageDraw.Draw(mask)
@@ -181,7 +201,7 @@ def _ruler(image: torch.Tensor, setting: float, rng: np.random.Generator) -> tor
 
 
 def _overlay(image: torch.Tensor, mask: Image.Image, color: torch.Tensor) -> torch.Tensor:
-    """Blend a color into an image; the mask (0 to 255) is the opacity, at a multiple of its size."""
+    """Blend a color into an image; the mask (0 to 255) is the opacity at a multiple of its size."""
     side = image.shape[-1]
     resized = np.asarray(mask.resize((side, side), Image.Resampling.BOX), np.float32)
     opacity = torch.from_numpy(resized / 255)
@@ -227,7 +247,7 @@ CORRUPTIONS: dict[Corruption, CorruptionSpec] = {
     ),
     "hair": CorruptionSpec(
         title="Hair",
-        unit="number of dark curved lines, 0.4 to 0.9 % of the image side wide",
+        unit="number of dark curved lines",
         settings=(6.0, 12.0, float(_MAX_HAIRS)),
         apply=_hair,
     ),

@@ -4,6 +4,7 @@ Importing this module does not import torch.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Self
 
 import pandas as pd
@@ -175,19 +176,15 @@ def _scores(
     image_ids = test["image_id"].tolist()
     scores = []
     for strength in STRENGTHS:
+        corrupt = partial(
+            CorruptedImages.of,
+            image_ids=image_ids,
+            corruption=name,
+            strength=strength,
+            seed=evaluate.seed,
+        )
         predicted = predict_images(
-            model,
-            pixels,
-            test,
-            evaluate.batch_size,
-            evaluate.device,
-            lambda images, strength=strength: CorruptedImages(
-                **vars(images),
-                image_ids=image_ids,
-                corruption=name,
-                strength=strength,
-                seed=evaluate.seed,
-            ),
+            model, pixels, test, evaluate.batch_size, evaluate.device, corrupt
         )
         corrupted = prediction_arrays(predicted, model.classes)
         scores.append(_score(strength, spec.settings[strength - 1], original, corrupted))

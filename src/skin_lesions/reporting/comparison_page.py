@@ -3,7 +3,7 @@
 import base64
 import io
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from PIL import Image
 
@@ -71,7 +71,9 @@ _VERDICTS = {
 
 def _metric_row(comparison: Comparison, key: str) -> _Row:
     entry = comparison.metrics[key]
-    unit = "percent" if key in ("accuracy", "balanced_accuracy") else "decimal"
+    unit: Literal["percent", "decimal"] = (
+        "percent" if key in ("accuracy", "balanced_accuracy") else "decimal"
+    )
     better = "" if entry.higher_is_better else " (lower is better)"
     return _Row(
         name=f"{entry.name}{better}",
@@ -128,9 +130,8 @@ def _thumbnails(comparison: Comparison, store: PixelStore, ingest: Ingest) -> di
             continue
         original = stored.loc[example.image_id]
         # The stored square has another aspect ratio than the original image.
-        longer = max(original["width"], original["height"])
-        width = max(1, round(_THUMBNAIL * original["width"] / longer))
-        height = max(1, round(_THUMBNAIL * original["height"] / longer))
+        sides = (int(original["width"]), int(original["height"]))
+        width, height = (max(1, round(_THUMBNAIL * side / max(sides))) for side in sides)
         image = Image.fromarray(images[example.image_id]).resize((width, height))
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=_JPEG_QUALITY)

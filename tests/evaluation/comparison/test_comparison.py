@@ -114,7 +114,9 @@ def test_examples_are_the_largest_changes_of_the_probability_of_the_label(study,
 
 
 def test_different_test_images_are_rejected_with_their_number(study, better):
-    fewer = with_frame(better, better.frame.drop(index=better.frame.query("split=='test'").index[:4]))
+    fewer = with_frame(
+        better, better.frame.drop(index=better.frame.query("split=='test'").index[:4])
+    )
     message = (
         "4 are only in the baseline, 0 only in the candidate, and .* in both.*compare.paired=false"
     )

@@ -52,7 +52,9 @@ def test_same_predictions_are_rejected():
 
 @pytest.mark.parametrize("versions", [(), ("V1",)])
 def test_too_few_versions_are_reported_with_the_fix(versions):
-    with pytest.raises(InputError, match=r"no version of predictions .*in this data root.*evaluate"):
+    with pytest.raises(
+        InputError, match=r"no version of predictions .*in this data root.*evaluate"
+    ):
         selected(*versions)
 
 

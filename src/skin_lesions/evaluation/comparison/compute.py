@@ -103,14 +103,22 @@ def compare_predictions(
         candidate=_compared_run(candidate, sources[1], rows[1], arrays[1]),
         common_images=common_images,
         metrics=metrics,
-        mcnemar=pair and paired.mcnemar_exact(pair.baseline.correct, pair.candidate.correct),
-        groups_test=pair and paired.sign_test_of_groups(_gain(pair), pair.group),
+        mcnemar=None if pair is None else _mcnemar(pair),
+        groups_test=None if pair is None else paired.sign_test_of_groups(_gain(pair), pair.group),
         per_class=_class_differences(*arrays, pair),
-        disagreements=pair and int((pair.baseline.predicted != pair.candidate.predicted).sum()),
+        disagreements=None if pair is None else _disagreements(pair),
         examples=_examples(aligned, max_examples) if aligned is not None else (),
         verdict=metrics[PRIMARY].verdict,
         package_version=__version__,
     )
+
+
+def _mcnemar(pair: _Pair) -> paired.ExactTest:
+    return paired.mcnemar_exact(pair.baseline.correct, pair.candidate.correct)
+
+
+def _disagreements(pair: _Pair) -> int:
+    return int((pair.baseline.predicted != pair.candidate.predicted).sum())
 
 
 def _gain(pair: _Pair) -> paired.Floats:
@@ -132,7 +140,9 @@ def _compared_run(
         n=arrays.n,
         groups=int(np.unique(arrays.group).size),
         leaked=int(rows["is_leaked"].sum()),
-        confusion=ConfusionMatrix(classes=arrays.classes, counts=tuple(map(tuple, counts.tolist()))),
+        confusion=ConfusionMatrix(
+            classes=arrays.classes, counts=tuple(map(tuple, counts.tolist()))
+        ),
     )
 
 
@@ -236,7 +246,9 @@ def _examples(aligned: AlignedTests, max_examples: int) -> tuple[Disagreement, .
     differing = np.flatnonzero((first["predicted"] != second["predicted"]).to_numpy())
     columns = [f"p_{label}" for label in first["label"]]
     probability = [
-        rows.to_numpy()[np.arange(len(rows)), rows.columns.get_indexer(columns)].astype(np.float64)
+        rows.to_numpy()[np.arange(len(rows)), rows.columns.get_indexer(pd.Index(columns))].astype(
+            np.float64
+        )
         for rows in (first, second)
     ]
     change = abs(probability[1] - probability[0])[differing]

@@ -2,6 +2,7 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from skin_lesions.evaluation.robustness import CorruptionScores, RobustnessResult
 from skin_lesions.reporting.figures.spec import FigureSpec
@@ -10,7 +11,6 @@ from skin_lesions.reporting.figures.style import (
     SMALL,
     TEST,
     add_legend,
-    percent_axis,
     point,
     rows_axis,
     titled_figure,
@@ -38,14 +38,16 @@ def draw_robustness_curves(robustness: RobustnessResult) -> Figure:
     ) as figure:
         axes = figure.subplots()
         if not robustness.measured:
-            axes.text(0, 0, "Not measured. To measure: evaluate.robustness.enabled=true", color=GRAY)
+            axes.text(
+                0, 0, "Not measured. To measure: evaluate.robustness.enabled=true", color=GRAY
+            )
             axes.set_axis_off()
             return figure
         for row, corruption in enumerate(corruptions):
             _draw_losses(axes, row, corruption)
         axes.axvline(0, color=GRAY, linewidth=1, linestyle="--", zorder=1)
         rows_axis(axes, [corruption.title for corruption in corruptions])
-        percent_axis(axes.xaxis)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         axes.set_xlabel("balanced accuracy lost (percentage points)")
         axes.grid(axis="x")
         write_beside_rows(axes, list(map(_settings, corruptions)))
@@ -99,5 +101,7 @@ FIGURE = FigureSpec(
     heading="Robustness to corrupted images",
     inputs=("robustness",),
     draw=draw_robustness_curves,
-    alt_text=lambda _: "Balanced accuracy lost by each corruption of the test images, with intervals",
+    alt_text=lambda _: (
+        "Balanced accuracy lost by each corruption of the test images, with intervals"
+    ),
 )
