@@ -244,11 +244,11 @@ def _examples(aligned: AlignedTests, max_examples: int) -> tuple[Disagreement, .
     """Return images with two predictions, the largest changes of the label's probability first."""
     first, second = aligned.baseline, aligned.candidate
     differing = np.flatnonzero((first["predicted"] != second["predicted"]).to_numpy())
-    columns = [f"p_{label}" for label in first["label"]]
+    # Column of the label of each image, and its probability by both models, (n,) each.
+    columns = pd.Index([f"p_{label}" for label in first["label"]])
+    index = np.arange(len(first))
     probability = [
-        rows.to_numpy()[np.arange(len(rows)), rows.columns.get_indexer(pd.Index(columns))].astype(
-            np.float64
-        )
+        rows.to_numpy()[index, rows.columns.get_indexer(columns)].astype(np.float64)
         for rows in (first, second)
     ]
     change = abs(probability[1] - probability[0])[differing]
