@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,23 @@ def test_loss_is_the_paired_difference_of_the_scores(setting):
             balanced = score.balanced_accuracy_lost
             expected = found.balanced_accuracy.value - score.balanced_accuracy.value
             assert balanced.value == pytest.approx(expected)
+
+
+def test_loss_is_positive_if_corrupted_images_are_predicted_worse(setting, monkeypatch):
+    model, store, predictions = setting
+    test = predictions.frame.assign(predicted=predictions.frame["label"])
+    swap = dict(zip(model.classes, model.classes[::-1], strict=True))
+
+    def wrong_for_six_images(*_):
+        predicted = test["label"].where(np.arange(len(test)) >= 6, test["label"].map(swap))
+        return test.assign(predicted=predicted)
+
+    monkeypatch.setattr("skin_lesions.evaluation.predictions.predict_images", wrong_for_six_images)
+    right = replace(predictions, frame=test)
+    score = robustness(right, model, store, evaluate()).corruptions[0].scores[0]
+    assert score.accuracy_lost.value == pytest.approx(6 / len(test))
+    assert score.accuracy.value == pytest.approx(1 - 6 / len(test))
+    assert score.balanced_accuracy_lost.value > 0
 
 
 def test_network_sees_the_corrupted_images(setting):

@@ -128,9 +128,8 @@ def _thumbnails(comparison: Comparison, store: PixelStore, ingest: Ingest) -> di
     for example in comparison.examples:
         if example.image_id not in stored.index:
             continue
-        original = stored.loc[example.image_id]
         # The stored square has another aspect ratio than the original image.
-        sides = (int(original["width"]), int(original["height"]))
+        sides = stored.loc[[example.image_id], ["width", "height"]].to_numpy(dtype=int)[0].tolist()
         width, height = (max(1, round(_THUMBNAIL * side / max(sides))) for side in sides)
         image = Image.fromarray(images[example.image_id]).resize((width, height))
         buffer = io.BytesIO()
