@@ -446,9 +446,10 @@ def test_input_without_permission_is_reported_with_the_fix(root, monkeypatch):
     assert "Fix: change its permissions" in message
 
 
-def test_comparison_runs_without_results_in_its_data_root(project, tmp_path):
+def test_comparison_runs_without_results_in_its_data_root(project, root, tmp_path):
     """It can compare two files of other data roots; the images on its page are optional."""
-    root = Root(project, tmp_path / "empty")
+    Root(project, tmp_path / "empty").check("compare")
+    shutil.rmtree(root.folder / "05_model_input/pixel_store")
     root.check("compare")
     assert "This run reads pixel_store" in root.error("compare", "train")
 
@@ -460,7 +461,7 @@ def test_page_of_a_missing_comparison_names_the_pipeline_that_writes_it(root):
 
 
 def test_robustness_of_another_model_is_rejected(root):
-    robustness = with_provenance(made_up()["robustness"], predictions_version="V0")
+    robustness = with_provenance(made_up()["robustness"], model_version="V0")
     root.save("robustness", robustness, LATER)
     message = root.error(pipeline=from_node("report.draw_robustness_curves"))
-    assert f"robustness {LATER} belongs to predictions V0" in message
+    assert f"robustness {LATER} belongs to model V0, not to {VERSION}" in message

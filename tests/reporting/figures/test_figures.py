@@ -233,6 +233,7 @@ MEANING = {
     "validation, balanced accuracy": style.VAL,
     "test": style.TEST,
     "test images": style.TEST,
+    **{f"test images, strength {strength}": style.TEST for strength in (1, 2, 3)},
     "not used": style.NOT_USED,
     "malignant": style.MALIGNANT,
     "name of a malignant class": style.MALIGNANT,

@@ -51,7 +51,7 @@ def draw_robustness_curves(robustness: RobustnessResult) -> Figure:
         axes.set_xlabel("balanced accuracy lost (percentage points)")
         axes.grid(axis="x")
         write_beside_rows(axes, list(map(_settings, corruptions)))
-        strengths = [point(TEST, f"strength {n}") for n in _OFFSETS]
+        strengths = [point(TEST, f"test images, strength {n}") for n in _OFFSETS]
         for handle, shade in zip(strengths, _SHADES.values(), strict=True):
             handle.set_alpha(shade)
         add_legend(figure, strengths)
