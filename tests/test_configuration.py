@@ -7,6 +7,7 @@ import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project, pipelines
 from kedro.framework.session import KedroSession
+from kedro.pipeline import Pipeline
 from kedro.validation.type_extractor import TypeExtractor
 
 from skin_lesions.config.checks import Parameters, check_parameters
@@ -26,6 +27,7 @@ MACHINE_DEPENDENT = (
     "checkpoint_interval_minutes",
 )
 STAGES = ["ingest", "audit", "preprocess", "train", "evaluate", "report"]
+OTHERS = ["compare"]  # run only by name
 
 
 @pytest.fixture(autouse=True)
@@ -91,8 +93,9 @@ def test_environment_notebook_has_the_recipe_of_the_notebook(project):
 
 def test_nodes_receive_each_parameter_group_as_its_model(project):
     """A node with an annotation that cannot be imported would get an unvalidated dict."""
-    found = TypeExtractor({"__default__": pipelines["__default__"]}).extract_types_from_pipelines()
-    requested = {name for name in pipelines["__default__"].inputs() if name.startswith("params:")}
+    everything = sum((pipelines[name] for name in [*STAGES, *OTHERS]), Pipeline([]))
+    found = TypeExtractor({"all": everything}).extract_types_from_pipelines()
+    requested = {name for name in everything.inputs() if name.startswith("params:")}
     groups = {name: field.annotation for name, field in Parameters.model_fields.items()}
     assert {name.removeprefix("params:") for name in requested} == set(groups)
     assert found == groups
@@ -100,7 +103,7 @@ def test_nodes_receive_each_parameter_group_as_its_model(project):
 
 def test_kedro_resolves_every_annotation_of_a_node(project):
     """Nodes import their types at runtime, also the types of pixel store, checkpoints and model."""
-    for node in pipelines["__default__"].nodes:
+    for node in [node for name in [*STAGES, *OTHERS] for node in pipelines[name].nodes]:
         hints = get_type_hints(node.func)
         parameters = inspect.signature(node.func).parameters
         assert hints.keys() == {*parameters, "return"}, node.name
@@ -112,7 +115,9 @@ def test_tags_select_the_figures_and_the_nodes_that_run_the_network(project):
     figures = default.only_nodes_with_tags("figures").outputs()
     assert figures == {figure.name for figure in FIGURES}
     network = {node.name for node in default.only_nodes_with_tags("network").nodes}
-    assert network == {"train.fit", "train.calibrate", "evaluate.predict"}
+    assert network == {
+        *("train.fit", "train.calibrate", "evaluate.predict", "evaluate.measure_robustness")
+    }
     assert {tag for node in default.nodes for tag in node.tags} == {"figures", "network"}
 
 
@@ -124,15 +129,24 @@ def test_hooks_use_the_names_of_existing_nodes(project):
 def test_default_pipeline_has_six_stages_in_namespaces_of_the_same_name(project):
     assert {node.namespace for node in pipelines["__default__"].nodes} == set(STAGES)
     assert all(
-        node.name.startswith(f"{name}.") for name in STAGES for node in pipelines[name].nodes
+        node.name.startswith(f"{name}.")
+        for name in [*STAGES, *OTHERS]
+        for node in pipelines[name].nodes
     )
+
+
+def test_pipelines_outside_the_default_one_are_registered(project):
+    assert set(pipelines) == {"__default__", *STAGES, *OTHERS}
 
 
 def test_data_sets_have_a_layer_and_tables_figures_and_metrics_a_preview(project, tmp_path):
     with KedroSession.create(project, runtime_params={"data_root": str(tmp_path)}) as session:
         catalog = session.load_context().catalog
-    names = {n for n in pipelines["__default__"].datasets() if not n.startswith("param")}
+    used = {n for name in [*STAGES, *OTHERS] for n in pipelines[name].datasets()}
+    names = {n for n in used if not n.startswith("param")}
     entries = {name: catalog[name] for name in names}
     assert all(entry.metadata["kedro-viz"]["layer"] for entry in entries.values())
     without_preview = {name for name, entry in entries.items() if not hasattr(entry, "preview")}
-    assert without_preview == {"uncalibrated_model", "report", "model_card"}
+    assert without_preview == {
+        *("uncalibrated_model", "report", "model_card", "comparison_page", "stored_predictions")
+    }

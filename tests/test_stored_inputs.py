@@ -18,6 +18,7 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.data.fingerprints import data_fingerprint, split_fingerprint
 from skin_lesions.data.provenance import path_hash
 from skin_lesions.datasets.table import write_frame
+from skin_lesions.pipeline_registry import DEFAULT
 from skin_lesions.reporting.figures.drawn import DrawnFigure
 from skin_lesions.reporting.figures.registry import FIGURES
 from skin_lesions.settings import CONFIG_LOADER_ARGS
@@ -38,7 +39,7 @@ LATER = "2026-11-23T07.00.00.000Z"
 NOW = "2026-11-24T00.00.00.000Z"
 SOURCE = source_parameters(kind="demo", demo={"seed": 1})
 TABLES = {"image_table", "quarantine", "image_groups", "image_links", "split_table", "predictions"}
-RESULTS = ("metrics", "malignancy", "slices", "uncertainty")  # of evaluators
+RESULTS = ("metrics", "malignancy", "slices", "uncertainty", "robustness")  # of evaluators
 VERSIONED = sorted(
     {"raw_images", *TABLES, "model", "training_history", "audit_findings", *RESULTS}
     | {"linked_image_pairs"}
@@ -153,7 +154,7 @@ def root(project, complete, tmp_path) -> Root:
 
 
 def from_node(name: str) -> Pipeline:
-    return sum(_stages().values(), Pipeline([])).from_nodes(name)
+    return sum((_stages()[stage] for stage in DEFAULT), Pipeline([])).from_nodes(name)
 
 
 def test_inputs_that_belong_together_are_accepted_for_every_pipeline(complete):
@@ -381,6 +382,7 @@ def test_moved_folder_is_accepted_after_it_was_read_again(root):
 
 # The runs that read each data set.
 READERS = {
+    "robustness": "report.draw_robustness_curves",
     **dict.fromkeys(["raw_images", "image_table", "quarantine"], "audit.audit_images"),
     **dict.fromkeys(["image_groups", "image_links"], "audit.audit_images"),
     "split_table": "train.fit",
@@ -442,3 +444,24 @@ def test_input_without_permission_is_reported_with_the_fix(root, monkeypatch):
     assert "cannot be read" in message
     assert "Permission denied" in message
     assert "Fix: change its permissions" in message
+
+
+def test_comparison_runs_without_results_in_its_data_root(project, root, tmp_path):
+    """It can compare two files of other data roots; the images on its page are optional."""
+    Root(project, tmp_path / "empty").check("compare")
+    shutil.rmtree(root.folder / "05_model_input/pixel_store")
+    root.check("compare")
+    assert "This run reads pixel_store" in root.error("compare", "train")
+
+
+def test_page_of_a_missing_comparison_names_the_pipeline_that_writes_it(root):
+    message = root.error(pipeline=_stages()["compare"].from_nodes("compare.write_page"))
+    assert "This run reads comparison" in message
+    assert "Fix: kedro run --pipelines compare (" in message
+
+
+def test_robustness_of_another_model_is_rejected(root):
+    robustness = with_provenance(made_up()["robustness"], model_version="V0")
+    root.save("robustness", robustness, LATER)
+    message = root.error(pipeline=from_node("report.draw_robustness_curves"))
+    assert f"robustness {LATER} belongs to model V0, not to {VERSION}" in message

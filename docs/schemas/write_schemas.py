@@ -12,7 +12,9 @@ from skin_lesions.data.provenance import (
     PredictionProvenance,
     SplitProvenance,
 )
+from skin_lesions.evaluation.comparison import Comparison
 from skin_lesions.evaluation.malignancy import MalignancyResults
+from skin_lesions.evaluation.robustness import RobustnessResult
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.evaluation.slices import SliceResults
 from skin_lesions.evaluation.uncertainty import Uncertainty
@@ -22,6 +24,8 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "audit_findings": AuditFindings,
     "malignancy": MalignancyResults,
     "metrics": Scorecard,
+    "robustness": RobustnessResult,
+    "comparison": Comparison,
     "model": TrainedModel,  # the model file without format, checksum and state_dict
     "uncertainty": Uncertainty,
     "provenance_of_raw_images": Origin,

@@ -20,9 +20,12 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import abbreviate_home
 from skin_lesions.core.run_lock import RunLock
 from skin_lesions.data.sources import check_folder
+from skin_lesions.evaluation.comparison import Comparison
 from skin_lesions.evaluation.scorecard import Scorecard
+from skin_lesions.evaluation.test_ledger import TestLedger
 from skin_lesions.models.trained_model import TrainedModel
-from skin_lesions.pipelines import ingest, train
+from skin_lesions.pipelines import compare, ingest, train
+from skin_lesions.reporting.comparison_summary import summary_sentences
 from skin_lesions.reporting.formatting import headline
 from skin_lesions.stored_inputs import StoredInputs
 
@@ -76,6 +79,13 @@ class InputChecks:
         stored = StoredInputs(catalog, self._root, source, set(given))
         stored.check_versions(pipeline, run_params["run_id"])
         stored.check(pipeline, only_missing_outputs=run_params["only_missing_outputs"])
+        if compare.COMPARE in nodes and "predictions" in pipeline.all_outputs():
+            raise InputError(
+                "The pipeline compare reads stored predictions, but this run creates new ones. "
+                "Fix: run evaluate first, then kedro run --pipelines compare"
+            )
+        if "test_ledger" in pipeline.all_outputs() and catalog.exists("test_ledger"):
+            catalog.load("test_ledger")  # a damaged ledger could not record the evaluation
         if train.FIT in nodes:
             from skin_lesions.training.preflight import (  # noqa: PLC0415 (torch)
                 check_training_setup,
@@ -159,6 +169,15 @@ class RunSummary:
                     metrics.test.n,
                 )
             log.info("Test (%s split): %s", metrics.split_policy, headline(metrics.test))
+        if "test_ledger" in pipeline.all_outputs():
+            evaluated: TestLedger = catalog.load("test_ledger")
+            log.info(evaluated.summary(evaluated.rows[-1].model_version))
+        if "comparison_page" in pipeline.all_outputs():
+            comparison: Comparison = catalog.load("comparison")
+            for sentence in summary_sentences(comparison):
+                log.info(sentence)
+            page = cast("AtomicVersionedDataset", catalog["comparison_page"])
+            log.info("Comparison: %s", abbreviate_home(page.load_path()))
         if "report" in pipeline.all_outputs():
             findings: AuditFindings = catalog.load("audit_findings")
             counts, *severe = summary_messages(findings)

@@ -34,9 +34,13 @@ _SAVED_TOGETHER = {
 # parameters: later ones are compared by content with the tables that they were made from.
 _WITH_ORIGIN = ("image_table", "split_table", "model", "raw_images")
 # Results of evaluators, made from the same predictions. The first one of a run is named in errors.
-_RESULTS = ("metrics", "malignancy", "slices", "uncertainty")
+_RESULTS = ("metrics", "malignancy", "slices", "uncertainty", "robustness")
 # Data sets that record the fingerprints of the tables that they were made from.
 _WITH_FINGERPRINTS = ("split_table", "model", "predictions", *_RESULTS)
+# Data sets that a pipeline uses only if they exist.
+_OPTIONAL = {"compare": {"pixel_store"}}
+# In this order, messages list the pipelines.
+_STAGES = (*DEFAULT, "compare")
 _SAME_OPTIONS = "(same --env, --params and --load-versions)"
 
 
@@ -96,7 +100,7 @@ class StoredInputs:
         inputs, outputs = pipeline.inputs(), pipeline.all_outputs()
         if only_missing_outputs:
             inputs = inputs | {name for name in outputs if self._exists(name)}
-        selection = _Selection(inputs, outputs - inputs)
+        selection = _Selection(inputs - _unused_inputs(pipeline), outputs - inputs)
         problem = self._problem(selection)
         if problem is None:
             return
@@ -104,8 +108,8 @@ class StoredInputs:
         needed = self._stages_needed(stages, problem)
         added = needed - stages
         pins = self._pins(selection, problem)
-        names = ",".join(name for name in DEFAULT if name in needed)
-        fixes = ["kedro run" if needed >= set(DEFAULT) else f"kedro run --pipelines {names}"]
+        names = ",".join(name for name in _STAGES if name in needed)
+        fixes = ["kedro run" if needed == set(DEFAULT) else f"kedro run --pipelines {names}"]
         if pins:
             # Results of the newest model are expected, but no other stage is repeated if avoidable.
             fixes.insert(1 if added <= {"evaluate", "report"} else 0, pins)
@@ -221,7 +225,7 @@ class StoredInputs:
         found: _Problem | None = problem
         while found is not None:
             needed.add(_producers()[found.name])
-            pipeline = sum((_stages()[name] for name in needed if name in DEFAULT), Pipeline([]))
+            pipeline = sum((_stages()[name] for name in needed if name in _STAGES), Pipeline([]))
             found = self._problem(_Selection(pipeline.inputs(), pipeline.all_outputs()))
         return needed
 
@@ -293,6 +297,17 @@ class StoredInputs:
         return self._loaded[name, version]
 
 
+def _unused_inputs(pipeline: Pipeline) -> set[str]:
+    """Return the inputs that every node that reads them can do without."""
+    required = {
+        name
+        for node in pipeline.nodes
+        for name in node.inputs
+        if name not in _OPTIONAL.get(node.namespace or "", set())
+    }
+    return pipeline.inputs() - required
+
+
 def _compared_by_content(name: str, source: str) -> bool:
     """Return whether fingerprints show that ``name`` matches another version of ``source``."""
     if source == "raw_images":
@@ -302,9 +317,9 @@ def _compared_by_content(name: str, source: str) -> bool:
 
 @cache
 def _stages() -> dict[str, Pipeline]:
-    """Return the default pipelines. ``kedro run --pipelines`` registers only some of them."""
+    """Return the pipelines. ``kedro run --pipelines`` registers only some of them."""
     return {
-        name: import_module(f"skin_lesions.pipelines.{name}").create_pipeline() for name in DEFAULT
+        name: import_module(f"skin_lesions.pipelines.{name}").create_pipeline() for name in _STAGES
     }
 
 

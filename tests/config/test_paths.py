@@ -74,3 +74,18 @@ def test_values_that_are_no_text_stay_unchanged_for_the_validation(value):
 def test_url_in_place_of_a_path_is_rejected_without_its_secrets(parameters):
     with pytest.raises(InputError, match=r"is a URL \(s3://bucket/x\)\. Expected a local path"):
         resolve_paths(parameters, PROJECT)
+
+
+def test_paths_of_stored_results_are_resolved_and_versions_are_not():
+    version = "2026-11-23T06.00.00.000Z"
+    found = resolved(
+        compare={"baseline": "other/data", "candidate": version, "paired": True},
+        report={"comparison": "x.json"},
+    )
+    assert found["compare"] == {
+        "baseline": "/project/other/data",
+        "candidate": version,
+        "paired": True,
+    }
+    assert found["report"] == {"comparison": "/project/x.json"}
+    assert resolved(compare={"baseline": None})["compare"] == {"baseline": None}

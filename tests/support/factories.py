@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from skin_lesions.config.audit import Audit
-from skin_lesions.config.evaluate import Evaluate, Slices
+from skin_lesions.config.evaluate import Evaluate, LabelIssues, Robustness, Slices
 from skin_lesions.config.source import Source
 from skin_lesions.config.split import Split, SplitFractions
 
@@ -40,6 +40,8 @@ EVALUATE = Evaluate(
     prevalences=(0.05, 0.2),
     max_threshold_probability=0.5,
     slices=Slices(columns=None, min_images=5, age_bands=(30, 50), max_values=12),
+    robustness=Robustness(enabled=False, corruptions=("blur",)),
+    label_issues=LabelIssues(max_rows=100),
 )
 
 # Top left, top right, bottom left, bottom right: all rotations and reflections are different.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 
 from skin_lesions.audit.finding import SEVERITIES, Finding
 from skin_lesions.audit.findings import AuditFindings, AuditSummary, ProbeResult
+from skin_lesions.config.evaluate import Corruption
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.report import Report
 from skin_lesions.data.diagnoses import DIAGNOSES, malignant_classes
@@ -29,6 +31,11 @@ from skin_lesions.data.provenance import (
 )
 from skin_lesions.data.tables import ImageTable, PredictionTable, SplitTable
 from skin_lesions.evaluation.malignancy import MalignancyResults
+from skin_lesions.evaluation.robustness import (
+    CorruptedScore,
+    CorruptionScores,
+    RobustnessResult,
+)
 from skin_lesions.evaluation.scorecard import Scorecard, compute_metrics
 from skin_lesions.evaluation.slices import SliceResults
 from skin_lesions.evaluation.uncertainty import Uncertainty, uncertainty_metrics
@@ -65,7 +72,7 @@ DATA_FINGERPRINT, SPLIT_FINGERPRINT = "d00d" * 16, "5f1a" * 16
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-REPORT = Report(samples_per_class=4, show_images=True)
+REPORT = Report(samples_per_class=4, show_images=True, comparison=None)
 LICENSE_NOTE = "ISIC 2019: CC BY-NC 4.0 <b>"
 
 
@@ -271,6 +278,24 @@ class Study:
         )
 
     @cached_property
+    def robustness(self) -> RobustnessResult:
+        """Make up losses that grow with the strength; the first corruption loses nothing."""
+        test = self.metrics.test
+        return RobustnessResult(
+            provenance=self.metrics.provenance,
+            measured=True,
+            reason=None,
+            n=test.n,
+            groups=test.groups,
+            accuracy=test["accuracy"],
+            balanced_accuracy=test["balanced_accuracy"],
+            corruptions=tuple(
+                corruption_scores(name, 0.04 * number, test.n)
+                for number, name in enumerate(get_args(Corruption))
+            ),
+        )
+
+    @cached_property
     def training_history(self) -> pd.DataFrame:
         t = np.arange(1, self.epochs + 1)
         history = pd.DataFrame({"epoch": t, "learning_rate": 3e-4 / t})
@@ -455,6 +480,28 @@ def probe(
         excluded_classes=[],
         parts={},
     )
+
+
+def corruption_scores(name: Corruption, lost: float, n: int) -> CorruptionScores:
+    """Make up the scores of a corruption that loses this much per strength."""
+    scores = []
+    for strength in (1, 2, 3):
+        value = lost * strength
+        loss = Estimate(value=value, low=value - 0.04, high=value + 0.05, n=n)
+        left = Estimate(value=max(0.0, 0.8 - value), low=0.0, high=1.0, n=n)
+        scores.append(
+            CorruptedScore(
+                strength=strength,
+                setting=5.0 * strength,
+                accuracy=left,
+                balanced_accuracy=left,
+                accuracy_lost=loss,
+                balanced_accuracy_lost=loss,
+            )
+        )
+    unit = "quality" if name == "jpeg" else "% of the image side"
+    title = name.replace("_", " ").capitalize()
+    return CorruptionScores(name=name, title=title, unit=unit, scores=tuple(scores))
 
 
 def with_frame(table, frame: pd.DataFrame):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from skin_lesions.config.audit import Audit
+from skin_lesions.config.compare import Compare
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.preprocess import Preprocess
@@ -32,6 +33,7 @@ class Parameters(BaseModel, frozen=True):
     train: TrainRecipe
     evaluate: Evaluate
     report: Report
+    compare: Compare
 
 
 def check_parameters(parameters: Mapping[str, object]) -> None:

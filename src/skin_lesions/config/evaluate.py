@@ -1,7 +1,7 @@
 """Parameters of `evaluate`."""
 
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,24 @@ class Slices(ParameterGroup):
         return self
 
 
+Corruption = Literal[
+    "blur", "noise", "jpeg", "brightness", "contrast", "color_cast", "hair", "ruler"
+]
+
+
+class Robustness(ParameterGroup):
+    """Prediction of the test images after corruptions."""
+
+    enabled: bool
+    corruptions: Annotated[tuple[Corruption, ...], Field(min_length=1)]
+
+
+class LabelIssues(ParameterGroup):
+    """List of suspected label errors."""
+
+    max_rows: Annotated[int, Field(ge=1)]
+
+
 class Evaluate(ParameterGroup):
     """Prediction and metrics."""
 
@@ -37,3 +55,5 @@ class Evaluate(ParameterGroup):
     prevalences: Annotated[tuple[InnerFraction, ...], Field(min_length=1)]
     max_threshold_probability: Annotated[float, Field(ge=0.01, le=0.99)]
     slices: Slices
+    robustness: Robustness
+    label_issues: LabelIssues

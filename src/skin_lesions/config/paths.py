@@ -8,8 +8,11 @@ from pathlib import Path
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import redact, url_scheme
+from skin_lesions.core.versions import is_stored_path
 
 _NO_PATH = {"imagenet", "none"}  # other values of train.weights
+# Parameters that are a version or a path.
+_STORED_RESULTS = {"compare": ("baseline", "candidate"), "report": ("comparison",)}
 
 
 def resolve_paths(parameters: Mapping[str, object], project: Path) -> dict[str, object]:
@@ -39,6 +42,17 @@ def resolve_paths(parameters: Mapping[str, object], project: Path) -> dict[str, 
     if isinstance(train, Mapping) and _is_path(train.get("weights")):
         weights = _absolute(train["weights"], "train.weights", project)
         resolved["train"] = {**train, "weights": weights}
+    for group, names in _STORED_RESULTS.items():
+        values = resolved.get(group)
+        if isinstance(values, Mapping):
+            resolved[group] = {
+                **values,
+                **{
+                    name: _absolute(values[name], f"{group}.{name}", project)
+                    for name in names
+                    if isinstance(values.get(name), str) and is_stored_path(str(values[name]))
+                },
+            }
     return resolved
 
 

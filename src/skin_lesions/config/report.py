@@ -17,3 +17,4 @@ class Report(ParameterGroup):
 
     samples_per_class: Annotated[int, Field(ge=1, le=20)]
     show_images: bool
+    comparison: str | None

@@ -1,6 +1,14 @@
-"""Versions of loaded data."""
+"""Versions of loaded data, and selection of stored versions."""
 
-from typing import Protocol, Self, runtime_checkable
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import printable
+
+T = TypeVar("T")
 
 UNSAVED = "(unsaved)"
 
@@ -15,3 +23,54 @@ class Versioned(Protocol):
 
     def with_version(self, version: str) -> Self:
         """Return the same data with this version."""
+
+
+def is_stored_path(reference: str) -> bool:
+    """Return whether a reference to a stored result is a path, not a version.
+
+    >>> is_stored_path("2026-11-23T06.00.00.000Z"), is_stored_path("other/data")
+    (False, True)
+    """
+    return "/" in reference or "\\" in reference or reference.endswith((".parquet", ".json"))
+
+
+@dataclass(frozen=True)
+class StoredVersions(Generic[T]):
+    """All stored versions of a result, and files of other data roots. They are read on request.
+
+    Attributes:
+        name: The data set that they are versions of.
+        versions: The versions in this data root, newest first.
+        load_version: Function that loads one of these versions.
+        load_path: Function that loads a file, or the newest version of another data root.
+    """
+
+    name: str
+    versions: tuple[str, ...]
+    load_version: Callable[[str], T]
+    load_path: Callable[[Path], T]
+
+    def select(self, reference: str, parameter: str) -> T:
+        """Load a version, or the file or data root with this path.
+
+        Args:
+            reference: The version or the path.
+            parameter: Name of the parameter, for error messages.
+
+        Raises:
+            InputError: It does not exist or cannot be read.
+        """
+        if is_stored_path(reference):
+            if not Path(reference).exists():
+                raise InputError(
+                    f"{parameter} ({reference}) does not exist. Expected a version of {self.name}, "
+                    "a file of it, or a data root"
+                )
+            return self.load_path(Path(reference))
+        if reference not in self.versions:
+            known = ", ".join(self.versions[:5]) or "none"
+            raise InputError(
+                f"{parameter} ({printable(reference)}) is not a version of {self.name}. "
+                f"Available: {known}. A path contains a slash"
+            )
+        return self.load_version(reference)

@@ -21,6 +21,17 @@ def split_fingerprint(split_table: pd.DataFrame) -> str:
     return _fingerprint(split_table[_SPLIT_COLUMNS])
 
 
+def fingerprint_of_test_images(table: pd.DataFrame) -> str:
+    """Return the fingerprint of the test images and their labels: 16 hex digits.
+
+    It does not depend on the other splits, on groups or on file names.
+
+    Args:
+        table: A split table or predictions; image_id, label and split.
+    """
+    return _fingerprint(table.loc[table["split"] == "test", ["image_id", "label"]])
+
+
 def _fingerprint(table: pd.DataFrame) -> str:
     rows = table.sort_values(list(table.columns)).astype(str)
     content = rows.to_csv(index=False, lineterminator="\n").encode()

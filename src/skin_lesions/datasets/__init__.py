@@ -7,7 +7,9 @@ from skin_lesions.datasets.model import ModelDataset
 from skin_lesions.datasets.pixel_store import PixelStoreDataset
 from skin_lesions.datasets.raw_images import RawImagesDataset
 from skin_lesions.datasets.safe_csv import SafeCSVDataset
+from skin_lesions.datasets.stored_versions import StoredVersionsDataset
 from skin_lesions.datasets.table import TableDataset
+from skin_lesions.datasets.test_ledger import TestLedgerDataset
 from skin_lesions.datasets.versioned import AtomicVersionedDataset
 
 __all__ = [
@@ -19,5 +21,7 @@ __all__ = [
     "PixelStoreDataset",
     "RawImagesDataset",
     "SafeCSVDataset",
+    "StoredVersionsDataset",
     "TableDataset",
+    "TestLedgerDataset",
 ]

@@ -24,11 +24,11 @@ class SafeCSVDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
     def load(self) -> pd.DataFrame:
         """Load the table exactly as it was saved."""
         table = pd.read_csv(self._path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        return table.map(_without_apostrophe)
+        return table.map(without_apostrophe)
 
     def save(self, data: pd.DataFrame) -> None:
         """Save the table."""
-        table = data.map(_with_apostrophe)
+        table = data.map(with_apostrophe)
         # Excel recognizes UTF-8 only by the byte order mark at the start of the file.
         table.to_csv(self._path, index=False, quoting=csv.QUOTE_ALL, encoding="utf-8-sig")
 
@@ -47,9 +47,11 @@ class SafeCSVDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
-def _with_apostrophe(cell: str) -> str:
+def with_apostrophe(cell: str) -> str:
+    """Return the text of a cell that a spreadsheet does not run as a formula."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
-def _without_apostrophe(cell: str) -> str:
+def without_apostrophe(cell: str) -> str:
+    """Return the original text of a cell."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

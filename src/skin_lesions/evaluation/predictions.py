@@ -1,7 +1,10 @@
 """Predictions of a trained model: class, probabilities and prediction set of each image."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
+from skin_lesions.data.loader import ImageDataset
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.tables import balanced_column, probability_column
 from skin_lesions.models.inference import model_logits
@@ -11,9 +14,22 @@ from skin_lesions.models.trained_model import TrainedModel
 
 
 def predict_images(
-    model: TrainedModel, pixels: PixelStore, rows: pd.DataFrame, batch_size: int, device: str
+    model: TrainedModel,
+    pixels: PixelStore,
+    rows: pd.DataFrame,
+    batch_size: int,
+    device: str,
+    transform: Callable[[ImageDataset], ImageDataset] | None = None,
 ) -> pd.DataFrame:
     """Predict the images of some rows of a split table.
+
+    Args:
+        model: The model.
+        pixels: Decoded images.
+        rows: Rows of a split table.
+        batch_size: Number of images per batch.
+        device: As in ``evaluate.device``.
+        transform: Function that returns the dataset with other images, such as corrupted ones.
 
     Returns:
         One row per image: file, image_id, group_id, split, label, is_leaked, predicted,
@@ -23,7 +39,7 @@ def predict_images(
     """
     rows = rows.reset_index(drop=True)
     fitted = model.postprocessing
-    logits = model_logits(model, pixels, rows, batch_size, device)
+    logits = model_logits(model, pixels, rows, batch_size, device, transform)
     found = class_probabilities(logits, fitted.calibration.temperature, fitted.frequencies)
     members = fitted.conformal.contains(found.frequency)
     keys = rows[["file", "image_id", "group_id", "split", "label", "is_leaked"]]

@@ -1,5 +1,7 @@
 """Inference: logits of a network for images, with optional test-time augmentation."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -70,11 +72,21 @@ def _augmented_inputs(inputs: torch.Tensor, tta: TestTimeAugmentation) -> list[t
 
 
 def model_logits(
-    model: UncalibratedModel, pixels: PixelStore, rows: pd.DataFrame, batch_size: int, device: str
+    model: UncalibratedModel,
+    pixels: PixelStore,
+    rows: pd.DataFrame,
+    batch_size: int,
+    device: str,
+    transform: Callable[[ImageDataset], ImageDataset] | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Return the logits of the rows of a table, (rows, classes), before calibration."""
+    """Return the logits of the rows of a table, (rows, classes), before calibration.
+
+    ``transform`` returns the dataset with other images, such as corrupted ones.
+    """
     stored = pixels.at(model.preprocessing.stored_image_size)
     images = build_dataset(rows, model.classes, stored, model.preprocessing)
+    if transform is not None:
+        images = transform(images)
     chosen = choose_device(device)
     limit_threads()
     network = load_network(model).to(chosen).to(memory_format=torch.channels_last)

@@ -237,6 +237,7 @@ MEANING = {
     "test images": style.TEST,
     "slice of the test images": style.TEST,
     "act if the model says so": style.TEST,
+    **{f"test images, strength {strength}": style.TEST for strength in (1, 2, 3)},
     "not used": style.NOT_USED,
     "malignant": style.MALIGNANT,
     "name of a malignant class": style.MALIGNANT,

@@ -173,6 +173,25 @@ def measure_slices(
     )
 
 
+def measure_robustness_if_enabled(
+    predictions: PredictionTable, model: TrainedModel, pixel_store: PixelStore, evaluate: Evaluate
+) -> RobustnessResult:
+    """Measure the accuracy lost on corrupted test images, if it is enabled."""
+    test = predictions.frame[predictions.frame["split"] == "test"]
+    provenance = _provenance(predictions, model)
+    if not evaluate.robustness.enabled:
+        return not_measured(test, provenance)
+    return measure_robustness(model, pixel_store, test, evaluate, provenance)
+
+
+def list_label_issues(
+    predictions: PredictionTable, model: TrainedModel, evaluate: Evaluate
+) -> pd.DataFrame:
+    """List the suspected label errors of the validation and test images."""
+    max_rows = evaluate.label_issues.max_rows
+    return rank_label_issues(predictions.frame, model.classes, max_rows)
+
+
 def _test_subsets(table: pd.DataFrame, model: TrainedModel) -> dict[str, pd.DataFrame]:
     """Return the test predictions, and with the policy ``original`` the clean and leaked ones."""
     test = table[table["split"] == "test"]

@@ -5,8 +5,11 @@ Nothing is fitted here.
 
 from kedro.pipeline import Node, Pipeline
 
+from skin_lesions.evaluation.test_ledger import evaluation_of
 from skin_lesions.pipelines.evaluate.nodes import (
+    list_label_issues,
     measure_malignancy,
+    measure_robustness_if_enabled,
     measure_slices,
     measure_uncertainty,
     predict,
@@ -55,6 +58,25 @@ def create_pipeline() -> Pipeline:
                 inputs=["predictions", "image_table", "model", "params:evaluate"],
                 outputs="slices",
                 name="measure_slices",
+            ),
+            Node(
+                evaluation_of,
+                inputs=["metrics", "predictions"],
+                outputs="test_ledger",
+                name="record_test_evaluation",
+            ),
+            Node(
+                measure_robustness_if_enabled,
+                inputs=["predictions", "model", "pixel_store", "params:evaluate"],
+                outputs="robustness",
+                name="measure_robustness",
+                tags="network",
+            ),
+            Node(
+                list_label_issues,
+                inputs=["predictions", "model", "params:evaluate"],
+                outputs="label_issues",
+                name="list_label_issues",
             ),
         ],
         namespace="evaluate",
