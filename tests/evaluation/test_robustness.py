@@ -13,19 +13,14 @@ from skin_lesions.evaluation.corruptions import CorruptedImages
 from skin_lesions.evaluation.predictions import predict_images
 from skin_lesions.evaluation.robustness import RobustnessResult
 from skin_lesions.pipelines.evaluate.nodes import measure_robustness_if_enabled as robustness
+from support.factories import EVALUATE
 from support.models import model_provenance, trained_model
 from support.report_inputs import two_classes
 
 
 def evaluate(**changes) -> Evaluate:
-    values = {
-        "seed": 0,
-        "batch_size": 8,
-        "device": "cpu",
-        "robustness": {"enabled": True, "corruptions": ["contrast", "noise"]},
-        "label_issues": {"max_rows": 10},
-    }
-    return Evaluate.model_validate(values | changes)
+    values = {"robustness": {"enabled": True, "corruptions": ["contrast", "noise"]}}
+    return Evaluate.model_validate(EVALUATE.model_dump() | values | changes)
 
 
 @pytest.fixture

@@ -14,12 +14,14 @@ from skin_lesions.data.provenance import MetricsProvenance, PredictionProvenance
 from skin_lesions.data.raw_store import RawImages
 from skin_lesions.data.tables import ImageTable, PredictionTable, SplitTable
 from skin_lesions.evaluation.input_checks import check_model_matches_data
+from skin_lesions.evaluation.label_issues import rank_label_issues
 from skin_lesions.evaluation.malignancy import (
     MalignancyResults,
     MalignancySubset,
     malignancy_subset,
 )
 from skin_lesions.evaluation.malignancy.compute import reason_without_operating_points
+from skin_lesions.evaluation.robustness import RobustnessResult, measure_robustness, not_measured
 from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics, compute_metrics
 from skin_lesions.evaluation.scorecard.arrays import prediction_arrays
 from skin_lesions.evaluation.slices import SliceResults, compute_slices
