@@ -17,6 +17,7 @@ from skin_lesions.audit.findings import AuditFindings, AuditSummary, ProbeResult
 from skin_lesions.config.evaluate import Corruption
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.report import Report
+from skin_lesions.core.versions import StoredVersions
 from skin_lesions.data.diagnoses import DIAGNOSES, malignant_classes
 from skin_lesions.data.groups import group_images
 from skin_lesions.data.pixel_store import PixelStore
@@ -30,6 +31,7 @@ from skin_lesions.data.provenance import (
     SplitProvenance,
 )
 from skin_lesions.data.tables import ImageTable, PredictionTable, SplitTable
+from skin_lesions.evaluation.label_issues import rank_label_issues
 from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.robustness import (
     CorruptedScore,
@@ -38,6 +40,7 @@ from skin_lesions.evaluation.robustness import (
 )
 from skin_lesions.evaluation.scorecard import Scorecard, compute_metrics
 from skin_lesions.evaluation.slices import SliceResults
+from skin_lesions.evaluation.test_ledger import LedgerRow, TestLedger, evaluation_of
 from skin_lesions.evaluation.uncertainty import Uncertainty, uncertainty_metrics
 from skin_lesions.metrics.intervals import Estimate, unavailable
 from skin_lesions.models.postprocessing.conformal import set_names
@@ -278,6 +281,15 @@ class Study:
         )
 
     @cached_property
+    def label_issues(self) -> pd.DataFrame:
+        return rank_label_issues(self.predictions.frame, self.labels, 100)
+
+    @cached_property
+    def test_ledger(self) -> TestLedger:
+        evaluation = evaluation_of(self.metrics, self.predictions)
+        return TestLedger(rows=(LedgerRow.at("2026-11-24T06:00:00Z", evaluation),))
+
+    @cached_property
     def robustness(self) -> RobustnessResult:
         """Make up losses that grow with the strength; the first corruption loses nothing."""
         test = self.metrics.test
@@ -415,6 +427,10 @@ class Study:
             image_table=self.image_table,
             malignancy=self.malignancy,
             slices=self.slices,
+            robustness=self.robustness,
+            label_issues=self.label_issues,
+            test_ledger=self.test_ledger,
+            stored_comparisons=StoredVersions("comparison", (), {}.__getitem__, Path.read_text),
         )
 
     def card_arguments(self) -> dict[str, object]:

@@ -11,10 +11,9 @@ from typing import ClassVar, Literal
 from markupsafe import Markup
 
 from skin_lesions.audit.finding import Finding, Severity
-from skin_lesions.metrics.intervals import Estimate
+from skin_lesions.metrics.intervals import FEW_IMAGES, Estimate
 from skin_lesions.reporting.formatting import (
     DASH,
-    FEW_IMAGES,
     NBSP,
     FormattedEstimate,
     format_estimate,

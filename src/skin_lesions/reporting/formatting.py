@@ -24,7 +24,6 @@ from skin_lesions.models.trained_model import TrainedModel
 NBSP = "\u00a0"
 DASH = "–"
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
-FEW_IMAGES = 30  # numbers of fewer images are marked as uncertain
 VALIDATION_NOTE = (
     "Validation results are slightly optimistic, because the epoch and the temperature were "
     "selected on them."

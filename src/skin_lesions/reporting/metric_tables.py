@@ -5,6 +5,7 @@ Metrics and their order come from ``evaluation.scorecard.registry``.
 
 from typing import NamedTuple
 
+from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics, registry
 from skin_lesions.evaluation.scorecard.metric import MetricDescription
 from skin_lesions.reporting.formatting import FormattedEstimate, format_estimate, format_range
@@ -29,6 +30,12 @@ _AUROC = MetricDescription(
 )
 
 
+_PARTIAL_AUROC = MetricDescription(
+    key="partial_auroc",
+    name="Partial AUROC",
+    format="decimal",
+    meaning="Area of the ROC curve above a sensitivity of 80 %, 0 to 0.2. Chance gives 0.02.",
+)
 _ERROR_BY_CHANCE = MetricDescription(
     key="error_by_chance",
     name="Calibration error by chance",
@@ -88,7 +95,9 @@ def class_rows(metrics: Scorecard) -> list[ClassRow]:
     ]
 
 
-def malignancy_rows(metrics: Scorecard) -> list[tuple[MetricDescription, FormattedEstimate]]:
+def malignancy_rows(
+    metrics: Scorecard, results: MalignancyResults
+) -> list[tuple[MetricDescription, FormattedEstimate]]:
     """Return the metrics of malignant against benign test images.
 
     Returns:
@@ -100,5 +109,6 @@ def malignancy_rows(metrics: Scorecard) -> list[tuple[MetricDescription, Formatt
     return [
         (_SENSITIVITY, format_estimate(malignant.sensitivity, _SENSITIVITY.format)),
         (_SPECIFICITY, format_estimate(malignant.specificity, _SPECIFICITY.format)),
-        (_AUROC, format_estimate(malignant.auroc, _AUROC.format)),
+        (_AUROC, format_estimate(results.test.auroc, _AUROC.format)),
+        (_PARTIAL_AUROC, format_estimate(results.test.partial_auroc, _PARTIAL_AUROC.format)),
     ]

@@ -16,11 +16,13 @@ from skin_lesions.config.report import Report
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.scorecard import Scorecard, registry
+from skin_lesions.metrics.intervals import FEW_IMAGES
 from skin_lesions.reporting import checklists, formatting, metric_tables
 from skin_lesions.reporting.environment import render_template
 from skin_lesions.reporting.figures.spec import ReportInputs
-from skin_lesions.reporting.formatting import FEW_IMAGES, NBSP
+from skin_lesions.reporting.formatting import NBSP
 from skin_lesions.reporting.front_matter import front_matter
+from skin_lesions.reporting.sections import subgroups, uncertainty
 from skin_lesions.reporting.sections.findings import all_findings
 
 # Column names in the tables of the ISIC challenges, the ISIC Archive and HAM10000.
@@ -91,9 +93,9 @@ def _body(inputs: ReportInputs) -> str:
         **used,
         author=AUTHOR,
         synthetic=formatting.is_synthetic(model, metrics),
-        malignant=[label for label, known in diagnoses.items() if known and known.malignant],
+        malignant=list(inputs.malignancy.malignant_classes),
         premalignant=[label for label, known in diagnoses.items() if known and known.premalignant],
-        unknown=[label for label, known in diagnoses.items() if known is None],
+        unknown=list(inputs.malignancy.excluded_classes),
         sources=inputs.image_table.frame["source"].value_counts().to_dict(),
         composition=_composition(inputs.image_table, inputs.split_table),
         findings=[f for f in all_findings(inputs) if f.severity in ("high", "medium")],
@@ -107,7 +109,7 @@ def _body(inputs: ReportInputs) -> str:
         validation_note=formatting.VALIDATION_NOTE,
         subsets=metric_tables.subsets(metrics),
         overall_rows=metric_tables.overall_rows(metrics),
-        malignancy_rows=metric_tables.malignancy_rows(metrics),
+        malignancy_rows=metric_tables.malignancy_rows(metrics, inputs.malignancy),
         evaluated_classes=formatting.evaluated_classes_note(metrics.test),
         overall_metrics=registry.METRICS,
         class_metrics=registry.CLASS_METRICS,
@@ -115,6 +117,17 @@ def _body(inputs: ReportInputs) -> str:
         few_images=FEW_IMAGES,
         recipe=formatting.format_recipe(model.recipe),
         class_prior=formatting.class_prior_note(model),
+        conformal=uncertainty.conformal_sentence(inputs),
+        selective=uncertainty.selective_sentence(inputs),
+        evaluations=inputs.test_ledger.summary(metrics.provenance.model_version),
+        gaps=[
+            f"{column.column}: {subgroups.gap_sentence(column, inputs.slices.comparisons)}"
+            for column in inputs.slices.columns
+        ],
+        decision={
+            "balanced": "equal class frequencies",
+            "frequency": "the class frequencies of the training images",
+        }[model.postprocessing.frequencies.decision],
         data_licenses=formatting.data_license_notes(model),
         weights_license=formatting.weights_license_note(model),
     )

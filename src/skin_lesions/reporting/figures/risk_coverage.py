@@ -108,5 +108,6 @@ FIGURE = FigureSpec(
     heading="Risk and coverage",
     inputs=("predictions", "uncertainty"),
     draw=draw_risk_coverage,
+    section="uncertainty",
     alt_text=lambda inputs: title(inputs.uncertainty),
 )

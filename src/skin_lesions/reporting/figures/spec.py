@@ -11,11 +11,14 @@ from matplotlib.figure import Figure
 
 from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.report import Report
-from skin_lesions.core.versions import Versioned
+from skin_lesions.core.versions import StoredVersions, Versioned
 from skin_lesions.data.tables import ImageTable, SplitTable
+from skin_lesions.evaluation.comparison import Comparison
 from skin_lesions.evaluation.malignancy import MalignancyResults
+from skin_lesions.evaluation.robustness import RobustnessResult
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.evaluation.slices import SliceResults
+from skin_lesions.evaluation.test_ledger import TestLedger
 from skin_lesions.evaluation.uncertainty import Uncertainty
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting.figures.drawn import DrawnFigure
@@ -46,6 +49,10 @@ class ReportInputs:
     image_table: ImageTable
     malignancy: MalignancyResults
     slices: SliceResults
+    robustness: RobustnessResult
+    label_issues: pd.DataFrame
+    test_ledger: TestLedger
+    stored_comparisons: StoredVersions[Comparison]
 
 
 class NodeArguments(TypedDict):

@@ -132,5 +132,6 @@ FIGURE = FigureSpec(
     heading="Subgroups",
     inputs=("slices",),
     draw=draw_subgroups,
+    section="subgroups",
     alt_text=lambda inputs: title(inputs.slices),
 )

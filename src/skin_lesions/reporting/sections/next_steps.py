@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from skin_lesions.core.text import pluralize
+from skin_lesions.metrics.intervals import FEW_IMAGES
 from skin_lesions.reporting.blocks import Block, Bullets, Paragraph, join, strong
 from skin_lesions.reporting.figures.spec import ReportInputs
-from skin_lesions.reporting.formatting import FEW_IMAGES, evaluated_classes_note
+from skin_lesions.reporting.formatting import evaluated_classes_note
 from skin_lesions.reporting.sections.findings import all_findings
 from skin_lesions.reporting.sections.section import Section
 

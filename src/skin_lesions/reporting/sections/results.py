@@ -1,10 +1,12 @@
-"""Section "Results": all metrics, malignant against benign, and the results by class."""
+"""Section "Results": all metrics, malignant against benign, results by class, and robustness."""
 
 from collections.abc import Iterable
 from dataclasses import replace
 
 from skin_lesions.core.text import pluralize
+from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.scorecard import registry
+from skin_lesions.metrics.intervals import FEW_IMAGES
 from skin_lesions.reporting import formatting, metric_tables
 from skin_lesions.reporting.blocks import (
     Block,
@@ -22,13 +24,11 @@ from skin_lesions.reporting.blocks import (
     strong,
 )
 from skin_lesions.reporting.figures.spec import ReportInputs
+from skin_lesions.reporting.formatting import format_estimate
 from skin_lesions.reporting.sections.section import Section
 
 _LONGEST_REASON = 25  # characters of a reason in a cell of the table of classes
-_FEW = (
-    f"Numbers with n beside them are based on fewer than {formatting.FEW_IMAGES} images and are "
-    "uncertain."
-)
+_FEW = f"Numbers with n beside them are based on fewer than {FEW_IMAGES} images and are uncertain."
 
 
 def results_content(inputs: ReportInputs) -> list[Block]:
@@ -40,6 +40,7 @@ def results_content(inputs: ReportInputs) -> list[Block]:
         Heading("Results by class", "results_by_class"),
         *_by_class(inputs),
         FigurePlace("per_class_recall"),
+        *_robustness(inputs),
     ]
 
 
@@ -67,18 +68,14 @@ def _all_metrics(inputs: ReportInputs) -> Iterable[Block]:
 
 
 def _malignancy(inputs: ReportInputs) -> Iterable[Block]:
-    rows = metric_tables.malignancy_rows(inputs.metrics)
-    if not rows:
+    results = inputs.malignancy
+    if not results.malignant_classes:
         return
-    malignant = inputs.metrics.test.malignant
-    text = (
-        f"Test images only. Malignant classes: {', '.join(malignant.classes)}. Premalignant "
-        "classes count as benign."
-    )
-    if malignant.excluded_classes:
+    text = f"Test images only. Malignant classes: {', '.join(results.malignant_classes)}."
+    if results.excluded_classes:
         text += (
             " Excluded, because it is not known whether they are malignant: "
-            f"{', '.join(malignant.excluded_classes)}."
+            f"{', '.join(results.excluded_classes)}."
         )
     yield Heading("Malignant or benign", "malignant_or_benign")
     yield Paragraph(text)
@@ -95,9 +92,84 @@ def _malignancy(inputs: ReportInputs) -> Iterable[Block]:
                 formatted_cell(estimate, None),
                 number_cell(estimate.n),
             ]
-            for metric, estimate in rows
+            for metric, estimate in metric_tables.malignancy_rows(inputs.metrics, results)
         ],
     )
+    yield from _operating_points(results)
+    yield FigurePlace("decision_curve")
+
+
+def _operating_points(results: MalignancyResults) -> Iterable[Block]:
+    """Yield the results at the thresholds of the model file."""
+    if results.no_operating_points is not None:
+        yield Paragraph(f"No results at thresholds: {results.no_operating_points}.")
+        return
+    points = results.test.operating_points
+    prevalences = [values.prevalence for values in points[0].predictive_values]
+    names = [
+        "Threshold",
+        "Sensitivity",
+        "Specificity",
+        *(f"PPV at {formatting.percent(prevalence)}" for prevalence in prevalences),
+        *(f"NPV at {formatting.percent(prevalence)}" for prevalence in prevalences),
+    ]
+    yield Paragraph(
+        "Each threshold of the malignancy score was chosen on validation images. The positive and "
+        "negative predictive value (PPV, NPV) depend on the fraction of malignant lesions, the "
+        "prevalence. They are given at stated prevalences."
+    )
+    yield Table(
+        caption="Results at thresholds",
+        columns=[Column("Chosen for"), *(Column(name, numeric=True) for name in names)],
+        rows=[
+            [
+                Cell(text=point.chosen_for),
+                Cell(text=formatting.decimal(point.threshold), sort_value=point.threshold),
+                estimate_cell(point.sensitivity, "percent"),
+                estimate_cell(point.specificity, "percent"),
+                *(estimate_cell(values.positive, "percent") for values in point.predictive_values),
+                *(estimate_cell(values.negative, "percent") for values in point.predictive_values),
+            ]
+            for point in points
+        ],
+        layout="wide",
+    )
+
+
+def _robustness(inputs: ReportInputs) -> Iterable[Block]:
+    results = inputs.robustness
+    yield Heading("Robustness", "robustness")
+    if not results.measured:
+        yield Paragraph(
+            "Not measured. To predict corrupted test images, too: "
+            "kedro run --pipelines evaluate,report --params evaluate.robustness.enabled=true"
+        )
+        return
+    worst = results.worst()
+    if worst is not None:
+        corruption, score = worst
+        lost = format_estimate(score.balanced_accuracy_lost, "percent")
+        yield Paragraph(
+            f"The largest loss of balanced accuracy is {lost.inline}, by {corruption.title} at "
+            f"{score.setting:g} {corruption.unit}."
+        )
+    names = ("Setting", "Accuracy lost", "Balanced accuracy lost")
+    yield Table(
+        caption="Accuracy lost on corrupted test images",
+        columns=[Column("Corruption"), *(Column(name, numeric=True) for name in names)],
+        rows=[
+            [
+                Cell(text=corruption.title, detail=corruption.unit),
+                Cell(text=f"{score.setting:g}", sort_value=score.setting),
+                estimate_cell(score.accuracy_lost, "percent"),
+                estimate_cell(score.balanced_accuracy_lost, "percent"),
+            ]
+            for corruption in results.corruptions
+            for score in corruption.scores
+        ],
+        layout="wide",
+    )
+    yield FigurePlace("robustness_curves")
 
 
 def _by_class(inputs: ReportInputs) -> Iterable[Block]:
@@ -107,7 +179,7 @@ def _by_class(inputs: ReportInputs) -> Iterable[Block]:
     rows, notes = [], _Notes()
     for label, row in inputs.metrics.test.per_class.items():
         numbers = (counts[label]["train"], counts[label]["val"], row.support, row.correct)
-        mark = "malignant" if formatting.is_malignant(label) else ""
+        mark = "malignant" if label in inputs.malignancy.malignant_classes else ""
         estimates = [
             notes.shorten(estimate_cell(row[m.key], m.format)) for m in registry.CLASS_METRICS
         ]

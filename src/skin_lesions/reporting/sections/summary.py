@@ -7,10 +7,12 @@ from skin_lesions.reporting.blocks import (
     Block,
     Fact,
     Facts,
+    Heading,
     MetricCard,
     MetricCards,
     Paragraph,
 )
+from skin_lesions.reporting.comparison_summary import selected_comparison, summary_sentences
 from skin_lesions.reporting.figures.spec import ReportInputs
 from skin_lesions.reporting.formatting import evaluated_classes_note
 from skin_lesions.reporting.sections.findings import all_findings
@@ -27,8 +29,13 @@ _INTERVALS = (
 
 def summary_content(inputs: ReportInputs) -> list[Block]:
     """Return the headline metrics with intervals, and the facts that limit them."""
-    facts = [_split(inputs), _classes(inputs), _most_severe_finding(inputs)]
-    return [MetricCards(_cards(inputs)), Facts(facts), Paragraph(_INTERVALS, "note")]
+    facts = [_split(inputs), _classes(inputs), _most_severe_finding(inputs), _ledger(inputs)]
+    blocks: list[Block] = [MetricCards(_cards(inputs)), Facts(facts)]
+    comparison = selected_comparison(inputs.stored_comparisons, inputs.report)
+    if comparison is not None:
+        blocks.append(Heading("Comparison of two models", "comparison"))
+        blocks += [Paragraph(sentence) for sentence in summary_sentences(comparison)]
+    return [*blocks, Paragraph(_INTERVALS, "note")]
 
 
 def _cards(inputs: ReportInputs) -> list[MetricCard]:
@@ -70,6 +77,11 @@ def _most_severe_finding(inputs: ReportInputs) -> Fact:
         return Fact("Findings in the data", "no findings", target="findings")
     first = found[0]
     return Fact(f"Most severe of {len(found)} findings", first.message, first.severity, "findings")
+
+
+def _ledger(inputs: ReportInputs) -> Fact:
+    text = inputs.test_ledger.summary(inputs.metrics.provenance.model_version)
+    return Fact("Evaluations of the test split", text)
 
 
 SECTION = Section(name="summary", title="Summary", content=summary_content)
