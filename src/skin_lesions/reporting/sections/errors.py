@@ -43,7 +43,7 @@ def _label_issues(inputs: ReportInputs) -> Iterable[Block]:
     yield Paragraph(
         f"{pluralize(len(issues), 'label')} of the validation and test images are suspected. "
         "label_issues.csv lists them, the most suspicious first. The model was not trained on "
-        "these images. An error of the model looks the same as a wrong label, so a person must decide."
+        "these images. An error of the model looks the same as a wrong label: a person must decide."
     )
     shown = issues.head(_MAX_ISSUES)
     yield Table(
