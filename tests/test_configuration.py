@@ -85,6 +85,7 @@ def test_environment_notebook_has_the_recipe_of_the_notebook(project):
         "referral_accuracy": 0.9,
         "ema_decay": None,
         "test_time_augmentation": "none",
+        "unknown_score": {"method": "mahalanobis", "flagged_fraction": 0.05},
         "precision": "float32",
         "memory_format": "contiguous",
         "compile": False,
@@ -116,7 +117,8 @@ def test_tags_select_the_figures_and_the_nodes_that_run_the_network(project):
     assert figures == {figure.name for figure in FIGURES}
     network = {node.name for node in default.only_nodes_with_tags("network").nodes}
     assert network == {
-        *("train.fit", "train.calibrate", "evaluate.predict", "evaluate.measure_robustness")
+        *("train.fit", "train.calibrate", "evaluate.predict", "evaluate.measure_robustness"),
+        "evaluate.explain",
     }
     assert {tag for node in default.nodes for tag in node.tags} == {"figures", "network"}
 

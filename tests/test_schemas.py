@@ -34,13 +34,15 @@ def test_every_schema_file_is_written_by_the_script():
     }
 
 
-@pytest.mark.parametrize("name", ["metrics", "uncertainty", "audit_findings"])
+@pytest.mark.parametrize(
+    "name", ["metrics", "uncertainty", "audit_findings", "unknown", "model_findings"]
+)
 def test_json_files_of_a_run_match_their_schema(demo_run, name):
     path = demo_run.catalog()[name].load_path()
     content = json.loads(path.read_text())
     validate(content, name)
     with pytest.raises(jsonschema.ValidationError):
-        validate(content | {"unknown": 1}, name)
+        validate(content | {"unknown_key": 1}, name)
 
 
 def test_model_file_of_a_run_matches_its_schema(demo_run):
@@ -50,7 +52,7 @@ def test_model_file_of_a_run_matches_its_schema(demo_run):
     validate({key: value for key, value in content.items() if key not in others}, "model")
 
 
-@pytest.mark.parametrize("name", ["image_table", "split_table", "predictions"])
+@pytest.mark.parametrize("name", ["image_table", "split_table", "predictions", "explained_images"])
 def test_provenance_in_tables_of_a_run_matches_its_schema(demo_run, name):
     metadata = pq.read_schema(demo_run.catalog()[name].load_path()).metadata
     validate(json.loads(metadata[b"skin_lesions.provenance"]), f"provenance_of_{name}")

@@ -39,9 +39,12 @@ LATER = "2026-11-23T07.00.00.000Z"
 NOW = "2026-11-24T00.00.00.000Z"
 SOURCE = source_parameters(kind="demo", demo={"seed": 1})
 TABLES = {"image_table", "quarantine", "image_groups", "image_links", "split_table", "predictions"}
-RESULTS = ("metrics", "malignancy", "slices", "uncertainty", "robustness")  # of evaluators
+RESULTS = (  # of evaluators
+    *("metrics", "malignancy", "slices", "uncertainty", "robustness", "unknown", "model_findings"),
+)
 VERSIONED = sorted(
     {"raw_images", *TABLES, "model", "training_history", "audit_findings", *RESULTS}
+    | {"explained_images"}
     | {"linked_image_pairs"}
 )
 
@@ -64,6 +67,10 @@ def made_up() -> dict[str, Any]:
         "split_table": replace(made.split_table, provenance=provenance),
         "model": with_provenance(made.model, **fingerprints),
         **{name: with_provenance(getattr(made, name), **fingerprints) for name in RESULTS},
+        "explained_images": replace(
+            made.explained_images,
+            provenance=made.explained_images.provenance.model_copy(update=fingerprints),
+        ),
     }
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from skin_lesions.audit.findings import AuditFindings
+from skin_lesions.audit.model_findings import ModelFindings
 from skin_lesions.data.provenance import (
     ImageProvenance,
+    MetricsProvenance,
     Origin,
     PredictionProvenance,
     SplitProvenance,
@@ -18,12 +20,15 @@ from skin_lesions.evaluation.robustness import RobustnessResult
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.evaluation.slices import SliceResults
 from skin_lesions.evaluation.uncertainty import Uncertainty
+from skin_lesions.evaluation.unknown import UnknownResults
 from skin_lesions.models.trained_model import TrainedModel
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "audit_findings": AuditFindings,
     "malignancy": MalignancyResults,
     "metrics": Scorecard,
+    "model_findings": ModelFindings,
+    "unknown": UnknownResults,
     "robustness": RobustnessResult,
     "comparison": Comparison,
     "model": TrainedModel,  # the model file without format, checksum and state_dict
@@ -32,6 +37,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "provenance_of_image_table": ImageProvenance,
     "provenance_of_split_table": SplitProvenance,
     "provenance_of_predictions": PredictionProvenance,
+    "provenance_of_explained_images": MetricsProvenance,
     "slices": SliceResults,
 }
 

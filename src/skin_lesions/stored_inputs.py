@@ -34,7 +34,16 @@ _SAVED_TOGETHER = {
 # parameters: later ones are compared by content with the tables that they were made from.
 _WITH_ORIGIN = ("image_table", "split_table", "model", "raw_images")
 # Results of evaluators, made from the same predictions. The first one of a run is named in errors.
-_RESULTS = ("metrics", "malignancy", "slices", "uncertainty", "robustness")
+_RESULTS = (
+    "metrics",
+    "malignancy",
+    "slices",
+    "uncertainty",
+    "robustness",
+    "unknown",
+    "model_findings",
+    "explained_images",
+)
 # Data sets that record the fingerprints of the tables that they were made from.
 _WITH_FINGERPRINTS = ("split_table", "model", "predictions", *_RESULTS)
 # Data sets that a pipeline uses only if they exist.

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from skin_lesions.config.audit import Audit
-from skin_lesions.config.evaluate import Evaluate, LabelIssues, Robustness, Slices
+from skin_lesions.config.evaluate import Evaluate, Explain, LabelIssues, Robustness, Slices
 from skin_lesions.config.source import Source
 from skin_lesions.config.split import Split, SplitFractions
 
@@ -42,6 +42,7 @@ EVALUATE = Evaluate(
     slices=Slices(columns=None, min_images=5, age_bands=(30, 50), max_values=12),
     robustness=Robustness(enabled=False, corruptions=("blur",)),
     label_issues=LabelIssues(max_rows=100),
+    explain=Explain(enabled=True, images_per_class=5, border_width=0.1),
 )
 
 # Top left, top right, bottom left, bottom right: all rotations and reflections are different.

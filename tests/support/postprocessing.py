@@ -2,10 +2,17 @@
 
 from typing import Any
 
+import numpy as np
+
 from skin_lesions.models.postprocessing.conformal import ClassThreshold, ConformalThresholds
 from skin_lesions.models.postprocessing.probabilities import class_frequencies
 from skin_lesions.models.postprocessing.referral import ReferralThreshold
 from skin_lesions.models.postprocessing.temperature import TemperatureFit
+from skin_lesions.models.postprocessing.unknown_score import (
+    UnknownScoreFit,
+    fit_threshold,
+    fit_unknown_statistics,
+)
 from skin_lesions.models.trained_model import Postprocessing
 
 
@@ -26,5 +33,15 @@ def postprocessing(train_counts: tuple[int, ...], **changes: Any) -> Postprocess
             answered=70,
             accuracy=0.9,
         ),
+        "unknown_score": unknown_score(),
     }
     return Postprocessing(**(values | changes))
+
+
+def unknown_score(features: int = 512) -> UnknownScoreFit:
+    """Make an unknown score for random features; 512 are those of ResNet-18."""
+    rng = np.random.default_rng(0)
+    statistics = fit_unknown_statistics(
+        "mahalanobis", rng.random((20, features)), np.arange(20) % 2, 0
+    )
+    return fit_threshold(statistics, rng.random(40), 0.05)

@@ -63,6 +63,7 @@ RECIPE = TrainRecipe.model_validate(
         "referral_accuracy": 0.9,
         "ema_decay": None,
         "test_time_augmentation": "none",
+        "unknown_score": {"method": "mahalanobis", "flagged_fraction": 0.05},
         "precision": "auto",
         "memory_format": "channels_last",
         "compile": False,

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from skin_lesions.audit.finding import SEVERITIES, Finding
 from skin_lesions.audit.findings import AuditFindings, AuditSummary, ProbeResult
+from skin_lesions.audit.model_findings import ModelFindings, compute_model_findings
 from skin_lesions.config.evaluate import Corruption
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.report import Report
@@ -30,7 +31,8 @@ from skin_lesions.data.provenance import (
     PredictionProvenance,
     SplitProvenance,
 )
-from skin_lesions.data.tables import ImageTable, PredictionTable, SplitTable
+from skin_lesions.data.tables import ExplanationTable, ImageTable, PredictionTable, SplitTable
+from skin_lesions.evaluation.explained_images import ExplainedImages, select_images
 from skin_lesions.evaluation.label_issues import rank_label_issues
 from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.robustness import (
@@ -42,6 +44,7 @@ from skin_lesions.evaluation.scorecard import Scorecard, compute_metrics
 from skin_lesions.evaluation.slices import SliceResults
 from skin_lesions.evaluation.test_ledger import LedgerRow, TestLedger, evaluation_of
 from skin_lesions.evaluation.uncertainty import Uncertainty, uncertainty_metrics
+from skin_lesions.evaluation.unknown import UnknownResults, compute_unknown_results
 from skin_lesions.metrics.intervals import Estimate, unavailable
 from skin_lesions.models.postprocessing.conformal import set_names
 from skin_lesions.models.postprocessing.malignancy_thresholds import (
@@ -242,7 +245,10 @@ class Study:
             raw_images_version=RAW_IMAGES_VERSION,
         )
         keys = keys.assign(predicted=predicted, conformal_set=sets)
-        frame = pd.concat([keys, columns, balanced], axis=1)
+        unknown_score = np.random.default_rng(self.seed).normal(1.0, 0.2, len(table))
+        frame = pd.concat([keys, columns, balanced], axis=1).assign(
+            unknown_score=unknown_score, is_unknown=unknown_score > 1.33
+        )
         return PredictionTable(frame, provenance, VERSION)
 
     @cached_property
@@ -305,6 +311,30 @@ class Study:
                 corruption_scores(name, 0.04 * number, test.n)
                 for number, name in enumerate(get_args(Corruption))
             ),
+        )
+
+    @cached_property
+    def explained_images(self) -> ExplanationTable:
+        """Selected images with made-up maps; those of the first class are zero everywhere."""
+        rows = select_images(self.predictions.frame, self.labels, 5, 0)
+        maps = np.random.default_rng(self.seed).random((len(rows), 4, 4)).astype(np.float32)
+        maps[rows["label"] == self.labels[0]] = 0
+        frame = rows.assign(border_fraction=0.4, similarity=0.1)
+        images = ExplainedImages(frame=frame, maps=maps, layer="layer4")
+        return ExplanationTable(images.to_frame(), self.metrics.provenance, VERSION)
+
+    @cached_property
+    def unknown(self) -> UnknownResults:
+        fit = self.model.postprocessing.unknown_score
+        return compute_unknown_results(
+            self.predictions.frame, self.labels, fit, self.metrics.provenance
+        )
+
+    @cached_property
+    def model_findings(self) -> ModelFindings:
+        images = ExplainedImages.from_frame(self.explained_images.frame)
+        return compute_model_findings(
+            images.frame, self.labels, 0.1, self.metrics.provenance, layer="layer4", reason=""
         )
 
     @cached_property
@@ -452,7 +482,7 @@ class Study:
 
     def draw_all(self) -> dict[str, Figure]:
         """Draw all figures except those with images; return them by name."""
-        with_images = {"linked_image_pairs", "sample_images"}
+        with_images = {figure.name for figure in FIGURES if figure.shows_patients}
         drawn = {
             figure.name: self.draw(figure) for figure in FIGURES if figure.name not in with_images
         }

@@ -44,6 +44,14 @@ class LabelIssues(ParameterGroup):
     max_rows: Annotated[int, Field(ge=1)]
 
 
+class Explain(ParameterGroup):
+    """Explanations with Grad-CAM."""
+
+    enabled: bool
+    images_per_class: Annotated[int, Field(ge=1)]
+    border_width: Annotated[float, Field(gt=0, lt=0.5)]
+
+
 class Evaluate(ParameterGroup):
     """Prediction and metrics."""
 
@@ -57,3 +65,4 @@ class Evaluate(ParameterGroup):
     slices: Slices
     robustness: Robustness
     label_issues: LabelIssues
+    explain: Explain

@@ -44,6 +44,13 @@ class Augmentation(ParameterGroup):
     cutmix_alpha: Annotated[float, Field(ge=0)]
 
 
+class UnknownScore(ParameterGroup):
+    """Unknown score; see ``skin_lesions.models.postprocessing.unknown_score``."""
+
+    method: Literal["mahalanobis", "nearest_neighbors", "energy"]
+    flagged_fraction: Annotated[float, Field(ge=0, lt=1)]
+
+
 class Ray(ParameterGroup):
     """Ray cluster of ``train.launcher: ray``."""
 
@@ -77,6 +84,7 @@ class TrainRecipe(ParameterGroup):
     referral_accuracy: Annotated[float, Field(gt=0, lt=1)]
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
     test_time_augmentation: Literal["none", "flips", "flips_and_rotations"]
+    unknown_score: UnknownScore
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     memory_format: Literal["channels_last", "contiguous"]
     compile: bool

@@ -11,6 +11,7 @@ from skin_lesions.core.text import printable
 from skin_lesions.core.versions import UNSAVED
 from skin_lesions.data.provenance import (
     ImageProvenance,
+    MetricsProvenance,
     PredictionProvenance,
     Provenance,
     SplitProvenance,
@@ -52,6 +53,12 @@ class PredictionTable(ProvenanceTable[PredictionProvenance]):
     """
 
     provenance_type = PredictionProvenance
+
+
+class ExplanationTable(ProvenanceTable[MetricsProvenance]):
+    """One row per explained image; see ``evaluation.explained_images.ExplainedImages``."""
+
+    provenance_type = MetricsProvenance
 
 
 def probability_column(class_name: str) -> str:

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from skin_lesions.data.loader import ImageDataset
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.tables import balanced_column, probability_column
-from skin_lesions.models.inference import model_logits
+from skin_lesions.models.inference import model_outputs
 from skin_lesions.models.postprocessing.conformal import set_names
 from skin_lesions.models.postprocessing.probabilities import class_probabilities
+from skin_lesions.models.postprocessing.unknown_score import UnknownScorer
 from skin_lesions.models.trained_model import TrainedModel
 
 
@@ -35,12 +37,19 @@ def predict_images(
         One row per image: file, image_id, group_id, split, label, is_leaked, predicted,
         conformal_set (list of class names, the most probable first; it may be empty), and for each
         class of the model its calibrated probabilities ``p_<class>`` (for the class frequencies of
-        the training images) and ``p_balanced_<class>`` (for equal class frequencies).
+        the training images) and ``p_balanced_<class>`` (for equal class frequencies). The last
+        columns are unknown_score, and whether it is above the threshold of the model, is_unknown.
     """
     rows = rows.reset_index(drop=True)
     fitted = model.postprocessing
-    logits = model_logits(model, pixels, rows, batch_size, device, transform)
-    found = class_probabilities(logits, fitted.calibration.temperature, fitted.frequencies)
+    scorer = UnknownScorer(fitted.unknown_score.statistics)
+    logits, scores = [], []
+    for batch in model_outputs(model, pixels, rows, batch_size, device, transform=transform):
+        logits.append(batch.logits)
+        scores.append(scorer.scores(batch.logits, batch.features))
+    unknown_score = np.concatenate(scores)
+    temperature = fitted.calibration.temperature
+    found = class_probabilities(np.concatenate(logits), temperature, fitted.frequencies)
     members = fitted.conformal.contains(found.frequency)
     keys = rows[["file", "image_id", "group_id", "split", "label", "is_leaked"]]
     sets = set_names(members, found.frequency, model.classes)
@@ -52,6 +61,12 @@ def predict_images(
             ),
             pd.DataFrame(found.frequency, columns=list(map(probability_column, model.classes))),
             pd.DataFrame(found.balanced, columns=list(map(balanced_column, model.classes))),
+            pd.DataFrame(
+                {
+                    "unknown_score": unknown_score,
+                    "is_unknown": unknown_score > fitted.unknown_score.threshold,
+                }
+            ),
         ],
         axis=1,
     )

@@ -1,6 +1,7 @@
-"""Inference: logits of a network for images, with optional test-time augmentation."""
+"""Inference: outputs of a network for images, with optional test-time augmentation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,26 @@ from skin_lesions.data.loader import ImageDataset, build_dataset, sequential_bat
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing import normalize_batch
 from skin_lesions.models.devices import choose_device, device_label, limit_threads
+from skin_lesions.models.features import FeatureRecorder, record_features
 from skin_lesions.models.networks import build_network
 from skin_lesions.models.precision import autocast
 from skin_lesions.models.trained_model import TestTimeAugmentation, UncalibratedModel
 
 
-@torch.inference_mode()
+@dataclass(frozen=True, kw_only=True)
+class NetworkOutputs:
+    """Outputs of a network for some images.
+
+    Attributes:
+        logits: (n, classes); with test-time augmentation, their mean.
+        features: (n, features), the penultimate features of the images without augmentation;
+            (n, 0) if they are not recorded.
+    """
+
+    logits: npt.NDArray[np.float64]
+    features: npt.NDArray[np.float64]
+
+
 def predict_logits(
     network: nn.Module,
     images: ImageDataset,
@@ -43,22 +58,50 @@ def predict_logits(
     Raises:
         InputError: The memory of the GPU is too small.
     """
+    outputs = predict_outputs(network, images, batch_size, device, precision, tta)
+    return np.concatenate([batch.logits for batch in outputs])
+
+
+@torch.inference_mode()
+def predict_outputs(
+    network: nn.Module,
+    images: ImageDataset,
+    batch_size: int,
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+    tta: TestTimeAugmentation = "none",
+    *,
+    recorder: FeatureRecorder | None = None,
+) -> Iterator[NetworkOutputs]:
+    """Yield logits and features of each batch; see ``predict_logits``.
+
+    The features of all images could need much memory, so they are yielded in batches. ``recorder``
+    records those of this network.
+    """
     network.eval()
-    logits = []
     try:
         for batch, _ in images.iter_batches(sequential_batches(len(images), batch_size), device):
             inputs = normalize_batch(batch, images.preprocessing)
+            logits, features = [], []
             with autocast(device, precision):
-                augmented = [network(x).float() for x in _augmented_inputs(inputs, tta)]
-            # (augmentations, batch, classes) -> (batch, classes)
-            logits.append(torch.stack(augmented).mean(dim=0))
+                for x in _augmented_inputs(inputs, tta):
+                    logits.append(network(x).float())
+                    features.append(recorder.pop() if recorder else logits[-1][:, :0])
+            yield NetworkOutputs(
+                # (augmentations, batch, classes) -> (batch, classes)
+                logits=_to_numpy(torch.stack(logits).mean(dim=0)),
+                features=_to_numpy(features[0]),  # the first pose is the image itself
+            )
     except torch.cuda.OutOfMemoryError:
         raise InputError(
             f"Out of memory on {device_label(device)}: {batch_size} images of "
             f"{images.preprocessing.image_size} pixels at once. Lower evaluate.batch_size, or "
             "train.batch_size (validation during training uses twice its value)"
         ) from None
-    return torch.cat(logits).cpu().numpy().astype(np.float64)
+
+
+def _to_numpy(values: torch.Tensor) -> npt.NDArray[np.float64]:
+    return values.cpu().numpy().astype(np.float64)
 
 
 def _augmented_inputs(inputs: torch.Tensor, tta: TestTimeAugmentation) -> list[torch.Tensor]:
@@ -71,17 +114,26 @@ def _augmented_inputs(inputs: torch.Tensor, tta: TestTimeAugmentation) -> list[t
     return [*rotated, *(x.flip(3) for x in rotated)]
 
 
-def model_logits(
+def model_outputs(
     model: UncalibratedModel,
     pixels: PixelStore,
     rows: pd.DataFrame,
     batch_size: int,
     device: str,
+    *,
+    augment: bool = True,
     transform: Callable[[ImageDataset], ImageDataset] | None = None,
-) -> npt.NDArray[np.float64]:
-    """Return the logits of the rows of a table, (rows, classes), before calibration.
+) -> Iterator[NetworkOutputs]:
+    """Yield the outputs of the rows of a table in batches, before calibration.
 
-    ``transform`` returns the dataset with other images, such as corrupted ones.
+    Args:
+        model: Its test-time augmentation is used, unless ``augment`` is False.
+        pixels: Decoded images.
+        rows: Rows with the columns image_id and label.
+        batch_size: Number of images per batch.
+        device: Device, as in ``evaluate.device``.
+        augment: Whether to use the test-time augmentation of the model.
+        transform: Function that returns the dataset with other images, such as corrupted ones.
     """
     stored = pixels.at(model.preprocessing.stored_image_size)
     images = build_dataset(rows, model.classes, stored, model.preprocessing)
@@ -90,7 +142,9 @@ def model_logits(
     chosen = choose_device(device)
     limit_threads()
     network = load_network(model).to(chosen).to(memory_format=torch.channels_last)
-    return predict_logits(network, images, batch_size, chosen, tta=model.test_time_augmentation)
+    tta = model.test_time_augmentation if augment else "none"
+    with record_features(network) as recorder:
+        yield from predict_outputs(network, images, batch_size, chosen, tta=tta, recorder=recorder)
 
 
 def load_network(model: UncalibratedModel) -> nn.Module:

@@ -18,6 +18,7 @@ from skin_lesions.models.postprocessing.malignancy_thresholds import MalignancyT
 from skin_lesions.models.postprocessing.probabilities import ClassFrequencies
 from skin_lesions.models.postprocessing.referral import ReferralThreshold
 from skin_lesions.models.postprocessing.temperature import TemperatureFit
+from skin_lesions.models.postprocessing.unknown_score import UnknownScoreFit
 from skin_lesions.models.weights_origin import WeightsOrigin
 
 TestTimeAugmentation = Literal["none", "flips", "flips_and_rotations"]
@@ -42,6 +43,7 @@ class Postprocessing:
             predicted class is the most probable one for equal class frequencies.
         conformal: Thresholds of the conformal prediction sets.
         referral: Threshold of the confidence below which an image is referred to a person.
+        unknown_score: Statistics of training images, and threshold of the unknown score.
         malignancy_thresholds: Thresholds of malignant against benign; None if the validation images
             are not both malignant and benign.
     """
@@ -50,6 +52,7 @@ class Postprocessing:
     frequencies: ClassFrequencies
     conformal: ConformalThresholds
     referral: ReferralThreshold
+    unknown_score: UnknownScoreFit
     malignancy_thresholds: MalignancyThresholds | None = None
 
 

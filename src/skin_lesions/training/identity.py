@@ -25,6 +25,7 @@ _NOT_IN_IDENTITY = {
     "ray",
     "referral_accuracy",
     "test_time_augmentation",
+    "unknown_score",
     "weights",
     "weights_sha256",
 }
@@ -43,6 +44,8 @@ _SOURCES = (
 )
 _OTHER_SOURCES = (
     "models/downloads.py",  # the weights are identified by their content
+    "models/features.py",  # used after the training
+    "models/grad_cam.py",  # used after the training
     "models/model_file.py",  # written after the training
     "models/postprocessing/*.py",  # fitted after the training
     "models/trained_model.py",  # describes the result

@@ -7,12 +7,14 @@ import logging
 
 import pandas as pd
 
+from skin_lesions.audit.model_findings import ModelFindings, compute_model_findings
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.data.diagnoses import malignant_classes
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.provenance import MetricsProvenance, PredictionProvenance
 from skin_lesions.data.raw_store import RawImages
-from skin_lesions.data.tables import ImageTable, PredictionTable, SplitTable
+from skin_lesions.data.tables import ExplanationTable, ImageTable, PredictionTable, SplitTable
+from skin_lesions.evaluation.explained_images import select_images, without_maps
 from skin_lesions.evaluation.input_checks import check_model_matches_data
 from skin_lesions.evaluation.label_issues import rank_label_issues
 from skin_lesions.evaluation.malignancy import (
@@ -32,6 +34,7 @@ from skin_lesions.evaluation.uncertainty import (
     UncertaintyMetrics,
     uncertainty_metrics,
 )
+from skin_lesions.evaluation.unknown import UnknownResults, compute_unknown_results
 from skin_lesions.models.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
@@ -192,6 +195,49 @@ def list_label_issues(
     """List the suspected label errors of the validation and test images."""
     max_rows = evaluate.label_issues.max_rows
     return rank_label_issues(predictions.frame, model.classes, max_rows)
+
+
+def count_unknown_images(predictions: PredictionTable, model: TrainedModel) -> UnknownResults:
+    """Count the images that the unknown score of the model flags."""
+    return compute_unknown_results(
+        predictions.frame,
+        model.classes,
+        model.postprocessing.unknown_score,
+        _provenance(predictions, model),
+    )
+
+
+def explain(
+    predictions: PredictionTable,
+    model: TrainedModel,
+    pixel_store: PixelStore,
+    evaluate: Evaluate,
+) -> tuple[ExplanationTable, ModelFindings]:
+    """Explain test images with Grad-CAM, and report what the maps reveal.
+
+    Returns:
+        explained_images, model_findings
+    """
+    parameters = evaluate.explain
+    rows = select_images(
+        predictions.frame, model.classes, parameters.images_per_class, evaluate.seed
+    )
+    if parameters.enabled:
+        from skin_lesions.evaluation.explanations import explain_images  # noqa: PLC0415 (torch)
+
+        images = explain_images(model, pixel_store, rows, evaluate)
+    else:
+        images = without_maps(rows, "explanations are disabled (evaluate.explain.enabled)")
+    provenance = _provenance(predictions, model)
+    findings = compute_model_findings(
+        images.frame[images.frame["in_sample"]],
+        model.classes,
+        parameters.border_width,
+        provenance,
+        layer=images.layer,
+        reason=images.reason,
+    )
+    return ExplanationTable(images.to_frame(), provenance), findings
 
 
 def _test_subsets(table: pd.DataFrame, model: TrainedModel) -> dict[str, pd.DataFrame]:

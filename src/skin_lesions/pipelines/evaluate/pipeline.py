@@ -7,6 +7,8 @@ from kedro.pipeline import Node, Pipeline
 
 from skin_lesions.evaluation.test_ledger import evaluation_of
 from skin_lesions.pipelines.evaluate.nodes import (
+    count_unknown_images,
+    explain,
     list_label_issues,
     measure_malignancy,
     measure_robustness_if_enabled,
@@ -77,6 +79,19 @@ def create_pipeline() -> Pipeline:
                 inputs=["predictions", "model", "params:evaluate"],
                 outputs="label_issues",
                 name="list_label_issues",
+            ),
+            Node(
+                count_unknown_images,
+                inputs=["predictions", "model"],
+                outputs="unknown",
+                name="count_unknown_images",
+            ),
+            Node(
+                explain,
+                inputs=["predictions", "model", "pixel_store", "params:evaluate"],
+                outputs=["explained_images", "model_findings"],
+                name="explain",
+                tags="network",
             ),
         ],
         namespace="evaluate",

@@ -6,6 +6,7 @@ torch is imported inside the functions, so that listing the pipelines does not i
 import platform
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from skin_lesions import __version__
@@ -23,6 +24,12 @@ from skin_lesions.models.postprocessing.malignancy_thresholds import fit_maligna
 from skin_lesions.models.postprocessing.probabilities import class_frequencies, class_probabilities
 from skin_lesions.models.postprocessing.referral import fit_referral
 from skin_lesions.models.postprocessing.temperature import fit_temperature
+from skin_lesions.models.postprocessing.unknown_score import (
+    UnknownScorer,
+    UnknownStatistics,
+    fit_threshold,
+    fit_unknown_statistics,
+)
 from skin_lesions.models.trained_model import (
     Postprocessing,
     Selection,
@@ -33,6 +40,8 @@ from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.identity import library_versions, training_identity
 from skin_lesions.training.schedules import image_sizes
 from skin_lesions.training.weights_leakage import check_weights_leakage
+
+_MAX_STATISTICS_IMAGES = 500  # of each class, for the statistics of the unknown score
 
 if TYPE_CHECKING:
     from skin_lesions.training.job import TrainingResult
@@ -138,15 +147,21 @@ def calibrate(
 ) -> TrainedModel:
     """Fit all steps after the network on the validation images and return the complete model.
 
-    Of the train rows only the number of each class is used, and test rows are not used at all.
+    Of the train rows, the statistics of the unknown score and the number of each class are used.
+    Test rows are not used at all.
     """
-    from skin_lesions.models.inference import model_logits  # noqa: PLC0415
+    from skin_lesions.models.inference import model_outputs  # noqa: PLC0415
 
     model, rows = uncalibrated_model, split_table.frame
     val = rows[rows["split"] == "val"]
-    # Ray workers may have used a device that this machine does not have.
-    device = "auto" if train.launcher == "ray" else train.device
-    logits = model_logits(model, pixel_store, val, 2 * train.batch_size, device)
+    device = _inference_device(train)
+    statistics = _unknown_statistics(model, pixel_store, rows[rows["split"] == "train"], train)
+    scorer = UnknownScorer(statistics)
+    batches, scores = [], []
+    for batch in model_outputs(model, pixel_store, val, 2 * train.batch_size, device):
+        batches.append(batch.logits)
+        scores.append(scorer.scores(batch.logits, batch.features))
+    logits = np.concatenate(batches)  # (images, classes)
     labels = pd.Index(model.classes).get_indexer(pd.Index(val["label"]))
     train_labels = rows.loc[rows["split"] == "train", "label"]
     counts = train_labels.value_counts().reindex(model.classes, fill_value=0)
@@ -162,8 +177,34 @@ def calibrate(
         frequencies=frequencies,
         conformal=fit_conformal(found.frequency, labels, train.conformal_coverage),
         referral=fit_referral(found.confidence, correct, train.referral_accuracy),
+        unknown_score=fit_threshold(
+            statistics, np.concatenate(scores), train.unknown_score.flagged_fraction
+        ),
         malignancy_thresholds=fit_malignancy_thresholds(
             found.frequency, labels, malignant, evaluate.operating_points
         ),
     )
     return TrainedModel(**dict(model), postprocessing=postprocessing)
+
+
+def _inference_device(train: TrainRecipe) -> str:
+    # Ray workers may have used a device that this machine does not have.
+    return "auto" if train.launcher == "ray" else train.device
+
+
+def _unknown_statistics(
+    model: UncalibratedModel, pixel_store: PixelStore, rows: pd.DataFrame, train: TrainRecipe
+) -> UnknownStatistics:
+    """Fit the statistics of the unknown score on training images.
+
+    More than some hundred images of a class hardly change the statistics, but take time.
+    """
+    from skin_lesions.models.inference import model_outputs  # noqa: PLC0415
+
+    shuffled = rows.sort_values("file").sample(frac=1, random_state=train.seed)
+    selected = shuffled.groupby("label").head(_MAX_STATISTICS_IMAGES)
+    device, batch_size = _inference_device(train), 2 * train.batch_size
+    outputs = model_outputs(model, pixel_store, selected, batch_size, device, augment=False)
+    features = np.concatenate([batch.features for batch in outputs])  # (images, features)
+    labels = pd.Index(model.classes).get_indexer(pd.Index(selected["label"]))
+    return fit_unknown_statistics(train.unknown_score.method, features, labels, train.seed)

@@ -6,8 +6,10 @@ To add a figure, write a module that defines it and add it here; see docs/contri
 from skin_lesions.reporting.figures import (
     calibration_curve,
     class_counts,
+    confused_pairs,
     confusion_matrix,
     decision_curve,
+    explanations,
     linked_image_pairs,
     loss_curves,
     per_class_recall,
@@ -32,6 +34,8 @@ FIGURES: tuple[FigureSpec, ...] = (
     shortcut_probes.FIGURE,
     linked_image_pairs.FIGURE,
     sample_images.FIGURE,
+    explanations.FIGURE,
+    confused_pairs.FIGURE,
 )
 
 
