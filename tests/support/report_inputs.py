@@ -457,6 +457,8 @@ class Study:
             image_table=self.image_table,
             malignancy=self.malignancy,
             slices=self.slices,
+            unknown=self.unknown,
+            model_findings=self.model_findings,
             robustness=self.robustness,
             label_issues=self.label_issues,
             test_ledger=self.test_ledger,

@@ -78,6 +78,23 @@ def _malignancy(inputs: ReportInputs) -> str | None:
     return "Section Quantitative Analyses" if inputs.metrics.test.malignant.classes else None
 
 
+def _robustness(inputs: ReportInputs) -> str | None:
+    return "Report, section Results" if inputs.robustness.measured else None
+
+
+def _explanations(inputs: ReportInputs) -> str | None:
+    return "Report, section Explanations" if inputs.model_findings.reason is None else None
+
+
+def _subgroups(inputs: ReportInputs) -> str | None:
+    has_numbers = any(
+        entry.balanced_accuracy.value is not None
+        for column in inputs.slices.columns
+        for entry in column.slices
+    )
+    return "Report, section Subgroups" if has_numbers else None
+
+
 _DATA, _TRAINING = _section("Evaluation Data"), _section("Training Data")
 _DETAILS, _RESULTS = _section("Model Details"), _section("Quantitative Analyses")
 _CAVEATS, _FACTORS = _section("Caveats and Recommendations"), _section("Factors")
@@ -109,7 +126,7 @@ CLEAR_DERM = Checklist(
         ChecklistItem("Public evaluation of the algorithm"),
         ChecklistItem("Performance measures", _METRICS),
         ChecklistItem("Comparison with other methods, and novelty"),
-        ChecklistItem("Assessment of bias between groups of patients"),
+        ChecklistItem("Assessment of bias between groups of patients", _subgroups),
         ChecklistItem("Use cases and target conditions"),
         ChecklistItem("Impact on health care teams and patients"),
     ),
@@ -148,8 +165,8 @@ CLAIM = Checklist(
         ChecklistItem("Ensemble", _ensemble),
         ChecklistItem("Metrics of model performance", _METRICS),
         ChecklistItem("Measures of statistical uncertainty", _METRICS),
-        ChecklistItem("Robustness or sensitivity analysis"),
-        ChecklistItem("Methods for explanations"),
+        ChecklistItem("Robustness or sensitivity analysis", _robustness),
+        ChecklistItem("Methods for explanations", _explanations),
         ChecklistItem("Evaluation on internal data", _RESULTS),
         ChecklistItem("Testing on external data"),
         ChecklistItem("Registration of a clinical trial"),

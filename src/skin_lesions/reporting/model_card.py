@@ -119,6 +119,7 @@ def _body(inputs: ReportInputs) -> str:
         class_prior=formatting.class_prior_note(model),
         conformal=uncertainty.conformal_sentence(inputs),
         selective=uncertainty.selective_sentence(inputs),
+        unknown_images=uncertainty.unknown_sentence(inputs),
         evaluations=inputs.test_ledger.summary(metrics.provenance.model_version),
         gaps=[
             f"{column.column}: {subgroups.gap_sentence(column, inputs.slices.comparisons)}"

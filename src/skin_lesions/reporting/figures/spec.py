@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from skin_lesions.audit.findings import AuditFindings
+from skin_lesions.audit.model_findings import ModelFindings
 from skin_lesions.config.report import Report
 from skin_lesions.core.versions import StoredVersions, Versioned
 from skin_lesions.data.tables import ImageTable, SplitTable
@@ -20,6 +21,7 @@ from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.evaluation.slices import SliceResults
 from skin_lesions.evaluation.test_ledger import TestLedger
 from skin_lesions.evaluation.uncertainty import Uncertainty
+from skin_lesions.evaluation.unknown import UnknownResults
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting.figures.drawn import DrawnFigure
 from skin_lesions.reporting.figures.placeholder import draw_placeholder
@@ -49,6 +51,8 @@ class ReportInputs:
     image_table: ImageTable
     malignancy: MalignancyResults
     slices: SliceResults
+    unknown: UnknownResults
+    model_findings: ModelFindings
     robustness: RobustnessResult
     label_issues: pd.DataFrame
     test_ledger: TestLedger

@@ -1,6 +1,6 @@
-"""Section "Findings in the data": what the audit found, and the shortcut probes."""
+"""Section "Findings in the data": what audit and model revealed, and the shortcut probes."""
 
-from skin_lesions.audit.finding import Finding
+from skin_lesions.audit.finding import SEVERITIES, Finding
 from skin_lesions.reporting.blocks import (
     Block,
     Cell,
@@ -24,8 +24,9 @@ _PROBES = (
 
 
 def all_findings(inputs: ReportInputs) -> list[Finding]:
-    """Return the findings about the data, the most severe first."""
-    return inputs.audit_findings.findings
+    """Return the findings of the audit and of the trained model, the most severe first."""
+    found = [*inputs.audit_findings.findings, *inputs.model_findings.findings]
+    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def findings_content(inputs: ReportInputs) -> list[Block]:

@@ -1,4 +1,4 @@
-"""Section "Uncertainty": calibration, conformal prediction sets and selective prediction."""
+"""Section "Uncertainty": calibration, prediction sets, selective prediction, unknown images."""
 
 from collections.abc import Iterable
 
@@ -32,7 +32,7 @@ _LIMIT = (
 
 
 def uncertainty_content(inputs: ReportInputs) -> list[Block]:
-    """Return the calibration, the prediction sets, and the effect of the referral threshold."""
+    """Return calibration, prediction sets, and the effects of referral and unknown score."""
     return [
         Heading("Calibration", "calibration"),
         *_calibration(inputs),
@@ -42,6 +42,8 @@ def uncertainty_content(inputs: ReportInputs) -> list[Block]:
         Heading("Selective prediction", "selective_prediction"),
         Paragraph(selective_sentence(inputs)),
         FigurePlace("risk_coverage"),
+        Heading("Unknown images", "unknown_images"),
+        Paragraph(unknown_sentence(inputs)),
     ]
 
 
@@ -152,6 +154,20 @@ def selective_sentence(inputs: ReportInputs) -> str:
         f"{format_inline(selective.aurc)}. A perfect order of the confidences would give "
         f"{decimal(selective.lowest_aurc)}, and a confidence without information "
         f"{format_inline(selective.risk)}."
+    )
+
+
+def unknown_sentence(inputs: ReportInputs) -> str:
+    """State how many images the unknown score flags, and what it cannot do."""
+    results = inputs.unknown
+    return (
+        f"The unknown score ({results.method.replace('_', ' ')}) compares an image with "
+        f"{results.training_images:,} training images. Its threshold flags "
+        f"{format_estimate(results.validation, 'percent').value} of the validation images and "
+        f"{format_estimate(results.test, 'percent').inline} of the test images. The accuracy is "
+        f"{format_estimate(results.accuracy_flagged, 'percent').inline} for flagged images, and "
+        f"{format_estimate(results.accuracy_not_flagged, 'percent').inline} for the others. The "
+        "score finds photographs of other objects, but not reliably unknown diseases."
     )
 
 
