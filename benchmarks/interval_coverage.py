@@ -73,16 +73,23 @@ SETTINGS = {
 }
 
 
-def simulate(setting: Setting, images: int, rng: Rng) -> pd.DataFrame:
-    """Simulate the predictions of about this number of images."""
+def simulate_labels(setting: Setting, images: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+    """Simulate the label and the group of about this number of images, (n,) both."""
     low, high = setting.group_sizes
     sizes = rng.integers(low, high + 1, round(2 * images / (low + high)))
     group = np.repeat(np.arange(sizes.size), sizes)
     n, k = group.size, setting.frequencies.size
     own = rng.choice(k, n, p=setting.frequencies)
     of_group = rng.choice(k, sizes.size, p=setting.frequencies)[group]
-    label = np.where(rng.random(n) < setting.prevailing, of_group, own)
-    noise = rng.normal(0, GROUP_EFFECT, (sizes.size, k))[group] + rng.normal(size=(n, k))
+    return np.where(rng.random(n) < setting.prevailing, of_group, own), group
+
+
+def simulate(setting: Setting, images: int, rng: Rng) -> pd.DataFrame:
+    """Simulate the predictions of about this number of images."""
+    label, group = simulate_labels(setting, images, rng)
+    n, k = label.size, setting.frequencies.size
+    of_groups = rng.normal(0, GROUP_EFFECT, (int(group.max()) + 1, k))
+    noise = of_groups[group] + rng.normal(size=(n, k))
     logits = NOISE * noise
     logits[np.arange(n), label] += np.linspace(*SIGNAL, k)[label]
     probability = np.exp(logits)
@@ -130,13 +137,14 @@ def measure(setting: Setting, replications: int) -> dict[str, dict[str, float]]:
         return rows
 
     rows = [row for found in ordered_map(replicate, range(replications)) for row in found]
-    table = pd.DataFrame([_row(*row) for row in rows])
+    table = pd.DataFrame([coverage_row(*row) for row in rows])
     means = table.groupby("metric", sort=False).mean().round(4)
     # Metrics without intervals have no coverage.
     return means.astype(object).where(means.notna(), None).to_dict("index")
 
 
-def _row(metric: str, estimate: Estimate, true_value: float) -> dict[str, Any]:
+def coverage_row(metric: str, estimate: Estimate, true_value: float) -> dict[str, Any]:
+    """Return whether an interval exists and contains the true value, and its width."""
     low, high = estimate.low, estimate.high
     if low is None or high is None:
         return {"metric": metric, "has_interval": 0.0}

@@ -95,7 +95,7 @@ def _body(inputs: ReportInputs) -> str:
         synthetic=formatting.is_synthetic(model, metrics),
         malignant=list(inputs.malignancy.malignant_classes),
         premalignant=[label for label, known in diagnoses.items() if known and known.premalignant],
-        unknown=list(inputs.malignancy.excluded_classes),
+        unclear=list(inputs.malignancy.excluded_classes),
         sources=inputs.image_table.frame["source"].value_counts().to_dict(),
         composition=_composition(inputs.image_table, inputs.split_table),
         findings=[f for f in all_findings(inputs) if f.severity in ("high", "medium")],
