@@ -22,6 +22,11 @@ from skin_lesions.metrics.linearization import linearized_error, mean_influence
 # A rank correlation above this value, also at the lower end of the interval, is a finding: the maps
 # then show the network and the image more than what the network has learned.
 MAX_SIMILARITY = 0.5
+_BORDER_RECOMMENDATION = (
+    "Look at the explanations for rulers, ink, dark corners or other marks at the border, and "
+    "compare with the border probe of the audit. Train with cropped images "
+    "(preprocess.resize_mode=center_crop) and compare the test results."
+)
 
 
 class BorderAttention(BaseModel):
@@ -155,7 +160,7 @@ def _border_findings(border: BorderAttention, rows: pd.DataFrame) -> list[Findin
     overall = border.fraction.low is not None and border.fraction.low > border.area
     if not above and not overall:
         return []
-    where = f"the outer {border.width:.0%} of each side".replace("%", " %")
+    where = f"the outer {_whole_percent(border.width)} of each side"
     message = (
         f"The model looks at {where} more than its area suggests: {_percent(border.fraction)} of "
         f"the Grad-CAM maps, for {_whole_percent(border.area)} of the area."
@@ -163,7 +168,13 @@ def _border_findings(border: BorderAttention, rows: pd.DataFrame) -> list[Findin
         else f"For {pluralize(len(above), 'class', 'classes')}, the model looks at {where} more "
         f"than its area ({_whole_percent(border.area)}) suggests."
     )
-    values = {label: border.per_class[label].value for label in above}
+    fractions = {
+        "border_fraction": border.fraction.value,
+        "border_fraction_low": border.fraction.low,
+        "border_fraction_high": border.fraction.high,
+    }
+    details = {name: value for name, value in fractions.items() if value is not None}
+    above.sort(key=lambda label: -(border.per_class[label].value or 0.0))
     return [
         Finding(
             id="border_attention",
@@ -174,25 +185,12 @@ def _border_findings(border: BorderAttention, rows: pd.DataFrame) -> list[Findin
                 "border_width": border.width,
                 "border_area": border.area,
                 "images": border.fraction.n,
-                **{
-                    key: value
-                    for key, value in (
-                        ("border_fraction", border.fraction.value),
-                        ("border_fraction_low", border.fraction.low),
-                        ("border_fraction_high", border.fraction.high),
-                    )
-                    if value is not None
-                },
+                **details,
             },
             examples=[
-                [label, f"{_percent(border.per_class[label])} on the border"]
-                for label in sorted(values, key=lambda label: -(values[label] or 0.0))
+                [label, f"{_percent(border.per_class[label])} on the border"] for label in above
             ],
-            recommendation=(
-                "Look at the explanations for rulers, ink, dark corners or other marks at the "
-                "border, and compare with the border probe of the audit. Train with cropped images "
-                "(preprocess.resize_mode=center_crop) and compare the test results."
-            ),
+            recommendation=_BORDER_RECOMMENDATION,
         )
     ]
 

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 
 from skin_lesions.data.loader import ImageDataset
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.tables import balanced_column, probability_column
-from skin_lesions.models.inference import model_outputs
+from skin_lesions.models.inference import logits_and_unknown_scores, model_outputs
 from skin_lesions.models.postprocessing.conformal import set_names
 from skin_lesions.models.postprocessing.probabilities import class_probabilities
-from skin_lesions.models.postprocessing.unknown_score import UnknownScorer
 from skin_lesions.models.trained_model import TrainedModel
 
 
@@ -42,14 +40,9 @@ def predict_images(
     """
     rows = rows.reset_index(drop=True)
     fitted = model.postprocessing
-    scorer = UnknownScorer(fitted.unknown_score.statistics)
-    logits, scores = [], []
-    for batch in model_outputs(model, pixels, rows, batch_size, device, transform=transform):
-        logits.append(batch.logits)
-        scores.append(scorer.scores(batch.logits, batch.features))
-    unknown_score = np.concatenate(scores)
-    temperature = fitted.calibration.temperature
-    found = class_probabilities(np.concatenate(logits), temperature, fitted.frequencies)
+    outputs = model_outputs(model, pixels, rows, batch_size, device, transform=transform)
+    logits, unknown_score = logits_and_unknown_scores(outputs, fitted.unknown_score.statistics)
+    found = class_probabilities(logits, fitted.calibration.temperature, fitted.frequencies)
     members = fitted.conformal.contains(found.frequency)
     keys = rows[["file", "image_id", "group_id", "split", "label", "is_leaked"]]
     sets = set_names(members, found.frequency, model.classes)

@@ -1,6 +1,6 @@
 """Inference: outputs of a network for images, with optional test-time augmentation."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from skin_lesions.data.preprocessing import normalize_batch
 from skin_lesions.models.devices import choose_device, device_label, limit_threads
 from skin_lesions.models.features import FeatureRecorder, record_features
 from skin_lesions.models.networks import build_network
+from skin_lesions.models.postprocessing.unknown_score import UnknownScorer, UnknownStatistics
 from skin_lesions.models.precision import autocast
 from skin_lesions.models.trained_model import TestTimeAugmentation, UncalibratedModel
 
@@ -145,6 +146,21 @@ def model_outputs(
     tta = model.test_time_augmentation if augment else "none"
     with record_features(network) as recorder:
         yield from predict_outputs(network, images, batch_size, chosen, tta=tta, recorder=recorder)
+
+
+def logits_and_unknown_scores(
+    outputs: Iterable[NetworkOutputs], statistics: UnknownStatistics
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the logits of all batches, (n, classes), and their unknown scores, (n,).
+
+    Only the features of one batch are in memory at a time.
+    """
+    scorer = UnknownScorer(statistics)
+    logits, scores = [], []
+    for batch in outputs:
+        logits.append(batch.logits)
+        scores.append(scorer.scores(batch.logits, batch.features))
+    return np.concatenate(logits), np.concatenate(scores)
 
 
 def load_network(model: UncalibratedModel) -> nn.Module:

@@ -25,7 +25,6 @@ from skin_lesions.models.postprocessing.probabilities import class_frequencies, 
 from skin_lesions.models.postprocessing.referral import fit_referral
 from skin_lesions.models.postprocessing.temperature import fit_temperature
 from skin_lesions.models.postprocessing.unknown_score import (
-    UnknownScorer,
     UnknownStatistics,
     fit_threshold,
     fit_unknown_statistics,
@@ -150,18 +149,17 @@ def calibrate(
     Of the train rows, the statistics of the unknown score and the number of each class are used.
     Test rows are not used at all.
     """
-    from skin_lesions.models.inference import model_outputs  # noqa: PLC0415
+    from skin_lesions.models.inference import (  # noqa: PLC0415
+        logits_and_unknown_scores,
+        model_outputs,
+    )
 
     model, rows = uncalibrated_model, split_table.frame
     val = rows[rows["split"] == "val"]
     device = _inference_device(train)
     statistics = _unknown_statistics(model, pixel_store, rows[rows["split"] == "train"], train)
-    scorer = UnknownScorer(statistics)
-    batches, scores = [], []
-    for batch in model_outputs(model, pixel_store, val, 2 * train.batch_size, device):
-        batches.append(batch.logits)
-        scores.append(scorer.scores(batch.logits, batch.features))
-    logits = np.concatenate(batches)  # (images, classes)
+    outputs = model_outputs(model, pixel_store, val, 2 * train.batch_size, device)
+    logits, unknown_scores = logits_and_unknown_scores(outputs, statistics)
     labels = pd.Index(model.classes).get_indexer(pd.Index(val["label"]))
     train_labels = rows.loc[rows["split"] == "train", "label"]
     counts = train_labels.value_counts().reindex(model.classes, fill_value=0)
@@ -178,7 +176,7 @@ def calibrate(
         conformal=fit_conformal(found.frequency, labels, train.conformal_coverage),
         referral=fit_referral(found.confidence, correct, train.referral_accuracy),
         unknown_score=fit_threshold(
-            statistics, np.concatenate(scores), train.unknown_score.flagged_fraction
+            statistics, unknown_scores, train.unknown_score.flagged_fraction
         ),
         malignancy_thresholds=fit_malignancy_thresholds(
             found.frequency, labels, malignant, evaluate.operating_points
