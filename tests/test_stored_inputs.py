@@ -18,6 +18,7 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.data.fingerprints import data_fingerprint, split_fingerprint
 from skin_lesions.data.provenance import path_hash
 from skin_lesions.datasets.table import write_frame
+from skin_lesions.evaluation.test_ledger import evaluation_of
 from skin_lesions.pipeline_registry import DEFAULT
 from skin_lesions.reporting.figures.drawn import DrawnFigure
 from skin_lesions.reporting.figures.registry import FIGURES
@@ -44,7 +45,7 @@ RESULTS = (  # of evaluators
 )
 VERSIONED = sorted(
     {"raw_images", *TABLES, "model", "training_history", "audit_findings", *RESULTS}
-    | {"explained_images"}
+    | {"explained_images", "label_issues"}
     | {"linked_image_pairs"}
 )
 
@@ -139,6 +140,8 @@ def complete(project, tmp_path_factory) -> Root:
     }
     for name, data in results.items():
         root.save(name, data, versions.get(name, VERSION))
+    made = two_classes(synthetic=True)
+    root.catalog()["test_ledger"].save(evaluation_of(made.metrics, made.predictions))
     table = results["image_table"]
     manifest = root.path("raw_images", RAW_IMAGES_VERSION)
     manifest.parent.mkdir(parents=True)

@@ -29,6 +29,7 @@ _SAVED_TOGETHER = {
     "model": "training_history",
     "image_table": "quarantine",
     "image_groups": "image_links",
+    "metrics": "label_issues",
 }
 # Data sets with the origin of the images. The first one that a run reads is compared with the
 # parameters: later ones are compared by content with the tables that they were made from.

@@ -317,9 +317,10 @@ class Study:
     def explained_images(self) -> ExplanationTable:
         """Selected images with made-up maps; those of the first class are zero everywhere."""
         rows = select_images(self.predictions.frame, self.labels, 5, 0)
-        maps = np.random.default_rng(self.seed).random((len(rows), 4, 4)).astype(np.float32)
+        rng = np.random.default_rng(self.seed)
+        maps = rng.random((len(rows), 4, 4)).astype(np.float32)
         maps[rows["label"] == self.labels[0]] = 0
-        frame = rows.assign(border_fraction=0.4, similarity=0.1)
+        frame = rows.assign(border_fraction=rng.uniform(0.25, 0.4, len(rows)), similarity=0.1)
         images = ExplainedImages(frame=frame, maps=maps, layer="layer4")
         return ExplanationTable(images.to_frame(), self.metrics.provenance, VERSION)
 
