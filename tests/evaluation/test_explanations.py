@@ -99,7 +99,7 @@ def test_class_without_test_images_and_class_without_errors_have_no_gallery_imag
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def stored_model(tmp_path_factory):
     """Stored images of two classes, a model with random weights, and selected images."""
     folder = tmp_path_factory.mktemp("pixels")
     store = PixelStore(folder)
@@ -110,8 +110,8 @@ def study(tmp_path_factory):
     return model, store, rows
 
 
-def test_maps_have_the_order_of_the_rows_and_belong_to_the_predicted_class(study):
-    model, store, rows = study
+def test_maps_have_the_order_of_the_rows_and_belong_to_the_predicted_class(stored_model):
+    model, store, rows = stored_model
     images = explain_images(model, store, rows, evaluate())
     assert (images.layer, images.reason) == ("layer3", "")
     assert images.maps.shape == (len(rows), 4, 4)
@@ -123,14 +123,14 @@ def test_maps_have_the_order_of_the_rows_and_belong_to_the_predicted_class(study
     assert images.frame["border_fraction"][valid].between(0, 1).all()
 
 
-def test_maps_of_the_same_network_with_random_weights_differ(study):
-    model, store, rows = study
+def test_maps_of_the_same_network_with_random_weights_differ(stored_model):
+    model, store, rows = stored_model
     similarity = explain_images(model, store, rows, evaluate()).frame["similarity"]
     assert similarity.mean() < 0.9
 
 
-def test_border_width_determines_the_border(study):
-    model, store, rows = study
+def test_border_width_determines_the_border(stored_model):
+    model, store, rows = stored_model
     narrow, wide = (
         explain_images(model, store, rows, evaluate(border_width=width)).frame["border_fraction"]
         for width in (0.05, 0.3)
@@ -138,8 +138,8 @@ def test_border_width_determines_the_border(study):
     assert (narrow.dropna() < wide.dropna()).all()
 
 
-def test_no_test_images_or_a_network_without_maps_give_the_reason(study, monkeypatch):
-    model, store, rows = study
+def test_no_test_images_or_a_network_without_maps_give_the_reason(stored_model, monkeypatch):
+    model, store, rows = stored_model
     empty = explain_images(model, store, rows[:0], evaluate())
     assert empty.reason == "there are no test images"
 
@@ -164,8 +164,8 @@ def test_rank_correlations_equal_those_of_scipy_and_constant_maps_have_none():
     np.testing.assert_allclose(found[1:], expected)
 
 
-def test_table_restores_the_images(study):
-    model, store, rows = study
+def test_table_restores_the_images(stored_model):
+    model, store, rows = stored_model
     images = explain_images(model, store, rows, evaluate())
     for original in (images, without_maps(rows, "disabled")):
         restored = ExplainedImages.from_frame(original.to_frame())
@@ -241,6 +241,16 @@ def test_many_classes_without_preference_rarely_give_a_finding():
         for seed in range(100)
     ]
     assert sum(map(bool, found)) <= 12  # 2.5 % by all images, 2.5 % by all classes
+
+
+def test_images_of_one_group_do_not_count_as_independent():
+    # One of the two groups has 19 images with maps at the border.
+    groups = ["big"] * 19 + ["small"]
+    border = np.array([0.9] * 19 + [0.1])
+    alone = findings(border, label=["a"] * 20, classes=["a"])
+    assert alone.findings  # if each image were a group of its own
+    related = findings(border, label=["a"] * 20, groups=groups, classes=["a"])
+    assert related.findings == []
 
 
 def test_empty_maps_are_counted_and_left_out():
