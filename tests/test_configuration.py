@@ -150,5 +150,6 @@ def test_data_sets_have_a_layer_and_tables_figures_and_metrics_a_preview(project
     assert all(entry.metadata["kedro-viz"]["layer"] for entry in entries.values())
     without_preview = {name for name, entry in entries.items() if not hasattr(entry, "preview")}
     assert without_preview == {
-        *("uncalibrated_model", "report", "model_card", "comparison_page", "stored_predictions")
+        *("uncalibrated_model", "report", "model_card", "comparison_page"),
+        *("stored_predictions", "stored_comparisons"),
     }

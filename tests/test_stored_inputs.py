@@ -393,6 +393,7 @@ def test_moved_folder_is_accepted_after_it_was_read_again(root):
 # The runs that read each data set.
 READERS = {
     "robustness": "report.draw_robustness_curves",
+    "explained_images": "report.draw_explanations",
     **dict.fromkeys(["raw_images", "image_table", "quarantine"], "audit.audit_images"),
     **dict.fromkeys(["image_groups", "image_links"], "audit.audit_images"),
     "split_table": "train.fit",

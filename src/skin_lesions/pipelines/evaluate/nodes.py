@@ -244,7 +244,8 @@ def _test_subsets(table: pd.DataFrame, model: TrainedModel) -> dict[str, pd.Data
     """Return the test predictions, and with the policy ``original`` the clean and leaked ones."""
     test = table[table["split"] == "test"]
     subsets = {"test": test}
-    if model.provenance.split_policy == "original":
+    has_original_split = model.provenance.split_policy == "original"
+    if has_original_split:
         subsets["test_clean"] = test[~test["is_leaked"]]
         subsets["test_leaked"] = test[test["is_leaked"]]
     return {name: rows for name, rows in subsets.items() if name == "test" or len(rows)}
