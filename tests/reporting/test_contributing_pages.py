@@ -70,7 +70,7 @@ def test_figure_of_the_page_is_in_its_section_of_the_report(group_sizes):
     study = two_classes()
     page = render_report(**vars(study.report_inputs()), confusion_matrix=PNG, group_sizes=PNG)
     data = re.search(r'<section id="data">.+?</section>', page, flags=re.DOTALL)[0]
-    assert re.findall(r'<figure id="(\w+)">', data) == ["group_sizes"]
+    assert re.findall(r'<figure id="figure_(\w+)">', data) == ["group_sizes"]
     assert "Sizes of the groups" in data
     assert f'alt="{group_sizes.title(study.split_table)}"' in page
 

@@ -68,7 +68,7 @@ def test_report_has_heading_and_alternative_text_of_each_figure_in_its_section()
     for section in re.findall(r"<section id=.+?</section>", page, flags=re.DOTALL):
         (name,) = re.findall(r'^<section id="(\w+)">', section)
         for figure, heading, alt in re.findall(
-            r'<figure id="(.+?)">\s*<figcaption><h3.*?>(.+?)<a.+?</h3></figcaption>\s*'
+            r'<figure id="figure_(.+?)">\s*<figcaption><h3.*?>(.+?)<a.+?</h3></figcaption>\s*'
             r'<img .*?alt="(.+?)">',
             section,
         ):

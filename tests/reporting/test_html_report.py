@@ -306,12 +306,14 @@ def shown(estimate_: Estimate, scale: int) -> str:
 def test_thresholds_have_sensitivity_specificity_and_predictive_values():
     text = rendered_page("fourteen").text("results")
     point = inputs_of("fourteen").malignancy.test.operating_points[0]
-    values = [point.sensitivity, point.specificity]
-    values += [v.positive for v in point.predictive_values]
-    values += [v.negative for v in point.predictive_values]
-    row = " ".join(" ".join(estimate(value, 100)) for value in values)
-    assert f"{point.chosen_for} {point.threshold:.3f} {row}" in text
-    assert "PPV at 5.0 % PPV at 20.0 % NPV at 5.0 % NPV at 20.0 %" in text
+    first = f"{point.criterion} of {100 * point.target:g} %"
+    reached = [point.sensitivity, point.specificity]
+    predictive = [v.positive for v in point.predictive_values]
+    predictive += [v.negative for v in point.predictive_values]
+    rows = [" ".join(" ".join(estimate(e, 100)) for e in row) for row in (reached, predictive)]
+    assert f"{first} {point.threshold:.3f} {rows[0]}" in text
+    assert f"{first} {rows[1]}" in text
+    assert "PPV at 5 % PPV at 20 % NPV at 5 % NPV at 20 %" in text
 
 
 def test_reason_is_displayed_if_there_are_no_thresholds():

@@ -108,12 +108,13 @@ def test_page_is_not_wider_than_the_screen(open_report, name, viewport):
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_first_screen_has_metrics_split_classes_and_the_most_severe_finding(open_report, viewport):
     page = open_report(viewport=viewport)
-    for selector, count in ((".card", 3), (".card .range", 3), (".fact", 3)):
+    for selector, count in ((".card", 3), (".card .range", 3), (".fact", 4)):
         boxes = [element.bounding_box() for element in page.locator(selector).all()]
         assert len(boxes) == count
         assert max(box["y"] + box["height"] for box in boxes) <= viewport["height"]
     names = page.locator(".fact dt").all_text_contents()
-    assert names == ["Split", "Classes", "Most severe of 4 findings"]
+    assert names[:3] == ["Split", "Classes", "Most severe of 4 findings"]
+    assert names[3] == "Evaluations of the test split"
 
 
 def column(page: "playwright.Page", number: int) -> list[str]:
@@ -174,7 +175,7 @@ def test_links_of_contents_and_headings_lead_to_their_heading(open_report):
 
 def test_figure_is_enlarged_by_tap_and_closed_by_the_button(open_report):
     page = open_report(viewport=PHONE, has_touch=True, is_mobile=True)
-    figure = page.locator("#confusion_matrix button")
+    figure = page.locator("#figure_confusion_matrix button")
     small = figure.locator("img").bounding_box()["width"]
     assert small <= PHONE["width"]
     figure.tap()
@@ -188,7 +189,7 @@ def test_figure_is_enlarged_by_tap_and_closed_by_the_button(open_report):
 
 def test_figure_is_enlarged_and_closed_by_the_keyboard(open_report):
     page = open_report(viewport=DESKTOP)
-    figure = page.locator("#loss_curves button")
+    figure = page.locator("#figure_loss_curves button")
     assert figure.get_attribute("aria-label").startswith("Enlarge the figure: ")
     figure.focus()
     page.keyboard.press("Enter")

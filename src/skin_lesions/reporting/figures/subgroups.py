@@ -129,7 +129,7 @@ def _percentages(estimate: Estimate) -> str:
 
 FIGURE = FigureSpec(
     name="subgroups",
-    heading="Subgroups",
+    heading="Balanced accuracy of subgroups",
     inputs=("slices",),
     draw=draw_subgroups,
     section="subgroups",

@@ -65,7 +65,7 @@ def _label_issues(inputs: ReportInputs) -> Iterable[Block]:
             ]
             for row in shown.to_dict("records")
         ],
-        layout="files",
+        layout="wide",
     )
 
 

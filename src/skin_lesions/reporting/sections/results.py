@@ -1,10 +1,11 @@
 """Section "Results": all metrics, malignant against benign, results by class, and robustness."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from skin_lesions.core.text import pluralize
 from skin_lesions.evaluation.malignancy import MalignancyResults
+from skin_lesions.evaluation.malignancy.model import OperatingPoint
 from skin_lesions.evaluation.scorecard import registry
 from skin_lesions.metrics.intervals import FEW_IMAGES
 from skin_lesions.reporting import formatting, metric_tables
@@ -105,28 +106,38 @@ def _operating_points(results: MalignancyResults) -> Iterable[Block]:
         yield Paragraph(f"No results at thresholds: {results.no_operating_points}.")
         return
     points = results.test.operating_points
-    prevalences = [values.prevalence for values in points[0].predictive_values]
-    names = [
-        "Threshold",
-        "Sensitivity",
-        "Specificity",
-        *(f"PPV at {formatting.percent(prevalence)}" for prevalence in prevalences),
-        *(f"NPV at {formatting.percent(prevalence)}" for prevalence in prevalences),
-    ]
     yield Paragraph(
-        "Each threshold of the malignancy score was chosen on validation images. The positive and "
-        "negative predictive value (PPV, NPV) depend on the fraction of malignant lesions, the "
-        "prevalence. They are given at stated prevalences."
+        "Each threshold of the malignancy score was chosen on validation images, as the best one "
+        "for the given sensitivity or specificity there."
     )
     yield Table(
         caption="Results at thresholds",
-        columns=[Column("Chosen for"), *(Column(name, numeric=True) for name in names)],
+        columns=[
+            Column("Chosen for"),
+            *(Column(name, numeric=True) for name in ("Threshold", "Sensitivity", "Specificity")),
+        ],
         rows=[
             [
-                Cell(text=point.chosen_for),
+                Cell(text=_chosen_for(point)),
                 Cell(text=formatting.decimal(point.threshold), sort_value=point.threshold),
                 estimate_cell(point.sensitivity, "percent"),
                 estimate_cell(point.specificity, "percent"),
+            ]
+            for point in points
+        ],
+    )
+    yield Paragraph(
+        "The positive and negative predictive value (PPV, NPV) depend on the prevalence, which is "
+        "the fraction of malignant lesions among all lesions."
+    )
+    prevalences = [values.prevalence for values in points[0].predictive_values]
+    names = [f"{value} at {prevalence:.3g} %" for value, prevalence in _columns(prevalences)]
+    yield Table(
+        caption="Predictive values at stated prevalences",
+        columns=[Column("Chosen for"), *(Column(name, numeric=True) for name in names)],
+        rows=[
+            [
+                Cell(text=_chosen_for(point)),
                 *(estimate_cell(values.positive, "percent") for values in point.predictive_values),
                 *(estimate_cell(values.negative, "percent") for values in point.predictive_values),
             ]
@@ -134,6 +145,15 @@ def _operating_points(results: MalignancyResults) -> Iterable[Block]:
         ],
         layout="wide",
     )
+
+
+def _chosen_for(point: OperatingPoint) -> str:
+    return f"{point.criterion} of {100 * point.target:g} %"
+
+
+def _columns(prevalences: Sequence[float]) -> list[tuple[str, float]]:
+    """Return predictive value and prevalence, in percent, of each column."""
+    return [(value, 100 * prevalence) for value in ("PPV", "NPV") for prevalence in prevalences]
 
 
 def _robustness(inputs: ReportInputs) -> Iterable[Block]:
