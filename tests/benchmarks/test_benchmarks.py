@@ -4,6 +4,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,14 @@ def test_metrics_measures_the_seconds_of_each_evaluator(run):
     results = run("metrics", "--images", 200, "--rounds", 1)
     assert results["seconds_of_each"].keys() == {"score", "malignancy", "slices"}
     assert results["seconds"] == pytest.approx(sum(results["seconds_of_each"].values()))
+
+
+def test_paired_coverage_counts_the_intervals_that_contain_the_true_difference(monkeypatch):
+    module = import_benchmark("paired_coverage")
+    monkeypatch.setattr(module, "LARGE_SPLIT", 3000)
+    setting = replace(module.SETTINGS["300 images, 8 classes"], images=60)
+    results = module.measure(setting, replications=5)
+    assert results.keys() == set(module.METRICS)
+    for row in results.values():
+        assert row["coverage"] + row["below"] + row["above"] == pytest.approx(1)
+        assert row["width"] > 0
