@@ -5,7 +5,7 @@
 # make hooks      install, then run the hooks of pre-commit on all files
 # make viz        show the pipelines as a graph in the browser; make viz ENV=folder for an environment
 # make soak       run the long tests: many kills, long fuzzing (about 12 minutes)
-# make coverage   simulate how often the confidence intervals contain the true value (about 10 minutes)
+# make coverage   simulate how often the confidence intervals contain the true value (about 15 minutes)
 # make mutation   run the tests with deliberate faults in the code, save the kill rate (about 30 minutes)
 # make bench      measure the speed, print it and save it in benchmarks/results/
 # make clean      delete data, caches and .venv
@@ -60,6 +60,7 @@ soak: $(VENV)/.installed-dev
 
 coverage: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/interval_coverage.py
+	$(BIN)/python benchmarks/paired_coverage.py
 
 mutation: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/mutation.py
