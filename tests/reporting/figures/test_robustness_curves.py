@@ -6,9 +6,10 @@ from support.report_inputs import corruption_scores, two_classes
 
 
 def texts(figure):
-    """Return all texts of a figure, also those of its axes and legend."""
+    """Return all visible texts of a figure, also those of its axes and legend."""
     figure.canvas.draw()
-    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+    found = figure.findobj(lambda artist: hasattr(artist, "get_text"))
+    return [text.get_text() for text in found if text.get_visible()]
 
 
 @pytest.fixture(scope="module")
