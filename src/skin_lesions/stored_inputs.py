@@ -29,8 +29,9 @@ _SAVED_TOGETHER = {
     "model": "training_history",
     "image_table": "quarantine",
     "image_groups": "image_links",
-    "metrics": "label_issues",
 }
+# Plain tables without provenance: made from the newest version of their time of this data set.
+_MADE_FROM_NEWEST = {"image_groups": "image_table", "label_issues": "predictions"}
 # Data sets with the origin of the images. The first one that a run reads is compared with the
 # parameters: later ones are compared by content with the tables that they were made from.
 _WITH_ORIGIN = ("image_table", "split_table", "model", "raw_images")
@@ -44,9 +45,10 @@ _RESULTS = (
     "unknown",
     "model_findings",
     "explained_images",
+    "label_issues",
 )
 # Data sets that record the fingerprints of the tables that they were made from.
-_WITH_FINGERPRINTS = ("split_table", "model", "predictions", *_RESULTS)
+_WITH_FINGERPRINTS = {"split_table", "model", "predictions", *_RESULTS} - {"label_issues"}
 # Data sets that a pipeline uses only if they exist.
 _OPTIONAL = {"compare": {"pixel_store"}}
 # In this order, messages list the pipelines.
@@ -196,9 +198,10 @@ class StoredInputs:
         sources = recorded_versions(data) if not isinstance(data, bytes) else figure_versions(data)
         if name in _SAVED_TOGETHER and version is not None:
             sources = {**sources, _SAVED_TOGETHER[name]: version}
-        if name == "image_groups":  # a plain table: made from the newest table of its time
-            tables = [v for v in self._versions("image_table") if v <= str(version)]
-            sources = {**sources, "image_table": max(tables, default="a deleted version")}
+        if name in _MADE_FROM_NEWEST:
+            source = _MADE_FROM_NEWEST[name]
+            earlier = [v for v in self._versions(source) if v <= str(version)]
+            sources = {**sources, source: max(earlier, default="a deleted version")}
         for source, recorded in sources.items():
             by_content = _compared_by_content(name, source)
             if source in selection.outputs and not by_content:
