@@ -171,7 +171,8 @@ def test_static_site_has_a_preview_of_each_figure_table_and_metrics_file(static_
         name for name, kind in previews.items() if kind == "JSONPreview"
     }
     data = {node["name"] for node in nodes if node["type"] == "data"}
-    assert data - previews.keys() == {"uncalibrated_model", "report", "model_card"}
+    without = {"uncalibrated_model", "report", "model_card", "stored_comparisons"}
+    assert data - previews.keys() == without
 
 
 def test_static_site_shows_the_pipelines_and_a_figure_without_a_kedro_server(static_site, browser):
