@@ -14,7 +14,7 @@ group is a patient with a prevailing diagnosis and others.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,10 +137,7 @@ def measure(setting: Setting, replications: int) -> dict[str, dict[str, float]]:
         return rows
 
     rows = [row for found in ordered_map(replicate, range(replications)) for row in found]
-    table = pd.DataFrame([coverage_row(*row) for row in rows])
-    means = table.groupby("metric", sort=False).mean().round(4)
-    # Metrics without intervals have no coverage.
-    return means.astype(object).where(means.notna(), None).to_dict("index")
+    return mean_rows([coverage_row(*row) for row in rows])
 
 
 def coverage_row(metric: str, estimate: Estimate, true_value: float) -> dict[str, Any]:
@@ -159,21 +156,28 @@ def coverage_row(metric: str, estimate: Estimate, true_value: float) -> dict[str
     }
 
 
-def main(settings: Sequence[str], replications: int, name: str) -> None:
-    results: dict[str, Any] = {"replications": replications, "settings": {}}
-    for setting in settings:
-        results["settings"][setting] = measure(SETTINGS[setting], replications)
-        print(f"\n{setting}")
-        print(pd.DataFrame(results["settings"][setting]).T.to_string(), flush=True)
-    save_results(name, results)
+def mean_rows(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return the mean of the rows of each metric; metrics without intervals have no coverage."""
+    means = pd.DataFrame(rows).groupby("metric", sort=False).mean().round(4)
+    return means.astype(object).where(means.notna(), None).to_dict("index")
 
 
-if __name__ == "__main__":
+def main(measure: Callable[[Setting, int], dict[str, Any]], description: str, name: str) -> None:
+    """Measure each setting that the command line selects, print and save the results."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--replications", type=int, default=1000)
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--name", default="interval_coverage")
+    parser.add_argument("--name", default=name)
     args = parser.parse_args()
-    main(args.settings, args.replications, args.name)
+    results: dict[str, Any] = {"replications": args.replications, "settings": {}}
+    for setting in args.settings:
+        results["settings"][setting] = measure(SETTINGS[setting], args.replications)
+        print(f"\n{setting}")
+        print(pd.DataFrame(results["settings"][setting]).T.to_string(), flush=True)
+    save_results(args.name, results)
+
+
+if __name__ == "__main__":
+    main(measure, __doc__, "interval_coverage")

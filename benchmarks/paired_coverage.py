@@ -10,8 +10,6 @@ Both models share a part of the noise of each image. The table shows in how many
 ``above`` are those of ``interval_coverage.py``.
 """
 
-import argparse
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,16 +19,16 @@ from interval_coverage import (
     GROUP_EFFECT,
     LARGE_SPLIT,
     NOISE,
-    SETTINGS,
     SIGNAL,
     Rng,
     Setting,
     class_names,
     coverage_row,
+    main,
+    mean_rows,
     simulate_labels,
     true_values,
 )
-from record import save_results
 from skin_lesions.core.parallel import ordered_map
 from skin_lesions.data.provenance import PredictionProvenance
 from skin_lesions.data.tables import PredictionTable
@@ -114,26 +112,10 @@ def measure(setting: Setting, replications: int) -> dict[str, dict[str, float]]:
             for metric in METRICS
         ]
 
-    rows = [row for found in ordered_map(replicate, range(replications)) for row in found]
-    means = pd.DataFrame(rows).groupby("metric", sort=False).mean().round(4)
-    return means.astype(object).where(means.notna(), None).to_dict("index")
-
-
-def main(settings: Sequence[str], replications: int, name: str) -> None:
-    results: dict[str, Any] = {"replications": replications, "settings": {}}
-    for setting in settings:
-        results["settings"][setting] = measure(SETTINGS[setting], replications)
-        print(f"\n{setting}")
-        print(pd.DataFrame(results["settings"][setting]).T.to_string(), flush=True)
-    save_results(name, results)
+    return mean_rows(
+        [row for found in ordered_map(replicate, range(replications)) for row in found]
+    )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--replications", type=int, default=1000)
-    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--name", default="paired_coverage")
-    args = parser.parse_args()
-    main(args.settings, args.replications, args.name)
+    main(measure, __doc__, "paired_coverage")

@@ -173,7 +173,8 @@ def test_metrics_measures_the_seconds_of_each_evaluator(run):
 def test_paired_coverage_counts_the_intervals_that_contain_the_true_difference(monkeypatch):
     module = import_benchmark("paired_coverage")
     monkeypatch.setattr(module, "LARGE_SPLIT", 3000)
-    setting = replace(module.SETTINGS["300 images, 8 classes"], images=60)
+    settings = import_benchmark("interval_coverage").SETTINGS
+    setting = replace(settings["300 images, 8 classes"], images=60)
     results = module.measure(setting, replications=5)
     assert results.keys() == set(module.METRICS)
     for row in results.values():

@@ -125,7 +125,7 @@ def grad_cam(
 
 
 def border_fractions(maps: torch.Tensor, border: float) -> torch.Tensor:
-    """Return the fraction of the sum of each map that lies on the border of the image.
+    """Return the fraction of the sum of each map that is on the border of the image.
 
     A position of a map counts as a rectangle of the image with a constant value, so that a constant
     map has exactly the fraction of the area of the border, 1 - (1 - 2 * border)².

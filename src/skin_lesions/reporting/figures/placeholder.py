@@ -9,7 +9,7 @@ NOTE = "Images of patients are left out (report.show_images=false)."
 
 def draw_placeholder(heading: str) -> Figure:
     """Draw only the heading of a figure, and the reason why it is empty."""
-    # 0.1 inch: the header is the only content.
+    # The block draws the header. Below it there is no content, so 0.1 inch is sufficient.
     with titled_figure((7.0, 0.1), heading, note=NOTE, synthetic=False) as figure:
         pass
     return figure
