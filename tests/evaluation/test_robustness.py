@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.data.preprocessing_settings import Preprocessing
@@ -26,6 +27,7 @@ def evaluate(**changes) -> Evaluate:
 @pytest.fixture
 def setting(stored):
     """A model with random weights, the stored images and its predictions of them."""
+    torch.manual_seed(0)  # of the random weights
     store, split_table = stored
     rows = split_table.frame
     classes = tuple(sorted(rows["label"].unique()))
