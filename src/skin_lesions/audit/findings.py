@@ -1,12 +1,9 @@
 """Content of ``audit_findings.json``; ``AuditFindings.model_json_schema()`` documents it."""
 
-from typing import Self
-
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict
 
 from skin_lesions.audit.finding import Finding
-from skin_lesions.core.versions import UNSAVED
+from skin_lesions.core.versions import VersionedModel
 from skin_lesions.metrics.intervals import Estimate
 
 
@@ -40,7 +37,7 @@ class ProbeResult(BaseModel):
     parts: dict[str, float]
 
 
-class AuditFindings(BaseModel):
+class AuditFindings(VersionedModel):
     """Summary, findings (the most severe first) and shortcut probes of one image table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,8 +46,3 @@ class AuditFindings(BaseModel):
     findings: list[Finding]
     shortcut_probes: list[ProbeResult]
     image_table_version: str
-    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
-
-    def with_version(self, version: str) -> Self:
-        """Return the same findings with this version."""
-        return self.model_copy(update={"version": version})

@@ -4,17 +4,15 @@
 """
 
 from collections.abc import Sequence
-from typing import Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
 from skin_lesions.audit.finding import Finding
 from skin_lesions.core.text import pluralize
-from skin_lesions.core.versions import UNSAVED
+from skin_lesions.core.versions import VersionedModel
 from skin_lesions.data.provenance import MetricsProvenance
 from skin_lesions.metrics.intervals import LEVEL, Estimate, unavailable, unite
 from skin_lesions.metrics.linearization import linearized_error, mean_influence
@@ -49,7 +47,7 @@ class BorderAttention(BaseModel):
     empty_maps: int
 
 
-class ModelFindings(BaseModel):
+class ModelFindings(VersionedModel):
     """What the explanations of a model reveal.
 
     Attributes:
@@ -71,11 +69,6 @@ class ModelFindings(BaseModel):
     border: BorderAttention | None
     similarity_to_random_weights: Estimate
     findings: list[Finding]
-    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
-
-    def with_version(self, version: str) -> Self:
-        """Return the same findings with this version."""
-        return self.model_copy(update={"version": version})
 
 
 def compute_model_findings(

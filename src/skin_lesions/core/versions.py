@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
 
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 
@@ -23,6 +26,22 @@ class Versioned(Protocol):
 
     def with_version(self, version: str) -> Self:
         """Return the same data with this version."""
+
+
+class VersionedModel(BaseModel):
+    """Base of results in JSON that know from which version of their entry they were loaded.
+
+    Attributes:
+        version: The catalog version that was loaded. It is not part of the JSON form.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
+
+    def with_version(self, version: str) -> Self:
+        """Return the same result with this version."""
+        return self.model_copy(update={"version": version})
 
 
 def is_stored_path(reference: str) -> bool:

@@ -5,14 +5,12 @@ Importing this module does not import torch.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict
 
 from skin_lesions.config.evaluate import Corruption, Evaluate
-from skin_lesions.core.versions import UNSAVED
+from skin_lesions.core.versions import VersionedModel
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.provenance import MetricsProvenance
 from skin_lesions.evaluation.scorecard.accuracy import ACCURACY
@@ -69,7 +67,7 @@ class CorruptionScores(_Entry):
     scores: tuple[CorruptedScore, ...]
 
 
-class RobustnessResult(_Entry):
+class RobustnessResult(VersionedModel):
     """Content of ``robustness.json``.
 
     Attributes:
@@ -92,11 +90,6 @@ class RobustnessResult(_Entry):
     accuracy: Estimate | None
     balanced_accuracy: Estimate | None
     corruptions: tuple[CorruptionScores, ...]
-    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
-
-    def with_version(self, version: str) -> Self:
-        """Return the same result with this version."""
-        return self.model_copy(update={"version": version})
 
     def worst(self) -> tuple[CorruptionScores, CorruptedScore] | None:
         """Return the corruption and strength with the largest loss of balanced accuracy."""

@@ -4,19 +4,17 @@
 """
 
 from collections.abc import Sequence
-from typing import Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import ConfigDict
 
-from skin_lesions.core.versions import UNSAVED
+from skin_lesions.core.versions import VersionedModel
 from skin_lesions.data.provenance import MetricsProvenance
 from skin_lesions.metrics.intervals import Estimate, proportion, unavailable
 from skin_lesions.models.postprocessing.unknown_score import UnknownScoreFit
 
 
-class UnknownResults(BaseModel):
+class UnknownResults(VersionedModel):
     """Images that the unknown score flags.
 
     Attributes:
@@ -44,11 +42,6 @@ class UnknownResults(BaseModel):
     per_class: dict[str, Estimate]
     accuracy_flagged: Estimate
     accuracy_not_flagged: Estimate
-    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
-
-    def with_version(self, version: str) -> Self:
-        """Return the same results with this version."""
-        return self.model_copy(update={"version": version})
 
 
 def compute_unknown_results(

@@ -1,11 +1,10 @@
 """Content of ``comparison.json``. ``Comparison.model_json_schema()`` returns its JSON schema."""
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict
 
-from skin_lesions.core.versions import UNSAVED
+from skin_lesions.core.versions import VersionedModel
 from skin_lesions.evaluation.scorecard import ConfusionMatrix
 from skin_lesions.metrics.intervals import Estimate
 from skin_lesions.metrics.paired import ExactTest
@@ -107,7 +106,7 @@ class Disagreement(_Entry):
     candidate_probability: float
 
 
-class Comparison(_Entry):
+class Comparison(VersionedModel):
     """Two models, compared on their test images.
 
     Attributes:
@@ -140,8 +139,3 @@ class Comparison(_Entry):
     examples: tuple[Disagreement, ...]
     verdict: Verdict
     package_version: str
-    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
-
-    def with_version(self, version: str) -> Self:
-        """Return the same comparison with this version."""
-        return self.model_copy(update={"version": version})

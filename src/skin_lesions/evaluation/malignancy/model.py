@@ -1,11 +1,8 @@
 """Content of ``malignancy.json``."""
 
-from typing import Self
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
-from pydantic.json_schema import SkipJsonSchema
-
-from skin_lesions.core.versions import UNSAVED
+from skin_lesions.core.versions import VersionedModel
 from skin_lesions.data.provenance import MetricsProvenance
 from skin_lesions.metrics.intervals import Estimate
 from skin_lesions.models.postprocessing.malignancy_thresholds import Criterion
@@ -95,7 +92,7 @@ class MalignancySubset(_Result):
     decision_curve: tuple[DecisionPoint, ...]
 
 
-class MalignancyResults(_Result):
+class MalignancyResults(VersionedModel):
     """Results of each subset of the test images.
 
     Attributes:
@@ -120,11 +117,6 @@ class MalignancyResults(_Result):
     test: MalignancySubset
     test_clean: MalignancySubset | None = None
     test_leaked: MalignancySubset | None = None
-    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
-
-    def with_version(self, version: str) -> Self:
-        """Return the same results with this version."""
-        return self.model_copy(update={"version": version})
 
     @model_serializer(mode="wrap")
     def _leave_out_absent_subsets(self, serialize: SerializerFunctionWrapHandler) -> object:

@@ -1,11 +1,8 @@
 """Content of ``metrics.json``. ``Scorecard.model_json_schema()`` returns its JSON schema."""
 
-from typing import Self
-
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
-from pydantic.json_schema import SkipJsonSchema
 
-from skin_lesions.core.versions import UNSAVED
+from skin_lesions.core.versions import VersionedModel
 from skin_lesions.data.provenance import MetricsProvenance
 from skin_lesions.metrics.intervals import Estimate
 
@@ -144,7 +141,7 @@ class SplitMetrics(_EstimatesByName):
         }
 
 
-class Scorecard(BaseModel):
+class Scorecard(VersionedModel):
     """Metrics of each subset of the predictions.
 
     Attributes:
@@ -165,11 +162,6 @@ class Scorecard(BaseModel):
     test: SplitMetrics
     test_clean: SplitMetrics | None = None
     test_leaked: SplitMetrics | None = None
-    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
-
-    def with_version(self, version: str) -> Self:
-        """Return the same metrics with this version."""
-        return self.model_copy(update={"version": version})
 
     @model_serializer(mode="wrap")
     def _leave_out_absent_subsets(self, serialize: SerializerFunctionWrapHandler) -> object:

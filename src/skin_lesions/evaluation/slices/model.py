@@ -1,11 +1,8 @@
 """Content of ``slices.json``."""
 
-from typing import Self
+from pydantic import BaseModel, ConfigDict
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
-
-from skin_lesions.core.versions import UNSAVED
+from skin_lesions.core.versions import VersionedModel
 from skin_lesions.data.provenance import MetricsProvenance
 from skin_lesions.metrics.intervals import Estimate
 
@@ -100,7 +97,7 @@ class LeftOutColumn(_Result):
     reason: str
 
 
-class SliceResults(_Result):
+class SliceResults(VersionedModel):
     """Results of the subgroups of the test images.
 
     Attributes:
@@ -119,8 +116,3 @@ class SliceResults(_Result):
     comparisons: int
     columns: tuple[SliceColumn, ...]
     left_out: tuple[LeftOutColumn, ...]
-    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
-
-    def with_version(self, version: str) -> Self:
-        """Return the same results with this version."""
-        return self.model_copy(update={"version": version})

@@ -1,11 +1,8 @@
 """Content of ``uncertainty.json``. ``Uncertainty.model_json_schema()`` returns its JSON schema."""
 
-from typing import Self
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
-from pydantic.json_schema import SkipJsonSchema
-
-from skin_lesions.core.versions import UNSAVED
+from skin_lesions.core.versions import VersionedModel
 from skin_lesions.data.provenance import MetricsProvenance
 from skin_lesions.metrics.intervals import Estimate
 from skin_lesions.models.postprocessing.conformal import ConformalThresholds
@@ -124,7 +121,7 @@ class UncertaintyMetrics(_Entry):
     selective: SelectiveMetrics
 
 
-class Uncertainty(_Entry):
+class Uncertainty(VersionedModel):
     """What the model knows about its own errors, on test images.
 
     Attributes:
@@ -145,11 +142,6 @@ class Uncertainty(_Entry):
     referral: ReferralThreshold
     test: UncertaintyMetrics
     test_clean: UncertaintyMetrics | None = None
-    version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
-
-    def with_version(self, version: str) -> Self:
-        """Return the same results with this version."""
-        return self.model_copy(update={"version": version})
 
     @model_serializer(mode="wrap")
     def _leave_out_absent_subset(self, serialize: SerializerFunctionWrapHandler) -> object:
