@@ -47,7 +47,7 @@ from skin_lesions.data.tables import SplitTable
 from skin_lesions.datasets.table import TableDataset
 from skin_lesions.metrics.intervals import proportion
 from skin_lesions.models.features import record_features
-from skin_lesions.models.inference import NetworkOutputs
+from skin_lesions.models.network_outputs import NetworkOutputs
 from skin_lesions.models.networks import build_network
 from skin_lesions.models.postprocessing.unknown_score import (
     NEIGHBOR,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skin_lesions.models.inference import NetworkOutputs
+from skin_lesions.models.network_outputs import NetworkOutputs
 from support.benchmarks import import_benchmark
 
 pytest.importorskip("timm")

@@ -1,7 +1,6 @@
 """Inference: outputs of a network for images, with optional test-time augmentation."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,24 +14,11 @@ from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing import normalize_batch
 from skin_lesions.models.devices import choose_device, device_label, limit_threads
 from skin_lesions.models.features import FeatureRecorder, record_features
+from skin_lesions.models.network_outputs import NetworkOutputs
 from skin_lesions.models.networks import build_network
 from skin_lesions.models.postprocessing.unknown_score import UnknownScorer, UnknownStatistics
 from skin_lesions.models.precision import autocast
 from skin_lesions.models.trained_model import TestTimeAugmentation, UncalibratedModel
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkOutputs:
-    """Outputs of a network for some images.
-
-    Attributes:
-        logits: (n, classes); with test-time augmentation, their mean.
-        features: (n, features), the penultimate features of the images without augmentation;
-            (n, 0) if they are not recorded.
-    """
-
-    logits: npt.NDArray[np.float64]
-    features: npt.NDArray[np.float64]
 
 
 def predict_logits(

@@ -1,0 +1,71 @@
+"""Predictor: from the bytes of an image file to outputs of a network.
+
+A model file (with torch) and a model bundle (with ONNX Runtime) have the same interface. Everything
+after the network is in ``models.postprocessing``, which needs only NumPy and SciPy.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.models.network_outputs import NetworkOutputs
+from skin_lesions.models.trained_model import Postprocessing
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDescription:
+    """What predictions need to know about a model.
+
+    Attributes:
+        architecture: Name of the architecture, as in ``train.architecture``.
+        classes: The outputs, in order.
+        preprocessing: Conversion of an image into the input.
+        postprocessing: Steps after the network.
+        version: Version of the model in the catalog.
+        is_synthetic: Whether the model was trained on synthetic images.
+    """
+
+    architecture: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    postprocessing: Postprocessing
+    version: str
+    is_synthetic: bool
+
+
+class Predictor(Protocol):
+    """A model that is ready for predictions."""
+
+    @property
+    def description(self) -> ModelDescription:
+        """Return the description of the model."""
+        ...
+
+    def read(self, data: bytes) -> npt.NDArray[np.uint8]:
+        """Decode an image file into the pixels of one input.
+
+        Args:
+            data: Complete content of the file.
+
+        Returns:
+            (image_size, image_size, 3) uint8, RGB.
+
+        Raises:
+            UnreadableImageError: The message is the reason.
+        """
+        ...
+
+    def outputs(self, images: npt.NDArray[np.uint8]) -> NetworkOutputs:
+        """Run the network.
+
+        Args:
+            images: (n, image_size, image_size, 3) uint8, results of ``read``.
+
+        Returns:
+            Logits before calibration (with test-time augmentation, their mean) and penultimate
+            features of the n images.
+        """
+        ...
