@@ -6,6 +6,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+# From this standard deviation on, in pixels, two box filters replace the Gaussian. The time of a
+# box filter does not depend on its width.
+_MIN_SIGMA_OF_BOXES = 6.0
+
 
 def pixel_correlation(
     a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], min_contrast: float
@@ -30,7 +34,7 @@ def square_element(margin: int) -> npt.NDArray[np.uint8]:
 def local_mean(
     gray: npt.NDArray[np.float32], weight: npt.NDArray[np.float32] | None, sigma: float
 ) -> npt.NDArray[np.float32]:
-    """Return the Gaussian mean over the pixels with weight 1: blur(gray w) / blur(w).
+    """Return the local mean over the pixels with weight 1: blur(gray w) / blur(w).
 
     Otherwise, dark pixels would darken the mean of their neighbors. None: all pixels count.
     """
@@ -45,6 +49,11 @@ def local_means(
     """Return the ``local_mean`` of several images with the same weight, which is blurred once."""
 
     def blur(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        if sigma >= _MIN_SIGMA_OF_BOXES:
+            # A box of w pixels has the variance (w² - 1) / 12; w is odd.
+            width = 2 * round((np.sqrt(6 * sigma**2 + 1) - 1) / 2) + 1
+            once = cv2.blur(image, (width, width))
+            return cv2.blur(once, (width, width)).astype(np.float32, copy=False)
         return cv2.GaussianBlur(image, (0, 0), sigma).astype(np.float32, copy=False)
 
     if weight is None:

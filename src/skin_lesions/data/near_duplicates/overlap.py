@@ -25,14 +25,15 @@ class Overlap:
     """Comparison of the common part of two aligned images, cell by cell.
 
     ``fixed``: (G, G) gray levels of the coarser image. ``moving``: (G, G) the finer image in the
-    same frame, with the values of ``fixed`` outside of it. ``is_inside``: (G, G) 1 inside of both
-    images, otherwise 0. ``correlations``: (cells,) Pearson correlation of each cell. NaN: the cell
-    is not inside of both images, or one of them is flat there. ``num_cells``: number of cells
-    inside of both images, flat or not.
+    same frame, with the values of ``fixed`` outside of it. ``details``: (G, G) band-pass of each of
+    them. ``is_inside``: (G, G) 1 inside of both images, otherwise 0. ``correlations``: (cells,)
+    Pearson correlation of each cell. NaN: the cell is not inside of both images, or one of them is
+    flat there. ``num_cells``: number of cells inside of both images, flat or not.
     """
 
     fixed: npt.NDArray[np.float32]
     moving: npt.NDArray[np.float32]
+    details: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
     is_inside: npt.NDArray[np.uint8]
     correlations: npt.NDArray[np.float32]
     num_cells: int
@@ -57,11 +58,37 @@ class Overlap:
         if median < config.min_noisy_cell_correlation:
             return False
         # Lines also change the band-pass of the pixels around them, so they are left out before.
-        skin = _texture_mask(self.fixed, self.moving, self.is_inside, config)
+        skin = self._texture_mask(config)
         coarse = _coarse_correlation(self.fixed, self.moving, skin, config)
         if coarse >= config.min_coarse_correlation:
             return True
         return median >= config.min_cell_correlation and self._has_equal_texture(skin, config)
+
+    def _texture_mask(self, config: NearDuplicateConfig) -> npt.NDArray[np.float32]:
+        """Return 1 for pixels without lines and edges in both aligned images, otherwise 0: (G, G).
+
+        Lines and edges have more contrast than ``texture_contrast`` times the lower quartile, which
+        still belongs to the texture if an overlay covers half of the image. Strong lines raise it,
+        so the search is repeated without the lines that are known.
+        """
+        mask = self.is_inside.astype(np.float32)
+        is_line = np.zeros(mask.shape, bool)
+        details: Sequence[npt.NDArray[np.float32]] = self.details
+        for number in range(config.line_passes):
+            inside = mask > 0
+            if not inside.any():
+                break
+            if number:
+                details = _band_passes((self.fixed, self.moving), mask, config)
+            for detail in details:
+                contrast = np.abs(detail)
+                values = contrast[inside][::4]  # every fourth pixel is sufficient for a quartile
+                rank = len(values) // 4  # a quarter of the values is lower
+                lower_quartile = float(np.partition(values, rank)[rank])
+                is_line |= inside & (contrast > config.texture_contrast * lower_quartile)
+            near_line = cv2.dilate(is_line.astype(np.uint8), square_element(config.line_margin)) > 0
+            mask = np.where(near_line, np.float32(0), mask).astype(np.float32)
+        return mask
 
     def _has_equal_texture(
         self, skin: npt.NDArray[np.float32], config: NearDuplicateConfig
@@ -129,7 +156,7 @@ def compare_overlap(
     everything = np.ones_like(fixed)
     cells = _cell_correlations(x, y, everything, config.min_cell_contrast, config)
     cells[~is_common] = np.nan
-    return Overlap(fixed, moving, is_inside, cells, int(is_common.sum()))
+    return Overlap(fixed, moving, (x, y), is_inside, cells, int(is_common.sum()))
 
 
 def _gray_to_reference(frame: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float64]:
@@ -175,42 +202,13 @@ def _band_passes(
     weight: npt.NDArray[np.float32] | None,
     config: NearDuplicateConfig,
 ) -> list[npt.NDArray[np.float32]]:
-    """Return the difference of two Gaussian means, which retains structure of a few pixels.
+    """Return the difference of two local means, which retains structure of a few pixels.
 
     Only pixels with weight 1 count; None: all pixels. The images are (G, G), as the results.
     """
     fine = local_means(images, weight, config.fine_blur)
     coarse = local_means(images, weight, config.coarse_blur)
     return [np.asarray(f - c, np.float32) for f, c in zip(fine, coarse, strict=True)]
-
-
-def _texture_mask(
-    fixed: npt.NDArray[np.float32],
-    moving: npt.NDArray[np.float32],
-    is_inside: npt.NDArray[np.uint8],
-    config: NearDuplicateConfig,
-) -> npt.NDArray[np.float32]:
-    """Return 1 for pixels without lines and edges in both aligned images, otherwise 0: (G, G).
-
-    Lines and edges have more contrast than ``texture_contrast`` times the lower quartile, which
-    still belongs to the texture if an overlay covers half of the image. Strong lines raise it, so
-    the search is repeated without the lines that are known.
-    """
-    mask = is_inside.astype(np.float32)
-    is_line = np.zeros(mask.shape, bool)
-    for _ in range(config.line_passes):
-        inside = mask > 0
-        if not inside.any():
-            break
-        for detail in _band_passes((fixed, moving), mask, config):
-            contrast = np.abs(detail)
-            values = contrast[inside][::4]  # every fourth pixel is sufficient for a quartile
-            rank = len(values) // 4  # a quarter of the values is lower
-            lower_quartile = float(np.partition(values, rank)[rank])
-            is_line |= inside & (contrast > config.texture_contrast * lower_quartile)
-        near_line = cv2.dilate(is_line.astype(np.uint8), square_element(config.line_margin)) > 0
-        mask = np.where(near_line, np.float32(0), mask).astype(np.float32)
-    return mask
 
 
 def _cell_correlations(
