@@ -50,7 +50,7 @@ class Study:
     def prepare(self) -> None:
         """Ingest and split the images, unless this is done already."""
         if not list(self.root.glob("03_primary/split_table.parquet/*/*.parquet")):
-            self._run(self.env, "ingest,audit,preprocess", "")
+            self.run(self.env, "ingest,audit,preprocess", "")
 
     def training(self, name: str, seed: int, params: str = "", env: str | None = None) -> Training:
         """Train, predict and save the training, or return the saved training of an earlier run."""
@@ -63,7 +63,7 @@ class Study:
             training: Training = json.loads(line)
             if request.items() <= {key: training.get(key) for key in request}.items():
                 return training
-        self._run(env, "train,evaluate", f"{params},train.seed={seed}")
+        self.run(env, "train,evaluate", f"{params},train.seed={seed}")
         training = request | self._newest() | {"commit": commit()}
         self.records.parent.mkdir(parents=True, exist_ok=True)
         with self.records.open("a", encoding="utf-8") as file:
@@ -88,7 +88,8 @@ class Study:
         """Return a fingerprint of the images and their split."""
         return split_fingerprint(pd.read_parquet(self._file("03_primary", "split_table.parquet")))
 
-    def _run(self, env: str, pipelines: str, params: str) -> None:
+    def run(self, env: str, pipelines: str, params: str = "") -> None:
+        """Run pipelines of this study with further parameters, each after a comma."""
         params = f"data_root={self.root}{self.params}{params}"
         command = [sys.executable, "-m", "kedro", "run", "--env", env, "--pipelines", pipelines]
         subprocess.run([*command, "--params", params], cwd=ROOT, check=True)

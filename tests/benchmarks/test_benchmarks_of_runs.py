@@ -59,7 +59,7 @@ def study_of(runs, tmp_path, monkeypatch):
         params = f"data_root={study.root}{study.params}{params}"
         runs("--env", env, "--pipelines", pipelines, "--params", params)
 
-    monkeypatch.setattr(trainings.Study, "_run", run)
+    monkeypatch.setattr(trainings.Study, "run", run)
     return create
 
 
