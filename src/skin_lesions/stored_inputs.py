@@ -52,7 +52,7 @@ _WITH_FINGERPRINTS = {"split_table", "model", "predictions", *_RESULTS} - {"labe
 # Data sets that a pipeline uses only if they exist.
 _OPTIONAL = {"compare": {"pixel_store"}}
 # In this order, messages list the pipelines.
-_STAGES = (*DEFAULT, "compare")
+_STAGES = (*DEFAULT, "compare", "predict")
 _SAME_OPTIONS = "(same --env, --params and --load-versions)"
 
 
@@ -91,12 +91,15 @@ class StoredInputs:
         root: The data root.
         source: Configured source of the images.
         given: Parameters of ``source`` that ``--params`` sets, such as ``demo.seed``.
+        external: Inputs that a parameter replaces by a file outside of the data root. They are not
+            checked, because they belong to no other input.
     """
 
     catalog: DataCatalog
     root: Path
     source: Source
     given: Collection[str]
+    external: Collection[str] = ()
     _loaded: dict[tuple[str, str | None], Any] = field(default_factory=dict)
 
     def check(self, pipeline: Pipeline, *, only_missing_outputs: bool = False) -> None:
@@ -112,7 +115,8 @@ class StoredInputs:
         inputs, outputs = pipeline.inputs(), pipeline.all_outputs()
         if only_missing_outputs:
             inputs = inputs | {name for name in outputs if self._exists(name)}
-        selection = _Selection(inputs - _unused_inputs(pipeline), outputs - inputs)
+        checked = inputs - _unused_inputs(pipeline) - set(self.external)
+        selection = _Selection(checked, outputs - inputs)
         problem = self._problem(selection)
         if problem is None:
             return

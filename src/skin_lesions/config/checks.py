@@ -10,6 +10,7 @@ from skin_lesions.config.audit import Audit
 from skin_lesions.config.compare import Compare
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.config.ingest import Ingest
+from skin_lesions.config.predict import Predict
 from skin_lesions.config.preprocess import Preprocess
 from skin_lesions.config.report import Report
 from skin_lesions.config.source import Source
@@ -34,6 +35,7 @@ class Parameters(BaseModel, frozen=True):
     evaluate: Evaluate
     report: Report
     compare: Compare
+    predict: Predict
 
 
 def check_parameters(parameters: Mapping[str, object]) -> None:

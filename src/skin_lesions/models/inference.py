@@ -69,22 +69,39 @@ def predict_outputs(
     try:
         for batch, _ in images.iter_batches(sequential_batches(len(images), batch_size), device):
             inputs = normalize_batch(batch, images.preprocessing)
-            logits, features = [], []
             with autocast(device, precision):
-                for x in _augmented_inputs(inputs, tta):
-                    logits.append(network(x).float())
-                    features.append(recorder.pop() if recorder else logits[-1][:, :0])
-            yield NetworkOutputs(
-                # (augmentations, batch, classes) -> (batch, classes)
-                logits=_to_numpy(torch.stack(logits).mean(dim=0)),
-                features=_to_numpy(features[0]),  # the first pose is the image itself
-            )
+                yield outputs_of_inputs(network, inputs, tta, recorder)
     except torch.cuda.OutOfMemoryError:
         raise InputError(
             f"Out of memory on {device_label(device)}: {batch_size} images of "
             f"{images.preprocessing.image_size} pixels at once. Lower evaluate.batch_size, or "
             "train.batch_size (validation during training uses twice its value)"
         ) from None
+
+
+def outputs_of_inputs(
+    network: nn.Module,
+    inputs: torch.Tensor,
+    tta: TestTimeAugmentation,
+    recorder: FeatureRecorder | None,
+) -> NetworkOutputs:
+    """Return logits and features of one batch, in the current precision.
+
+    Args:
+        network: Network in evaluation mode.
+        inputs: Normalized images on the device of the network, (n, 3, size, size).
+        tta: As for ``predict_logits``.
+        recorder: Recorder of the features of this network; None for no features.
+    """
+    logits, features = [], []
+    for x in _augmented_inputs(inputs, tta):
+        logits.append(network(x).float())
+        features.append(recorder.pop() if recorder else logits[-1][:, :0])
+    return NetworkOutputs(
+        # (augmentations, batch, classes) -> (batch, classes)
+        logits=_to_numpy(torch.stack(logits).mean(dim=0)),
+        features=_to_numpy(features[0]),  # the first pose is the image itself
+    )
 
 
 def _to_numpy(values: torch.Tensor) -> npt.NDArray[np.float64]:
