@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from kedro.io import AbstractDataset
 
-from skin_lesions.core.spreadsheets import without_apostrophe
+from skin_lesions.core.csv_cells import without_apostrophe
 from skin_lesions.core.text import pluralize
 from skin_lesions.datasets.previews import TablePreview
 from skin_lesions.deployment.prediction_run import PredictionRun

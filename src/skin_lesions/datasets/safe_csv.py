@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from kedro.io import AbstractDataset
 
-from skin_lesions.core.spreadsheets import with_apostrophe, without_apostrophe
+from skin_lesions.core.csv_cells import with_apostrophe, without_apostrophe
 from skin_lesions.datasets.previews import TablePreview
 
 

@@ -9,12 +9,12 @@ from filelock import FileLock
 from kedro.io import AbstractDataset
 
 from skin_lesions.core.atomic_files import atomic_write
-from skin_lesions.core.errors import InputError
-from skin_lesions.core.spreadsheets import (
+from skin_lesions.core.csv_cells import (
     BYTE_ORDER_MARK,
     with_apostrophe,
     without_apostrophe,
 )
+from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 from skin_lesions.datasets.previews import TablePreview
 from skin_lesions.evaluation.test_ledger import (

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
-from skin_lesions.data.file_listing import read_image_bytes, walk_images
+from skin_lesions.data.sources.file_listing import read_image_bytes, walk_images
 
 # Files that often accompany images. All other files are read, so that an image without a known
 # suffix, or in a format that is not supported, has a row with the reason.
@@ -45,7 +45,7 @@ class ImageFiles:
         """Return the bytes of a file.
 
         Raises:
-            OSError: The message is the reason; see ``data.file_listing.read_image_bytes``.
+            OSError: The message is the reason; see ``data.sources.file_listing.read_image_bytes``.
         """
         path = self.folder / name
         boundary = next((f for f in self.boundaries if path.is_relative_to(f)), None)

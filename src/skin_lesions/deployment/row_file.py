@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from skin_lesions.core.spreadsheets import BYTE_ORDER_MARK, with_apostrophe
+from skin_lesions.core.csv_cells import BYTE_ORDER_MARK, with_apostrophe
 from skin_lesions.core.text import format_duration, pluralize
 from skin_lesions.deployment.prediction_run import PredictionRun
 from skin_lesions.deployment.rows import ERROR, REFER, column_names, csv_line, row_cells

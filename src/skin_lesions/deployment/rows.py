@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from skin_lesions.core.spreadsheets import with_apostrophe
+from skin_lesions.core.csv_cells import with_apostrophe
 from skin_lesions.data.tables import balanced_column, probability_column
 from skin_lesions.deployment.decisions import Prediction, ReferralReason
 from skin_lesions.deployment.predictor import ModelDescription

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from skin_lesions.config.source import Source
 from skin_lesions.core.text import encodable
-from skin_lesions.data.file_listing import check_outside
 from skin_lesions.data.provenance import Origin, path_hash
 from skin_lesions.data.sources.base import SourceFiles
+from skin_lesions.data.sources.file_listing import check_outside
 from skin_lesions.data.sources.filename_keys import filename_key
 from skin_lesions.data.sources.folder import existing_folder, open_folder
 from skin_lesions.data.sources.metadata import read_metadata

@@ -14,9 +14,9 @@ from skin_lesions.config.source import Source
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 from skin_lesions.data.diagnoses import diagnosis_of
-from skin_lesions.data.file_listing import list_files, read_file
 from skin_lesions.data.provenance import Origin
 from skin_lesions.data.sources.base import SourceFiles
+from skin_lesions.data.sources.file_listing import list_files, read_file
 from skin_lesions.data.sources.filename_keys import filename_keys
 from skin_lesions.data.sources.folder_layout import as_label, parse_class_folders, parse_split
 from skin_lesions.data.sources.metadata import Metadata, Rows, join_metadata, read_metadata

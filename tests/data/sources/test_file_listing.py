@@ -5,7 +5,7 @@ from threading import Timer
 import pytest
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.data.file_listing import MAX_BYTES
+from skin_lesions.data.sources.file_listing import MAX_BYTES
 from support.factories import jpeg_files, table, write_files
 from support.sources import folder_rows, open_folder_source
 
