@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.compare import Compare
 from skin_lesions.config.evaluate import Evaluate
+from skin_lesions.config.export import Export
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.predict import Predict
 from skin_lesions.config.preprocess import Preprocess
@@ -36,6 +37,7 @@ class Parameters(BaseModel, frozen=True):
     report: Report
     compare: Compare
     predict: Predict
+    export: Export
 
 
 def check_parameters(parameters: Mapping[str, object]) -> None:

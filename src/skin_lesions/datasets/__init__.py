@@ -4,6 +4,7 @@ from skin_lesions.datasets.checkpoints import CheckpointsDataset
 from skin_lesions.datasets.figure import FigureDataset
 from skin_lesions.datasets.json_model import JSONModelDataset
 from skin_lesions.datasets.model import ModelDataset
+from skin_lesions.datasets.model_bundle import ModelBundleDataset
 from skin_lesions.datasets.new_predictions import NewPredictionsDataset
 from skin_lesions.datasets.pixel_store import PixelStoreDataset
 from skin_lesions.datasets.predictor import PredictorDataset
@@ -19,6 +20,7 @@ __all__ = [
     "CheckpointsDataset",
     "FigureDataset",
     "JSONModelDataset",
+    "ModelBundleDataset",
     "ModelDataset",
     "NewPredictionsDataset",
     "PixelStoreDataset",

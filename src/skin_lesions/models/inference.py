@@ -94,7 +94,7 @@ def outputs_of_inputs(
         recorder: Recorder of the features of this network; None for no features.
     """
     logits, features = [], []
-    for x in _augmented_inputs(inputs, tta):
+    for x in augmented_inputs(inputs, tta):
         logits.append(network(x).float())
         features.append(recorder.pop() if recorder else logits[-1][:, :0])
     return NetworkOutputs(
@@ -108,7 +108,7 @@ def _to_numpy(values: torch.Tensor) -> npt.NDArray[np.float64]:
     return values.cpu().numpy().astype(np.float64)
 
 
-def _augmented_inputs(inputs: torch.Tensor, tta: TestTimeAugmentation) -> list[torch.Tensor]:
+def augmented_inputs(inputs: torch.Tensor, tta: TestTimeAugmentation) -> list[torch.Tensor]:
     """Return the inputs (b, 3, h, w) in 1, 4 (flips) or 8 (flips and rotations) poses."""
     if tta == "none":
         return [inputs]
