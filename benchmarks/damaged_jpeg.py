@@ -19,7 +19,8 @@ import numpy as np
 
 from images import image_files, make_photographs
 from record import save_results
-from skin_lesions.data.decoding import UnreadableImageError, decode
+from skin_lesions.data.decoding import decode
+from skin_lesions.data.image_files import UnreadableImageError
 from skin_lesions.data.jpeg import decode_jpeg
 
 SIZE = 256  # width and height of stored images, pixels

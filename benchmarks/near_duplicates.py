@@ -30,7 +30,8 @@ import pandas as pd
 from images import image_files
 from record import save_results
 from skin_lesions.core.parallel import ordered_map
-from skin_lesions.data.decoding import UnreadableImageError, decode_within
+from skin_lesions.data.decoding import decode_within
+from skin_lesions.data.image_files import UnreadableImageError
 from skin_lesions.data.near_duplicates import find_near_duplicates, merge_pairs
 from skin_lesions.data.near_duplicates.config import DEFAULT_CONFIG
 

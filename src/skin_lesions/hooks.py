@@ -14,6 +14,7 @@ from skin_lesions.audit import summary_messages
 from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.base import flatten
 from skin_lesions.config.checks import check_data_root, check_parameters
+from skin_lesions.config.predict import Predict
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
@@ -24,7 +25,7 @@ from skin_lesions.evaluation.comparison import Comparison
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.evaluation.test_ledger import TestLedger
 from skin_lesions.models.trained_model import TrainedModel
-from skin_lesions.pipelines import compare, ingest, train
+from skin_lesions.pipelines import compare, ingest, predict, train
 from skin_lesions.reporting.comparison_summary import summary_sentences
 from skin_lesions.reporting.formatting import headline
 from skin_lesions.stored_inputs import StoredInputs
@@ -76,7 +77,12 @@ class InputChecks:
         if ingest.READ_SOURCE in nodes:
             check_folder(source, self._root)
         given = flatten(run_params["runtime_params"].get("source") or {})
-        stored = StoredInputs(catalog, self._root, source, set(given))
+        external = set()
+        if predict.PREDICT in nodes:
+            request = Predict.model_validate(parameters["predict"])
+            request.required_input()
+            external = _use_given_model(request, pipeline, catalog)
+        stored = StoredInputs(catalog, self._root, source, set(given), external)
         stored.check_versions(pipeline, run_params["run_id"])
         stored.check(pipeline, only_missing_outputs=run_params["only_missing_outputs"])
         if compare.COMPARE in nodes and "predictions" in pipeline.all_outputs():
@@ -92,6 +98,32 @@ class InputChecks:
             )
 
             check_training_setup(TrainRecipe.model_validate(parameters["train"]))
+
+
+def _use_given_model(parameters: Predict, pipeline: Pipeline, catalog: DataCatalog) -> set[str]:
+    """Replace the catalog model by that of ``predict.model``; return the names that are replaced.
+
+    Raises:
+        InputError: The run also uses the catalog model.
+    """
+    if parameters.model is None:
+        return set()
+    others = [
+        node.name
+        for node in pipeline.nodes
+        if node.name != predict.PREDICT and "model" in {*node.inputs, *node.outputs}
+    ]
+    pinned = getattr(catalog.get("model"), "_version", None)
+    if others or (pinned is not None and pinned.load):
+        used_by = f"{others[0]} uses" if others else "--load-versions selects"
+        raise InputError(
+            f"predict.model is set, but {used_by} the catalog model. Expected one model. "
+            "Fix: leave out predict.model, or run only the pipeline predict"
+        )
+    from skin_lesions.datasets import PredictorDataset  # noqa: PLC0415 (torch)
+
+    catalog["model"] = PredictorDataset(filepath=parameters.model, device=parameters.device)
+    return {"model"}
 
 
 class DataRootLock:
@@ -178,6 +210,9 @@ class RunSummary:
                 log.info(sentence)
             page = cast("AtomicVersionedDataset", catalog["comparison_page"])
             log.info("Comparison: %s", abbreviate_home(page.load_path()))
+        if "new_predictions" in pipeline.all_outputs():
+            table = cast("AtomicVersionedDataset", catalog["new_predictions"])
+            log.info("Predictions: %s", abbreviate_home(table.load_path()))
         if "report" in pipeline.all_outputs():
             findings: AuditFindings = catalog.load("audit_findings")
             counts, *severe = summary_messages(findings)

@@ -23,6 +23,7 @@ from skin_lesions.data.provenance import Origin, recorded_versions
 from skin_lesions.evaluation.input_checks import not_stored
 from skin_lesions.pipeline_registry import DEFAULT
 from skin_lesions.reporting.figures.drawn import figure_versions
+from skin_lesions.reporting.front_matter import card_versions
 
 # Each run of a stage saves both data sets, so they have the same version.
 _SAVED_TOGETHER = {
@@ -50,9 +51,9 @@ _RESULTS = (
 # Data sets that record the fingerprints of the tables that they were made from.
 _WITH_FINGERPRINTS = {"split_table", "model", "predictions", *_RESULTS} - {"label_issues"}
 # Data sets that a pipeline uses only if they exist.
-_OPTIONAL = {"compare": {"pixel_store"}}
+_OPTIONAL = {"compare": {"pixel_store"}, "export": {"pixel_store"}}
 # In this order, messages list the pipelines.
-_STAGES = (*DEFAULT, "compare")
+_STAGES = (*DEFAULT, "compare", "predict", "export")
 _SAME_OPTIONS = "(same --env, --params and --load-versions)"
 
 
@@ -91,12 +92,15 @@ class StoredInputs:
         root: The data root.
         source: Configured source of the images.
         given: Parameters of ``source`` that ``--params`` sets, such as ``demo.seed``.
+        external: Inputs that a parameter replaces by a file outside of the data root. They are not
+            checked, because they belong to no other input.
     """
 
     catalog: DataCatalog
     root: Path
     source: Source
     given: Collection[str]
+    external: Collection[str] = ()
     _loaded: dict[tuple[str, str | None], Any] = field(default_factory=dict)
 
     def check(self, pipeline: Pipeline, *, only_missing_outputs: bool = False) -> None:
@@ -112,7 +116,8 @@ class StoredInputs:
         inputs, outputs = pipeline.inputs(), pipeline.all_outputs()
         if only_missing_outputs:
             inputs = inputs | {name for name in outputs if self._exists(name)}
-        selection = _Selection(inputs - _unused_inputs(pipeline), outputs - inputs)
+        checked = inputs - _unused_inputs(pipeline) - set(self.external)
+        selection = _Selection(checked, outputs - inputs)
         problem = self._problem(selection)
         if problem is None:
             return
@@ -195,7 +200,7 @@ class StoredInputs:
         """Yield the data sets that another input was not made from."""
         data = self._load(name, selection)
         version = self._version(name, selection)
-        sources = recorded_versions(data) if not isinstance(data, bytes) else figure_versions(data)
+        sources = _recorded_sources(data)
         if name in _SAVED_TOGETHER and version is not None:
             sources = {**sources, _SAVED_TOGETHER[name]: version}
         if name in _MADE_FROM_NEWEST:
@@ -319,6 +324,13 @@ def _unused_inputs(pipeline: Pipeline) -> set[str]:
         if name not in _OPTIONAL.get(node.namespace or "", set())
     }
     return pipeline.inputs() - required
+
+
+def _recorded_sources(data: object) -> dict[str, str]:
+    """Return the versions that loaded data were made from, by the name of the data set."""
+    if isinstance(data, bytes):
+        return figure_versions(data)
+    return card_versions(data) if isinstance(data, str) else recorded_versions(data)
 
 
 def _compared_by_content(name: str, source: str) -> bool:

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skin_lesions.data.decoding import UnreadableImageError, decode
+from skin_lesions.data.decoding import decode
+from skin_lesions.data.image_files import UnreadableImageError
 from support.factories import corners, encoded
 
 pytestmark = pytest.mark.slow

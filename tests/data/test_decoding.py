@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skin_lesions.data.decoding import FORMATS, MAX_PIXELS, UnreadableImageError, decode
+from skin_lesions.data.decoding import decode
+from skin_lesions.data.image_files import FORMATS, MAX_PIXELS, UnreadableImageError
 from support.factories import CORNERS, corner_colors, corners, encoded, png
 
 SIZE = 32
@@ -241,7 +242,8 @@ def test_warnings_of_pillow_are_ignored_in_threads_and_the_filters_are_restored(
 BOMBS = f"""
 import resource
 from support.factories import png
-from skin_lesions.data.decoding import UnreadableImageError, decode
+from skin_lesions.data.decoding import decode
+from skin_lesions.data.image_files import UnreadableImageError
 decode(png(8, 8, 8, 0, bytes(8 * 9)), 32)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 size = 20_000

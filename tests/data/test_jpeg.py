@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skin_lesions.data.decoding import UnreadableImageError, decode
+from skin_lesions.data.decoding import decode
+from skin_lesions.data.image_files import UnreadableImageError
 from skin_lesions.data.jpeg import decode_jpeg
 from support.factories import encoded
 

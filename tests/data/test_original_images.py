@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skin_lesions.data.decoding import UnreadableImageError, decode, decode_within
+from skin_lesions.data.decoding import decode, decode_within
+from skin_lesions.data.image_files import UnreadableImageError
 from skin_lesions.data.original_images import OriginalImages
 from skin_lesions.data.raw_store import ObjectStore
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.data import pixel_store
-from skin_lesions.data.decoding import DecodedImage, UnreadableImageError, decode
+from skin_lesions.data.decoding import DecodedImage, decode
+from skin_lesions.data.image_files import UnreadableImageError
 from skin_lesions.data.pixel_store import DecodeRequest, PixelArray, PixelStore, open_for_append
 from skin_lesions.data.provenance import Origin
 from skin_lesions.data.raw_store import ObjectStore, RawImages

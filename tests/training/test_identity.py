@@ -56,6 +56,7 @@ def test_code_that_does_not_shape_weights_does_not_change_the_hash(package, file
     [
         "config/train.py",
         "data/decoding.py",
+        "data/image_files.py",
         "data/loader.py",
         "data/pixel_store.py",
         "data/preprocessing.py",

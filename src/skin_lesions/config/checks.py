@@ -9,7 +9,9 @@ from pydantic_core import ErrorDetails
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.compare import Compare
 from skin_lesions.config.evaluate import Evaluate
+from skin_lesions.config.export import Export
 from skin_lesions.config.ingest import Ingest
+from skin_lesions.config.predict import Predict
 from skin_lesions.config.preprocess import Preprocess
 from skin_lesions.config.report import Report
 from skin_lesions.config.source import Source
@@ -34,6 +36,8 @@ class Parameters(BaseModel, frozen=True):
     evaluate: Evaluate
     report: Report
     compare: Compare
+    predict: Predict
+    export: Export
 
 
 def check_parameters(parameters: Mapping[str, object]) -> None:

@@ -38,6 +38,14 @@ def resolve_paths(parameters: Mapping[str, object], project: Path) -> dict[str, 
             if name in source
         }
         resolved["source"] = {**source, **paths}
+    predict = resolved.get("predict")
+    if isinstance(predict, Mapping):
+        paths = {
+            name: _absolute(predict[name], f"predict.{name}", project)
+            for name in ("input", "model")
+            if name in predict
+        }
+        resolved["predict"] = {**predict, **paths}
     train = resolved.get("train")
     if isinstance(train, Mapping) and _is_path(train.get("weights")):
         weights = _absolute(train["weights"], "train.weights", project)

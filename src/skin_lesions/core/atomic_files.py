@@ -1,6 +1,7 @@
-"""Atomic file writes: after a killed run, no later run reads an incomplete file."""
+"""Atomic writes of files and folders: after a killed run, no later run reads an incomplete one."""
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,11 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; rename it to ``path`` when the block ends without an error."""
+    """Yield a temporary path; rename it to ``path`` when the block ends without an error.
+
+    The block writes a file or a folder at the temporary path. A folder replaces no other folder
+    that has content.
+    """
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays, because some writers depend on it. Short, because file names have a limit.
@@ -17,7 +22,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        else:
+            partial.unlink(missing_ok=True)
         raise
 
 

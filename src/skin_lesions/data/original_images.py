@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from skin_lesions.data.decoding import Pixels, decode_within
+from skin_lesions.data.decoding import decode_within
+from skin_lesions.data.image_files import Pixels
 from skin_lesions.data.raw_store import ObjectStore
 
 

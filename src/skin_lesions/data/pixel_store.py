@@ -28,6 +28,7 @@ import pandas as pd
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.parallel import ordered_map
+from skin_lesions.data.image_files import UnreadableImageError
 from skin_lesions.data.raw_store import RawImages
 from skin_lesions.data.sources.base import SourceFiles
 
@@ -280,10 +281,7 @@ class PixelWriter:
             if image_id in self._claimed:
                 return
             self._claimed.add(image_id)
-        from skin_lesions.data.decoding import (  # noqa: PLC0415 (torch)
-            UnreadableImageError,
-            decode,
-        )
+        from skin_lesions.data.decoding import decode  # noqa: PLC0415 (torch)
 
         try:
             self.add(image_id, decode(data, self._size))

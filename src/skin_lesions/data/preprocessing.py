@@ -31,7 +31,7 @@ def resize_batch(
     size = preprocessing.image_size
     if preprocessing.resize_mode == "stretch":
         return _resize(batch, size)
-    crops = [_center_crop(aspect, preprocessing.stored_image_size) for aspect in aspects]
+    crops = [preprocessing.crop(aspect) for aspect in aspects]
     resized = torch.empty(
         (len(batch), 3, size, size), dtype=torch.uint8, memory_format=torch.channels_last
     )
@@ -48,18 +48,6 @@ def _resize(batch: torch.Tensor, size: int) -> torch.Tensor:
     if batch.shape[-2:] == (size, size):
         return batch
     return interpolate(batch, (size, size), mode="bilinear", antialias=True)
-
-
-def _center_crop(aspect: float, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the (start, stop) rows and columns of the central square of the original image.
-
-    The stored image is stretched to a square of ``size`` pixels. A central square of the original
-    image is therefore a rectangle: a wide image loses columns, a tall image loses rows.
-    """
-    height = max(1, round(size * min(1.0, aspect)))
-    width = max(1, round(size * min(1.0, 1 / aspect)))
-    top, left = (size - height) // 2, (size - width) // 2
-    return (top, top + height), (left, left + width)
 
 
 def normalize_batch(batch: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:

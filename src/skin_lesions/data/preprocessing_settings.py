@@ -24,3 +24,20 @@ class Preprocessing:
     image_size: int
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+
+    def crop(self, aspect: float) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the (start, stop) rows and columns of a stored square that become the input.
+
+        The stored square is a stretched image. The central square of the original image is
+        therefore a rectangle in it: a wide image loses columns, a tall image loses rows.
+
+        Args:
+            aspect: Width divided by height of the original image.
+        """
+        size = self.stored_image_size
+        if self.resize_mode == "stretch":
+            return (0, size), (0, size)
+        height = max(1, round(size * min(1.0, aspect)))
+        width = max(1, round(size * min(1.0, 1 / aspect)))
+        top, left = (size - height) // 2, (size - width) // 2
+        return (top, top + height), (left, left + width)

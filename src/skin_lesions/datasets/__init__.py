@@ -4,7 +4,10 @@ from skin_lesions.datasets.checkpoints import CheckpointsDataset
 from skin_lesions.datasets.figure import FigureDataset
 from skin_lesions.datasets.json_model import JSONModelDataset
 from skin_lesions.datasets.model import ModelDataset
+from skin_lesions.datasets.model_bundle import ModelBundleDataset
+from skin_lesions.datasets.new_predictions import NewPredictionsDataset
 from skin_lesions.datasets.pixel_store import PixelStoreDataset
+from skin_lesions.datasets.predictor import PredictorDataset
 from skin_lesions.datasets.raw_images import RawImagesDataset
 from skin_lesions.datasets.safe_csv import SafeCSVDataset
 from skin_lesions.datasets.stored_versions import StoredVersionsDataset
@@ -17,8 +20,11 @@ __all__ = [
     "CheckpointsDataset",
     "FigureDataset",
     "JSONModelDataset",
+    "ModelBundleDataset",
     "ModelDataset",
+    "NewPredictionsDataset",
     "PixelStoreDataset",
+    "PredictorDataset",
     "RawImagesDataset",
     "SafeCSVDataset",
     "StoredVersionsDataset",

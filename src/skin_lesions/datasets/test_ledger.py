@@ -9,10 +9,14 @@ from filelock import FileLock
 from kedro.io import AbstractDataset
 
 from skin_lesions.core.atomic_files import atomic_write
+from skin_lesions.core.csv_cells import (
+    BYTE_ORDER_MARK,
+    with_apostrophe,
+    without_apostrophe,
+)
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 from skin_lesions.datasets.previews import TablePreview
-from skin_lesions.datasets.safe_csv import with_apostrophe, without_apostrophe
 from skin_lesions.evaluation.test_ledger import (
     LedgerEntry,
     LedgerRow,
@@ -22,7 +26,6 @@ from skin_lesions.evaluation.test_ledger import (
     parse_row,
 )
 
-_BYTE_ORDER_MARK = "\ufeff".encode()  # with it, Excel recognizes UTF-8
 _LOCK_TIMEOUT = 60.0  # seconds; a row is written in milliseconds
 
 
@@ -59,7 +62,7 @@ class TestLedgerDataset(AbstractDataset[LedgerEntry, TestLedger]):
                 content = self._path.read_bytes()
                 self._parse(content)  # never append to a damaged ledger
             else:
-                content = _BYTE_ORDER_MARK + format_row(LedgerRow.columns()).encode()
+                content = BYTE_ORDER_MARK + format_row(LedgerRow.columns()).encode()
             time = datetime.now(UTC).isoformat(timespec="milliseconds")
             with atomic_write(self._path) as partial:
                 partial.write_bytes(content + _encode(LedgerRow.at(time, data)))

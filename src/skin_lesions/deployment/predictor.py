@@ -5,14 +5,14 @@ after the network is in ``models.postprocessing``, which needs only NumPy and Sc
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.models.network_outputs import NetworkOutputs
-from skin_lesions.models.trained_model import Postprocessing
+from skin_lesions.models.trained_model import Postprocessing, TrainedModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,33 @@ class ModelDescription:
     postprocessing: Postprocessing
     version: str
     is_synthetic: bool
+
+    @classmethod
+    def of(cls, model: TrainedModel) -> Self:
+        """Return the description of a model file."""
+        return cls(
+            architecture=model.architecture,
+            classes=model.classes,
+            preprocessing=model.preprocessing,
+            postprocessing=model.postprocessing,
+            version=model.version,
+            is_synthetic=model.provenance.origin.is_synthetic,
+        )
+
+    def warnings(self) -> list[str]:
+        """Return what users must know before they use the predictions of this model."""
+        warnings = []
+        if self.is_synthetic:
+            warnings.append(
+                "The model was trained on synthetic images: its predictions say nothing about real "
+                "skin"
+            )
+        if self.postprocessing.referral.min_confidence is None:
+            warnings.append(
+                "The model has no referral threshold, so all images are referred: "
+                f"{self.postprocessing.referral.reason}"
+            )
+        return warnings
 
 
 class Predictor(Protocol):

@@ -80,7 +80,7 @@ def find_map_layer(network: nn.Module, image_size: int, min_side: int = MIN_SIDE
     gradients = torch.autograd.grad(run.features, outputs, allow_unused=True) if outputs else ()
     influential: list[MapLayer] = []
     for name, gradient in zip(names, gradients, strict=True):
-        layer = None if gradient is None else _map_layer(network, name, gradient.shape)
+        layer = None if gradient is None else map_layer(network, name, gradient.shape)
         if layer is not None and _positions_with_gradient(layer, gradient) > 1:
             influential.append(layer)
     if not influential:
@@ -202,7 +202,7 @@ def _run_to_head(network: nn.Module, image_size: int) -> _Run:
     return _Run(outputs, torch.stack(features).sum())
 
 
-def _map_layer(network: nn.Module, name: str, shape: Sequence[int]) -> MapLayer | None:
+def map_layer(network: nn.Module, name: str, shape: Sequence[int]) -> MapLayer | None:
     """Return the layer with the layout of its output, or None if the output is not a square map."""
     if len(shape) == 4:
         is_last = shape[1] == shape[2] != shape[3]

@@ -69,16 +69,8 @@ def predict_outputs(
     try:
         for batch, _ in images.iter_batches(sequential_batches(len(images), batch_size), device):
             inputs = normalize_batch(batch, images.preprocessing)
-            logits, features = [], []
             with autocast(device, precision):
-                for x in _augmented_inputs(inputs, tta):
-                    logits.append(network(x).float())
-                    features.append(recorder.pop() if recorder else logits[-1][:, :0])
-            yield NetworkOutputs(
-                # (augmentations, batch, classes) -> (batch, classes)
-                logits=_to_numpy(torch.stack(logits).mean(dim=0)),
-                features=_to_numpy(features[0]),  # the first pose is the image itself
-            )
+                yield outputs_of_inputs(network, inputs, tta, recorder)
     except torch.cuda.OutOfMemoryError:
         raise InputError(
             f"Out of memory on {device_label(device)}: {batch_size} images of "
@@ -87,11 +79,36 @@ def predict_outputs(
         ) from None
 
 
+def outputs_of_inputs(
+    network: nn.Module,
+    inputs: torch.Tensor,
+    tta: TestTimeAugmentation,
+    recorder: FeatureRecorder | None,
+) -> NetworkOutputs:
+    """Return logits and features of one batch, in the current precision.
+
+    Args:
+        network: Network in evaluation mode.
+        inputs: Normalized images on the device of the network, (n, 3, size, size).
+        tta: As for ``predict_logits``.
+        recorder: Recorder of the features of this network; None for no features.
+    """
+    logits, features = [], []
+    for x in augmented_inputs(inputs, tta):
+        logits.append(network(x).float())
+        features.append(recorder.pop() if recorder else logits[-1][:, :0])
+    return NetworkOutputs(
+        # (augmentations, batch, classes) -> (batch, classes)
+        logits=_to_numpy(torch.stack(logits).mean(dim=0)),
+        features=_to_numpy(features[0]),  # the first pose is the image itself
+    )
+
+
 def _to_numpy(values: torch.Tensor) -> npt.NDArray[np.float64]:
     return values.cpu().numpy().astype(np.float64)
 
 
-def _augmented_inputs(inputs: torch.Tensor, tta: TestTimeAugmentation) -> list[torch.Tensor]:
+def augmented_inputs(inputs: torch.Tensor, tta: TestTimeAugmentation) -> list[torch.Tensor]:
     """Return the inputs (b, 3, h, w) in 1, 4 (flips) or 8 (flips and rotations) poses."""
     if tta == "none":
         return [inputs]

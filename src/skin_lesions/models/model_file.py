@@ -16,18 +16,26 @@ from pydantic import ValidationError
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 from skin_lesions.models.state_dicts import load_tensors
-from skin_lesions.models.trained_model import TrainedModel
+from skin_lesions.models.trained_model import FORMAT, TrainedModel
 
-FORMAT = 3  # increase it when keys are renamed or change their meaning
 _REMEDY = "Train a model again: kedro run --pipelines train"
 
 
 def write_model(model: TrainedModel, path: Path) -> None:
     """Save a model as a plain dict, with the checksum of its content."""
-    content: dict[str, object] = {"format": FORMAT, **model.model_dump(mode="json")}
-    content["checksum"] = content_checksum(content, model.state_dict)
-    content["state_dict"] = model.state_dict
+    content = {
+        "format": FORMAT,
+        **model.model_dump(mode="json"),
+        "checksum": model_checksum(model),
+        "state_dict": model.state_dict,
+    }
     torch.save(content, path)
+
+
+def model_checksum(model: TrainedModel) -> str:
+    """Return the checksum that the model file contains; see ``content_checksum``."""
+    metadata = {"format": FORMAT, **model.model_dump(mode="json")}
+    return content_checksum(metadata, model.state_dict)
 
 
 def read_model(path: Path) -> TrainedModel:

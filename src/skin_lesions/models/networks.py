@@ -24,7 +24,7 @@ from skin_lesions.models.state_dicts import (
 from skin_lesions.models.weights import WeightsFile, resolve_weights, sha256_in_filename
 from skin_lesions.models.weights_origin import WeightsOrigin
 
-_TIMM = "timm/"
+TIMM = "timm/"
 # The auxiliary heads help only when training from random weights, and are not built. The ImageNet
 # weights expect inputs from -1 to 1. transform_input converts inputs with the usual normalization.
 _INCEPTION = {"aux_logits": False, "transform_input": True, "init_weights": True}
@@ -66,8 +66,8 @@ def build_network(architecture: str, classes: int) -> nn.Module:
     """
     check_architecture(architecture)
     network: nn.Module
-    if architecture.startswith(_TIMM):
-        name = architecture.removeprefix(_TIMM)
+    if architecture.startswith(TIMM):
+        name = architecture.removeprefix(TIMM)
         network = _timm().create_model(name, pretrained=False, num_classes=classes)
     else:
         options = _OPTIONS.get(architecture, {})
@@ -84,10 +84,10 @@ def check_architecture(architecture: str) -> None:
         InputError: The architecture is unknown (the message suggests similar names), or timm is
             required but not installed.
     """
-    if architecture.startswith(_TIMM):
+    if architecture.startswith(TIMM):
         timm = _timm()
         models = [*timm.list_models(), *timm.list_models(pretrained=True)]
-        known = [_TIMM + name for name in models]
+        known = [TIMM + name for name in models]
         listing = "timm.list_models() lists all of them"
     else:
         known = torchvision.models.list_models(module=torchvision.models)
@@ -199,10 +199,10 @@ def resolve_initial_weights(
 
 
 def _imagenet_url(architecture: str) -> str:
-    if not architecture.startswith(_TIMM):
+    if not architecture.startswith(TIMM):
         kinds = torchvision.models.get_model_weights(architecture)
         return str(kinds[_IMAGENET_WEIGHTS.get(architecture, "DEFAULT")].url)
-    published = _timm().get_pretrained_cfg(architecture.removeprefix(_TIMM))
+    published = _timm().get_pretrained_cfg(architecture.removeprefix(TIMM))
     if published and sha256_in_filename(published.url or ""):
         return str(published.url)
     hub = (
@@ -290,7 +290,7 @@ def _input_normalization(
     network: nn.Module, architecture: str
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and standard deviation with which the published weights were trained."""
-    if architecture.startswith(_TIMM):
+    if architecture.startswith(TIMM):
         config = _timm_config(network)
         return tuple(config["mean"]), tuple(config["std"])
     transforms = torchvision.models.get_model_weights(architecture).DEFAULT.transforms()
@@ -320,7 +320,7 @@ def check_image_size(network: nn.Module, architecture: str, image_size: int) -> 
 
 
 def _default_image_size(network: nn.Module, architecture: str) -> int:
-    if architecture.startswith(_TIMM):
+    if architecture.startswith(TIMM):
         return _timm_config(network)["input_size"][-1]
     published = torchvision.models.get_model_weights(architecture).DEFAULT.transforms().crop_size
     return int(getattr(network, "image_size", published[0]))

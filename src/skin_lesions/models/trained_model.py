@@ -21,6 +21,7 @@ from skin_lesions.models.postprocessing.temperature import TemperatureFit
 from skin_lesions.models.postprocessing.unknown_score import UnknownScoreFit
 from skin_lesions.models.weights_origin import WeightsOrigin
 
+FORMAT = 3  # of the model file; increase it when keys are renamed or change their meaning
 TestTimeAugmentation = Literal["none", "flips", "flips_and_rotations"]
 
 

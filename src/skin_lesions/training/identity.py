@@ -34,6 +34,7 @@ _NOT_IN_IDENTITY = {
 _SOURCES = (
     "config/train.py",
     "data/decoding.py",
+    "data/image_files.py",
     "data/loader.py",
     "data/pixel_store.py",
     "data/preprocessing.py",

@@ -11,6 +11,7 @@ from PIL import Image
 
 from skin_lesions.core.parallel import ordered_map
 from skin_lesions.data.diagnoses import diagnosis_of
+from skin_lesions.data.image_files import FORMATS
 from skin_lesions.data.missing_values import is_missing
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
@@ -79,11 +80,7 @@ class _Compression(NamedTuple):
 
 def _file_properties(table: pd.DataFrame, store: ObjectStore) -> ProbeInput:
     """Return size, aspect, bytes, format and compression; no pixels are decoded."""
-    from skin_lesions.data.decoding import FORMATS  # noqa: PLC0415  (imports torch)
-
-    headers = ordered_map(
-        lambda image_id: _compression(store, image_id, FORMATS), table["image_id"]
-    )
+    headers = ordered_map(lambda image_id: _compression(store, image_id), table["image_id"])
     compression = pd.DataFrame(list(headers), columns=_Compression._fields, index=table.index)
     width = table["width"].astype(float)  # pixels
     height = table["height"].astype(float)
@@ -107,7 +104,7 @@ def _file_properties(table: pd.DataFrame, store: ObjectStore) -> ProbeInput:
     return ProbeInput("file properties", "files", values, parts=part_columns)
 
 
-def _compression(store: ObjectStore, image_id: str, formats: tuple[str, ...]) -> _Compression:
+def _compression(store: ObjectStore, image_id: str) -> _Compression:
     """Read the compression of a file from its header.
 
     Raises:
@@ -115,7 +112,7 @@ def _compression(store: ObjectStore, image_id: str, formats: tuple[str, ...]) ->
     """
     with store.open(image_id) as file:
         try:
-            image = Image.open(file, formats=formats)
+            image = Image.open(file, formats=FORMATS)
         except OSError:
             store.get(image_id)  # raises an error with the cause and a fix
             raise

@@ -12,6 +12,8 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import encodable, printable
 
 MAX_BYTES = 128 << 20  # bytes; each thread reads one file into memory
+# The setting that follows links out of a folder, for error messages.
+FOLLOW_SYMLINKS = "source.follow_symlinks=true"
 _NOT_IMAGES = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -30,16 +32,35 @@ def list_files(
     """
     found: dict[str, Path] = {}
     empty_folders: list[str] = []
-    for parent, folders, names in _walk(folder):
-        for name in folders:
-            _check_linked_folder(parent / name, boundary)
-        paths = [parent / name for name in names if _is_content(name)]
+    for parent, folders, names in walk_images(folder, boundary):
+        paths = [parent / name for name in names]
         if not folders and not paths:
             empty_folders.append(encodable(parent.relative_to(folder).as_posix()))
         for path in paths:
             if not _is_one_of(path, metadata):
                 found[encodable(path.relative_to(folder).as_posix())] = path
     return dict(sorted(found.items())), sorted(empty_folders)
+
+
+def walk_images(
+    folder: Path, boundary: Path | None, option: str = FOLLOW_SYMLINKS
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder that could contain images, with the names of its folders and such files.
+
+    A folder that the caller deletes from the names is not visited.
+
+    Args:
+        folder: The folder at the top.
+        boundary: Folder that links may not leave, or None.
+        option: The setting that follows such links, for error messages.
+
+    Raises:
+        InputError: A link leads to a folder outside of the boundary, or a folder cannot be listed.
+    """
+    for parent, folders, names in _walk(folder):
+        for name in folders:
+            _check_linked_folder(parent / name, boundary, option)
+        yield parent, folders, [name for name in names if _is_content(name)]
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -71,12 +92,12 @@ def _is_symlink_cycle(parent: str, name: str) -> bool:
     return path.resolve() in {ancestor.resolve() for ancestor in path.parents}
 
 
-def _check_linked_folder(path: Path, boundary: Path | None) -> None:
+def _check_linked_folder(path: Path, boundary: Path | None, option: str) -> None:
     if _leaves(path, boundary):
         raise InputError(
-            f"Symbolic link leads out of the source folder ({printable(path)} -> "
+            f"Symbolic link leads out of the folder ({printable(path)} -> "
             f"{printable(path.resolve())}). Such links are not followed by default. "
-            "Fix: set source.follow_symlinks=true to read the linked folder, or delete the link"
+            f"Fix: set {option} to read the linked folder, or delete the link"
         )
 
 
@@ -101,16 +122,28 @@ def read_file(paths: Mapping[str, Path], boundary: Path | None, file: str) -> by
         file: Key of ``paths``.
 
     Raises:
+        OSError: As for ``read_image_bytes``.
+    """
+    return read_image_bytes(paths[file], boundary)
+
+
+def read_image_bytes(path: Path, boundary: Path | None, option: str = FOLLOW_SYMLINKS) -> bytes:
+    """Return the bytes of a file that could be an image.
+
+    Args:
+        path: Path of the file.
+        boundary: Folder that links may not leave, or None.
+        option: The setting that follows such links, for error messages.
+
+    Raises:
         OSError: The file cannot be read, is not a regular file, is larger than ``MAX_BYTES``, or is
             a link to a file outside of the boundary.
     """
-    path = paths[file]
     if path.is_symlink() and not path.exists():
         raise OSError(f"broken link: {printable(path.readlink().name)} does not exist")
     if _leaves(path, boundary):
         raise OSError(
-            "symbolic link that leads out of the source folder; to read its target, set "
-            "source.follow_symlinks=true"
+            f"symbolic link that leads out of the folder; to read its target, set {option}"
         )
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would block

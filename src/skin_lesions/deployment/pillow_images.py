@@ -1,0 +1,46 @@
+"""Inputs of a network without torch: Pillow resizes the images.
+
+Decoder, crop and colors are those of the pipelines. Only the resizing differs: both are bilinear
+with antialiasing, but round some values to another gray level.
+"""
+
+import numpy as np
+from PIL import Image
+
+from skin_lesions.data.image_files import Pixels, read_pixels
+from skin_lesions.data.preprocessing_settings import Preprocessing
+
+
+def read_with_pillow(data: bytes, preprocessing: Preprocessing) -> Pixels:
+    """Decode an image file into the pixels of one input, as the pipelines do.
+
+    Args:
+        data: Complete content of the file.
+        preprocessing: Image sizes and resize mode of the model.
+
+    Returns:
+        (image_size, image_size, 3) uint8, RGB.
+
+    Raises:
+        UnreadableImageError: As for ``data.image_files.read_pixels``.
+    """
+    image = read_pixels(data)
+    width, height = image.upright_size
+    # First to the stored square: the pipelines store it, so the network was trained on its pixels.
+    square = image.finish(_resize(image.pixels, preprocessing.stored_image_size))
+    rows, columns = preprocessing.crop(width / height)
+    return _resize(square[slice(*rows), slice(*columns)], preprocessing.image_size)
+
+
+def _resize(pixels: Pixels, size: int) -> Pixels:
+    """Return a square, (size, size, 3), of an image with 3 channels or 1 channel."""
+    if pixels.shape[2] == 1:
+        gray = _resize_bilinear(np.ascontiguousarray(pixels[..., 0]), size)
+        return np.repeat(gray[..., None], 3, axis=2)
+    return _resize_bilinear(np.ascontiguousarray(pixels), size)
+
+
+def _resize_bilinear(pixels: Pixels, size: int) -> Pixels:
+    # Pillow increases the support of the filter when it reduces an image, which is antialiasing.
+    resized = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
