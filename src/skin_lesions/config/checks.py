@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from skin_lesions.config.audit import Audit
+from skin_lesions.config.clean import Clean
 from skin_lesions.config.compare import Compare
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.config.ingest import Ingest
@@ -34,6 +35,7 @@ class Parameters(BaseModel, frozen=True):
     evaluate: Evaluate
     report: Report
     compare: Compare
+    clean: Clean
 
 
 def check_parameters(parameters: Mapping[str, object]) -> None:

@@ -1,12 +1,12 @@
 """Kedro data set of text tables that are safe to open in a spreadsheet."""
 
 import csv
-import re
 from pathlib import Path
 
 import pandas as pd
 from kedro.io import AbstractDataset
 
+from skin_lesions.core.csv_cells import with_apostrophe, without_apostrophe
 from skin_lesions.datasets.previews import TablePreview
 
 
@@ -41,17 +41,3 @@ class SafeCSVDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
 
     def _describe(self) -> dict[str, object]:
         return {"filepath": str(self._path)}
-
-
-# A cell that already begins with apostrophes gets one more, so that loading restores the text.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-
-
-def with_apostrophe(cell: str) -> str:
-    """Return the text of a cell that a spreadsheet does not run as a formula."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
-
-
-def without_apostrophe(cell: str) -> str:
-    """Return the original text of a cell."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -9,10 +9,10 @@ from filelock import FileLock
 from kedro.io import AbstractDataset
 
 from skin_lesions.core.atomic_files import atomic_write
+from skin_lesions.core.csv_cells import with_apostrophe, without_apostrophe
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 from skin_lesions.datasets.previews import TablePreview
-from skin_lesions.datasets.safe_csv import with_apostrophe, without_apostrophe
 from skin_lesions.evaluation.test_ledger import (
     LedgerEntry,
     LedgerRow,
