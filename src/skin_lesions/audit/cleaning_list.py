@@ -80,13 +80,13 @@ def _left_out(selected: pd.DataFrame) -> Iterator[Entry]:
     is_identical = related["pixel_id"].to_numpy() == left_out["pixel_id"].to_numpy()
     for file, name, split, exact, identical in zip(
         left_out["file"],
-        left_out["related_file"],
+        left_out["related_file"].fillna(""),
         related["split"],
         is_exact,
         is_identical,
         strict=True,
     ):
-        if name is None:
+        if not name:
             reason = "left out of the split because of a possible near-duplicate in another split"
         elif exact:
             reason = f"exact duplicate of {name}"
@@ -94,7 +94,7 @@ def _left_out(selected: pd.DataFrame) -> Iterator[Entry]:
             reason = f"identical pixels, but other bytes than {name}"
         else:
             reason = f"related to {name}, which is in {split}"
-        yield Entry(file, "drop", reason, name or "")
+        yield Entry(file, "drop", reason, name)
 
 
 def _label_conflicts(conflicting: pd.DataFrame) -> Iterator[Entry]:
