@@ -124,6 +124,22 @@ def test_folder_that_another_program_filled_is_not_replaced(tmp_path, store, mon
     assert [path.name for path in (tmp_path / "clean").iterdir()] == ["thesis.txt"]
 
 
+def test_folder_that_cannot_be_created_is_reported(tmp_path, store):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"cannot be written \(Not a directory\)"):
+        write(tmp_path / "file" / "clean", store)
+
+
+def test_full_disk_leaves_no_folder(tmp_path, store, monkeypatch):
+    def full(path, cells):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cleaned_folder, "_write_csv", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "clean", store)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
 def test_cells_that_look_like_formulas_are_text(tmp_path, store):
     write(tmp_path / "clean", store)
     assert '"\'=1+2.jpg"' in (tmp_path / "clean" / LIST_FILE).read_text("utf-8-sig")

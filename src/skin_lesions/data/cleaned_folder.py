@@ -143,7 +143,9 @@ def _new_folder(place: Path, output: Path) -> Iterator[Path]:
         if place.is_dir():
             place.rmdir()  # not every system replaces an empty folder by a rename
         temporary.rename(place)
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
         raise InputError(
             f"clean.output ({output}) cannot be written ({error.strerror}). {_FIX}"
         ) from None
