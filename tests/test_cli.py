@@ -48,7 +48,11 @@ def test_other_errors_keep_their_traceback():
     [
         ("env", "foldr", "Unknown name for --env ('foldr'); did you mean folder?"),
         ("pipeline", "evaluat", "Unknown name for --pipelines ('evaluat'); did you mean evaluate?"),
-        ("pipelines", ["train", "x"], "('x'); expected one of audit, compare, evaluate, ingest, "),
+        (
+            "pipelines",
+            ["train", "x"],
+            "('x'); expected one of audit, clean, compare, evaluate, ingest, ",
+        ),
     ],
 )
 def test_unknown_environments_and_pipelines_are_reported_without_traceback(option, name, message):

@@ -1,5 +1,6 @@
 """The prose rules of CONTRIBUTING.md: words that are never used, and the length of sentences."""
 
+import json
 import re
 from pathlib import Path
 
@@ -14,7 +15,7 @@ NEVER = {
 NEVER_PHRASES = (
     *("broken off", "is to be had", "the whole way", "the way of the data", "one alone"),
 )
-TEXT = {".py", ".md", ".yml", ".cff", ".jinja", ".toml", ".css", ""}
+TEXT = {".py", ".md", ".ipynb", ".yml", ".cff", ".jinja", ".toml", ".css", ""}
 FOLDERS = ("src", "tests", "benchmarks", "conf", "docs", "notebooks", "data", ".ci", ".github")
 MAX_WORDS = 40
 EXCLUDED = {ROOT / "tests" / "test_prose.py"}  # lists the words themselves
@@ -38,6 +39,15 @@ def words_of(text: str) -> list[str]:
     """Split a text into lower-case words; identifiers are split at underscores and capitals."""
     split = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
     return [word.lower() for word in re.findall(r"[A-Za-z]+", split)]
+
+
+def markdown_of(path: Path) -> str:
+    """Return the text of a page, or of the text cells of a notebook."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells)
 
 
 def sentences_of(markdown: str) -> list[str]:
@@ -71,11 +81,11 @@ def test_words_that_are_never_used_are_absent(path):
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in text_files() if path.suffix == ".md"],
+    [path for path in text_files() if path.suffix in (".md", ".ipynb")],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_sentences_in_the_docs_have_at_most_forty_words(path):
-    sentences = sentences_of(path.read_text(encoding="utf-8"))
+    sentences = sentences_of(markdown_of(path))
     long = [sentence for sentence in sentences if len(sentence.split()) > MAX_WORDS]
     assert not long
 

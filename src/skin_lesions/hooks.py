@@ -14,18 +14,20 @@ from skin_lesions.audit import summary_messages
 from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.base import flatten
 from skin_lesions.config.checks import check_data_root, check_parameters
+from skin_lesions.config.clean import Clean
 from skin_lesions.config.predict import Predict
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import abbreviate_home
 from skin_lesions.core.run_lock import RunLock
+from skin_lesions.data.cleaned_folder import check_output_folder
 from skin_lesions.data.sources import check_folder
 from skin_lesions.evaluation.comparison import Comparison
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.evaluation.test_ledger import TestLedger
 from skin_lesions.models.trained_model import TrainedModel
-from skin_lesions.pipelines import compare, ingest, predict, train
+from skin_lesions.pipelines import clean, compare, ingest, predict, train
 from skin_lesions.reporting.comparison_summary import summary_sentences
 from skin_lesions.reporting.formatting import headline
 from skin_lesions.stored_inputs import StoredInputs
@@ -85,6 +87,8 @@ class InputChecks:
         stored = StoredInputs(catalog, self._root, source, set(given), external)
         stored.check_versions(pipeline, run_params["run_id"])
         stored.check(pipeline, only_missing_outputs=run_params["only_missing_outputs"])
+        if clean.COPY in nodes:
+            self._check_output(Clean.model_validate(parameters["clean"]), source, catalog)
         if compare.COMPARE in nodes and "predictions" in pipeline.all_outputs():
             raise InputError(
                 "The pipeline compare reads stored predictions, but this run creates new ones. "
@@ -98,6 +102,20 @@ class InputChecks:
             )
 
             check_training_setup(TrainRecipe.model_validate(parameters["train"]))
+
+    def _check_output(self, clean: Clean, source: Source, catalog: DataCatalog) -> None:
+        """Check the folder of a cleaned copy."""
+        if clean.output is None:
+            return
+        # Later runs need not set source.folder; the hash of its path is stored.
+        is_stored = catalog.exists("image_table")
+        stored = catalog.load("image_table").provenance.origin.folder_hash if is_stored else None
+        check_output_folder(
+            Path(clean.output),
+            data_root=self._root,
+            source_folder=Path(source.folder) if source.folder else None,
+            source_hash=stored,
+        )
 
 
 def _use_given_model(parameters: Predict, pipeline: Pipeline, catalog: DataCatalog) -> set[str]:
@@ -183,8 +201,18 @@ class CheckpointCleanup:
             checkpoints.discard(data.provenance.training)
 
 
+# Results that users open themselves: their paths are logged after a run.
+_SHOWN_FILES = {
+    "comparison_page": "Comparison",
+    "model_bundle": "Model bundle",
+    "new_predictions": "Predictions",
+    "cleaning_list": "Cleaning list",
+    "report": "Report",
+}
+
+
 class RunSummary:
-    """Logs the test metrics, the number of findings and the path of the report after a run."""
+    """Logs the test metrics, the number of findings and the paths of results after a run."""
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -208,17 +236,11 @@ class RunSummary:
             comparison: Comparison = catalog.load("comparison")
             for sentence in summary_sentences(comparison):
                 log.info(sentence)
-            page = cast("AtomicVersionedDataset", catalog["comparison_page"])
-            log.info("Comparison: %s", abbreviate_home(page.load_path()))
-        if "model_bundle" in pipeline.all_outputs():
-            bundle = cast("AtomicVersionedDataset", catalog["model_bundle"])
-            log.info("Model bundle: %s", abbreviate_home(bundle.load_path()))
-        if "new_predictions" in pipeline.all_outputs():
-            table = cast("AtomicVersionedDataset", catalog["new_predictions"])
-            log.info("Predictions: %s", abbreviate_home(table.load_path()))
         if "report" in pipeline.all_outputs():
             findings: AuditFindings = catalog.load("audit_findings")
             counts, *severe = summary_messages(findings)
             log.info("Data: %s; %d severe finding%s", counts, len(severe), "s" * (len(severe) != 1))
-            report = cast("AtomicVersionedDataset", catalog["report"])
-            log.info("Report: %s", abbreviate_home(report.load_path()))
+        for name, title in _SHOWN_FILES.items():
+            if name in pipeline.all_outputs():
+                dataset = cast("AtomicVersionedDataset", catalog[name])
+                log.info("%s: %s", title, abbreviate_home(dataset.load_path()))

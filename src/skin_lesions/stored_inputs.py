@@ -53,7 +53,7 @@ _WITH_FINGERPRINTS = {"split_table", "model", "predictions", *_RESULTS} - {"labe
 # Data sets that a pipeline uses only if they exist.
 _OPTIONAL = {"compare": {"pixel_store"}, "export": {"pixel_store"}}
 # In this order, messages list the pipelines.
-_STAGES = (*DEFAULT, "compare", "predict", "export")
+_STAGES = (*DEFAULT, "compare", "clean", "predict", "export")
 _SAME_OPTIONS = "(same --env, --params and --load-versions)"
 
 

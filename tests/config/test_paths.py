@@ -24,6 +24,16 @@ def test_relative_paths_start_at_the_project():
     }
 
 
+def test_folder_of_the_cleaned_copy_is_a_path():
+    assert resolved(clean={"output": "out", "hard_links": True})["clean"] == {
+        "output": "/project/out",
+        "hard_links": True,
+    }
+    assert resolved(clean={"output": None})["clean"] == {"output": None}
+    with pytest.raises(InputError, match=r"clean.output is a URL"):
+        resolved(clean={"output": "s3://bucket/x"})
+
+
 def test_each_table_of_the_metadata_is_resolved():
     """``--params source.metadata.0=a.csv`` gives a group with numbers as keys."""
     assert resolved(source={"metadata": ["a.csv", "/b.csv"]})["source"]["metadata"] == [

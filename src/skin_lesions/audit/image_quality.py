@@ -3,10 +3,12 @@
 Unreadable files are not listed here; they are in the quarantine.
 """
 
+from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from skin_lesions.audit.context import AuditContext
@@ -33,6 +35,25 @@ _LINES = 16  # rows of pixels sampled per image; all pixels of seemingly blank i
 _BATCH = 64  # images
 
 
+@dataclass(frozen=True)
+class QualityFault:
+    """The files with one fault of their image.
+
+    Attributes:
+        finding_id: The id of its finding.
+        problem: What is wrong, in the plural, as in "Nearly black images".
+        description: The same for one image, as in "nearly black".
+        files: The affected files, sorted.
+        measurements: What was measured, such as "mean gray 3"; one per file.
+    """
+
+    finding_id: str
+    problem: str
+    description: str
+    files: list[str]
+    measurements: list[str]
+
+
 def low_quality_images(context: AuditContext) -> list[Finding]:
     """List the files whose images are blank, dark, light, small, elongated, masks or drawings.
 
@@ -42,13 +63,30 @@ def low_quality_images(context: AuditContext) -> list[Finding]:
     Raises:
         InputError: Some images are not available at this size.
     """
-    table = context.image_table.sort_values("file")
+    faults = find_quality_faults(context.image_table, context.images)
+    return [_finding(fault, len(context.image_table)) for fault in faults]
+
+
+def find_quality_faults(image_table: pd.DataFrame, images: PixelArray) -> list[QualityFault]:
+    """Find the files whose images are blank, dark, light, small, elongated, masks or drawings.
+
+    Args:
+        image_table: One row per file; columns file, image_id, width and height.
+        images: The decoded images.
+
+    Returns:
+        The faults that occur. A file can have several.
+
+    Raises:
+        InputError: Some images are not available at this size.
+    """
+    table = image_table.sort_values("file")
     files = table["file"].to_numpy()
     width = table["width"].to_numpy()  # pixels
     height = table["height"].to_numpy()
     short = np.minimum(width, height)
     long = np.maximum(width, height)
-    measured = _measure_images(context.images, context.images.rows(table["image_id"]))
+    measured = _measure_images(images, images.rows(table["image_id"]))
     brightness = measured[:, 0]
     blank = measured[:, 1] < MIN_STD
     mask = ~blank & (measured[:, 2] > MASK_FRACTION)
@@ -63,17 +101,29 @@ def low_quality_images(context: AuditContext) -> list[Finding]:
     small_problem = f"Images with a side below {MIN_SIZE} pixels"
     elongated_problem = f"Images with an aspect ratio above {MAX_ASPECT_RATIO:g}"
     faults = [
-        ("low_information", "Images of a single color", blank, gray),
-        ("masks", "Images of two colors, such as masks", mask, two_colors),
-        ("drawings", "Drawings or scans without colors", drawing, paper),
-        ("dark", "Nearly black images", usual & (brightness < DARK_LEVEL), gray),
-        ("light", "Nearly white images", usual & (brightness > LIGHT_LEVEL), gray),
-        ("odd_size", small_problem, short < MIN_SIZE, sizes),
-        ("odd_aspect_ratio", elongated_problem, long > MAX_ASPECT_RATIO * short, sizes),
+        ("low_information", "Images of a single color", "a single color", blank, gray),
+        ("masks", "Images of two colors, such as masks", "such as a mask", mask, two_colors),
+        ("drawings", "Drawings or scans without colors", "a drawing or scan", drawing, paper),
+        ("dark", "Nearly black images", "nearly black", usual & (brightness < DARK_LEVEL), gray),
+        ("light", "Nearly white images", "nearly white", usual & (brightness > LIGHT_LEVEL), gray),
+        ("odd_size", small_problem, "small", short < MIN_SIZE, sizes),
+        (
+            "odd_aspect_ratio",
+            elongated_problem,
+            "elongated",
+            long > MAX_ASPECT_RATIO * short,
+            sizes,
+        ),
     ]
     return [
-        _finding(finding_id, problem, files, affected, measurements)
-        for finding_id, problem, affected, measurements in faults
+        QualityFault(
+            finding_id,
+            problem,
+            description,
+            files=[str(file) for file in files[affected]],
+            measurements=[measurements[i] for i in np.flatnonzero(affected)],
+        )
+        for finding_id, problem, description, affected, measurements in faults
         if affected.any()
     ]
 
@@ -149,22 +199,16 @@ def _two_colors_fraction(pixels: NDArray[np.int16]) -> float:
     return 1 - len(rest) / len(pixels)
 
 
-def _finding(
-    finding_id: str,
-    problem: str,
-    files: NDArray[np.object_],
-    affected: NDArray[np.bool_],
-    measurements: list[str],
-) -> Finding:
-    """Describe one fault; files, affected and measurements have one entry per file."""
-    found = np.flatnonzero(affected)
+def _finding(fault: QualityFault, total: int) -> Finding:
+    """Describe one fault among this number of files."""
+    is_medium = fault.finding_id in ("low_information", "masks", "drawings")
     return Finding(
-        id=finding_id,
-        severity="medium" if finding_id in ("low_information", "masks", "drawings") else "low",
-        message=f"{problem}: {pluralize(len(found), 'file')} of {len(files):,}.",
-        count=len(found),
-        details={"files": len(found)},
-        examples=[[str(files[i]), measurements[i]] for i in found],
+        id=fault.finding_id,
+        severity="medium" if is_medium else "low",
+        message=f"{fault.problem}: {pluralize(len(fault.files), 'file')} of {total:,}.",
+        count=len(fault.files),
+        details={"files": len(fault.files)},
+        examples=[list(pair) for pair in zip(fault.files, fault.measurements, strict=True)],
         recommendation="Check these files. Remove images that do not show skin, and fix the "
         "source.",
     )

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from skin_lesions.config.audit import Audit
+from skin_lesions.config.clean import Clean
 from skin_lesions.config.compare import Compare
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.config.export import Export
@@ -38,6 +39,7 @@ class Parameters(BaseModel, frozen=True):
     compare: Compare
     predict: Predict
     export: Export
+    clean: Clean
 
 
 def check_parameters(parameters: Mapping[str, object]) -> None:

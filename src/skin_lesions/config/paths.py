@@ -50,6 +50,10 @@ def resolve_paths(parameters: Mapping[str, object], project: Path) -> dict[str, 
     if isinstance(train, Mapping) and _is_path(train.get("weights")):
         weights = _absolute(train["weights"], "train.weights", project)
         resolved["train"] = {**train, "weights": weights}
+    clean = resolved.get("clean")
+    if isinstance(clean, Mapping) and "output" in clean:
+        output = _absolute(clean["output"], "clean.output", project)
+        resolved["clean"] = {**clean, "output": output}
     for group, names in _STORED_RESULTS.items():
         values = resolved.get(group)
         if isinstance(values, Mapping):

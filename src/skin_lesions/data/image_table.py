@@ -12,6 +12,7 @@ from skin_lesions.core.text import printable
 
 log = logging.getLogger(__name__)
 
+NO_LABEL = "the metadata contain no label for this file"  # reason of readable files
 _LEADING_COLUMNS = [
     "file",
     "image_id",
@@ -48,9 +49,7 @@ def build_image_table(
     decoded = decode_results.reindex(manifest["image_id"]).reset_index(drop=True)
     reason = manifest["problem"].astype(object).fillna(decoded["reason"])
     unreadable = int(reason.notna().sum())
-    reason = reason.mask(
-        manifest["label"].isna() & reason.isna(), "the metadata contain no label for this file"
-    )
+    reason = reason.mask(manifest["label"].isna() & reason.isna(), NO_LABEL)
     quarantine = pd.DataFrame({"file": manifest["file"], "reason": reason})
     quarantine = quarantine[reason.notna()].reset_index(drop=True)
     _check_unreadable_fraction(quarantine, unreadable, len(manifest), max_unreadable_fraction)

@@ -165,22 +165,27 @@ def check_outside(folder: Path, data_root: Path) -> None:
     Raises:
         InputError: One of them contains the other.
     """
-    if _contains(data_root, folder):
+    if contains(data_root, folder):
         raise InputError(
             f"source.folder ({folder}) is inside the data root ({data_root}). Expected separate "
             "folders. Fix: move the images, or choose another data root with --params "
             "data_root=/path"
         )
+    part = part_that_contains(folder, data_root)
+    if part is not None:
+        raise InputError(
+            f"The data root ({data_root}) is inside the source folder ({part}). Expected "
+            "separate folders. Fix: choose another data root with --params data_root=/path"
+        )
+
+
+def part_that_contains(folder: Path, path: Path) -> Path | None:
+    """Return the folder, or the linked folder below it, that contains a path; None if neither."""
     inside = [folder, *(parent for parent, _, _ in _walk(folder) if parent.is_symlink())]
-    for part in inside:
-        if _contains(part, data_root):
-            raise InputError(
-                f"The data root ({data_root}) is inside the source folder ({part}). Expected "
-                "separate folders. Fix: choose another data root with --params data_root=/path"
-            )
+    return next((part for part in inside if contains(part, path)), None)
 
 
-def _contains(folder: Path, path: Path) -> bool:
+def contains(folder: Path, path: Path) -> bool:
     """Return whether a folder contains a path, or is that path, after all links are followed."""
     resolved = path.resolve()
     # Compares files instead of names: a file system may ignore case.
