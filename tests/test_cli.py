@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 
-from skin_lesions.cli import _UNKNOWN_NODES, _show_readable_errors, cli
+from skin_lesions.cli import cli
+from skin_lesions.commands.run import _UNKNOWN_NODES, _show_readable_errors, run
 from skin_lesions.core.errors import InputError
 
 
@@ -22,7 +23,7 @@ def failing(error, cause=None):
 
 
 def test_run_command_has_all_options_of_kedro():
-    options = {option for parameter in cli.commands["run"].params for option in parameter.opts}
+    options = {option for parameter in run.params for option in parameter.opts}
     assert {"--pipelines", "--pipeline", "--params", "--load-versions", "--from-nodes"} <= options
 
 

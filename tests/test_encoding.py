@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from skin_lesions import cli
+from skin_lesions.commands import run
 from support.factories import class_folders, write_files
 
 CLASSES = ("Nävus", "黒色腫")
@@ -56,7 +56,7 @@ def test_messages_are_utf_8_on_a_system_without_it(monkeypatch):
     for name, stream in streams.items():
         monkeypatch.setattr(sys, name, stream)
     monkeypatch.setenv("KEDRO_LOGGING_CONFIG", "conf/logging.yml")
-    cli._prepare_output(
+    run._prepare_output(
         lambda **_: [print(label, file=stream) for stream in streams.values() for label in CLASSES]
     )()
     for stream in streams.values():

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from skin_lesions.cli import run as run_command
+from skin_lesions.commands.run import run as run_command
 from skin_lesions.training.schedules import image_size_at
 from support.benchmarks import import_benchmark
 from support.recipes import recipe

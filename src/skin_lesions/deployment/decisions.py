@@ -21,6 +21,8 @@ class Prediction:
 
     Attributes:
         predicted: The predicted class.
+        confidence: Probability of the predicted class for the class frequencies of the training
+            images. The referral threshold applies to it.
         probabilities: Calibrated probability of each class, in the order of the model, for the
             class frequencies of the training images.
         balanced_probabilities: The same for equal class frequencies, if the predicted class is the
@@ -32,6 +34,7 @@ class Prediction:
     """
 
     predicted: str
+    confidence: float
     probabilities: tuple[float, ...]
     balanced_probabilities: tuple[float, ...] | None
     prediction_set: tuple[str, ...]
@@ -74,7 +77,8 @@ class Postprocessor:
         sets = set_names(members, found.frequency, classes)
         scores = self._scorer.scores(outputs.logits, outputs.features)  # (n,)
         is_unknown = scores > fitted.unknown_score.threshold  # (n,)
-        is_uncertain = fitted.referral.refers(found.confidence)  # (n,) or None
+        confidence = found.confidence  # (n,)
+        is_uncertain = fitted.referral.refers(confidence)  # (n,) or None
         is_balanced = fitted.frequencies.decision == "balanced"
         predictions = []
         for i, number in enumerate(found.predicted):
@@ -86,6 +90,7 @@ class Postprocessor:
             predictions.append(
                 Prediction(
                     predicted=classes[number],
+                    confidence=float(confidence[i]),
                     probabilities=tuple(map(float, found.frequency[i])),
                     balanced_probabilities=(
                         tuple(map(float, found.balanced[i])) if is_balanced else None

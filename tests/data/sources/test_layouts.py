@@ -2,7 +2,7 @@
 
 import pytest
 
-from skin_lesions.cli import cli
+from skin_lesions.commands.run import run as run_command
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.groups import group_images
@@ -20,7 +20,7 @@ def ingested(study):
 
     def run(params, env="folder"):
         small = "ingest.stored_image_size=16,train.image_size=16"
-        context = cli.commands["run"].make_context("run", ["--params", f"{params},{small}"])
+        context = run_command.make_context("run", ["--params", f"{params},{small}"])
         result = study(env, **context.params["params"])
         result.run("ingest")
         found = result.table("image_table").astype(object).set_index("file", drop=False)
