@@ -70,6 +70,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/epoch.py
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/demo.py
 	$(BIN)/python benchmarks/leak.py
 

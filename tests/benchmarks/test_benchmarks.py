@@ -65,6 +65,15 @@ def test_loading_reads_every_image_of_the_epoch(run, monkeypatch):
     assert results["finished_default_times_the_notebook"] > 0
 
 
+@linux
+def test_predict_measures_speed_and_memory(run):
+    small = ("--architecture", "shufflenet_v2_x0_5", "--images", 4, "--rounds", 1)
+    results = run("predict", *small, "--counts", 3, 6)
+    assert results["predict_times_the_plain_loop"] > 0
+    assert set(results["peak_memory_mb"]) == {"3", "6"}
+    assert results["peak_memory_rise_mb"] < 100
+
+
 def test_step_compares_the_speed_of_three_variants(run):
     results = run("step", *SMALL, "--batch-size", 2, "--matrix-size", 64)
     assert results["ratio_channels_last"] > 0

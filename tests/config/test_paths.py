@@ -76,6 +76,16 @@ def test_url_in_place_of_a_path_is_rejected_without_its_secrets(parameters):
         resolve_paths(parameters, PROJECT)
 
 
+def test_paths_and_patterns_of_predict_are_resolved():
+    found = resolved(predict={"input": "images/**/*.jpg", "model": "bundle", "batch_size": 8})
+    assert found["predict"] == {
+        "input": "/project/images/**/*.jpg",
+        "model": "/project/bundle",
+        "batch_size": 8,
+    }
+    assert resolved(predict={"input": None})["predict"] == {"input": None}
+
+
 def test_paths_of_stored_results_are_resolved_and_versions_are_not():
     version = "2026-11-23T06.00.00.000Z"
     found = resolved(
