@@ -9,7 +9,7 @@ import importlib
 import click
 
 # Each module defines a command with the name of the command.
-_COMMANDS = ("predict", "run")
+_COMMANDS = ("app", "predict", "run")
 
 
 class _Commands(click.Group):
