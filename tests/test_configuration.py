@@ -27,7 +27,7 @@ MACHINE_DEPENDENT = (
     "checkpoint_interval_minutes",
 )
 STAGES = ["ingest", "audit", "preprocess", "train", "evaluate", "report"]
-OTHERS = ["compare", "predict"]  # run only by name
+OTHERS = ["compare", "predict", "export"]  # run only by name
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ from skin_lesions.evaluation.test_ledger import evaluation_of
 from skin_lesions.pipeline_registry import DEFAULT
 from skin_lesions.reporting.figures.drawn import DrawnFigure
 from skin_lesions.reporting.figures.registry import FIGURES
+from skin_lesions.reporting.front_matter import front_matter
 from skin_lesions.settings import CONFIG_LOADER_ARGS
 from skin_lesions.stored_inputs import StoredInputs, _stages
 from support.factories import source as source_parameters
@@ -77,6 +78,11 @@ def made_up() -> dict[str, Any]:
 
 def figure(**versions: str) -> DrawnFigure:
     return DrawnFigure(Figure(), versions)
+
+
+def card(made: Any) -> str:
+    """Return a model card without its text."""
+    return f"---\n{front_matter(made.model, made.metrics)}---\n\n# Model card\n"
 
 
 class Root:
@@ -141,6 +147,7 @@ def complete(project, tmp_path_factory) -> Root:
     for name, data in results.items():
         root.save(name, data, versions.get(name, VERSION))
     made = two_classes(synthetic=True)
+    root.save("model_card", card(made), VERSION)
     root.catalog()["test_ledger"].save(evaluation_of(made.metrics, made.predictions))
     table = results["image_table"]
     manifest = root.path("raw_images", RAW_IMAGES_VERSION)
@@ -476,3 +483,41 @@ def test_robustness_of_another_model_is_rejected(root):
     root.save("robustness", robustness, LATER)
     message = root.error(pipeline=from_node("report.draw_robustness_curves"))
     assert f"robustness {LATER} belongs to model V0, not to {VERSION}" in message
+
+
+def test_export_of_a_new_model_is_rejected_until_its_card_is_written(root):
+    results = made_up()
+    root.save("model", results["model"], LATER)
+    root.save("training_history", results["training_history"], LATER)
+    message = root.error("export")
+    assert f"model_card {VERSION} belongs to model {VERSION}, not to {LATER}." in message
+    assert f"the same command with --load-versions model:{VERSION} (" in message
+    assert "kedro run --pipelines evaluate,report,export" in message
+    root.check("export", model=VERSION)
+    root.check("evaluate", "report", "export")
+
+
+def test_card_without_the_version_of_its_model_is_rejected(root):
+    """Its author may have removed the front matter."""
+    root.save("model_card", "# Model card\n\n---\n\nmodel_version: x\n", LATER)
+    message = root.error("export")
+    assert f"model_card {LATER} belongs to model (unknown), not to {VERSION}." in message
+    assert "kedro run --pipelines report,export (" in message
+
+
+def test_export_needs_a_model_card(root):
+    shutil.rmtree(root.path("model_card"))
+    message = root.error("export")
+    assert "This run reads model_card" in message
+    assert "Fix: kedro run --pipelines report,export (" in message
+
+
+def test_export_needs_no_stored_images(root):
+    shutil.rmtree(root.folder / "05_model_input/pixel_store")
+    root.check("export")
+
+
+def test_export_of_a_model_with_another_split_is_rejected(root):
+    frame = made_up()["split_table"].frame.iloc[::-1].assign(split="test")
+    root.save("split_table", with_frame(made_up()["split_table"], frame), LATER)
+    assert f"belongs to split_table {SPLIT_TABLE_VERSION}, not to {LATER}" in root.error("export")

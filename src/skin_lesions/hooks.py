@@ -210,6 +210,9 @@ class RunSummary:
                 log.info(sentence)
             page = cast("AtomicVersionedDataset", catalog["comparison_page"])
             log.info("Comparison: %s", abbreviate_home(page.load_path()))
+        if "model_bundle" in pipeline.all_outputs():
+            bundle = cast("AtomicVersionedDataset", catalog["model_bundle"])
+            log.info("Model bundle: %s", abbreviate_home(bundle.load_path()))
         if "new_predictions" in pipeline.all_outputs():
             table = cast("AtomicVersionedDataset", catalog["new_predictions"])
             log.info("Predictions: %s", abbreviate_home(table.load_path()))

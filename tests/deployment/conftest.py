@@ -3,15 +3,18 @@ from pathlib import Path
 
 import pytest
 
+from skin_lesions.deployment.bundle_writer import write_bundle
 from skin_lesions.models.trained_model import TrainedModel
-from support.bundles import write_small_bundle
+from support.bundles import bundle_of, exportable_model
 
 
 @pytest.fixture(scope="session")
 def bundle_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainedModel]:
     """Write the bundle of a small model once; return folder and model. Read-only."""
     folder = tmp_path_factory.mktemp("bundle") / "bundle"
-    return folder, write_small_bundle(folder)
+    model = exportable_model()
+    write_bundle(bundle_of(model), folder)
+    return folder, model
 
 
 @pytest.fixture

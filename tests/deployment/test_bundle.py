@@ -1,6 +1,8 @@
 """A bundle predicts like the model file that it was made from."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.deployment.bundle import read_bundle
 from skin_lesions.deployment.predictor import ModelDescription
 from skin_lesions.deployment.torch_predictor import TorchPredictor
-from skin_lesions.models.bundle_files import CHECKSUMS, FILES
+from skin_lesions.models.bundle_files import CHECKSUMS, FILES, write_checksums
 from skin_lesions.models.grad_cam import MapLayer, grad_cam
 from skin_lesions.models.inference import load_network
 from support.bundles import random_images
@@ -65,8 +67,35 @@ def test_bundle_of_another_format_is_rejected(bundle_copy):
     path = bundle_copy / "model.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(content | {"format": 1}), encoding="utf-8")
-    from skin_lesions.models.bundle_files import write_checksums
-
     write_checksums(bundle_copy)
     with pytest.raises(InputError, match="another version of skin-lesions"):
         read_bundle(bundle_copy)
+
+
+def test_network_that_onnx_runtime_cannot_read_is_reported(bundle_copy):
+    (bundle_copy / "model.onnx").write_bytes(b"damaged")
+    write_checksums(bundle_copy)
+    with pytest.raises(InputError, match=r"model.onnx cannot be used with onnxruntime"):
+        read_bundle(bundle_copy)
+
+
+def test_missing_onnxruntime_is_reported_with_its_extra(bundle_model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r"requires onnxruntime.*skin-lesions\[export\]"):
+        read_bundle(bundle_model[0])
+
+
+def test_bundle_is_read_and_used_without_torch(bundle_model):
+    """Also the pipelines and the model file need torch: the import is tested in a new process."""
+    code = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from skin_lesions.deployment.bundle import read_bundle\n"
+        "predictor = read_bundle(Path(sys.argv[1]))\n"
+        "images = np.zeros((2, 64, 64, 3), np.uint8)\n"
+        "predictor.outputs(images)\n"
+        "predictor.heat_maps(images, np.array([0, 1]))\n"
+        "loaded = {'torch', 'torchvision', 'kedro'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    subprocess.run([sys.executable, "-c", code, bundle_model[0]], check=True)

@@ -1,8 +1,11 @@
 """The exported network has the outputs of the original one."""
 
 import numpy as np
+import onnx
 import pytest
+import torch
 
+from skin_lesions.core.errors import InputError
 from skin_lesions.deployment.onnx_export import export_onnx
 from skin_lesions.deployment.onnx_session import open_session
 from skin_lesions.deployment.torch_predictor import TorchPredictor
@@ -29,7 +32,7 @@ def run(network: bytes, images: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(names, session.run(names, {"images": images}), strict=True))
 
 
-def check(architecture: str, size: int, has_map: bool) -> None:
+def check(architecture: str, size: int, *, has_map: bool) -> None:
     if architecture.startswith("timm/"):
         pytest.importorskip("timm")
     model = exportable_model(architecture, size=size)
@@ -56,10 +59,34 @@ def check(architecture: str, size: int, has_map: bool) -> None:
 
 @pytest.mark.parametrize(("architecture", "size", "has_map"), QUICK)
 def test_outputs_are_those_of_torch_for_any_number_of_images(architecture, size, has_map):
-    check(architecture, size, has_map)
+    check(architecture, size, has_map=has_map)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "size", "has_map"), SLOW)
 def test_outputs_of_other_architectures_are_those_of_torch(architecture, size, has_map):
-    check(architecture, size, has_map)
+    check(architecture, size, has_map=has_map)
+
+
+def test_batch_and_metadata_are_in_the_file():
+    model = exportable_model(method="energy")
+    proto = onnx.load_from_string(export_onnx(model))
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    assert metadata["skin_lesions.classes"] == '["nv", "mel"]'
+    assert metadata["skin_lesions.model_version"] == model.version
+    assert metadata["skin_lesions.input"] == "uint8 (n, 64, 64, 3), RGB"
+    [images] = proto.graph.input
+    assert [dim.dim_param or dim.dim_value for dim in images.type.tensor_type.shape.dim] == [
+        *("batch", 64, 64, 3)
+    ]
+    assert not any(tensor.external_data for tensor in proto.graph.initializer)
+
+
+def test_error_of_an_architecture_that_cannot_be_exported_names_it(monkeypatch):
+    def fail(*args, **options):
+        raise torch.onnx.OnnxExporterError("step 2") from RuntimeError("unsupported operator\nx")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    message = r"resnet18 cannot be exported to ONNX with torch \S+ \(unsupported operator\)"
+    with pytest.raises(InputError, match=message):
+        export_onnx(exportable_model())

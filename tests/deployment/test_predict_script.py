@@ -4,46 +4,19 @@ import csv
 import os
 import subprocess
 import sys
-from pathlib import Path
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image, ImageCms
 
+from skin_lesions.deployment.bundle_writer import write_bundle
 from skin_lesions.deployment.decisions import Postprocessor
 from skin_lesions.deployment.rows import column_names
 from skin_lesions.deployment.torch_predictor import TorchPredictor
+from support.bundles import bundle_of, exportable_model
 from support.factories import corners, encoded
-
-# Only what predict.py may import; Python imports this module at its start.
-BLOCKER = """
-import sys
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"torch", "torchvision", "skin_lesions", "kedro", "scipy"}:
-            raise ImportError(f"{name} is blocked")
-
-sys.meta_path.insert(0, Blocked())
-"""
-
-
-def run_script(folder: Path, tmp_path: Path, *arguments: object) -> subprocess.CompletedProcess:
-    (tmp_path / "block").mkdir(exist_ok=True)
-    (tmp_path / "block" / "sitecustomize.py").write_text(BLOCKER)
-    environment = {"PYTHONPATH": str(tmp_path / "block"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, folder / "predict.py", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, **environment},
-    )
-
-
-def rows_of(done: subprocess.CompletedProcess) -> list[dict[str, str]]:
-    assert done.returncode == 0, done.stderr
-    return list(csv.DictReader(done.stdout.splitlines()))
+from support.scripts import rows_of, run_script
 
 
 def test_rows_are_those_of_the_package(bundle_model, tmp_path):
@@ -81,3 +54,87 @@ def test_changed_file_stops_the_script(bundle_copy, tmp_path):
     done = run_script(bundle_copy, tmp_path, "a.png")
     assert done.returncode == 1
     assert "model.onnx is missing or has changed" in done.stderr
+
+
+def test_images_with_alpha_16_bits_orientation_and_profile_are_read_as_by_the_package(
+    bundle_model, tmp_path
+):
+    folder, model = bundle_model
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotated by 90 degrees
+    gray16 = Image.fromarray(np.linspace(0, 65535, 80 * 80).reshape(80, 80).astype(np.uint16))
+    alpha = corners(80, 60).convert("RGBA")
+    alpha.putalpha(Image.linear_gradient("L").resize((80, 60)))
+    linear = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()  # not for RGB
+    files = {
+        "orientation.jpg": encoded(corners(80, 60), "JPEG", exif=exif, quality=95),
+        "16_bits.png": encoded(gray16, "PNG"),
+        "alpha.png": encoded(alpha, "PNG"),
+        "palette.gif": encoded(corners(80, 60).quantize(16), "GIF"),
+        "unusable_profile.png": encoded(corners(80, 60), "PNG", icc_profile=linear),
+        "damaged_profile.png": encoded(corners(80, 60), "PNG", icc_profile=b"x" * 200),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    predictor = TorchPredictor(model, "cpu")
+    for row, data in zip(
+        rows_of(run_script(folder, tmp_path, *files)), files.values(), strict=True
+    ):
+        outputs = predictor.outputs(predictor.read(data)[None])
+        [expected] = Postprocessor(predictor.description).predictions(outputs)
+        assert float(row["p_nv"]) == pytest.approx(expected.probabilities[0], abs=0.01), row["file"]
+
+
+def test_script_without_images_prints_its_usage(bundle_model, tmp_path):
+    done = run_script(bundle_model[0], tmp_path)
+    assert done.returncode == 1
+    assert "python predict.py IMAGE..." in done.stderr
+
+
+def test_decision_and_missing_referral_threshold_are_applied(tmp_path):
+    fitted = exportable_model(test_time_augmentation="none").postprocessing
+    none = replace(fitted.referral, min_confidence=None, reason="too few images")
+    frequencies = replace(fitted.frequencies, decision="frequency", train_counts=(900, 1))
+    fitted = replace(fitted, referral=none, frequencies=frequencies)
+    model = exportable_model(test_time_augmentation="none", postprocessing=fitted)
+    write_bundle(bundle_of(model), tmp_path / "bundle")
+    (tmp_path / "a.png").write_bytes(encoded(corners(90, 70), "PNG"))
+    [row] = rows_of(run_script(tmp_path / "bundle", tmp_path, "a.png"))
+    predictor = TorchPredictor(model, "cpu")
+    outputs = predictor.outputs(predictor.read((tmp_path / "a.png").read_bytes())[None])
+    [expected] = Postprocessor(predictor.description).predictions(outputs)
+    assert row["predicted"] == expected.predicted
+    assert "uncertain" in row["refer_reason"]
+    assert list(row) == column_names(predictor.description)
+
+
+def test_imports_of_the_package_are_blocked_in_these_tests(tmp_path):
+    script = tmp_path / "predict.py"
+    script.write_text("import torch")
+    assert "torch is blocked" in run_script(tmp_path, tmp_path).stderr
+
+
+@pytest.mark.slow
+def test_script_runs_in_an_environment_with_three_packages(bundle_model, tmp_path):
+    folder, _ = bundle_model
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    packages = ["onnxruntime", "numpy", "pillow"]
+    command = [python, "-m", "pip", "install", "--quiet", "--retries", "1", *packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no package index is reachable: {done.stderr.strip().splitlines()[-1]}")
+    (tmp_path / "a.png").write_bytes(encoded(corners(90, 70), "PNG"))
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    found = subprocess.run(
+        [python, folder / "predict.py", "a.png"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    expected = rows_of(run_script(folder, tmp_path, "a.png"))
+    [row] = csv.DictReader(found.stdout.splitlines())
+    assert row["file"] == "a.png"
+    assert float(row["p_nv"]) == pytest.approx(float(expected[0]["p_nv"]), abs=1e-4)

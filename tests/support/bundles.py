@@ -1,6 +1,5 @@
 """A small model that can be exported, and its bundle."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ from torch import nn
 
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.deployment.bundle_content import ModelBundle
-from skin_lesions.deployment.bundle_writer import write_bundle
 from skin_lesions.deployment.onnx_export import export_onnx
 from skin_lesions.models.features import record_features
 from skin_lesions.models.networks import build_network, classifier_head
@@ -58,18 +56,12 @@ def random_images(n: int, size: int, seed: int = 0) -> np.ndarray:
     return coarse.repeat(size // 4, axis=1).repeat(size // 4, axis=2)
 
 
-def bundle_of(model: TrainedModel) -> ModelBundle:
-    """Return the content of the bundle of a model."""
+def bundle_of(model: TrainedModel, network: bytes | None = None) -> ModelBundle:
+    """Return the content of the bundle of a model; ``network`` replaces the exported network."""
     rows = [(i, "train") for i in model.train_image_ids] + [(i, "val") for i in model.val_image_ids]
     manifest = pd.DataFrame([("test_image", "test"), *rows], columns=["image_id", "split"])
-    return ModelBundle(model=model, network=export_onnx(model), manifest=manifest, card=CARD)
-
-
-def write_small_bundle(folder: Path, **changes: Any) -> TrainedModel:
-    """Write the bundle of a small model; return the model."""
-    model = exportable_model(**changes)
-    write_bundle(bundle_of(model), folder)
-    return model
+    exported = export_onnx(model) if network is None else network
+    return ModelBundle(model=model, network=exported, manifest=manifest, card=CARD)
 
 
 @torch.no_grad()

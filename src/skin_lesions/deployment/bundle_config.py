@@ -28,6 +28,7 @@ _OF_PUBLISHED_WEIGHTS = (
     "test_crop_pct",
     "test_pool_size",
     "min_input_size",
+    "pool_size",
     "origin_url",
     "notes",
     "paper_ids",

@@ -22,7 +22,7 @@ def write_bundle(bundle: ModelBundle, folder: Path) -> None:
         InputError: safetensors is not installed.
     """
     try:
-        from safetensors.torch import save_file  # noqa: PLC0415 (an extra)
+        from safetensors.torch import save  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError:
         raise InputError(MISSING_EXTRA.format("safetensors")) from None
     model = bundle.model
@@ -33,7 +33,8 @@ def write_bundle(bundle: ModelBundle, folder: Path) -> None:
         for key, value in model.state_dict.items()
         if isinstance(value, torch.Tensor)
     }
-    save_file(tensors, folder / bundle_files.WEIGHTS, metadata={"format": "pt"})
+    weights = save(tensors, metadata={"format": "pt"})
+    (folder / bundle_files.WEIGHTS).write_bytes(weights)
     (folder / bundle_files.NETWORK).write_bytes(bundle.network)
     script = files("skin_lesions.deployment").joinpath("templates", bundle_files.SCRIPT)
     texts = {

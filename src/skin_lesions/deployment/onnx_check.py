@@ -69,18 +69,19 @@ def check_onnx(network: bytes, model: TrainedModel, images: Images, limits: Expo
     session, predictor = open_session(network), TorchPredictor(model, "cpu")
     fitted = model.postprocessing
     scorer = UnknownScorer(fitted.unknown_score.statistics)
-    of_probability, of_score, highest = 0.0, 0.0, 0.0
+    of_probabilities, of_scores, scores = [], [], []
     for batch in np.array_split(images, -(-len(images) // _BATCH_SIZE)):
-        probabilities, scores = session.run([PROBABILITIES, UNKNOWN_SCORE], {IMAGES: batch})
+        found = session.run([PROBABILITIES, UNKNOWN_SCORE], {IMAGES: batch})
         outputs = predictor.outputs(batch)
         expected = class_probabilities(
             outputs.logits, fitted.calibration.temperature, fitted.frequencies
         )
-        expected_scores = scorer.scores(outputs.logits, outputs.features)
-        of_probability = max(of_probability, np.abs(probabilities - expected.frequency).max())
-        of_score = max(of_score, np.abs(scores - expected_scores).max())
-        highest = max(highest, np.abs(expected_scores).max())
-    relative = of_score / max(highest, float(np.finfo(np.float32).tiny))
+        scores.append(scorer.scores(outputs.logits, outputs.features))  # (batch,)
+        of_probabilities.append(np.abs(found[0] - expected.frequency).max())
+        of_scores.append(np.abs(found[1] - scores[-1]).max())
+    of_probability = np.max(of_probabilities)  # unlike max(), it returns NaN if there is one
+    highest = np.abs(np.concatenate(scores)).max()
+    relative = np.max(of_scores) / max(highest, float(np.finfo(np.float32).tiny))
     # A comparison with NaN is false, so the differences are required to be small.
     if not (
         of_probability <= limits.max_probability_difference

@@ -12,6 +12,7 @@ from torch import nn
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import redact
 from skin_lesions.core.text import printable, suggest
+from skin_lesions.models.bundle_weights import is_bundle_weights, load_bundle_content
 from skin_lesions.models.model_file import is_model_content, model_from_content
 from skin_lesions.models.state_dicts import (
     State,
@@ -154,9 +155,9 @@ def create_network(
 
     Args:
         architecture: As for ``build_network``.
-        weights: ``imagenet``, a URL or a path, or ``none`` (random). All tensors of a file except
-            those of the head must match. The head is loaded if it has the same number of classes
-            and, for a model of this project, the same class names.
+        weights: ``imagenet``, a URL, the path of a file or of a model bundle, or ``none`` (random).
+            All tensors of a file except those of the head must match. The head is loaded if it has
+            the same number of classes and, for a model of this project, the same class names.
         weights_sha256: Expected sha256 of the weights file, 64 hex digits, or None.
         classes: The outputs, in order.
         image_sizes: Each width and height of images in training and evaluation, pixels.
@@ -220,7 +221,10 @@ def _load_weights(
 ) -> InitialNetwork:
     """Load a weights file into the network."""
     remedy = "Set train.weights to another weights file"
-    content = load_tensors(file.path, remedy)
+    if is_bundle_weights(file.path):
+        content: object = load_bundle_content(file.path.parent)
+    else:
+        content = load_tensors(file.path, remedy)
     state = _convert_published_state(extract_state_dict(content, file.path), architecture)
     head_names = _head_names(start.network)
     origin = start.origin

@@ -16,6 +16,7 @@ from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import abbreviate_home, redact, url_scheme
 from skin_lesions.core.text import printable
+from skin_lesions.models.bundle_files import WEIGHTS, is_bundle
 from skin_lesions.models.downloads import DEFAULT_LIMITS, DownloadError, DownloadLimits, download
 from skin_lesions.models.state_dicts import load_tensors
 
@@ -43,7 +44,8 @@ def resolve_weights(
     other's files.
 
     Args:
-        weights: A URL or a path.
+        weights: A URL, or the path of a file or of a model bundle. The file of a bundle is the one
+            with its tensors.
         sha256: Expected sha256, 64 hex digits. A file without a sha256 is not verified.
         hash_in_filename: The filename ends with the first digits of the sha256, as in torchvision.
         limits: Limits of a download.
@@ -155,9 +157,11 @@ def _local_path(weights: str) -> Path:
         )
     else:
         path = Path(weights)
+    if is_bundle(path):
+        return path / WEIGHTS
     if not path.is_file():
         raise InputError(
             f"train.weights: there is no file {printable(path.resolve())}. "
-            "Expected imagenet, none, a URL, or the path of a file"
+            "Expected imagenet, none, a URL, the path of a file, or the folder of a model bundle"
         )
     return path

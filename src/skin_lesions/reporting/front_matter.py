@@ -78,9 +78,9 @@ def card_versions(card: str) -> dict[str, str]:
 
     The author may have changed the card. Without a valid front matter, the version is unknown.
     """
-    _, _, text = card.partition(_DELIMITER)
+    start, _, text = card.partition(_DELIMITER)
     try:
-        content = yaml.safe_load(text.partition(_DELIMITER)[0])
+        content = None if start else yaml.safe_load(text.partition(_DELIMITER)[0])
     except yaml.YAMLError:
         content = None
     version = content.get(_VERSION) if isinstance(content, dict) else None
