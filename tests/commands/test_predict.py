@@ -1,17 +1,13 @@
 import csv
 import io
 import json
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
 
 from skin_lesions.cli import cli
 from skin_lesions.commands import predict as command
-from skin_lesions.models.model_file import write_model
 from support.factories import jpeg_files, write_files
-from support.models import trained_model
 from support.predictors import MeanColorPredictor, description
 
 NAMES = ["1.jpg", "2.jpg", "a/[red]3.jpg"]
@@ -109,23 +105,3 @@ def test_missing_images_and_models_are_reported(tmp_path, folder):
 def test_warnings_of_the_model_are_on_the_standard_error(folder, predictor):
     predictor.description = description(is_synthetic=True)
     assert "Warning: The model was trained on synthetic images" in predict(folder).stderr
-
-
-def test_command_works_outside_of_a_project_without_kedro(folder, tmp_path):
-    write_model(trained_model(), tmp_path / "model.pth")
-    code = (
-        "import sys\n"
-        "from skin_lesions.cli import cli\n"
-        "cli(sys.argv[1:], standalone_mode=False)\n"
-        "assert 'torch' in sys.modules and 'kedro' not in sys.modules"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "predict", "images", "--model", "model.pth"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 1 + 4
-    assert "1 of 4 files unreadable" in done.stderr

@@ -91,5 +91,5 @@ def test_file_that_is_no_model_is_rejected(tmp_path):
 
 def test_unavailable_device_is_an_error():
     if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="device=cuda is not available"):
+        with pytest.raises(InputError, match="predict.device=cuda is not available"):
             TorchPredictor(model_of(), "cuda")

@@ -33,7 +33,7 @@ class TorchPredictor:
     def __init__(self, model: TrainedModel, device: str) -> None:
         self._description = ModelDescription.of(model)
         self._tta = model.test_time_augmentation
-        self._device = choose_device(device)
+        self._device = choose_device(device, "predict.device")
         limit_threads()
         network = load_network(model).eval().to(self._device)
         self._network = network.to(memory_format=torch.channels_last)

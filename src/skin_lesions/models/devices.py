@@ -16,8 +16,12 @@ _M_TOP_PAD = -2
 _M_MMAP_MAX = -4
 
 
-def choose_device(requested: str) -> torch.device:
+def choose_device(requested: str, parameter: str = "train.device") -> torch.device:
     """Return the requested device; ``auto`` selects cuda, else mps, else cpu.
+
+    Args:
+        requested: Name of a device.
+        parameter: Name of the parameter that requests it, for the error message.
 
     Raises:
         InputError: The requested device is not available on this machine.
@@ -32,8 +36,8 @@ def choose_device(requested: str) -> torch.device:
     if not available[requested]:
         names = ", ".join(name for name, is_available in available.items() if is_available)
         raise InputError(
-            f"train.device={requested} is not available on this machine with PyTorch "
-            f"{torch.__version__}. Set train.device to auto, or to an available device: {names}"
+            f"{parameter}={requested} is not available on this machine with PyTorch "
+            f"{torch.__version__}. Set {parameter} to auto, or to an available device: {names}"
         )
     return torch.device(requested)
 
