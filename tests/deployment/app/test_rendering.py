@@ -6,14 +6,17 @@ import pytest
 from skin_lesions.deployment.app import rendering
 from skin_lesions.deployment.app.analysis import Analyzer
 from skin_lesions.deployment.app.uploads import Upload
+from skin_lesions.models.postprocessing.conformal import ClassThreshold, ConformalThresholds
 from support.color_predictor import (
     CERTAIN,
+    FEATURES,
     UNCERTAIN,
     UNKNOWN,
     ColorPredictor,
     image_file,
     model_description,
 )
+from support.postprocessing import postprocessing, unknown_score
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -111,3 +114,21 @@ def test_untrusted_names_are_escaped():
 def test_style_loads_nothing():
     assert "url(" not in rendering.style()
     assert "@import" not in rendering.style()
+
+
+def test_predicted_class_outside_of_the_set_needs_a_second_look():
+    assert "second look" not in page(("a.png", image_file(CERTAIN)))
+    strict = ConformalThresholds(
+        coverage=0.9,
+        classes=(ClassThreshold(min_probability=1.1, calibrated_on="class", n=9),) * 3,
+    )
+    fitted = postprocessing((9, 9, 9), conformal=strict, unknown_score=unknown_score(FEATURES))
+    html = page(("a.png", image_file(CERTAIN)), postprocessing=fitted)
+    assert "empty: no class is probable enough" in html
+    assert "does not contain the predicted class" in html
+
+
+def test_predicted_class_that_is_not_the_most_probable_one_is_explained():
+    assert "equally common" not in page(("a.png", image_file(CERTAIN)))
+    fitted = postprocessing((1, 9999, 1), unknown_score=unknown_score(FEATURES))
+    assert "equally common" in page(("a.png", image_file(UNCERTAIN)), postprocessing=fitted)
