@@ -14,17 +14,19 @@ from skin_lesions.audit import summary_messages
 from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.base import flatten
 from skin_lesions.config.checks import check_data_root, check_parameters
+from skin_lesions.config.external import External
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import abbreviate_home
 from skin_lesions.core.run_lock import RunLock
 from skin_lesions.data.sources import check_folder
+from skin_lesions.data.sources.external import check_external
 from skin_lesions.evaluation.comparison import Comparison
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.evaluation.test_ledger import TestLedger
 from skin_lesions.models.trained_model import TrainedModel
-from skin_lesions.pipelines import compare, ingest, train
+from skin_lesions.pipelines import compare, external, ingest, train
 from skin_lesions.reporting.comparison_summary import summary_sentences
 from skin_lesions.reporting.formatting import headline
 from skin_lesions.stored_inputs import StoredInputs
@@ -34,6 +36,9 @@ if TYPE_CHECKING:  # they import torch, and Kedro loads the hooks even to list t
     from skin_lesions.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
+
+# Nodes that read the stored predictions of earlier runs, by their pipeline.
+_READERS_OF_PREDICTIONS = {"compare": compare.COMPARE, "external": external.EVALUATE}
 
 
 def _data_root(context: KedroContext) -> Path:
@@ -75,15 +80,18 @@ class InputChecks:
         nodes = {node.name for node in pipeline.nodes}
         if ingest.READ_SOURCE in nodes:
             check_folder(source, self._root)
+        if external.READ_SOURCE in nodes:
+            check_external(External.model_validate(parameters["external"]), self._root)
         given = flatten(run_params["runtime_params"].get("source") or {})
         stored = StoredInputs(catalog, self._root, source, set(given))
         stored.check_versions(pipeline, run_params["run_id"])
         stored.check(pipeline, only_missing_outputs=run_params["only_missing_outputs"])
-        if compare.COMPARE in nodes and "predictions" in pipeline.all_outputs():
-            raise InputError(
-                "The pipeline compare reads stored predictions, but this run creates new ones. "
-                "Fix: run evaluate first, then kedro run --pipelines compare"
-            )
+        for name, node in _READERS_OF_PREDICTIONS.items():
+            if node in nodes and "predictions" in pipeline.all_outputs():
+                raise InputError(
+                    f"The pipeline {name} reads stored predictions, but this run creates new ones. "
+                    f"Fix: run evaluate first, then kedro run --pipelines {name}"
+                )
         if "test_ledger" in pipeline.all_outputs() and catalog.exists("test_ledger"):
             catalog.load("test_ledger")  # a damaged ledger could not record the evaluation
         if train.FIT in nodes:

@@ -156,6 +156,37 @@ class MetricsProvenance(PredictionProvenance):
     leaked_test_images: int = 0
 
 
+class ExternalPredictionProvenance(Provenance):
+    """Provenance of predictions of external images.
+
+    Attributes:
+        origin: Where the external images come from.
+    """
+
+    origin: Origin
+    model_version: str
+    external_image_table_version: str
+    external_overlap_version: str
+
+
+class ExternalMetricsProvenance(ExternalPredictionProvenance):
+    """Provenance of the results on external images.
+
+    Attributes:
+        internal_predictions: Version of the predictions of the internal test images; None if there
+            are none of this model.
+        split_policy: Policy of the split of the training, as in ``split.policy``.
+        synthetic_images: Whether the model was trained on synthetic images, or the external images
+            are synthetic.
+    """
+
+    external_predictions_version: str
+    internal_predictions: str | None
+    split_policy: str
+    package_version: str
+    synthetic_images: bool
+
+
 def recorded_versions(data: object) -> dict[str, str]:
     """Return the versions that loaded data were made from, by the name of the data set.
 

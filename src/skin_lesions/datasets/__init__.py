@@ -4,10 +4,11 @@ from skin_lesions.datasets.checkpoints import CheckpointsDataset
 from skin_lesions.datasets.figure import FigureDataset
 from skin_lesions.datasets.json_model import JSONModelDataset
 from skin_lesions.datasets.model import ModelDataset
+from skin_lesions.datasets.object_store import ObjectStoreDataset
 from skin_lesions.datasets.pixel_store import PixelStoreDataset
 from skin_lesions.datasets.raw_images import RawImagesDataset
 from skin_lesions.datasets.safe_csv import SafeCSVDataset
-from skin_lesions.datasets.stored_versions import StoredVersionsDataset
+from skin_lesions.datasets.stored_versions import NamedResultsDataset, StoredVersionsDataset
 from skin_lesions.datasets.table import TableDataset
 from skin_lesions.datasets.test_ledger import TestLedgerDataset
 from skin_lesions.datasets.versioned import AtomicVersionedDataset
@@ -18,6 +19,8 @@ __all__ = [
     "FigureDataset",
     "JSONModelDataset",
     "ModelDataset",
+    "NamedResultsDataset",
+    "ObjectStoreDataset",
     "PixelStoreDataset",
     "RawImagesDataset",
     "SafeCSVDataset",
