@@ -98,13 +98,36 @@ class ImageProvenance(Provenance):
     raw_images_version: str
 
 
+class ColumnSplitProvenance(Provenance):
+    """Provenance of a split by a column (``split.policy: by_column``).
+
+    Attributes:
+        column: Parameter ``split.column``.
+        test_values: Parameter ``split.test_values``.
+        missing_files: Number of files that are left out because they have no value.
+        spanning_groups: Number of groups that are left out because they have images in both parts.
+        spanning_files: Number of files of these groups.
+    """
+
+    column: str
+    test_values: tuple[str, ...]
+    missing_files: int
+    spanning_groups: int
+    spanning_files: int
+
+
 class SplitProvenance(ImageProvenance):
-    """Provenance of a split table; the fingerprints are those of ``data.fingerprints``."""
+    """Provenance of a split table; the fingerprints are those of ``data.fingerprints``.
+
+    Attributes:
+        column_split: Only with the policy ``by_column``.
+    """
 
     image_table_version: str
     data_fingerprint: str
     split_fingerprint: str
     split_policy: str
+    column_split: ColumnSplitProvenance | None = None
 
 
 class ModelProvenance(SplitProvenance):
