@@ -20,14 +20,17 @@ from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import abbreviate_home
 from skin_lesions.core.run_lock import RunLock
+from skin_lesions.core.text import printable
 from skin_lesions.data.sources import check_folder
 from skin_lesions.data.sources.external import check_external
 from skin_lesions.evaluation.comparison import Comparison
+from skin_lesions.evaluation.external import ExternalResults
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.evaluation.test_ledger import TestLedger
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.pipelines import compare, external, ingest, train
 from skin_lesions.reporting.comparison_summary import summary_sentences
+from skin_lesions.reporting.external_summary import summary_sentences as external_sentences
 from skin_lesions.reporting.formatting import headline
 from skin_lesions.stored_inputs import StoredInputs
 
@@ -186,6 +189,18 @@ class RunSummary:
                 log.info(sentence)
             page = cast("AtomicVersionedDataset", catalog["comparison_page"])
             log.info("Comparison: %s", abbreviate_home(page.load_path()))
+        if "external_metrics" in pipeline.all_outputs():
+            results: ExternalResults = catalog.load("external_metrics")
+            if results.provenance.synthetic_images:
+                log.info("Synthetic images: these numbers say nothing about real skin.")
+            for sentence in external_sentences(results):
+                log.info(printable(sentence))
+            saved = cast("AtomicVersionedDataset", catalog["external_metrics"])
+            log.info(
+                "External results: %s. To see them beside the internal test: "
+                "kedro run --pipelines report",
+                abbreviate_home(saved.load_path()),
+            )
         if "report" in pipeline.all_outputs():
             findings: AuditFindings = catalog.load("audit_findings")
             counts, *severe = summary_messages(findings)
