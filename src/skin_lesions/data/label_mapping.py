@@ -20,7 +20,7 @@ from skin_lesions.data.diagnoses import class_key, diagnosis_of
 IGNORE = "ignore"  # in a map: images with this label are left out
 MAX_BYTES = 1 << 20  # of a map; longer files are no maps
 _CSV_COLUMNS = ("label", "class")
-_UNDECIDED = "?"  # in the template of a map
+_UNDECIDED = "CHOOSE"  # in the template of a map
 
 
 @dataclass(frozen=True, kw_only=True)
