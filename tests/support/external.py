@@ -1,10 +1,12 @@
 """Made-up results on external images, for a made-up study."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from skin_lesions.core.versions import NamedResults, StoredVersions
 from skin_lesions.data.provenance import ExternalMetricsProvenance
 from skin_lesions.evaluation.external import (
     ExternalInputs,
@@ -44,6 +46,22 @@ def external_predictions(
         source_label=rows["label"],
     )
     return rows if labels is None else rows[rows["label"].isin(labels)].reset_index(drop=True)
+
+
+def stored_external_metrics(*results: ExternalResults) -> NamedResults[ExternalResults]:
+    """Store the results of external sets, one version each."""
+    return NamedResults(
+        {
+            entry.name: StoredVersions(
+                "external_metrics", (VERSION,), {VERSION: entry}.__getitem__, _no_path
+            )
+            for entry in results
+        }
+    )
+
+
+def _no_path(path: Path) -> ExternalResults:
+    raise AssertionError(f"{path} is not read")
 
 
 def external_results(
