@@ -27,7 +27,7 @@ MACHINE_DEPENDENT = (
     "checkpoint_interval_minutes",
 )
 STAGES = ["ingest", "audit", "preprocess", "train", "evaluate", "report"]
-OTHERS = ["clean", "compare", "predict", "export"]  # run only by name
+OTHERS = ["clean", "compare", "predict", "export", "external"]  # run only by name
 
 
 @pytest.fixture(autouse=True)
@@ -151,5 +151,6 @@ def test_data_sets_have_a_layer_and_tables_figures_and_metrics_a_preview(project
     without_preview = {name for name, entry in entries.items() if not hasattr(entry, "preview")}
     assert without_preview == {
         *("uncalibrated_model", "report", "model_card", "comparison_page"),
-        *("stored_predictions", "stored_comparisons"),
+        *("stored_predictions", "stored_comparisons", "stored_external_metrics"),
+        "stored_raw_images",
     }

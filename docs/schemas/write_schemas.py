@@ -8,13 +8,16 @@ from pydantic import BaseModel
 from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.audit.model_findings import ModelFindings
 from skin_lesions.data.provenance import (
+    ExternalPredictionProvenance,
     ImageProvenance,
     MetricsProvenance,
     Origin,
     PredictionProvenance,
     SplitProvenance,
 )
+from skin_lesions.data.training_overlap import TrainingOverlap
 from skin_lesions.evaluation.comparison import Comparison
+from skin_lesions.evaluation.external import ExternalResults
 from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.robustness import RobustnessResult
 from skin_lesions.evaluation.scorecard import Scorecard
@@ -39,6 +42,9 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "provenance_of_predictions": PredictionProvenance,
     "provenance_of_explained_images": MetricsProvenance,
     "slices": SliceResults,
+    "external_metrics": ExternalResults,
+    "external_overlap": TrainingOverlap,
+    "provenance_of_external_predictions": ExternalPredictionProvenance,
 }
 
 

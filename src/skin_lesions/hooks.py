@@ -1,7 +1,7 @@
 """Kedro hooks: checks before a run, the lock of the data root, and log messages after a run."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,20 +15,25 @@ from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.base import flatten
 from skin_lesions.config.checks import check_data_root, check_parameters
 from skin_lesions.config.clean import Clean
+from skin_lesions.config.external import External
 from skin_lesions.config.predict import Predict
 from skin_lesions.config.source import Source
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.locations import abbreviate_home
 from skin_lesions.core.run_lock import RunLock
+from skin_lesions.core.text import printable
 from skin_lesions.data.cleaned_folder import check_output_folder
 from skin_lesions.data.sources import check_folder
+from skin_lesions.data.sources.external import check_external
 from skin_lesions.evaluation.comparison import Comparison
+from skin_lesions.evaluation.external import ExternalResults
 from skin_lesions.evaluation.scorecard import Scorecard
 from skin_lesions.evaluation.test_ledger import TestLedger
 from skin_lesions.models.trained_model import TrainedModel
-from skin_lesions.pipelines import clean, compare, ingest, predict, train
+from skin_lesions.pipelines import clean, compare, external, ingest, predict, train
 from skin_lesions.reporting.comparison_summary import summary_sentences
+from skin_lesions.reporting.external_summary import summary_sentences as external_sentences
 from skin_lesions.reporting.formatting import headline
 from skin_lesions.stored_inputs import StoredInputs
 
@@ -37,6 +42,9 @@ if TYPE_CHECKING:  # they import torch, and Kedro loads the hooks even to list t
     from skin_lesions.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
+
+# Nodes that read the stored predictions of earlier runs, by their pipeline.
+_READERS_OF_PREDICTIONS = {"compare": compare.COMPARE, "external": external.EVALUATE}
 
 
 def _data_root(context: KedroContext) -> Path:
@@ -78,22 +86,25 @@ class InputChecks:
         nodes = {node.name for node in pipeline.nodes}
         if ingest.READ_SOURCE in nodes:
             check_folder(source, self._root)
+        if external.READ_SOURCE in nodes:
+            check_external(External.model_validate(parameters["external"]), self._root)
         given = flatten(run_params["runtime_params"].get("source") or {})
-        external = set()
+        replaced = set()
         if predict.PREDICT in nodes:
             request = Predict.model_validate(parameters["predict"])
             request.required_input()
-            external = _use_given_model(request, pipeline, catalog)
-        stored = StoredInputs(catalog, self._root, source, set(given), external)
+            replaced = _use_given_model(request, pipeline, catalog)
+        stored = StoredInputs(catalog, self._root, source, set(given), replaced)
         stored.check_versions(pipeline, run_params["run_id"])
         stored.check(pipeline, only_missing_outputs=run_params["only_missing_outputs"])
         if clean.COPY in nodes:
             self._check_output(Clean.model_validate(parameters["clean"]), source, catalog)
-        if compare.COMPARE in nodes and "predictions" in pipeline.all_outputs():
-            raise InputError(
-                "The pipeline compare reads stored predictions, but this run creates new ones. "
-                "Fix: run evaluate first, then kedro run --pipelines compare"
-            )
+        for name, node in _READERS_OF_PREDICTIONS.items():
+            if node in nodes and "predictions" in pipeline.all_outputs():
+                raise InputError(
+                    f"The pipeline {name} reads stored predictions, but this run creates new ones. "
+                    f"Fix: run evaluate first, then kedro run --pipelines {name}"
+                )
         if "test_ledger" in pipeline.all_outputs() and catalog.exists("test_ledger"):
             catalog.load("test_ledger")  # a damaged ledger could not record the evaluation
         if train.FIT in nodes:
@@ -207,40 +218,66 @@ _SHOWN_FILES = {
     "model_bundle": "Model bundle",
     "new_predictions": "Predictions",
     "cleaning_list": "Cleaning list",
+    "external_metrics": "External results",
     "report": "Report",
 }
 
 
 class RunSummary:
-    """Logs the test metrics, the number of findings and the paths of results after a run."""
+    """Logs the most important results of a run and the paths of files that users open."""
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Log the results that this run has computed."""
-        if "metrics" in pipeline.all_outputs():
-            metrics: Scorecard = catalog.load("metrics")
-            if metrics.provenance.synthetic_images:
-                log.info("Synthetic images: these numbers say nothing about real skin.")
-            if metrics.provenance.leaked_test_images:
-                log.warning(
-                    "The initial weights were trained on %d of %d test images: these results are "
-                    "too high",
-                    metrics.provenance.leaked_test_images,
-                    metrics.test.n,
-                )
-            log.info("Test (%s split): %s", metrics.split_policy, headline(metrics.test))
-        if "test_ledger" in pipeline.all_outputs():
-            evaluated: TestLedger = catalog.load("test_ledger")
-            log.info(evaluated.summary(evaluated.rows[-1].model_version))
-        if "comparison_page" in pipeline.all_outputs():
-            comparison: Comparison = catalog.load("comparison")
-            for sentence in summary_sentences(comparison):
-                log.info(sentence)
-        if "report" in pipeline.all_outputs():
-            findings: AuditFindings = catalog.load("audit_findings")
-            counts, *severe = summary_messages(findings)
-            log.info("Data: %s; %d severe finding%s", counts, len(severe), "s" * (len(severe) != 1))
+        outputs = pipeline.all_outputs()
+        for output, name, log_summary in _SUMMARIES:
+            if output in outputs:
+                log_summary(catalog.load(name))
         for name, title in _SHOWN_FILES.items():
-            if name in pipeline.all_outputs():
+            if name in outputs:
                 dataset = cast("AtomicVersionedDataset", catalog[name])
                 log.info("%s: %s", title, abbreviate_home(dataset.load_path()))
+
+
+def _log_metrics(metrics: Scorecard) -> None:
+    if metrics.provenance.synthetic_images:
+        log.info("Synthetic images: these numbers say nothing about real skin.")
+    if metrics.provenance.leaked_test_images:
+        log.warning(
+            "The initial weights were trained on %d of %d test images: these results are too high",
+            metrics.provenance.leaked_test_images,
+            metrics.test.n,
+        )
+    log.info("Test (%s split): %s", metrics.split_policy, headline(metrics.test))
+
+
+def _log_ledger(evaluated: TestLedger) -> None:
+    log.info(evaluated.summary(evaluated.rows[-1].model_version))
+
+
+def _log_comparison(comparison: Comparison) -> None:
+    for sentence in summary_sentences(comparison):
+        log.info(sentence)
+
+
+def _log_external(results: ExternalResults) -> None:
+    if results.provenance.synthetic_images:
+        log.info("Synthetic images: these numbers say nothing about real skin.")
+    for sentence in external_sentences(results):
+        log.info(printable(sentence))
+    log.info("To see them beside the internal test: kedro run --pipelines report")
+
+
+def _log_findings(findings: AuditFindings) -> None:
+    counts, *severe = summary_messages(findings)
+    log.info("Data: %s; %d severe finding%s", counts, len(severe), "s" * (len(severe) != 1))
+
+
+# Output of a run, the data set that is summarized, and the function that logs it.
+_SUMMARIES: tuple[tuple[str, str, Callable[[Any], None]], ...] = (
+    ("metrics", "metrics", _log_metrics),
+    ("test_ledger", "test_ledger", _log_ledger),
+    ("comparison_page", "comparison", _log_comparison),
+    ("external_metrics", "external_metrics", _log_external),
+    ("report", "audit_findings", _log_findings),
+)

@@ -7,6 +7,7 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from omegaconf import OmegaConf
 
+from skin_lesions.config.external import external_name
 from skin_lesions.config.paths import resolve_paths
 from skin_lesions.hooks import (
     CheckpointCleanup,
@@ -38,9 +39,15 @@ class ProjectConfigLoader(OmegaConfigLoader):
             InputError: A path in the parameters cannot be used.
         """
         if key == "catalog":
-            # The catalog builds all its paths from this value.
-            data_root = self["parameters"]["data_root"]
-            self.runtime_params = {**self.runtime_params, "data_root": data_root}
+            # The catalog builds all its paths from these values.
+            parameters = self["parameters"]
+            external = self.runtime_params.get("external")
+            name = external_name(parameters.get("external"))
+            self.runtime_params = {
+                **self.runtime_params,
+                "data_root": parameters["data_root"],
+                "external": {**(external if isinstance(external, dict) else {}), "name": name},
+            }
             self._runtime_params_oc = None  # the cached runtime parameters
         config = self._with_local(key)
         if key == "parameters":

@@ -5,7 +5,7 @@ with a pinned version, the newest versions may not belong together.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -50,10 +50,16 @@ _RESULTS = (
 )
 # Data sets that record the fingerprints of the tables that they were made from.
 _WITH_FINGERPRINTS = {"split_table", "model", "predictions", *_RESULTS} - {"label_issues"}
+# A finished model can be evaluated on images of another source than the configured one.
+_ANY_SOURCE = {"external"}
 # Data sets that a pipeline uses only if they exist.
-_OPTIONAL = {"compare": {"pixel_store"}, "export": {"pixel_store"}}
+_OPTIONAL = {
+    "compare": {"pixel_store"},
+    "export": {"pixel_store"},
+    "external": {"pixel_store", "stored_raw_images", "stored_predictions"},
+}
 # In this order, messages list the pipelines.
-_STAGES = (*DEFAULT, "compare", "clean", "predict", "export")
+_STAGES = (*DEFAULT, "compare", "clean", "predict", "export", "external")
 _SAME_OPTIONS = "(same --env, --params and --load-versions)"
 
 
@@ -76,11 +82,19 @@ class _Problem:
 
 @dataclass(frozen=True)
 class _Selection:
-    """The data sets that a run reads and writes, and the versions that it reads."""
+    """The data sets that a run reads and writes, and the versions that it reads.
+
+    Attributes:
+        inputs: The data sets that it reads.
+        outputs: The data sets that it writes.
+        pins: Versions of inputs.
+        any_source: Whether the origin of the images may differ from the configured source.
+    """
 
     inputs: Collection[str]
     outputs: Collection[str]
     pins: Mapping[str, str] = field(default_factory=dict)
+    any_source: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,7 @@ class StoredInputs:
         root: The data root.
         source: Configured source of the images.
         given: Parameters of ``source`` that ``--params`` sets, such as ``demo.seed``.
-        external: Inputs that a parameter replaces by a file outside of the data root. They are not
+        replaced: Inputs that a parameter replaces by a file outside of the data root. They are not
             checked, because they belong to no other input.
     """
 
@@ -100,7 +114,7 @@ class StoredInputs:
     root: Path
     source: Source
     given: Collection[str]
-    external: Collection[str] = ()
+    replaced: Collection[str] = ()
     _loaded: dict[tuple[str, str | None], Any] = field(default_factory=dict)
 
     def check(self, pipeline: Pipeline, *, only_missing_outputs: bool = False) -> None:
@@ -116,12 +130,15 @@ class StoredInputs:
         inputs, outputs = pipeline.inputs(), pipeline.all_outputs()
         if only_missing_outputs:
             inputs = inputs | {name for name in outputs if self._exists(name)}
-        checked = inputs - _unused_inputs(pipeline) - set(self.external)
-        selection = _Selection(checked, outputs - inputs)
+        stages = {node.namespace for node in pipeline.nodes if node.namespace}
+        selection = _Selection(
+            inputs - _unused_inputs(pipeline) - set(self.replaced),
+            outputs - inputs,
+            any_source=stages <= _ANY_SOURCE,
+        )
         problem = self._problem(selection)
         if problem is None:
             return
-        stages = {node.namespace for node in pipeline.nodes if node.namespace}
         needed = self._stages_needed(stages, problem)
         added = needed - stages
         pins = self._pins(selection, problem)
@@ -172,7 +189,8 @@ class StoredInputs:
                 text = f"This run reads {name}, but {self.root} contains no version of it."
                 return _Problem(name, text)
         problems = (problem for name in names for problem in self._mismatches(name, selection))
-        return self._origin_problem(selection) or next(problems, None)
+        origin_problem = None if selection.any_source else self._origin_problem(selection)
+        return origin_problem or next(problems, None)
 
     def _origin_problem(self, selection: _Selection) -> _Problem | None:
         name = next((name for name in _WITH_ORIGIN if name in selection.inputs), None)
@@ -258,7 +276,7 @@ class StoredInputs:
             if version not in self._versions(name):
                 return None
             pins[name] = version
-            found = self._problem(_Selection(selection.inputs, selection.outputs, pins))
+            found = self._problem(replace(selection, pins=pins))
         versions = ",".join(f"{name}:{version}" for name, version in pins.items())
         return f"the same command with --load-versions {versions}"
 

@@ -125,7 +125,7 @@ def test_default_parameters_are_valid():
             "seed",
             5,
             "seed: unknown group; did you mean source.demo.seed or audit.seed or split.seed or "
-            "train.seed or evaluate.seed?",
+            "train.seed or evaluate.seed or external.demo.seed?",
         ),
         (
             "train__learning_rate",
@@ -141,7 +141,7 @@ def test_default_parameters_are_valid():
             "zzz",
             5,
             "zzz: unknown group; expected one of source, ingest, audit, split, preprocess, train, "
-            "evaluate, report, compare, predict, export, clean",
+            "evaluate, report, compare, predict, export, clean, external",
         ),
         ("trian", {"epochs": 1}, "trian: unknown group; did you mean train?"),
         ("train", 5, "train: must be a group of parameters, got 5"),

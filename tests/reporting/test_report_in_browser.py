@@ -3,13 +3,17 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from skin_lesions.core.versions import NamedResults
+from skin_lesions.evaluation.external import ExternalResults
 from skin_lesions.reporting.figures.drawn import DrawnFigure
 from skin_lesions.reporting.figures.registry import FIGURES
 from skin_lesions.reporting.html_report import render_report
+from support.external import external_results, stored_external_metrics
 from support.report_inputs import UNUSUAL_NAMES, Study, fourteen_classes, twenty_three_classes
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -42,6 +46,14 @@ pytestmark = [
 ]
 
 
+def external_sets(study: Study) -> NamedResults[ExternalResults]:
+    """Make an external set with few classes and one with all classes."""
+    return stored_external_metrics(
+        external_results(study, "hospital_b", labels=study.labels[:3], noise=0.4),
+        external_results(study, "phones.2", noise=0.2, internal=False, compared=0),
+    )
+
+
 def save_report(study: Study, folder: Path) -> Path:
     """Save the report with real figures."""
     pngs = {}
@@ -50,7 +62,8 @@ def save_report(study: Study, folder: Path) -> Path:
         DrawnFigure(study.draw(spec), {}).save(path, 150)
         pngs[spec.name] = path.read_bytes()
     page = folder / "report.html"
-    page.write_text(render_report(**vars(study.report_inputs()), **pngs), encoding="utf-8")
+    inputs = replace(study.report_inputs(), stored_external_metrics=external_sets(study))
+    page.write_text(render_report(**vars(inputs), **pngs), encoding="utf-8")
     return page
 
 
@@ -261,3 +274,26 @@ def test_untrusted_names_run_no_script(open_report):
     page = open_report("unusual", viewport=DESKTOP)
     assert page.locator("script").count() == 1
     assert page.locator("table.classes tbody th").first.inner_text().startswith(UNUSUAL_NAMES[0])
+
+
+def test_external_sets_are_listed_beside_the_internal_test(open_report):
+    page = open_report(viewport=DESKTOP)
+    page.locator("nav a", has_text="External validation").click()
+    assert page.url.endswith("#external")
+    overview = page.get_by_role("region", name="External sets, over the classes present")
+    assert overview.locator("tbody th").all_text_contents() == ["hospital_b", "phones.2"]
+    cells = overview.locator("tbody tr").first.locator("td").all_text_contents()
+    assert cells[1].strip() == "3 of 14"
+    names = overview.locator("thead th").all_text_contents()
+    assert [name.strip() for name in names][-3:] == ["Balanced accuracy", "Internal", "Difference"]
+
+
+def test_labels_and_subgroups_of_an_external_set_can_be_opened(open_report):
+    page = open_report(viewport=PHONE)
+    details = page.locator("#external details").first
+    table = details.get_by_role("region", name="Labels of hospital_b")
+    assert not table.is_visible()
+    details.locator("summary").click()
+    assert table.is_visible()
+    assert "<b>scar</b>" in table.locator("tbody").inner_text()  # escaped
+    assert "ignored" in table.locator("tbody").inner_text()

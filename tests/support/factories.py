@@ -18,6 +18,8 @@ from skin_lesions.config.split import Split, SplitFractions
 
 SPLIT = Split(
     policy="grouped",
+    column=None,
+    test_values=None,
     fractions=SplitFractions(train=0.7, val=0.15, test=0.15),
     seed=0,
     exclude_uncertain_links=False,

@@ -18,7 +18,7 @@ from skin_lesions.audit.model_findings import ModelFindings, compute_model_findi
 from skin_lesions.config.evaluate import Corruption
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.report import Report
-from skin_lesions.core.versions import StoredVersions
+from skin_lesions.core.versions import NamedResults, StoredVersions
 from skin_lesions.data.diagnoses import DIAGNOSES, malignant_classes
 from skin_lesions.data.groups import group_images
 from skin_lesions.data.pixel_store import PixelStore
@@ -464,6 +464,7 @@ class Study:
             label_issues=self.label_issues,
             test_ledger=self.test_ledger,
             stored_comparisons=StoredVersions("comparison", (), {}.__getitem__, Path.read_text),
+            stored_external_metrics=NamedResults({}),
         )
 
     def card_arguments(self) -> dict[str, object]:

@@ -1,34 +1,42 @@
 """Data audit: duplicates, label conflicts, leakage, class counts and unreadable files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from skin_lesions.audit import registry
 from skin_lesions.audit.context import AuditContext
 from skin_lesions.audit.finding import SEVERITIES, Finding
 from skin_lesions.audit.findings import AuditFindings, AuditSummary
+from skin_lesions.audit.shortcuts.findings import shortcuts
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import pluralize, printable
 
 
-def run_audit(context: AuditContext) -> AuditFindings:
-    """Run all checks of the registry, and count the files, images, groups and classes.
+def run_audit(
+    context: AuditContext, checks: Sequence[registry.Check] = registry.CHECKS
+) -> AuditFindings:
+    """Run checks of the registry, and count the files, images, groups and classes.
+
+    Args:
+        context: The data.
+        checks: The checks. The results of the shortcut probes belong to the check ``shortcuts``.
 
     Returns:
         The findings, the most severe first, each with ``audit.max_examples`` examples at most.
     """
     findings: list[Finding] = []
-    for check in registry.CHECKS:
+    for check in checks:
         findings += check(context)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))  # a stable sort
     max_examples = context.parameters.max_examples
+    probes = context.shortcut_probes if shortcuts in checks else []
     return AuditFindings(
         summary=_summary(context),
         findings=[
             finding.model_copy(update={"examples": finding.examples[:max_examples]})
             for finding in findings
         ],
-        shortcut_probes=[probe.result() for probe in context.shortcut_probes],
+        shortcut_probes=[probe.result() for probe in probes],
         image_table_version=context.image_table_version,
     )
 

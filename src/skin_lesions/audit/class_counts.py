@@ -6,6 +6,7 @@ from skin_lesions.audit.context import AuditContext
 from skin_lesions.audit.finding import Finding
 from skin_lesions.config.split import Split
 from skin_lesions.core.text import pluralize, printable
+from skin_lesions.data.column_split import divide_by_column
 from skin_lesions.data.splits import SPLITS, has_label_conflict
 from skin_lesions.metrics.intervals import wilson_interval
 
@@ -172,13 +173,18 @@ def small_classes(context: AuditContext) -> list[Finding]:
 def _expected_test_groups(table: pd.DataFrame, split: Split) -> dict[str, float]:
     """Return the expected number of test groups of each class, in alphabetical order."""
     labels = sorted(table["label"].unique())
+    if split.policy == "by_column":
+        division = divide_by_column(table, split.column, split.test_values)
+        in_test = division.is_test & ~division.is_excluded
+    else:
+        in_test = table["original_split"].eq("test")
     if split.policy != "original":  # the other policies leave out images with conflicting labels
         table = table[~has_label_conflict(table)]
     fraction = 1.0
     if split.policy == "grouped":
         fraction = split.fractions.test
     else:
-        table = table[table["original_split"].eq("test")]
+        table = table[in_test[table.index]]
     groups = table.groupby("label")["group_id"].nunique()
     return {str(label): fraction * int(groups.get(label, 0)) for label in labels}
 

@@ -66,3 +66,19 @@ CHECKS: tuple[Check, ...] = (
     shortcuts,
     low_quality_images,
 )
+# Checks of images that are only evaluated: those of splits and of training do not apply.
+EVALUATION_CHECKS: tuple[Check, ...] = (
+    several_names_of_one_class,
+    exact_duplicate_label_conflicts,
+    pixel_identical_label_conflicts,
+    near_duplicate_label_conflicts,
+    groups_with_multiple_labels,
+    exact_duplicates,
+    near_duplicates,
+    unreadable_files,
+    unusual_class_names,
+    large_groups,
+    identifiers_of_several_patients,
+    placeholder_identifiers,
+    low_quality_images,
+)

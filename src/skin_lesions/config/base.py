@@ -39,6 +39,19 @@ class ParameterGroup(BaseModel):
         return value
 
 
+def as_list(value: object) -> object:
+    """Convert a list in any form that a parameter can have; pydantic checks the items.
+
+    ``--params names.0=a,names.1=b`` gives a dict with the numbers as keys.
+
+    >>> as_list("a"), as_list(["a", "b"]), as_list({"1": "b", "0": "a"})
+    (['a'], ['a', 'b'], ['a', 'b'])
+    """
+    if isinstance(value, Mapping) and all(str(number).isdecimal() for number in value):
+        return [value[number] for number in sorted(value, key=int)]
+    return value if isinstance(value, list | tuple) else [value]
+
+
 def flatten(values: Mapping[str, object]) -> dict[str, object]:
     """Name each value by its path through the groups.
 

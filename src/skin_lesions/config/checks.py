@@ -11,11 +11,12 @@ from skin_lesions.config.clean import Clean
 from skin_lesions.config.compare import Compare
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.config.export import Export
+from skin_lesions.config.external import External, external_name
 from skin_lesions.config.ingest import Ingest
 from skin_lesions.config.predict import Predict
 from skin_lesions.config.preprocess import Preprocess
 from skin_lesions.config.report import Report
-from skin_lesions.config.source import Source
+from skin_lesions.config.source import FolderSource, Source
 from skin_lesions.config.split import Split
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.core.errors import InputError
@@ -40,6 +41,7 @@ class Parameters(BaseModel, frozen=True):
     predict: Predict
     export: Export
     clean: Clean
+    external: External
 
 
 def check_parameters(parameters: Mapping[str, object]) -> None:
@@ -57,7 +59,10 @@ def check_parameters(parameters: Mapping[str, object]) -> None:
     except ValidationError as error:
         problems += [_describe_error(details) for details in error.errors()]
     else:
-        problems = problems or _conflicts(valid.source, valid.ingest, valid.train)
+        problems = problems or [
+            *_conflicts(valid.source, valid.ingest, valid.train),
+            *_external_conflicts(valid.external),
+        ]
     if problems:
         raise InputError(
             "Invalid parameters:\n"
@@ -89,12 +94,7 @@ def _conflicts(source: Source, ingest: Ingest, train: TrainRecipe) -> list[str]:
             f"source.folder: is set, but source.kind={source.kind} does not use it; "
             "set source.kind=folder (or use --env folder)"
         )
-    if not source.metadata:
-        problems += [
-            f"source.{name}: requires source.metadata, which is not set"
-            for name in ("metadata_key", "label_column")
-            if getattr(source, name) is not None
-        ]
+    problems += _metadata_conflicts(source, "source")
     if train.eval_image_size > ingest.stored_image_size:
         scaled = " (with train.eval_size_ratio)" if train.eval_size_ratio > 1 else ""
         problems.append(
@@ -103,6 +103,27 @@ def _conflicts(source: Source, ingest: Ingest, train: TrainRecipe) -> list[str]:
             f"set ingest.stored_image_size to {train.eval_image_size} or more"
         )
     return problems + _training_conflicts(train)
+
+
+def _metadata_conflicts(folder: FolderSource, group: str) -> list[str]:
+    if folder.metadata:
+        return []
+    return [
+        f"{group}.{name}: requires {group}.metadata, which is not set"
+        for name in ("metadata_key", "label_column")
+        if getattr(folder, name) is not None
+    ]
+
+
+def _external_conflicts(external: External) -> list[str]:
+    problems = _metadata_conflicts(external, "external")
+    if external.folder is not None and external.kind == "demo":
+        problems.append("external.folder: is set, but external.kind=demo does not use it")
+    try:
+        external_name(external.model_dump())
+    except InputError as error:
+        problems.append(str(error))
+    return problems
 
 
 def _training_conflicts(train: TrainRecipe) -> list[str]:

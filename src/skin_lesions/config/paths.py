@@ -11,6 +11,13 @@ from skin_lesions.core.locations import redact, url_scheme
 from skin_lesions.core.versions import is_stored_path
 
 _NO_PATH = {"imagenet", "none"}  # other values of train.weights
+# Parameters that are a path or null.
+_PATHS = {
+    "source": ("folder", "metadata"),
+    "predict": ("input", "model"),
+    "clean": ("output",),
+    "external": ("folder", "metadata", "label_map"),
+}
 # Parameters that are a version or a path.
 _STORED_RESULTS = {"compare": ("baseline", "candidate"), "report": ("comparison",)}
 
@@ -30,30 +37,19 @@ def resolve_paths(parameters: Mapping[str, object], project: Path) -> dict[str, 
     resolved = dict(parameters)
     if "data_root" in resolved:
         resolved["data_root"] = _absolute(resolved["data_root"], "data_root", project)
-    source = resolved.get("source")
-    if isinstance(source, Mapping):
-        paths = {
-            name: _absolute(source[name], f"source.{name}", project)
-            for name in ("folder", "metadata")
-            if name in source
-        }
-        resolved["source"] = {**source, **paths}
-    predict = resolved.get("predict")
-    if isinstance(predict, Mapping):
-        paths = {
-            name: _absolute(predict[name], f"predict.{name}", project)
-            for name in ("input", "model")
-            if name in predict
-        }
-        resolved["predict"] = {**predict, **paths}
+    for group, names in _PATHS.items():
+        values = resolved.get(group)
+        if isinstance(values, Mapping):
+            paths = {
+                name: _absolute(values[name], f"{group}.{name}", project)
+                for name in names
+                if name in values
+            }
+            resolved[group] = {**values, **paths}
     train = resolved.get("train")
     if isinstance(train, Mapping) and _is_path(train.get("weights")):
         weights = _absolute(train["weights"], "train.weights", project)
         resolved["train"] = {**train, "weights": weights}
-    clean = resolved.get("clean")
-    if isinstance(clean, Mapping) and "output" in clean:
-        output = _absolute(clean["output"], "clean.output", project)
-        resolved["clean"] = {**clean, "output": output}
     for group, names in _STORED_RESULTS.items():
         values = resolved.get(group)
         if isinstance(values, Mapping):

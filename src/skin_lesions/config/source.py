@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from skin_lesions.config.base import Location, ParameterGroup, Seed
+from skin_lesions.config.base import Location, ParameterGroup, Seed, as_list
 from skin_lesions.core.text import printable
 
 
@@ -22,31 +22,20 @@ class Demo(ParameterGroup):
     seed: Seed
 
 
-class Source(ParameterGroup):
-    """Origin of the images; ``metadata`` holds the paths of any number of tables."""
+class FolderSource(ParameterGroup):
+    """A folder of images, and any number of metadata tables (paths in ``metadata``)."""
 
-    kind: Literal["demo", "folder", "kaggle"]
     folder: Location | None
     follow_symlinks: bool
     metadata: tuple[Location, ...]
     metadata_key: str | None
     label_column: str | None
     filename_pattern: Annotated[str, Field(min_length=1)] | None
-    demo: Demo
-    kaggle: Kaggle
 
     @field_validator("metadata", mode="before")
     @classmethod
     def _to_tuple(cls, value: object) -> object:
-        """Convert a path, a list or a dict to a tuple of paths.
-
-        ``--params metadata.0=...,metadata.1=...`` gives a dict with the numbers as keys.
-        """
-        if isinstance(value, dict) and all(str(number).isdecimal() for number in value):
-            return [value[number] for number in sorted(value, key=int)]
-        if value is None:
-            return ()
-        return value if isinstance(value, list | tuple) else (value,)
+        return () if value is None else as_list(value)
 
     @field_validator("filename_pattern")
     @classmethod
@@ -65,3 +54,11 @@ class Source(ParameterGroup):
                 r"(?P<key>P\d+), or make the other groups non-capturing: (?:...)"
             )
         return pattern
+
+
+class Source(FolderSource):
+    """Origin of the images."""
+
+    kind: Literal["demo", "folder", "kaggle"]
+    demo: Demo
+    kaggle: Kaggle

@@ -1,6 +1,6 @@
 """Versions of loaded data, and selection of stored versions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
@@ -93,3 +93,14 @@ class StoredVersions(Generic[T]):
                 f"Available: {known}. A path contains a slash"
             )
         return self.load_version(reference)
+
+
+@dataclass(frozen=True)
+class NamedResults(Generic[T]):
+    """Stored versions of a result for each of several names, such as external sets.
+
+    Attributes:
+        by_name: The versions of each name, sorted by name.
+    """
+
+    by_name: Mapping[str, StoredVersions[T]]

@@ -98,13 +98,36 @@ class ImageProvenance(Provenance):
     raw_images_version: str
 
 
+class ColumnSplitProvenance(Provenance):
+    """Provenance of a split by a column (``split.policy: by_column``).
+
+    Attributes:
+        column: Parameter ``split.column``.
+        test_values: Parameter ``split.test_values``.
+        missing_files: Number of files that are left out because they have no value.
+        spanning_groups: Number of groups that are left out because they have images in both parts.
+        spanning_files: Number of files of these groups.
+    """
+
+    column: str
+    test_values: tuple[str, ...]
+    missing_files: int
+    spanning_groups: int
+    spanning_files: int
+
+
 class SplitProvenance(ImageProvenance):
-    """Provenance of a split table; the fingerprints are those of ``data.fingerprints``."""
+    """Provenance of a split table; the fingerprints are those of ``data.fingerprints``.
+
+    Attributes:
+        column_split: Only with the policy ``by_column``.
+    """
 
     image_table_version: str
     data_fingerprint: str
     split_fingerprint: str
     split_policy: str
+    column_split: ColumnSplitProvenance | None = None
 
 
 class ModelProvenance(SplitProvenance):
@@ -154,6 +177,37 @@ class MetricsProvenance(PredictionProvenance):
     package_version: str
     synthetic_images: bool
     leaked_test_images: int = 0
+
+
+class ExternalPredictionProvenance(Provenance):
+    """Provenance of predictions of external images.
+
+    Attributes:
+        origin: Where the external images come from.
+    """
+
+    origin: Origin
+    model_version: str
+    external_image_table_version: str
+    external_overlap_version: str
+
+
+class ExternalMetricsProvenance(ExternalPredictionProvenance):
+    """Provenance of the results on external images.
+
+    Attributes:
+        internal_predictions: Version of the predictions of the internal test images; None if there
+            are none of this model.
+        split_policy: Policy of the split of the training, as in ``split.policy``.
+        synthetic_images: Whether the model was trained on synthetic images, or the external images
+            are synthetic.
+    """
+
+    external_predictions_version: str
+    internal_predictions: str | None
+    split_policy: str
+    package_version: str
+    synthetic_images: bool
 
 
 def recorded_versions(data: object) -> dict[str, str]:

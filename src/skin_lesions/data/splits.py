@@ -3,15 +3,16 @@
 A policy decides how images are assigned to the splits and which images are excluded.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from skin_lesions.config.split import Split
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import pluralize, similar_names
+from skin_lesions.core.text import pluralize, printable, similar_names
 from skin_lesions.data import uncertain_links
+from skin_lesions.data.column_split import divide_by_column
 from skin_lesions.data.diagnoses import class_key
 from skin_lesions.data.groups import add_groups
 
@@ -43,6 +44,9 @@ def split_images(
       ones. It keeps each image once and excludes images with label conflicts. It removes images
       that share a group with a test image from train and val. Val images that share a group with
       a train image move to train.
+    - ``by_column`` takes the images with some values of a column as test images
+      (``column_split.divide_by_column``). It keeps each image once, excludes images with label
+      conflicts and groups with images in both parts, and splits val off from the others.
 
     If the source has no val split, ``original`` and ``cleaned`` split one off from train, by group.
     With ``split.exclude_uncertain_links``, ``uncertain_links.exclude`` then removes images of train
@@ -66,8 +70,7 @@ def split_images(
     """
     table = add_groups(image_table, image_groups).sort_values("file")
     table = table.assign(is_leaked=leaked_test_mask(table)).reset_index(drop=True)
-    apply_policy = {"grouped": _grouped, "original": _original, "cleaned": _cleaned}[split.policy]
-    split_table = apply_policy(table, split)
+    split_table = _POLICIES[split.policy](table, split)
     links = uncertain_links.with_pixel_ids(image_links, image_groups)
     if split.exclude_uncertain_links:
         split_table = uncertain_links.exclude(split_table, links)
@@ -176,6 +179,22 @@ def _cleaned(table: pd.DataFrame, split: Split) -> pd.DataFrame:
     return _split_off_val(split_table.sort_values("file"), split)
 
 
+def _by_column(table: pd.DataFrame, split: Split) -> pd.DataFrame:
+    # Duplicates are still in the table: one of them in each part shows that a group spans both.
+    division = divide_by_column(table, split.column, split.test_values)
+    parts = division.is_test.map({True: "test", False: "train"})
+    images = _deduplicate(table.assign(split=parts)[~division.is_excluded])
+    return _split_off_val(images, split)
+
+
+_POLICIES: Mapping[str, Callable[[pd.DataFrame, Split], pd.DataFrame]] = {
+    "grouped": _grouped,
+    "original": _original,
+    "cleaned": _cleaned,
+    "by_column": _by_column,
+}
+
+
 def _split_off_val(split_table: pd.DataFrame, split: Split) -> pd.DataFrame:
     """Split a val split off from train, by group, if the table has none."""
     if "val" in set(split_table["split"]):
@@ -207,6 +226,12 @@ def _check_split(table: pd.DataFrame, all_files: pd.DataFrame, split: Split) -> 
         )
     untrained = counts.index[counts["train"] == 0].tolist()
     if untrained:
+        if split.policy == "by_column":
+            raise InputError(
+                f"All images of {_names(untrained)} have one of split.test_values in "
+                f"{printable(split.column)}, or their groups are left out, so no model can be "
+                "trained for them. Fix: leave out some of the values, or remove the class"
+            )
         _check_removed_train_images(untrained, all_files, split)
         trained = counts.index[counts["train"] > 0].tolist()
         similar = [name for name in trained if class_key(name) == class_key(untrained[0])]

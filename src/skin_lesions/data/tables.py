@@ -10,6 +10,7 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 from skin_lesions.core.versions import UNSAVED
 from skin_lesions.data.provenance import (
+    ExternalPredictionProvenance,
     ImageProvenance,
     MetricsProvenance,
     PredictionProvenance,
@@ -53,6 +54,16 @@ class PredictionTable(ProvenanceTable[PredictionProvenance]):
     """
 
     provenance_type = PredictionProvenance
+
+
+class ExternalPredictionTable(ProvenanceTable[ExternalPredictionProvenance]):
+    """One row per external image, as in ``PredictionTable``; also the column source_label.
+
+    ``label`` is the class that the label was mapped to. ``is_leaked`` marks images that overlap
+    with the training or validation images of the model.
+    """
+
+    provenance_type = ExternalPredictionProvenance
 
 
 class ExplanationTable(ProvenanceTable[MetricsProvenance]):

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError, Version
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.versions import StoredVersions, Versioned
+from skin_lesions.core.versions import NamedResults, StoredVersions, Versioned
 from skin_lesions.datasets.versioned import AtomicVersionedDataset, find_versions, readable_errors
 
 
@@ -90,3 +90,51 @@ class StoredVersionsDataset(AbstractDataset[None, StoredVersions[Any]]):
 
     def _describe(self) -> dict[str, object]:
         return {"filepath": str(self._path), "type": self._config["type"]}
+
+
+class NamedResultsDataset(AbstractDataset[None, NamedResults[Any]]):
+    """Gives access to all versions of a data set that exists for several names.
+
+    Loading reads no file. A name is a folder below ``folder``.
+
+    Args:
+        folder: Folder with one folder for each name.
+        file: Path of the data set below the folder of a name.
+        dataset: Configuration of the data set for one file, as of the other data set.
+        metadata: For kedro-viz.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        file: str,
+        dataset: dict[str, Any],
+        metadata: dict[str, object] | None = None,
+    ):
+        self._folder, self._file, self._config = Path(folder), file, dataset
+        self.metadata = metadata
+
+    def load(self) -> NamedResults[Any]:
+        """List the names that have a version."""
+        try:
+            names = sorted(path.name for path in self._folder.iterdir() if path.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        stored = {
+            name: StoredVersionsDataset(
+                filepath=(self._folder / name / self._file).as_posix(), dataset=self._config
+            ).load()
+            for name in names
+        }
+        return NamedResults({name: found for name, found in stored.items() if found.versions})
+
+    def save(self, data: None) -> NoReturn:  # noqa: ARG002
+        """Raise an error: the other data set saves the versions."""
+        raise DatasetError(f"{self._file} is saved by the data set of one name")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, object]:
+        return {"folder": str(self._folder), "file": self._file, "type": self._config["type"]}

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from skin_lesions.config.base import flatten
 from skin_lesions.core.text import pluralize, printable
 from skin_lesions.data.diagnoses import diagnosis_of
-from skin_lesions.data.provenance import Origin
+from skin_lesions.data.provenance import Origin, SplitProvenance
 from skin_lesions.data.tables import SplitTable
 from skin_lesions.evaluation.scorecard import RangeByChance, Scorecard, SplitMetrics
 from skin_lesions.metrics.intervals import Estimate
@@ -147,6 +147,9 @@ _POLICIES = {
     "split.policy=grouped.",
     "cleaned": "The test split is the original test split, each image once and without label "
     "conflicts. Images that leak into it were removed from training and validation.",
+    "by_column": "The test images are those with chosen values of a column, such as the images of "
+    "one hospital. Groups of related images with images in both parts are left out, and each image "
+    "counts once. The results show how the model performs on a source that it was not trained on.",
 }
 
 
@@ -169,6 +172,21 @@ def uncertain_links_note(split_table: SplitTable) -> str:
 def policy_note(policy: str) -> str:
     """Describe what a split policy guarantees."""
     return _POLICIES.get(policy, "This report has no description of this split policy.")
+
+
+def column_split_note(provenance: SplitProvenance) -> str:
+    """Describe a split by a column; an empty text with another policy. Names are not escaped."""
+    found = provenance.column_split
+    if found is None:
+        return ""
+    groups, files = (
+        pluralize(found.spanning_groups, "group"),
+        pluralize(found.spanning_files, "file"),
+    )
+    return (
+        f"Test images: {found.column} is {' or '.join(found.test_values)}. Left out: {groups} with "
+        f"{files} in both parts, and {pluralize(found.missing_files, 'file')} without a value."
+    )
 
 
 def leaky_weights_note(model: TrainedModel) -> str:

@@ -102,6 +102,7 @@ def _body(inputs: ReportInputs) -> str:
         summary=inputs.audit_findings.summary,
         weakest=_weakest(metrics),
         counts=formatting.counts_by_class(model.classes, inputs.split_table),
+        column_split=formatting.column_split_note(inputs.split_table.provenance),
         policy=formatting.policy_note(metrics.split_policy),
         uncertain_links=formatting.uncertain_links_note(inputs.split_table),
         original_test=formatting.original_test_note(inputs.split_table),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from skin_lesions.config.source import Source
+from skin_lesions.config.source import FolderSource
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 from skin_lesions.data.diagnoses import diagnosis_of
@@ -24,7 +24,7 @@ from skin_lesions.data.sources.metadata import Metadata, Rows, join_metadata, re
 log = logging.getLogger(__name__)
 
 
-def open_folder(folder: Path, name: str, source: Source, origin: Origin) -> SourceFiles:
+def open_folder(folder: Path, name: str, source: FolderSource, origin: Origin) -> SourceFiles:
     """List the files of a folder and read their labels.
 
     Raises:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skin_lesions.config.source import Source
+from skin_lesions.config.source import FolderSource
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import pluralize, printable
 from skin_lesions.data.diagnoses import diagnosis_of
@@ -215,7 +215,7 @@ def _rename_reserved(columns: Iterable[str]) -> list[str]:
     return renamed
 
 
-def read_metadata(source: Source) -> list[Metadata]:
+def read_metadata(source: FolderSource) -> list[Metadata]:
     """Read the tables of ``source.metadata``: CSV with commas, semicolons or tabs, in UTF-8.
 
     Returns:
@@ -249,7 +249,7 @@ def _check_column_exists(
         )
 
 
-def _metadata(path: Path, table: pd.DataFrame, source: Source) -> Metadata:
+def _metadata(path: Path, table: pd.DataFrame, source: FolderSource) -> Metadata:
     key = _key_column(table, path, source.metadata_key)
     # The index is not reset, because it gives the line numbers of the file.
     table = table[table[key].notna()]

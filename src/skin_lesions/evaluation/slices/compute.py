@@ -22,7 +22,7 @@ from skin_lesions.evaluation.slices.gaps import (
     compare_slices,
     correct_for_comparisons,
 )
-from skin_lesions.evaluation.slices.model import Slice, SliceColumn, SliceResults
+from skin_lesions.evaluation.slices.model import Slice, SliceColumn, SliceResults, SliceTables
 from skin_lesions.metrics.intervals import unavailable
 
 
@@ -47,6 +47,21 @@ def compute_slices(
     Raises:
         InputError: ``settings.columns`` has a column that does not exist.
     """
+    found = divide_into_slices(rows, images, settings)
+    return SliceResults(
+        split_policy=split_policy,
+        provenance=provenance,
+        min_images=found.min_images,
+        comparisons=found.comparisons,
+        columns=found.columns,
+        left_out=found.left_out,
+    )
+
+
+def divide_into_slices(
+    rows: PredictionArrays, images: pd.DataFrame, settings: Slices
+) -> SliceTables:
+    """Compute the results of the subgroups of some images, as ``compute_slices``."""
     divisions, left_out = divide(images, settings)
     selections = [_selections(division) for division in divisions]
     gaps = [_gaps(rows, selected, settings.min_images) for selected in selections]
@@ -66,9 +81,7 @@ def compute_slices(
                 no_gap=None if found else _reason_without_gap(selected, settings.min_images),
             )
         )
-    return SliceResults(
-        split_policy=split_policy,
-        provenance=provenance,
+    return SliceTables(
         min_images=settings.min_images,
         comparisons=comparisons,
         columns=tuple(columns),

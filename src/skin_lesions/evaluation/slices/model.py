@@ -97,6 +97,15 @@ class LeftOutColumn(_Result):
     reason: str
 
 
+class SliceTables(_Result):
+    """Results of the subgroups of some images; the fields are those of ``SliceResults``."""
+
+    min_images: int
+    comparisons: int
+    columns: tuple[SliceColumn, ...]
+    left_out: tuple[LeftOutColumn, ...]
+
+
 class SliceResults(VersionedModel):
     """Results of the subgroups of the test images.
 

@@ -8,10 +8,12 @@ from skin_lesions.audit import enforce_fail_on
 from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.split import Split
-from skin_lesions.core.text import pluralize
+from skin_lesions.core.text import pluralize, printable
 from skin_lesions.data import splits as splitting
+from skin_lesions.data.column_split import divide_by_column
 from skin_lesions.data.fingerprints import data_fingerprint, split_fingerprint
-from skin_lesions.data.provenance import SplitProvenance
+from skin_lesions.data.groups import add_groups
+from skin_lesions.data.provenance import ColumnSplitProvenance, SplitProvenance
 from skin_lesions.data.tables import ImageTable, SplitTable
 
 log = logging.getLogger(__name__)
@@ -53,5 +55,30 @@ def split_images(
         data_fingerprint=data_fingerprint(images),
         split_fingerprint=split_fingerprint(table),
         split_policy=split.policy,
+        column_split=_describe_column_split(images, image_groups, split),
     )
     return SplitTable(table, provenance)
+
+
+def _describe_column_split(
+    images: pd.DataFrame, image_groups: pd.DataFrame, split: Split
+) -> ColumnSplitProvenance | None:
+    """Count and log what a split by a column leaves out; None with another policy."""
+    if split.column is None or split.test_values is None:
+        return None
+    division = divide_by_column(add_groups(images, image_groups), split.column, split.test_values)
+    log.info(
+        "Test images have %s in %s. Left out: %s with %s in both parts, and %s without a value",
+        printable(", ".join(split.test_values)),
+        printable(split.column),
+        pluralize(division.spanning_groups, "group"),
+        pluralize(division.spanning_files, "file"),
+        pluralize(division.missing_files, "file"),
+    )
+    return ColumnSplitProvenance(
+        column=split.column,
+        test_values=split.test_values,
+        missing_files=division.missing_files,
+        spanning_groups=division.spanning_groups,
+        spanning_files=division.spanning_files,
+    )

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from skin_lesions.audit.findings import AuditFindings
 from skin_lesions.audit.model_findings import ModelFindings
 from skin_lesions.config.report import Report
-from skin_lesions.core.versions import StoredVersions, Versioned
+from skin_lesions.core.versions import NamedResults, StoredVersions, Versioned
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.comparison import Comparison
+from skin_lesions.evaluation.external import ExternalResults
 from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.robustness import RobustnessResult
 from skin_lesions.evaluation.scorecard import Scorecard
@@ -57,6 +58,7 @@ class ReportInputs:
     label_issues: pd.DataFrame
     test_ledger: TestLedger
     stored_comparisons: StoredVersions[Comparison]
+    stored_external_metrics: NamedResults[ExternalResults]
 
 
 class NodeArguments(TypedDict):

@@ -55,6 +55,9 @@ def _split(inputs: ReportInputs) -> Iterable[Block]:
         join([lead, formatting.policy_note(policy)]), "warning" if policy == "original" else "text"
     )
     table = inputs.split_table
+    by_column = formatting.column_split_note(table.provenance)
+    if by_column:
+        yield Paragraph(by_column)
     links, leaked = formatting.uncertain_links_note(table), formatting.original_test_note(table)
     yield Paragraph(f"{links} {leaked}")
     columns = [Column("Split"), *(Column(n, numeric=True) for n in ("Images", "Groups", "Classes"))]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from skin_lesions.core.text import pluralize
 from skin_lesions.evaluation.scorecard import registry
 from skin_lesions.evaluation.slices import SliceResults
-from skin_lesions.evaluation.slices.model import SliceColumn
+from skin_lesions.evaluation.slices.model import SliceColumn, SliceTables
 from skin_lesions.reporting.blocks import (
     Block,
     Cell,
@@ -30,19 +30,20 @@ _TEXT = (
 
 def subgroups_content(inputs: ReportInputs) -> list[Block]:
     """Return the slices of each column, then leaked and clean images of the original split."""
-    return [*_slices(inputs.slices), *_leaked_and_clean(inputs)]
+    return [*slice_blocks(inputs.slices), *_leaked_and_clean(inputs)]
 
 
-def _slices(results: SliceResults) -> Iterable[Block]:
+def slice_blocks(results: SliceResults | SliceTables, prefix: str = "") -> Iterable[Block]:
+    """Yield a table for each column; ``prefix`` makes the anchors unique in the report."""
     if results.columns:
         yield Paragraph(
-            f"Slices of fewer than {results.min_images:,} test images have no numbers. Balanced "
+            f"Slices of fewer than {results.min_images:,} images have no numbers. Balanced "
             "accuracy is a mean over the classes of a slice, so slices of different classes are "
             "not comparable. The gap therefore uses common classes only."
         )
     for column in results.columns:
         name = column.column.replace("_", " ")
-        yield Heading(f"By {name}", f"by_{column.column}")
+        yield Heading(f"By {name}", f"{prefix}by_{column.column}")
         yield Paragraph(gap_sentence(column, results.comparisons))
         yield _slice_table(column)
     if results.left_out:
@@ -81,7 +82,7 @@ def _slice_table(column: SliceColumn) -> Table:
         "AUROC, malignant",
     )
     return Table(
-        caption=f"Test images by {column.column}",
+        caption=f"Images by {column.column}",
         columns=[Column("Slice"), *(Column(name, numeric=True) for name in names)],
         rows=[
             [
