@@ -1,7 +1,6 @@
 """The report in a real browser: layout on phone, desktop and paper, sorting, figures, links."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,32 +12,12 @@ from skin_lesions.evaluation.external import ExternalResults
 from skin_lesions.reporting.figures.drawn import DrawnFigure
 from skin_lesions.reporting.figures.registry import FIGURES
 from skin_lesions.reporting.html_report import render_report
+from support.browsers import CHROMIUM, CONTRAST, DESKTOP, PHONE
 from support.external import external_results, stored_external_metrics
 from support.report_inputs import UNUSUAL_NAMES, Study, fourteen_classes, twenty_three_classes
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-# Contrast of the text color and the background of an element, as WCAG 2.2 defines it.
-CONTRAST = """
-element => {
-  const luminance = color => {
-    const rgb = color.match(/[\\d.]+/g).slice(0, 3).map(value => {
-      const channel = value / 255;
-      return channel <= 0.04045 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * rgb[0] + 0.7152 * rgb[1] + 0.0722 * rgb[2];
-  };
-  let ground = element;
-  while (/rgba\\(.*, 0\\)/.test(getComputedStyle(ground).backgroundColor) && ground.parentElement) {
-    ground = ground.parentElement;
-  }
-  const pair = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor];
-  const [dark, light] = pair.map(luminance).sort((a, b) => a - b);
-  return (light + 0.05) / (dark + 0.05);
-}
-"""
 
 pytestmark = [
     pytest.mark.browser,

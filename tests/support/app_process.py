@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from skin_lesions.commands import app as command
+from skin_lesions.commands import app as app_module
 from support.color_predictor import ColorPredictor
 from support.processes import stop_group
 
@@ -40,18 +40,24 @@ class PageProcess:
 
 
 @contextmanager
-def started_page(folder: Path, **environment: str) -> Iterator[PageProcess]:
+def started_page(
+    folder: Path, bundle: Path | None = None, **environment: str
+) -> Iterator[PageProcess]:
     """Start the page in a new process, and stop the process after the block.
 
     Args:
         folder: Working directory and folder for temporary files.
+        bundle: The model; a predictor without a network if not given.
         environment: Further environment variables of the process.
     """
     temporary = folder / "temporary"
     temporary.mkdir()
     paths = os.pathsep.join([str(SOURCE), str(TESTS)])
+    command = [sys.executable, __file__]
+    if bundle is not None:
+        command = [sys.executable, "-m", "skin_lesions", "app", "--bundle", str(bundle)]
     process = subprocess.Popen(
-        [sys.executable, __file__],
+        command,
         env={**os.environ, "PYTHONPATH": paths, "TMPDIR": str(temporary), **environment},
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -75,8 +81,8 @@ def started_page(folder: Path, **environment: str) -> Iterator[PageProcess]:
 
 def _main() -> None:
     predictor = ColorPredictor(classes=CLASSES, is_synthetic=True)
-    command.read_bundle = lambda path: predictor
-    command.app(["--bundle", "not-needed"])
+    app_module.read_bundle = lambda path: predictor
+    app_module.app(["--bundle", "not-needed"])
 
 
 if __name__ == "__main__":

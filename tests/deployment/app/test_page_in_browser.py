@@ -3,40 +3,22 @@
 import csv
 import importlib.util
 import io
-import shutil
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from skin_lesions.deployment.bundle import read_bundle
+from skin_lesions.deployment.decisions import Postprocessor
 from support.app_process import started_page
+from support.browsers import CHROMIUM, CONTRAST, DESKTOP, PHONE
 from support.color_predictor import CERTAIN, UNCERTAIN, UNKNOWN, image_file
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 # A warning of Gradio, when it closes the connection of an event.
 GRADIO_WARNING = "Method not implemented."
-# Contrast of the text color and the background of an element, as WCAG 2.2 defines it.
-CONTRAST = """
-element => {
-  const luminance = color => {
-    const rgb = color.match(/[\\d.]+/g).slice(0, 3).map(value => {
-      const channel = value / 255;
-      return channel <= 0.04045 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * rgb[0] + 0.7152 * rgb[1] + 0.0722 * rgb[2];
-  };
-  let ground = element;
-  while (/rgba\\(.*, 0\\)/.test(getComputedStyle(ground).backgroundColor) && ground.parentElement) {
-    ground = ground.parentElement;
-  }
-  const pair = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor];
-  const [dark, light] = pair.map(luminance).sort((a, b) => a - b);
-  return (light + 0.05) / (dark + 0.05);
-}
-"""
 
 pytestmark = [
     pytest.mark.browser,
@@ -218,6 +200,28 @@ def test_results_of_one_browser_are_not_shown_in_another(open_page):
     open_page(GOOD[0])
     other = open_page()
     assert other.locator(".card").count() == 0
+
+
+@pytest.mark.slow
+def test_page_of_a_bundle_has_its_predictions_and_maps(bundle_model, browser, tmp_path):
+    pytest.importorskip("onnxruntime", reason="the extra app is not installed")
+    folder, _ = bundle_model
+    with started_page(tmp_path, bundle=folder) as started:
+        page = browser.new_page()
+        page.goto(started.url)
+        upload(page, GOOD, expected=len(GOOD))
+        with page.expect_download() as download:
+            page.get_by_text("Download the table").click()
+        text = download.value.path().read_text(encoding="utf-8-sig")
+        assert page.locator(".map").count() + page.get_by_text("No region raises").count() == 3
+        page.close()
+    predictor = read_bundle(folder)
+    pixels = np.stack([predictor.read(good["buffer"]) for good in GOOD])
+    expected = Postprocessor(predictor.description).predictions(predictor.outputs(pixels))
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["predicted"] for row in rows] == [found.predicted for found in expected]
+    for row, found in zip(rows, expected, strict=True):
+        assert float(row["p_mel"]) == pytest.approx(found.probabilities[1], abs=1e-5)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
