@@ -102,6 +102,5 @@ def _module_names(network: nn.Module, head: nn.Module) -> str | list[str]:
 
 def _num_features(head: nn.Module) -> int:
     """Return the number of inputs of the head."""
-    layers = [layer for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    layer = layers[0]
+    layer = next(layer for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d))
     return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels

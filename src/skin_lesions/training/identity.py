@@ -44,10 +44,14 @@ _SOURCES = (
     "training/**/*.py",
 )
 _OTHER_SOURCES = (
+    "models/bundle_files.py",  # the weights are identified by their content
+    "models/bundle_weights.py",  # the same
     "models/downloads.py",  # the weights are identified by their content
     "models/features.py",  # used after the training
     "models/grad_cam.py",  # used after the training
     "models/model_file.py",  # written after the training
+    "models/onnx_names.py",  # used after the training
+    "models/pooled_maps.py",  # used after the training
     "models/postprocessing/*.py",  # fitted after the training
     "models/trained_model.py",  # describes the result
     "models/weights.py",  # finds the weights, which are identified by their content
