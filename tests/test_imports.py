@@ -11,7 +11,7 @@ SNAPSHOTS = """
 import importlib, logging, os, pkgutil, signal, socket, sys, warnings
 
 LIBRARIES = [
-    "cv2", "kagglehub.clients", "kedro.framework.cli", "kedro.framework.hooks",
+    "cv2", "gradio", "kagglehub.clients", "kedro.framework.cli", "kedro.framework.hooks",
     "kedro.framework.project", "kedro.io", "kedro.pipeline", "kedro_datasets._typing",
     "matplotlib.pyplot", "numpy", "pandas", "PIL.Image", "requests", "scipy.stats",
     "sklearn.discriminant_analysis", "torch.distributed.launcher.api", "torchvision",
