@@ -31,7 +31,7 @@ from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.pipelines import compare, external, ingest, train
 from skin_lesions.reporting.comparison_summary import summary_sentences
 from skin_lesions.reporting.external_summary import summary_sentences as external_sentences
-from skin_lesions.reporting.formatting import headline
+from skin_lesions.reporting.formatting import NBSP, headline
 from skin_lesions.stored_inputs import StoredInputs
 
 if TYPE_CHECKING:  # they import torch, and Kedro loads the hooks even to list the pipelines
@@ -194,7 +194,7 @@ class RunSummary:
             if results.provenance.synthetic_images:
                 log.info("Synthetic images: these numbers say nothing about real skin.")
             for sentence in external_sentences(results):
-                log.info(printable(sentence))
+                log.info(printable(sentence.replace(NBSP, " ")))
             saved = cast("AtomicVersionedDataset", catalog["external_metrics"])
             log.info(
                 "External results: %s. To see them beside the internal test: "
