@@ -51,7 +51,7 @@ def test_other_errors_keep_their_traceback():
         (
             "pipelines",
             ["train", "x"],
-            "('x'); expected one of audit, clean, compare, evaluate, ingest, ",
+            "('x'); expected one of audit, clean, compare, evaluate, export, external, ",
         ),
     ],
 )

@@ -34,7 +34,7 @@ from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.pipelines import clean, compare, external, ingest, predict, train
 from skin_lesions.reporting.comparison_summary import summary_sentences
 from skin_lesions.reporting.external_summary import summary_sentences as external_sentences
-from skin_lesions.reporting.formatting import headline
+from skin_lesions.reporting.formatting import NBSP, headline
 from skin_lesions.stored_inputs import StoredInputs
 
 if TYPE_CHECKING:  # they import torch, and Kedro loads the hooks even to list the pipelines
@@ -264,7 +264,7 @@ def _log_external(results: ExternalResults) -> None:
     if results.provenance.synthetic_images:
         log.info("Synthetic images: these numbers say nothing about real skin.")
     for sentence in external_sentences(results):
-        log.info(printable(sentence))
+        log.info(printable(sentence.replace(NBSP, " ")))
     log.info("To see them beside the internal test: kedro run --pipelines report")
 
 

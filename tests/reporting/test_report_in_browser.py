@@ -14,7 +14,13 @@ from skin_lesions.reporting.figures.registry import FIGURES
 from skin_lesions.reporting.html_report import render_report
 from support.browsers import CHROMIUM, CONTRAST, DESKTOP, PHONE
 from support.external import external_results, stored_external_metrics
-from support.report_inputs import UNUSUAL_NAMES, Study, fourteen_classes, twenty_three_classes
+from support.report_inputs import (
+    UNUSUAL_NAMES,
+    VERSION,
+    Study,
+    fourteen_classes,
+    twenty_three_classes,
+)
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -41,7 +47,11 @@ def save_report(study: Study, folder: Path) -> Path:
         DrawnFigure(study.draw(spec), {}).save(path, 150)
         pngs[spec.name] = path.read_bytes()
     page = folder / "report.html"
-    inputs = replace(study.report_inputs(), stored_external_metrics=external_sets(study))
+    inputs = replace(
+        study.report_inputs(),
+        model=study.model.with_version(VERSION),
+        stored_external_metrics=external_sets(study),
+    )
     page.write_text(render_report(**vars(inputs), **pngs), encoding="utf-8")
     return page
 
