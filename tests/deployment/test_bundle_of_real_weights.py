@@ -9,10 +9,12 @@ import pytest
 
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.deployment.bundle import read_bundle
+from skin_lesions.deployment.bundle_content import ModelBundle
 from skin_lesions.deployment.bundle_writer import write_bundle
 from skin_lesions.deployment.decisions import Postprocessor
 from skin_lesions.deployment.torch_predictor import TorchPredictor
 from skin_lesions.models.networks import create_network
+from skin_lesions.models.trained_model import TrainedModel
 from support.bundles import bundle_of, exportable_model
 from support.postprocessing import postprocessing, unknown_score
 from support.scripts import rows_of, run_script
@@ -38,9 +40,9 @@ def files() -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-@pytest.fixture(scope="module", params=["stretch", "center_crop"])
-def bundle(request, efficientnet_lite0, tmp_path_factory):
-    """Write the bundle of a model of the 1,000 classes of ImageNet; return model and folder."""
+@pytest.fixture(scope="module")
+def exported(efficientnet_lite0) -> ModelBundle:
+    """Export a model of the 1,000 classes of ImageNet."""
     classes = tuple(f"class {i}" for i in range(1000))
     initial = create_network(
         architecture="timm/tf_efficientnet_lite0",
@@ -55,13 +57,20 @@ def bundle(request, efficientnet_lite0, tmp_path_factory):
     model = exportable_model(
         architecture="timm/tf_efficientnet_lite0",
         classes=classes,
-        preprocessing=Preprocessing(request.param, 256, 192, initial.mean, initial.std),
+        preprocessing=Preprocessing("stretch", 256, 192, initial.mean, initial.std),
         state_dict=initial.network.state_dict(),
         postprocessing=replace(fitted, calibration=replace(fitted.calibration, temperature=1.0)),
     )
-    folder = tmp_path_factory.mktemp("real") / "bundle"
-    write_bundle(bundle_of(model), folder)
-    return model, folder
+    return bundle_of(model)
+
+
+@pytest.fixture(params=["stretch", "center_crop"])
+def bundle(request, exported, tmp_path) -> tuple[TrainedModel, Path]:
+    """Write a bundle with this resize mode; return model and folder."""
+    preprocessing = replace(exported.model.preprocessing, resize_mode=request.param)
+    model = exported.model.model_copy(update={"preprocessing": preprocessing})
+    write_bundle(replace(exported, model=model), tmp_path / "bundle")
+    return model, tmp_path / "bundle"
 
 
 def test_classes_and_probabilities_of_photographs_agree(bundle, files, tmp_path):

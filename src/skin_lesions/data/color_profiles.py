@@ -33,7 +33,8 @@ def convert_to_srgb(pixels: Pixels, profile: bytes | None, mode: str) -> Pixels:
     if transform is None:
         return pixels
     image = Image.fromarray(np.ascontiguousarray(pixels[..., 0]) if is_gray else pixels)
-    return np.asarray(ImageCms.applyTransform(image, transform))
+    # A copy, because the memory of Pillow cannot be written, and torch warns about such arrays.
+    return np.array(ImageCms.applyTransform(image, transform))
 
 
 @lru_cache(maxsize=32)  # the images of a dataset have few different profiles

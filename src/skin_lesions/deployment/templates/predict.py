@@ -88,6 +88,8 @@ def main(paths: list[str]) -> None:
     """Print one row for each image file."""
     verify_checksums()
     model = json.loads((FOLDER / "model.json").read_text(encoding="utf-8"))
+    if model["provenance"]["origin"]["kind"] == "demo":
+        sys.stderr.write("Trained on synthetic images: the rows say nothing about real skin.\n")
     session = onnxruntime.InferenceSession(FOLDER / "model.onnx")
     rows = []
     for path in paths:
