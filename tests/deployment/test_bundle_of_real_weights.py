@@ -11,7 +11,7 @@ from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.deployment.bundle import read_bundle
 from skin_lesions.deployment.bundle_content import ModelBundle
 from skin_lesions.deployment.bundle_writer import write_bundle
-from skin_lesions.deployment.decisions import Postprocessor
+from skin_lesions.deployment.decisions import Postprocessor, Prediction
 from skin_lesions.deployment.torch_predictor import TorchPredictor
 from skin_lesions.models.networks import create_network
 from skin_lesions.models.trained_model import TrainedModel
@@ -58,6 +58,7 @@ def exported(efficientnet_lite0) -> ModelBundle:
         architecture="timm/tf_efficientnet_lite0",
         classes=classes,
         preprocessing=Preprocessing("stretch", 256, 192, initial.mean, initial.std),
+        test_time_augmentation="none",
         state_dict=initial.network.state_dict(),
         postprocessing=replace(fitted, calibration=replace(fitted.calibration, temperature=1.0)),
     )
@@ -78,19 +79,29 @@ def test_classes_and_probabilities_of_photographs_agree(bundle, files, tmp_path)
     model, folder = bundle
     original, exported = TorchPredictor(model, "cpu"), read_bundle(folder)
     postprocessor = Postprocessor(original.description)
+    contents = [path.read_bytes() for path in files]
+    pixels = np.stack([original.read(data) for data in contents])
+    pillow_pixels = np.stack([exported.read(data) for data in contents])
+    expected = postprocessor.predictions(original.outputs(pixels))
+    equal_pixels = postprocessor.predictions(exported.outputs(pixels))
+    from_files = postprocessor.predictions(exported.outputs(pillow_pixels))
     rows = rows_of(run_script(folder, tmp_path, *files))
+    of_script = [[float(row[f"p_{name}"]) for name in model.classes] for row in rows]
+    difference = largest_difference(equal_pixels, expected)
+    assert difference <= 1e-4, difference
+    difference = largest_difference(from_files, expected)
+    assert difference <= 0.01, difference
+    np.testing.assert_allclose(of_script, probabilities(from_files), rtol=0, atol=0.001)
+    predicted = [prediction.predicted for prediction in expected]
+    assert [prediction.predicted for prediction in from_files] == predicted
+    assert [row["predicted"] for row in rows] == predicted
     assert len(files) >= 8
-    for path, row in zip(files, rows, strict=True):
-        data = path.read_bytes()
-        pixels = original.read(data)[None]
-        [expected] = postprocessor.predictions(original.outputs(pixels))
-        [equal_pixels] = postprocessor.predictions(exported.outputs(pixels))
-        np.testing.assert_allclose(
-            equal_pixels.probabilities, expected.probabilities, rtol=0, atol=1e-4
-        )
-        [from_file] = postprocessor.predictions(exported.outputs(exported.read(data)[None]))
-        of_script = [float(row[f"p_{name}"]) for name in model.classes]
-        for found in (from_file.probabilities, of_script):
-            np.testing.assert_allclose(found, expected.probabilities, rtol=0, atol=0.01)
-        assert row["predicted"] == from_file.predicted == expected.predicted
-    assert len({row["predicted"] for row in rows}) > 5
+    assert len(set(predicted)) > 5
+
+
+def probabilities(predictions: list[Prediction]) -> np.ndarray:
+    return np.array([prediction.probabilities for prediction in predictions])
+
+
+def largest_difference(found: list[Prediction], expected: list[Prediction]) -> float:
+    return float(np.abs(probabilities(found) - probabilities(expected)).max())
