@@ -34,7 +34,7 @@ def complete_file(run, path):
 def test_file_is_complete_whatever_byte_an_interrupted_run_ended_at(run, tmp_path):
     expected, counts = complete_file(run, tmp_path / "expected.csv")
     path = tmp_path / "rows.csv"
-    lengths = {*range(0, len(expected), 37), *range(len(expected) - 40, len(expected) + 1)}
+    lengths = {*range(0, len(expected), 101), *range(len(expected) - 40, len(expected) + 1)}
     for length in sorted(lengths):
         path.write_bytes(expected[:length])
         assert write_rows(run, path) == counts
@@ -60,6 +60,14 @@ def test_damaged_rows_are_computed_again(run, tmp_path):
         path.write_bytes(expected[:start] + bytes(len(expected) - start))
         write_rows(run, path)
         assert path.read_bytes() == expected
+
+
+def test_everything_after_the_complete_batches_is_removed(run, tmp_path):
+    path = tmp_path / "rows.csv"
+    expected, counts = complete_file(run, path)
+    path.write_bytes(expected + expected)
+    assert write_rows(run, path) == counts
+    assert path.read_bytes() == expected
 
 
 def test_rows_of_other_files_are_computed_again(run, tmp_path):
