@@ -70,7 +70,7 @@ def test_figures_are_shown(executed):
 @pytest.mark.slow
 def test_leaked_and_clean_test_images_and_both_splits_are_compared(executed):
     (accuracy,) = data_of(executed, "text/markdown")
-    assert re.search(r"original split: \d+\.\d%\*\*, 74 images, 95 % interval \d", accuracy)
+    assert re.search(r"original split: \d+\.\d %\*\*, 74 images, 95 % interval \d", accuracy)
     tables = "".join(data_of(executed, "text/html"))
     for text in ("leaked test images", "clean test images", "Exact duplicates are in different"):
         assert text in tables
