@@ -3,18 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from skin_lesions.deployment.bundle_writer import write_bundle
 from skin_lesions.models.trained_model import TrainedModel
-from support.bundles import bundle_of, exportable_model
+from support.bundles import write_small_bundle
 
 
 @pytest.fixture(scope="session")
 def bundle_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainedModel]:
     """Write the bundle of a small model once; return folder and model. Read-only."""
     folder = tmp_path_factory.mktemp("bundle") / "bundle"
-    model = exportable_model()
-    write_bundle(bundle_of(model), folder)
-    return folder, model
+    return folder, write_small_bundle(folder)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A small model that can be exported, and its bundle."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.deployment.bundle_content import ModelBundle
+from skin_lesions.deployment.bundle_writer import write_bundle
 from skin_lesions.deployment.onnx_export import export_onnx
 from skin_lesions.models.features import record_features
 from skin_lesions.models.networks import build_network, classifier_head
@@ -62,6 +64,13 @@ def bundle_of(model: TrainedModel, network: bytes | None = None) -> ModelBundle:
     manifest = pd.DataFrame([("test_image", "test"), *rows], columns=["image_id", "split"])
     exported = export_onnx(model) if network is None else network
     return ModelBundle(model=model, network=exported, manifest=manifest, card=CARD)
+
+
+def write_small_bundle(folder: Path, **changes: Any) -> TrainedModel:
+    """Write the bundle of a small model; return the model."""
+    model = exportable_model(**changes)
+    write_bundle(bundle_of(model), folder)
+    return model
 
 
 @torch.no_grad()
