@@ -13,17 +13,18 @@ from skin_lesions.core.text import pluralize, printable
 
 
 def run_audit(
-    context: AuditContext, checks: Sequence[registry.Check] = registry.CHECKS
+    context: AuditContext, checks: Sequence[registry.Check] | None = None
 ) -> AuditFindings:
     """Run checks of the registry, and count the files, images, groups and classes.
 
     Args:
         context: The data.
-        checks: The checks. The results of the shortcut probes belong to the check ``shortcuts``.
+        checks: The checks; None: all of them. The results of the shortcut probes belong to the check ``shortcuts``.
 
     Returns:
         The findings, the most severe first, each with ``audit.max_examples`` examples at most.
     """
+    checks = registry.CHECKS if checks is None else checks
     findings: list[Finding] = []
     for check in checks:
         findings += check(context)
