@@ -19,7 +19,8 @@ def run_audit(
 
     Args:
         context: The data.
-        checks: The checks; None: all of them. The results of the shortcut probes belong to the check ``shortcuts``.
+        checks: The checks; None: all of them. The results of the shortcut probes belong to the
+            check ``shortcuts``.
 
     Returns:
         The findings, the most severe first, each with ``audit.max_examples`` examples at most.
