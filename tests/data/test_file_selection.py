@@ -3,11 +3,12 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from skin_lesions.config.split import Split, SplitFractions
+from skin_lesions.config.split import SplitFractions
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.file_selection import retained_pairs, select_files
 from skin_lesions.data.groups import NEAR_DUPLICATE_KINDS, group_images
 from skin_lesions.data.splits import split_images
+from support.factories import SPLIT
 
 CHANGED = NEAR_DUPLICATE_KINDS["changed"]
 NO_LINKS = pd.DataFrame(columns=["file_a", "file_b", "kind", "strength", "same_group"])
@@ -205,11 +206,8 @@ def studies(draw):
 def test_no_group_of_the_selected_files_is_in_two_splits(drawn, seed):
     table, near = drawn
     groups, image_links = group_images(table, near)
-    policy = Split(
-        policy="grouped",
-        fractions=SplitFractions(train=0.6, val=0.2, test=0.2),
-        seed=seed,
-        exclude_uncertain_links=False,
+    policy = SPLIT.model_copy(
+        update={"fractions": SplitFractions(train=0.6, val=0.2, test=0.2), "seed": seed}
     )
     try:
         split = split_images(table, groups, image_links, policy)

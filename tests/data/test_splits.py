@@ -23,6 +23,8 @@ NO_LINKS = links()
 def policy(name, seed=0, *, exclude_uncertain_links=False):
     return Split(
         policy=name,
+        column=None,
+        test_values=None,
         fractions=SplitFractions(**FRACTIONS),
         seed=seed,
         exclude_uncertain_links=exclude_uncertain_links,
