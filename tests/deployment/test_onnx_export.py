@@ -42,7 +42,7 @@ def check(architecture: str, size: int, *, has_map: bool) -> None:
     for n in (1, 4, 7):
         images = random_images(n, size, seed=n)
         found, expected = run(network, images), predictor.outputs(images)
-        np.testing.assert_allclose(found["logits"], expected.logits, atol=1e-4)
+        np.testing.assert_allclose(found["logits"], expected.logits, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(found["features"], expected.features, rtol=1e-3, atol=1e-4)
         probabilities = class_probabilities(
             expected.logits, fitted.calibration.temperature, fitted.frequencies

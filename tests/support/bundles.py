@@ -76,7 +76,7 @@ def write_small_bundle(folder: Path, **changes: Any) -> TrainedModel:
 @torch.no_grad()
 def _scale(network: nn.Module, size: int) -> None:
     """Estimate the statistics of batch norms, so that the features differ between images."""
-    images = torch.from_numpy(random_images(8, size)).permute(0, 3, 1, 2).float() / 64 - 2
+    images = torch.from_numpy(random_images(16, size)).permute(0, 3, 1, 2).float() / 64 - 2
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the mean over all batches
@@ -84,8 +84,15 @@ def _scale(network: nn.Module, size: int) -> None:
             module.train()
     network(images)
     network.eval()
-    for parameter in classifier_head(network).parameters():  # the heads of some are zero
-        parameter.normal_(0, 0.2)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):  # almost constant channels would be outliers
+            module.running_var.clamp_(min=float(module.running_var.mean()))
+    head = list(classifier_head(network).parameters())
+    for parameter in head:
+        parameter.normal_(0, 1)  # the heads of some architectures are zero
+    size_of_logits = network(images).std()
+    for parameter in head:
+        parameter.mul_(2 / size_of_logits)
 
 
 @torch.no_grad()
