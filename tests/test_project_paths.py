@@ -48,11 +48,11 @@ def test_every_data_set_is_in_the_data_root(copied_project, monkeypatch, data_ro
         for name in catalog
         if not name.startswith("param") and name != "uncalibrated_model"
     ]
-    paths = [
-        str(d[key]) for d in described for key in ("filepath", "objects", "decode_into") if key in d
-    ]
-    assert len(paths) == len(described) + 2
-    assert all(path.startswith(str(copied_project / "data" / "mine")) for path in paths)
+    keys = ("filepath", "folder", "objects", "decode_into", "in_progress")
+    paths = [[str(d[key]) for key in keys if key in d] for d in described]
+    assert all(paths)
+    root = str(copied_project / "data" / "mine")
+    assert all(path.startswith(root) for of_data_set in paths for path in of_data_set)
 
 
 def test_data_root_in_a_parameter_file_is_used_for_all_data_sets_and_the_lock(copied_project):
