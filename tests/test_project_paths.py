@@ -1,8 +1,10 @@
 """Paths of runs that start in another folder than that of the project."""
 
 import shutil
+from pathlib import Path
 
 import pytest
+import yaml
 from kedro.framework.session import KedroSession
 
 from skin_lesions.core.errors import InputError
@@ -42,17 +44,22 @@ def test_every_data_set_is_in_the_data_root(copied_project, monkeypatch, data_ro
     """This includes paths with other names than ``filepath``, which Kedro leaves relative."""
     monkeypatch.setenv("HOME", str(copied_project / "data"))
     monkeypatch.setenv("USERPROFILE", str(copied_project / "data"))
-    catalog = Study(copied_project, data_root, "folder").catalog()
-    described = [
-        catalog[name]._describe()
-        for name in catalog
-        if not name.startswith("param") and name != "uncalibrated_model"
-    ]
-    keys = ("filepath", "folder", "objects", "decode_into", "in_progress")
-    paths = [[str(d[key]) for key in keys if key in d] for d in described]
-    assert all(paths)
-    root = str(copied_project / "data" / "mine")
-    assert all(path.startswith(root) for of_data_set in paths for path in of_data_set)
+    written = yaml.safe_load((copied_project / "conf/base/catalog.yml").read_text())
+    params = {"data_root": data_root}
+    with KedroSession.create(copied_project, env="folder", runtime_params=params) as session:
+        resolved = session.load_context().config_loader["catalog"]
+    root = copied_project / "data" / "mine"
+    for name in resolved.keys() - {"uncalibrated_model"}:
+        keys = [key for key, text in texts(written[name]).items() if "/" in text]
+        assert keys, name
+        found = texts(resolved[name])
+        assert all(Path(found[key]).is_relative_to(root) for key in keys), name
+
+
+def texts(entry: dict) -> dict[str, str]:
+    """Return the texts of a catalog entry and of the data set that it wraps, by key."""
+    inner = entry.get("dataset", {})
+    return {key: value for key, value in {**inner, **entry}.items() if isinstance(value, str)}
 
 
 def test_data_root_in_a_parameter_file_is_used_for_all_data_sets_and_the_lock(copied_project):
