@@ -12,6 +12,7 @@ from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing import resize_batch
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.deployment.onnx_check import check_onnx, images_to_compare
+from skin_lesions.deployment.onnx_session import open_session
 from support.bundles import exportable_model, random_images
 
 LIMITS = Export(
@@ -52,11 +53,15 @@ def test_other_statistics_of_the_unknown_score_are_reported(bundle_model, networ
         )
 
 
-def test_network_that_returns_nan_is_reported(bundle_model, network, monkeypatch):
+@pytest.mark.parametrize("output", ["probabilities", "unknown_score"])
+def test_network_that_returns_nan_is_reported(bundle_model, network, output, monkeypatch):
+    session = open_session(network)
+
     class Session:
         def run(self, names, inputs):
-            n = len(inputs["images"])
-            return [np.full((n, 2), np.nan), np.full(n, np.nan)]
+            outputs = session.run(names, inputs)
+            outputs[names.index(output)][0] = np.nan
+            return outputs
 
     monkeypatch.setattr("skin_lesions.deployment.onnx_check.open_session", lambda _: Session())
     with pytest.raises(InputError, match="differs from the original one"):
