@@ -187,14 +187,14 @@ def peak_megabytes() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def measure_memory(counts: list[int], architecture: str) -> dict:
+def measure_memory(counts: list[int]) -> dict:
     """Return the peak memory and the speed of a new process for each number of files."""
     found: dict[int, dict] = {}
     for n in counts:
         with tempfile.TemporaryDirectory() as temporary:
             folder, model_file = Path(temporary, "images"), Path(temporary, "model.pth")
             make_small_images(folder, n)
-            write_model(random_model(architecture, SMALL, SMALL), model_file)
+            write_model(random_model("resnet18", SMALL, SMALL), model_file)
             command = [sys.executable, __file__, "--worker", str(folder), str(model_file)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             found[n] = json.loads(done.stdout)
@@ -218,10 +218,14 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.worker:
         run_worker(*map(Path, arguments.worker))
         return
-    speed = compare_speed(
-        arguments.images, arguments.rounds, arguments.architecture, arguments.folder
-    )
-    save_results(arguments.name, speed | measure_memory(arguments.counts, "resnet18"))
+    results = {}
+    if arguments.part != "memory":
+        results |= compare_speed(
+            arguments.images, arguments.rounds, arguments.architecture, arguments.folder
+        )
+    if arguments.part != "speed":
+        results |= measure_memory(arguments.counts)
+    save_results(arguments.name, results)
 
 
 if __name__ == "__main__":
@@ -231,6 +235,7 @@ if __name__ == "__main__":
     parser.add_argument("--architecture", default="resnet18")
     parser.add_argument("--folder", help="folder of images; default: images of noise")
     parser.add_argument("--counts", type=int, nargs="+", default=[5000, 100_000])
+    parser.add_argument("--part", choices=["both", "speed", "memory"], default="both")
     parser.add_argument("--name", default="predict")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     main(parser.parse_args())

@@ -18,6 +18,11 @@ from skin_lesions.models.model_file import read_model
 from skin_lesions.models.network_outputs import NetworkOutputs
 from skin_lesions.models.trained_model import TrainedModel
 
+# Images that a CPU computes at once. The C library returns larger activations to the system after
+# each layer, which clears the pages again for the next one. EfficientNet-Lite0 at 192 pixels takes
+# 1.8 times the CPU time in batches of 32.
+_CPU_BATCH = 8
+
 
 class TorchPredictor:
     """A trained model on a device. Its results are those of the pipeline ``evaluate``.
@@ -58,6 +63,14 @@ class TorchPredictor:
         Raises:
             InputError: The memory of the GPU is too small.
         """
+        size = _CPU_BATCH if self._device.type == "cpu" else len(images)
+        found = [self._batch(images[i : i + size]) for i in range(0, len(images), size)]
+        return NetworkOutputs(
+            logits=np.concatenate([batch.logits for batch in found]),
+            features=np.concatenate([batch.features for batch in found]),
+        )
+
+    def _batch(self, images: npt.NDArray[np.uint8]) -> NetworkOutputs:
         try:
             batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(self._device)
             inputs = normalize_batch(batch, self._description.preprocessing)
