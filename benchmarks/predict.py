@@ -10,7 +10,6 @@ that memory that grows with the number of files is a large part.
 """
 
 import argparse
-import json
 import logging
 import os
 import statistics
@@ -188,8 +187,8 @@ def peak_megabytes() -> float:
 
 
 def measure_memory(counts: list[int]) -> dict:
-    """Return the peak memory and the speed of a new process for each number of files."""
-    found: dict[int, dict] = {}
+    """Return the peak memory of a new process for each number of files."""
+    peaks: dict[str, float] = {}
     for n in counts:
         with tempfile.TemporaryDirectory() as temporary:
             folder, model_file = Path(temporary, "images"), Path(temporary, "model.pth")
@@ -197,20 +196,18 @@ def measure_memory(counts: list[int]) -> dict:
             write_model(random_model("resnet18", SMALL, SMALL), model_file)
             command = [sys.executable, __file__, "--worker", str(folder), str(model_file)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-            found[n] = json.loads(done.stdout)
-    few, many = found[min(counts)], found[max(counts)]
+            peaks[str(n)] = float(done.stdout)
     return {
         "small_image_size": SMALL,
-        "peak_memory_mb": {str(n): found[n]["peak_mb"] for n in counts},
-        "peak_memory_rise_mb": many["peak_mb"] - few["peak_mb"],
-        "small_images_per_second": many["images_per_second"],
+        "peak_memory_mb": peaks,
+        "peak_memory_rise_mb": peaks[str(max(counts))] - peaks[str(min(counts))],
     }
 
 
 def run_worker(folder: Path, model_file: Path) -> None:
-    """Predict a folder in this process; print the speed and the peak memory as JSON."""
-    speed = rate(lambda: predict_folder(folder, model_file, folder.parent / "rows.csv"))
-    print(json.dumps({"images_per_second": speed, "peak_mb": peak_megabytes()}))
+    """Predict a folder in this process; print the peak memory."""
+    predict_folder(folder, model_file, folder.parent / "rows.csv")
+    print(peak_megabytes())
 
 
 def main(arguments: argparse.Namespace) -> None:
