@@ -5,7 +5,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -22,8 +22,12 @@ from kedro.framework.startup import bootstrap_project
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.tables import SplitTable
 from support.benchmarks import import_benchmark
+from support.browsers import CHROMIUM
 from support.processes import mark_descendants, remaining_processes
 from support.study import Study
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 mark_descendants()
 ROOT = Path(__file__).parents[1]
@@ -93,6 +97,20 @@ def stored(tmp_path: Path) -> tuple[PixelStore, SplitTable]:
     pixels, table = blobs(60)
     square_images(PixelStore(tmp_path).at(32).folder, pixels)
     return PixelStore(tmp_path), SplitTable(table, SPLIT_PROVENANCE, "v1")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Start the Chromium of the system; tests that use it are skipped without it."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 (an optional package)
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from skin_lesions.reporting.figures.registry import FIGURES
+from support.browsers import CHROMIUM
 from support.processes import stop_group
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LAYERS = ["raw", "model_input", "intermediate", "primary", "models", "model_output", "reporting"]
 
 pytestmark = [
@@ -71,17 +71,6 @@ def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
         else:
             return
     raise TimeoutError(url)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

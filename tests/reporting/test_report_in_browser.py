@@ -1,7 +1,6 @@
 """The report in a real browser: layout on phone, desktop and paper, sorting, figures, links."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,17 +61,6 @@ def reports(tmp_path_factory) -> dict[str, Path]:
         "fourteen": save_report(fourteen_classes(synthetic=True), tmp_path_factory.mktemp("a")),
         "unusual": save_report(twenty_three_classes(unreadable=80), tmp_path_factory.mktemp("b")),
     }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

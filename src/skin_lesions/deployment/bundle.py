@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,8 +85,19 @@ class OnnxPredictor:
                 "is not global average pooling and one linear layer. Check has_heat_maps before"
             )
         maps = self._run(images, FEATURE_MAP)[FEATURE_MAP]  # (n, c, h, w)
-        weights = _head_weights(self.folder)[classes]  # (n, c)
+        weights = self._head_weights[classes]  # (n, c)
         return np.asarray(np.maximum(np.einsum("nc,nchw->nhw", weights, maps), 0), np.float32)
+
+    @cached_property
+    def _head_weights(self) -> Floats:
+        """Weights of the linear head, (classes, features)."""
+        try:
+            from safetensors import safe_open  # noqa: PLC0415 (an extra)
+        except ModuleNotFoundError:
+            raise InputError(MISSING_EXTRA.format("safetensors")) from None
+        name = f"{read_head_name(self.folder / CONFIG)}.weight"
+        with safe_open(self.folder / WEIGHTS, framework="numpy") as tensors:
+            return np.asarray(tensors.get_tensor(name), np.float32)
 
     def _run(self, images: Images, *names: str) -> Mapping[str, Floats]:
         """Return some outputs of the network by name."""
@@ -108,14 +120,3 @@ def read_bundle(path: Path) -> OnnxPredictor:
         description=ModelDescription.of(read_metadata(path)),
         session=open_session(path / NETWORK),
     )
-
-
-def _head_weights(folder: Path) -> Floats:
-    """Return the weights of the linear head, (classes, features)."""
-    try:
-        from safetensors import safe_open  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError:
-        raise InputError(MISSING_EXTRA.format("safetensors")) from None
-    name = f"{read_head_name(folder / CONFIG)}.weight"
-    with safe_open(folder / WEIGHTS, framework="numpy") as tensors:
-        return np.asarray(tensors.get_tensor(name), np.float32)

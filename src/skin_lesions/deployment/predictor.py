@@ -69,7 +69,6 @@ class Predictor(Protocol):
     @property
     def description(self) -> ModelDescription:
         """Return the description of the model."""
-        ...
 
     def read(self, data: bytes) -> npt.NDArray[np.uint8]:
         """Decode an image file into the pixels of one input.
@@ -83,7 +82,6 @@ class Predictor(Protocol):
         Raises:
             UnreadableImageError: The message is the reason.
         """
-        ...
 
     def outputs(self, images: npt.NDArray[np.uint8]) -> NetworkOutputs:
         """Run the network.
@@ -95,4 +93,3 @@ class Predictor(Protocol):
             Logits before calibration (with test-time augmentation, their mean) and penultimate
             features of the n images.
         """
-        ...

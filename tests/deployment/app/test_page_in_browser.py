@@ -3,7 +3,6 @@
 import csv
 import importlib.util
 import io
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -51,17 +50,6 @@ GOOD = [
 def server(tmp_path_factory):
     with started_page(tmp_path_factory.mktemp("page")) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -26,13 +26,11 @@ class MapPredictor(Predictor, Protocol):
     @property
     def has_heat_maps(self) -> bool:
         """Return whether the architecture has class activation maps."""
-        ...
 
     def heat_maps(
         self, images: npt.NDArray[np.uint8], classes: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.float32]:
         """Return the map of one class for each image, (n, h, w), values of at least 0."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

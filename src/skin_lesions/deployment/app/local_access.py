@@ -3,14 +3,10 @@
 A web site that the user visits at the same time could otherwise send requests to 127.0.0.1.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+if TYPE_CHECKING:  # an extra
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOST = "127.0.0.1"
 _HOSTS = (HOST, "localhost")
@@ -40,22 +36,22 @@ _HEADERS = {
 class LocalAccess:
     """ASGI middleware that rejects requests of other sites and sets the headers of responses."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: "ASGIApp") -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Handle one request."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         if not is_local(headers.get(b"host", ""), headers.get(b"origin")):
-            start = {"type": "http.response.start", "status": 403, "headers": []}
+            start: Message = {"type": "http.response.start", "status": 403, "headers": []}
             await send(start)
             await send({"type": "http.response.body", "body": b"Only this computer has access."})
             return
 
-        async def send_with_headers(message: Message) -> None:
+        async def send_with_headers(message: "Message") -> None:
             if message["type"] == "http.response.start":
                 kept = [h for h in message.get("headers", []) if h[0].lower() not in _HEADERS]
                 message = {**message, "headers": [*kept, *_HEADERS.items()]}
