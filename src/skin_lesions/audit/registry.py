@@ -66,19 +66,20 @@ CHECKS: tuple[Check, ...] = (
     shortcuts,
     low_quality_images,
 )
-# Checks of images that are only evaluated: those of splits and of training do not apply.
-EVALUATION_CHECKS: tuple[Check, ...] = (
-    several_names_of_one_class,
-    exact_duplicate_label_conflicts,
-    pixel_identical_label_conflicts,
-    near_duplicate_label_conflicts,
-    groups_with_multiple_labels,
-    exact_duplicates,
-    near_duplicates,
-    unreadable_files,
-    unusual_class_names,
-    large_groups,
-    identifiers_of_several_patients,
-    placeholder_identifiers,
-    low_quality_images,
+# Checks of splits and of training; they do not apply to images that are only evaluated.
+_TRAINING_CHECKS: frozenset[Check] = frozenset(
+    {
+        classes_without_images,
+        exact_duplicates_across_splits,
+        groups_across_splits,
+        leakage_by_class,
+        leakage_by_link_type,
+        classes_missing_from_splits,
+        classes_missing_from_test,
+        class_counts_share_divisor,
+        class_counts_balanced,
+        small_classes,
+        shortcuts,
+    }
 )
+EVALUATION_CHECKS = tuple(check for check in CHECKS if check not in _TRAINING_CHECKS)

@@ -24,8 +24,7 @@ from skin_lesions.evaluation.external.model import (
 )
 from skin_lesions.evaluation.external.present_classes import restrict_to_classes
 from skin_lesions.evaluation.external.temperature import check_temperature
-from skin_lesions.evaluation.malignancy import MalignancySubset, malignancy_subset
-from skin_lesions.evaluation.malignancy.compute import reason_without_operating_points
+from skin_lesions.evaluation.malignancy import malignancy_of_rows, reason_without_operating_points
 from skin_lesions.evaluation.scorecard import SplitMetrics, compute_metrics, registry
 from skin_lesions.evaluation.scorecard.arrays import prediction_arrays
 from skin_lesions.evaluation.scorecard.metric import Evaluation
@@ -201,19 +200,8 @@ def _compare_malignancy(
 ) -> ComparedMalignancy:
     model, evaluate = inputs.model, inputs.evaluate
     classes = malignant_classes(model.classes, evaluate.malignant_classes)
-    thresholds = model.postprocessing.malignancy_thresholds
-    reason = reason_without_operating_points(thresholds, classes)
-
-    def results_of(rows: pd.DataFrame) -> MalignancySubset:
-        return malignancy_subset(
-            prediction_arrays(rows, model.classes, evaluate.malignant_classes),
-            thresholds=thresholds if reason is None else None,
-            prevalences=evaluate.prevalences,
-            max_threshold_probability=evaluate.max_threshold_probability,
-        )
-
-    of_external = results_of(external)
-    of_internal = None if internal is None else results_of(internal)
+    of_external = malignancy_of_rows(external, model, evaluate)
+    of_internal = None if internal is None else malignancy_of_rows(internal, model, evaluate)
     differences: tuple[PointDifference, ...] = ()
     if of_internal is not None:
         pairs = zip(of_internal.operating_points, of_external.operating_points, strict=True)
@@ -229,7 +217,9 @@ def _compare_malignancy(
     return ComparedMalignancy(
         malignant_classes=classes.malignant,
         excluded_classes=classes.excluded,
-        no_operating_points=reason,
+        no_operating_points=reason_without_operating_points(
+            model.postprocessing.malignancy_thresholds, classes
+        ),
         external=of_external,
         internal=of_internal,
         auroc_difference=_difference(

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
-from skin_lesions.data.diagnoses import MalignantClasses
+from skin_lesions.config.evaluate import Evaluate
+from skin_lesions.data.diagnoses import MalignantClasses, malignant_classes
 from skin_lesions.evaluation.malignancy.model import (
     DecisionPoint,
     MalignancySubset,
     OperatingPoint,
     PredictiveValues,
 )
-from skin_lesions.evaluation.scorecard.arrays import Bools, PredictionArrays
+from skin_lesions.evaluation.scorecard.arrays import Bools, PredictionArrays, prediction_arrays
 from skin_lesions.evaluation.scorecard.malignancy import malignancy_metrics
 from skin_lesions.metrics.classification import Floats, Numbers
 from skin_lesions.metrics.intervals import Estimate, proportion, unavailable, unite
@@ -22,6 +24,7 @@ from skin_lesions.models.postprocessing.malignancy_thresholds import (
     MalignancyThreshold,
     MalignancyThresholds,
 )
+from skin_lesions.models.trained_model import TrainedModel
 
 MIN_SENSITIVITY = 0.8  # of the partial AUROC, as in the ISIC 2024 challenge
 _STEP = 0.01  # of the threshold probabilities of the decision curve
@@ -46,6 +49,27 @@ def reason_without_operating_points(
             "Fix: kedro run --pipelines train,evaluate,report"
         )
     return None
+
+
+def malignancy_of_rows(
+    rows: pd.DataFrame, model: TrainedModel, evaluate: Evaluate
+) -> MalignancySubset:
+    """Compute the results of some predictions, at the thresholds of the model if they can be used.
+
+    Args:
+        rows: Rows of a table of predictions.
+        model: The model that predicted them.
+        evaluate: Malignant classes, prevalences and the end of the decision curve.
+    """
+    thresholds = model.postprocessing.malignancy_thresholds
+    classes = malignant_classes(model.classes, evaluate.malignant_classes)
+    reason = reason_without_operating_points(thresholds, classes)
+    return malignancy_subset(
+        prediction_arrays(rows, model.classes, evaluate.malignant_classes),
+        thresholds=thresholds if reason is None else None,
+        prevalences=evaluate.prevalences,
+        max_threshold_probability=evaluate.max_threshold_probability,
+    )
 
 
 def malignancy_subset(

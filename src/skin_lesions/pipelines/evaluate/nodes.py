@@ -19,10 +19,9 @@ from skin_lesions.evaluation.input_checks import check_model_matches_data
 from skin_lesions.evaluation.label_issues import rank_label_issues
 from skin_lesions.evaluation.malignancy import (
     MalignancyResults,
-    MalignancySubset,
-    malignancy_subset,
+    malignancy_of_rows,
+    reason_without_operating_points,
 )
-from skin_lesions.evaluation.malignancy.compute import reason_without_operating_points
 from skin_lesions.evaluation.robustness import RobustnessResult, measure_robustness, not_measured
 from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics, compute_metrics
 from skin_lesions.evaluation.scorecard.arrays import prediction_arrays
@@ -125,21 +124,14 @@ def measure_malignancy(
     The thresholds are those of the model file, chosen on validation images.
     """
     classes = malignant_classes(model.classes, evaluate.malignant_classes)
-    thresholds = model.postprocessing.malignancy_thresholds
-    reason = reason_without_operating_points(thresholds, classes)
+    reason = reason_without_operating_points(model.postprocessing.malignancy_thresholds, classes)
     if reason is not None:
         log.warning("No results at thresholds: %s", reason)
 
-    def results_of(rows: pd.DataFrame) -> MalignancySubset:
-        return malignancy_subset(
-            prediction_arrays(rows, model.classes, evaluate.malignant_classes),
-            thresholds=thresholds if reason is None else None,
-            prevalences=evaluate.prevalences,
-            max_threshold_probability=evaluate.max_threshold_probability,
-        )
-
     test_subsets = _test_subsets(predictions.frame, model)
-    subsets = {name: results_of(rows) for name, rows in test_subsets.items()}
+    subsets = {
+        name: malignancy_of_rows(rows, model, evaluate) for name, rows in test_subsets.items()
+    }
     return MalignancyResults(
         split_policy=model.provenance.split_policy,
         provenance=_provenance(predictions, model),
