@@ -165,7 +165,13 @@ def test_static_site_has_a_preview_of_each_figure_table_and_metrics_file(static_
         name for name, kind in previews.items() if kind == "JSONPreview"
     }
     data = {node["name"] for node in nodes if node["type"] == "data"}
-    without = {"uncalibrated_model", "report", "model_card", "stored_comparisons"}
+    without = {
+        "uncalibrated_model",
+        "report",
+        "model_card",
+        "stored_comparisons",
+        "stored_external_metrics",
+    }
     assert data - previews.keys() == without
 
 
