@@ -14,7 +14,6 @@ from pydantic import JsonValue
 
 from skin_lesions.config.base import flatten
 from skin_lesions.core.text import pluralize, printable
-from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.provenance import Origin, SplitProvenance
 from skin_lesions.data.tables import SplitTable
 from skin_lesions.evaluation.scorecard import RangeByChance, Scorecard, SplitMetrics
@@ -227,12 +226,6 @@ def counts_by_class(classes: Sequence[str], split_table: SplitTable) -> dict[str
     return {
         label: dict(zip(SPLITS, row, strict=True)) for label, row in zip(classes, rows, strict=True)
     }
-
-
-def is_malignant(label: str) -> bool:
-    """Return whether a class is a known malignant diagnosis."""
-    diagnosis = diagnosis_of(label)
-    return diagnosis is not None and diagnosis.malignant
 
 
 def is_synthetic(model: TrainedModel, metrics: Scorecard) -> bool:

@@ -73,7 +73,7 @@ def draw(study, images=None):
     explained = study.explained_images
     if images is not None:
         explained = replace(explained, frame=images.to_frame())
-    return draw_explanations(explained, study.pixel_store, study.model)
+    return draw_explanations(explained, study.pixel_store, study.model, study.malignancy)
 
 
 def test_each_gallery_image_is_drawn_beside_its_map():

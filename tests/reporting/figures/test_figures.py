@@ -323,6 +323,20 @@ def test_contrast_agrees_with_published_ratios():
     assert style.contrast("#FFFFFF", "#0000FF") == pytest.approx(8.59, abs=0.005)
 
 
+@pytest.mark.parametrize("figure", ["class_counts", "sample_images", "explanations"])
+def test_classes_that_the_user_declares_malignant_are_colored(figure):
+    study = two_classes()
+    study.malignancy = study.malignancy.model_copy(update={"malignant_classes": ("Benign",)})
+    drawn = study.draw(SPECS[figure])
+    drawn.canvas.draw()
+    colors = {
+        name: {to_hex(t.get_color()) for t in texts(drawn) if t.get_text().startswith(name)}
+        for name in study.labels
+    }
+    assert colors["Benign"] == {style.MALIGNANT.lower()}
+    assert style.MALIGNANT.lower() not in colors["Melanoma"]
+
+
 @pytest.mark.parametrize("color", [style.INK, style.GRAY, style.MALIGNANT])
 def test_text_colors_are_readable_on_white(color):
     assert style.contrast(color, "white") >= style.MIN_CONTRAST

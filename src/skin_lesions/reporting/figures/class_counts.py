@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from skin_lesions.data.tables import ImageTable, SplitTable
+from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.reporting.figures.fonts import figure_name
 from skin_lesions.reporting.figures.spec import FigureSpec
 from skin_lesions.reporting.figures.style import (
@@ -22,14 +23,15 @@ from skin_lesions.reporting.figures.style import (
     titled_figure,
     write_beside_rows,
 )
-from skin_lesions.reporting.formatting import is_malignant
 
 # Ratio of the largest to the smallest class. Above it, bars of small classes are invisible, so
 # dots on a logarithmic axis are drawn instead.
 _MAX_LINEAR_RATIO = 50
 
 
-def draw_class_counts(image_table: ImageTable, split_table: SplitTable) -> Figure:
+def draw_class_counts(
+    image_table: ImageTable, split_table: SplitTable, malignancy: MalignancyResults
+) -> Figure:
     """Draw the number of files of each class in each split, and of unused files.
 
     The figure has bars from zero. If the largest class is more than 50 times the smallest, it has
@@ -52,7 +54,7 @@ def draw_class_counts(image_table: ImageTable, split_table: SplitTable) -> Figur
             _draw_bars(axes, counts)
             axes.set_xlabel("files")
         labels = counts.index.tolist()
-        malignant = list(filter(is_malignant, labels))
+        malignant = [label for label in labels if label in malignancy.malignant_classes]
         rows_axis(axes, list(map(class_name, labels)))
         mark_malignant(axes, labels, malignant)
         axes.grid(axis="x")
@@ -120,7 +122,7 @@ def _draw_dots(axes: Axes, counts: pd.DataFrame) -> None:
 FIGURE = FigureSpec(
     name="class_counts",
     heading="Images per class and split",
-    inputs=("image_table", "split_table"),
+    inputs=("image_table", "split_table", "malignancy"),
     draw=draw_class_counts,
     alt_text=lambda inputs: title(inputs.image_table),
     section="data",

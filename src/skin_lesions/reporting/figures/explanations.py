@@ -15,6 +15,7 @@ from skin_lesions.evaluation.explained_images import (
     ExplainedImages,
     normalize_map,
 )
+from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting.figures.image_tiles import ImageTiles, class_name_lines, set_inches
 from skin_lesions.reporting.figures.spec import FigureSpec
@@ -29,7 +30,7 @@ from skin_lesions.reporting.figures.style import (
     malignant_names,
     titled_figure,
 )
-from skin_lesions.reporting.formatting import is_malignant, whole_percent
+from skin_lesions.reporting.formatting import whole_percent
 
 _HEADINGS = {
     CORRECT: "Correct, highest confidence",
@@ -49,6 +50,7 @@ def draw_explanations(
     explained_images: ExplanationTable,
     pixel_store: PixelStore,
     model: TrainedModel,
+    malignancy: MalignancyResults,
 ) -> Figure:
     """Draw three test images of each class beside their Grad-CAM maps.
 
@@ -56,13 +58,15 @@ def draw_explanations(
         explained_images: Images of the gallery, and their maps.
         pixel_store: Decoded images.
         model: Its preprocessing determines what is shown of an image.
+        malignancy: Its malignant classes are colored.
     """
     images = ExplainedImages.from_frame(explained_images.frame)
     gallery = images.frame[images.frame["kind"] != ""]
     labels = [label for label in model.classes if (gallery["label"] == label).any()]
     tiles = ImageTiles.of(pixel_store, model.preprocessing)
     height = _HEADING + len(labels) * _ROW
-    legend = malignant_names(labels)
+    malignant = set(labels) & set(malignancy.malignant_classes)
+    legend = malignant_names(malignant)
     with titled_figure(
         (_WIDTH, height + 0.1 + (0.35 if legend else 0.0)),
         title(images),
@@ -75,7 +79,7 @@ def draw_explanations(
                 axes.text(column * _COLUMN, 0.2, _HEADINGS[kind], fontsize=BODY, fontweight="bold")
         for row, label in enumerate(labels):
             y = _HEADING + row * _ROW
-            color = MALIGNANT if is_malignant(label) else INK
+            color = MALIGNANT if label in malignant else INK
             axes.text(0, y + _NAME - 0.07, class_name(label), color=color, fontsize=SMALL)
             for column, kind in enumerate(GALLERY):
                 cell = gallery[(gallery["label"] == label) & (gallery["kind"] == kind)]
@@ -142,7 +146,7 @@ def _draw_cell(
 FIGURE = FigureSpec(
     name="explanations",
     heading="Explanations (Grad-CAM)",
-    inputs=("explained_images", "pixel_store", "model"),
+    inputs=("explained_images", "pixel_store", "model", "malignancy"),
     draw=draw_explanations,
     alt_text=lambda _: (
         "Test images of each class beside Grad-CAM maps of the regions that raise the probability "

@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from skin_lesions.config.report import Report
 from skin_lesions.data.pixel_store import PixelArray, PixelStore
 from skin_lesions.data.tables import ImageTable
+from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting.figures.fonts import figure_name
 from skin_lesions.reporting.figures.spec import FigureSpec
@@ -26,7 +27,6 @@ from skin_lesions.reporting.figures.style import (
     name_width,
     titled_figure,
 )
-from skin_lesions.reporting.formatting import is_malignant
 
 _WIDTH, _USABLE_WIDTH = 10.0, 9.88  # inches: width of the figure, with and without margins
 _HEIGHT = 8.2  # inches, below the title; the figure is then close to 4:3
@@ -65,7 +65,11 @@ class _Layout:
 
 
 def draw_sample_images(
-    image_table: ImageTable, pixel_store: PixelStore, model: TrainedModel, report: Report
+    image_table: ImageTable,
+    pixel_store: PixelStore,
+    model: TrainedModel,
+    malignancy: MalignancyResults,
+    report: Report,
 ) -> Figure:
     """Draw some different images of each class, in their original aspect ratio.
 
@@ -77,6 +81,7 @@ def draw_sample_images(
         image_table: One row per file; image_id, label, width, height, and group columns if known.
         pixel_store: Decoded images.
         model: Its preprocessing determines the size of the decoded images.
+        malignancy: Its malignant classes are colored.
         report: Its ``samples_per_class`` is the maximum number of images of each class.
     """
     table = image_table.frame
@@ -85,7 +90,8 @@ def draw_sample_images(
     labels = sorted(table["label"].unique())
     layout = _best_layout(labels, report.samples_per_class)
     width, height = layout.block
-    legend = malignant_names(list(filter(is_malignant, labels)))
+    malignant = set(labels) & set(malignancy.malignant_classes)
+    legend = malignant_names(malignant)
     legend_height = 0.35 if legend else 0.0  # inches
     with titled_figure(
         (_WIDTH, layout.rows * height + 0.1 + legend_height),
@@ -97,7 +103,8 @@ def draw_sample_images(
         counts = table.groupby("label")["image_id"].nunique()
         for i, label in enumerate(labels):
             corner = (i % layout.columns * width, i // layout.columns * height)
-            _write_name(axes, corner, label, int(counts[label]))
+            color = MALIGNANT if label in malignant else INK
+            _write_name(axes, corner, label, int(counts[label]), color)
             _draw_images(axes, corner, selected[selected["label"] == label], images, layout)
         axes.set_xlim(0, _USABLE_WIDTH)
         axes.set_ylim(layout.rows * height, 0)
@@ -154,9 +161,10 @@ def _best_layout(labels: Sequence[str], per_class: int) -> _Layout:
     return max(layouts, key=score)
 
 
-def _write_name(axes: Axes, corner: tuple[float, float], label: str, number: int) -> None:
+def _write_name(
+    axes: Axes, corner: tuple[float, float], label: str, number: int, color: str
+) -> None:
     x, y = corner
-    color = MALIGNANT if is_malignant(label) else INK
     text = f"{class_name(label)} ({number:,})"
     axes.text(x, y + _NAME_HEIGHT - 0.06, text, color=color, fontsize=SMALL, va="baseline")
 
@@ -187,7 +195,7 @@ def _draw_images(
 FIGURE = FigureSpec(
     name="sample_images",
     heading="Sample images",
-    inputs=("image_table", "pixel_store", "model", "params:report"),
+    inputs=("image_table", "pixel_store", "model", "malignancy", "params:report"),
     draw=draw_sample_images,
     alt_text=lambda inputs: (
         f"Some images of each of the {inputs.image_table.frame['label'].nunique()} classes"
