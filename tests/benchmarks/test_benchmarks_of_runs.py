@@ -135,3 +135,31 @@ def test_predicted_seconds_of_an_epoch_are_linear_in_its_pixels():
     assert len(set(sizes)) > 1
     assert benchmark.predicted_seconds(3, pace) == pytest.approx(expected)
     assert benchmark.epochs_within(expected + 1, pace) == 3
+
+
+def test_recipes_summarizes_two_models_and_their_comparison(
+    study_of, runs, demo_copy, results, monkeypatch
+):
+    benchmark = import_benchmark("recipes")
+    monkeypatch.setattr(benchmark, "study_of", lambda *_: replace(study, root=demo_copy.data_root))
+    study, environments = study_of(options(), "recipes"), []
+
+    def run(study, env, pipelines, params):
+        environments.append(env)
+        # The model of the demo stands for each trained model.
+        evaluated = [name for name in pipelines.split(",") if name != "train"]
+        demo_copy.run(*evaluated, evaluate={"robustness": {"enabled": True}})
+        assert params == ",evaluate.robustness.enabled=true"
+
+    monkeypatch.setattr(import_benchmark("trainings").Study, "run", run)
+    benchmark.main(options())
+    assert environments == ["notebook", "folder", "folder"]
+    content = results("recipes")
+    metrics = demo_copy.load("metrics").test
+    for recipe_ in content["recipes"].values():
+        assert recipe_["test"]["balanced_accuracy"]["value"] == metrics["balanced_accuracy"].value
+        assert recipe_["robustness"]
+        assert recipe_["label_issues"] == len(demo_copy.load("label_issues"))
+        assert recipe_["slices"]
+    assert content["comparison"]["verdict"] == "no_difference_shown"
+    assert content["findings"]

@@ -62,6 +62,18 @@ def test_errors_name_the_parameters_of_external(tmp_path, given, message):
         check_external(external(**given), tmp_path)
 
 
+def test_warnings_about_external_folders_name_no_parameter_of_source(tmp_path, caplog):
+    caplog.set_level("INFO")
+    folder = write_files(tmp_path / "b", {"part_1/a1.jpg": jpeg(1), "part_2/a2.jpg": jpeg(2)})
+    metadata = tmp_path / "table.csv"
+    metadata.write_text("image,dx\na1,nv\na2,mel\n")
+    settings = external(folder=folder, metadata=metadata, filename_pattern="([0-9]+)")
+    open_external(settings, TRAINING)
+    assert "set label_column to dx" in caplog.text
+    assert "filename_pattern: 2 of 2" in caplog.text
+    assert "source." not in caplog.text
+
+
 def test_folder_inside_the_data_root_is_rejected(tmp_path):
     folder = write_files(tmp_path / "data/images", class_folders("nevus", each=1))
     with pytest.raises(InputError, match=r"external.folder .* is inside the data root"):

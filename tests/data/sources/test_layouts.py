@@ -144,7 +144,7 @@ def test_folder_labels_give_a_warning_if_the_table_contains_diagnoses(ingested, 
     metadata = f"{ham10000}/HAM10000_metadata.csv"
     found = ingested(f"source.folder={ham10000},source.metadata={metadata}")
     assert set(found["label"]) == {"HAM10000_images_part_1", "HAM10000_images_part_2"}
-    assert "To use it: source.label_column=dx" in caplog.text
+    assert "To use it, set label_column to dx" in caplog.text
 
 
 def test_diagnoses_as_folder_names_give_no_warning(ingested, tmp_path, caplog):

@@ -63,7 +63,7 @@ def filename_keys(files: Sequence[str], pattern: str | None) -> list[str | None]
             "source.filename_pattern=null"
         )
     log.info(
-        "source.filename_pattern: %d of %d file names have a key, e.g. %s; %d distinct keys",
+        "filename_pattern: %d of %d file names have a key, e.g. %s; %d distinct keys",
         len(found),
         len(files),
         printable(found[0]),

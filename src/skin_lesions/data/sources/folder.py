@@ -116,7 +116,7 @@ def _warn_unused_diagnoses(labels: pd.Series, diagnosis_columns: Sequence[str]) 
         column = printable(diagnosis_columns[0])
         log.warning(
             "Labels were read from folder names, e.g. %s, but none is a known diagnosis. The "
-            "metadata column %s contains diagnoses. To use it: source.label_column=%s",
+            "metadata column %s contains diagnoses. To use it, set label_column to %s",
             printable(labels.iloc[0]),
             column,
             column,

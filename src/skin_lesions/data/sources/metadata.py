@@ -114,7 +114,7 @@ class Metadata:
             ambiguous = used[counts > 1]
             log.warning(
                 "%d metadata rows match several files with the same name, e.g. %s. If these files "
-                "show different lesions, set source.metadata_key to a column with complete paths",
+                "show different lesions, set metadata_key to a column with complete paths",
                 len(ambiguous),
                 printable(self.table[self.key].iloc[ambiguous[0]]),
             )
