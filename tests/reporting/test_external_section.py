@@ -8,6 +8,7 @@ import pytest
 from skin_lesions.core.versions import NamedResults
 from skin_lesions.reporting import external_summary
 from skin_lesions.reporting.blocks import Collapsible, Heading, Paragraph, Table
+from skin_lesions.reporting.checklists import CLAIM, CLEAR_DERM
 from skin_lesions.reporting.html_report import render_report
 from skin_lesions.reporting.sections.external import external_content
 from support.external import external_predictions, external_results, stored_external_metrics
@@ -46,6 +47,20 @@ def test_all_sets_of_the_model_are_listed_and_others_are_named():
     assert len({heading.anchor for heading in headings}) == len(headings)
     other = external_content(inputs(*results, model_version="another"))
     assert "Sets with results of other models only: a, b." in other[-1].text
+
+
+@pytest.mark.parametrize(
+    ("checklist", "topic"),
+    [(CLEAR_DERM, "External test data"), (CLAIM, "Testing on external data")],
+)
+def test_checklists_are_answered_by_external_results_of_the_model(checklist, topic):
+    def answer(given):
+        return {topic: answer for _, topic, answer in checklist.answers(given)}[topic]
+
+    results = external_results(STUDY, labels=SOME)
+    assert answer(inputs(results)) == "Report, section External validation"
+    assert answer(inputs(results, model_version="another")) is None
+    assert answer(inputs()) is None
 
 
 def test_newest_results_of_the_model_are_shown():

@@ -11,6 +11,7 @@ Source:
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from skin_lesions.reporting import external_summary
 from skin_lesions.reporting.figures.spec import ReportInputs
 from skin_lesions.reporting.formatting import images_from
 
@@ -78,6 +79,11 @@ def _malignancy(inputs: ReportInputs) -> str | None:
     return "Section Quantitative Analyses" if inputs.metrics.test.malignant.classes else None
 
 
+def _external(inputs: ReportInputs) -> str | None:
+    found, _ = external_summary.results_of_model(inputs.stored_external_metrics, inputs.model)
+    return "Report, section External validation" if found else None
+
+
 def _robustness(inputs: ReportInputs) -> str | None:
     return "Report, section Results" if inputs.robustness.measured else None
 
@@ -115,7 +121,7 @@ CLEAR_DERM = Checklist(
         ChecklistItem("Biases from patient information and metadata", _metadata_bias),
         ChecklistItem("Partitions of the data", _DATA),
         ChecklistItem("Sizes of training, validation and test data", _TRAINING),
-        ChecklistItem("External test data"),
+        ChecklistItem("External test data", _external),
         ChecklistItem("Images from several vendors of devices"),
         ChecklistItem("Distribution and balance of the classes", _TRAINING),
         ChecklistItem("Images outside the distribution of the training", _CAVEATS),
@@ -168,7 +174,7 @@ CLAIM = Checklist(
         ChecklistItem("Robustness or sensitivity analysis", _robustness),
         ChecklistItem("Methods for explanations", _explanations),
         ChecklistItem("Evaluation on internal data", _RESULTS),
-        ChecklistItem("Testing on external data"),
+        ChecklistItem("Testing on external data", _external),
         ChecklistItem("Registration of a clinical trial"),
         ChecklistItem("Numbers of included and excluded images", _TRAINING),
         ChecklistItem("Demographics and clinical characteristics by partition"),
