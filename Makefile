@@ -12,6 +12,8 @@
 # make lock       update requirements.lock (requires uv)
 
 PYTHON ?= python3
+# Processes of make test. Each requires about 3 GB of memory.
+WORKERS ?= 2
 VENV := .venv
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
@@ -41,7 +43,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	COVERAGE_PROCESS_START="$(CURDIR)/pyproject.toml" COVERAGE_FILE="$(CURDIR)/.coverage" \
-	  $(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	  $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term --cov-fail-under=90
 
 test-fast: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow and not distributed and not browser"
