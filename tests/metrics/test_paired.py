@@ -19,6 +19,7 @@ from skin_lesions.metrics.paired import (
     mcnemar_exact,
     sign_test_of_groups,
 )
+from support.benchmarks import import_benchmark
 
 SKEWED = (0.40, 0.20, 0.12, 0.09, 0.07, 0.05, 0.04, 0.03)
 
@@ -117,6 +118,27 @@ def test_intervals_contain_the_true_difference_in_about_95_of_100_simulations(ma
             hits[name] += e.low <= truth[name] <= e.high
     coverage = {name: count / simulations for name, count in hits.items()}
     assert all(0.90 <= fraction <= 0.99 for fraction in coverage.values()), coverage
+
+
+def test_auroc_intervals_allow_for_rare_classes_that_both_models_separate():
+    simulation = import_benchmark("paired_coverage")
+    setting = import_benchmark("interval_coverage").SETTINGS["300 images, 8 classes"]
+
+    def simulate(images, seed):
+        tables = simulation.simulate_pair(setting, images, np.random.default_rng(seed))
+        probability = [table.frame.filter(like="p_class").to_numpy() for table in tables]
+        label = tables[0].frame["label"].str.removeprefix("class ").to_numpy(int)
+        return label, *probability, tables[0].frame["group_id"].to_numpy(int)
+
+    label, *models, _ = simulate(60_000, 0)
+    aurocs = [[roc_auc_score(label == c, p[:, c]) for c in range(8)] for p in models]
+    truth = np.subtract(aurocs[1], aurocs[0])
+    hits = 0
+    for replication in range(400):
+        label, *models, group = simulate(300, [7, replication])
+        found = macro_auroc_difference(label, *models, group)
+        hits += found.low <= truth[np.unique(label)].mean() <= found.high
+    assert 0.93 <= hits / 400 <= 0.97
 
 
 def test_equal_predictions_have_a_difference_of_0_with_a_width_above_0():

@@ -6,8 +6,8 @@ summed over groups of related images. It is smaller than for two independent set
 
 Linearization shows no variance where the models do not disagree, so its intervals are too narrow
 for small classes and for few disagreements. Each standard error of a difference of recalls or F1 is
-therefore at least that of shrunken disagreement rates. All differences are candidate minus
-baseline.
+therefore at least that of shrunken disagreement rates, and that of AUROCs at least that of class
+variances which are shrunken towards a model. All differences are candidate minus baseline.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from skin_lesions.metrics import linearization
-from skin_lesions.metrics.intervals import Estimate, factorize, unavailable, unite
+from skin_lesions.metrics.intervals import (
+    Estimate,
+    auroc_variance,
+    factorize,
+    unavailable,
+    unite,
+)
 from skin_lesions.metrics.linearization import LinearizedError, linearized_error
 
 Floats = NDArray[np.float64]
@@ -27,6 +33,9 @@ Bools = NDArray[np.bool_]
 # The rates of a class are replaced by the means of its n images and of this number of images with
 # the rates of all classes.
 SHRINKAGE = 2.0
+# Number of groups that the variance of a model counts for, beside that between the groups of a
+# class. Selected by simulation (``benchmarks/paired_coverage.py``), with seeds of its own.
+AUROC_SHRINKAGE = 0.5
 # Log loss clips smaller probabilities to this value, as scikit-learn does.
 SMALLEST = float(np.finfo(np.float64).eps)
 
@@ -182,18 +191,29 @@ def macro_auroc_difference(
     present = np.unique(label)
     if present.size < 2:
         return unavailable("all images are of one class", label.size)
-    value = 0.0
-    influence = np.zeros(label.size)
-    for c in present:
-        of_candidate = linearization.auroc_and_influence(candidate[:, c], label == c)
-        of_baseline = linearization.auroc_and_influence(baseline[:, c], label == c)
-        value += (of_candidate[0] - of_baseline[0]) / present.size
-        influence += (of_candidate[1] - of_baseline[1]) / present.size
+    aurocs = np.empty((2, present.size))  # (models, classes)
+    influences = np.zeros((2, label.size))  # on the mean AUROC of each model, (models, n)
+    for model, probability in enumerate((baseline, candidate)):
+        for i, c in enumerate(present):
+            aurocs[model, i], influence = linearization.auroc_and_influence(
+                probability[:, c], label == c
+            )
+            influences[model] += influence / present.size
+    error = _uneven_error(influences[1] - influences[0], group)
     # The AUROC of a class is the mean placement of its images: the fraction of the images of other
     # classes with a lower probability of the class. (n,)
     placements = _placements(label, candidate) - _placements(label, baseline)
-    smallest = _error_of_class_means(label, placements, group)
-    return _estimate(value, _uneven_error(influence, group), group, smallest)
+    smallest = _error_of_mean_auroc(
+        label, aurocs, placements, group, _correlation(influences, group), error.design_effect
+    )
+    return _estimate(float(np.mean(aurocs[1] - aurocs[0])), error, group, smallest)
+
+
+def _correlation(influences: Floats, group: Numbers) -> float:
+    """Return the correlation of two statistics from their influences, (2, n); 0 if one has none."""
+    sums = np.array([np.bincount(group, weights=influence) for influence in influences])
+    scale = float(np.sqrt((sums[0] ** 2).sum() * (sums[1] ** 2).sum()))
+    return float((sums[0] * sums[1]).sum()) / scale if scale else 0.0
 
 
 def _placements(label: Numbers, probability: Floats) -> Floats:
@@ -259,23 +279,85 @@ def _error_of_class_means(label: Numbers, values: Floats, group: Numbers) -> flo
         values: One value per image, (n,).
         group: The group of each image, (n,).
     """
-    support = np.bincount(label)  # (k,)
-    means = np.bincount(label, weights=values) / np.maximum(support, 1)
-    # A cell is a group within a class: its class, (cells,), and the cell of each image, (n,).
-    cells, cell = np.unique(np.column_stack([label, group]), axis=0, return_inverse=True)
-    class_of_cell = cells[:, 0]
-    groups = np.bincount(class_of_cell, minlength=support.size)  # (k,), groups of each class
+    squares, groups = _squares_of_groups(label, values, group)
     present = groups > 0
-    # Sums of the deviations in units of the mean group size: the mean of a class is their mean.
-    sums = np.bincount(cell.ravel(), weights=values - means[label])
-    relative = sums * (groups / np.maximum(support, 1))[class_of_cell]
-    squares = np.bincount(class_of_cell, weights=relative**2, minlength=support.size)
     free = np.maximum(groups - 1, 0)
     if not free.any():
         return 0.0
     pooled = squares.sum() / free.sum()
     variances = (squares + SHRINKAGE * pooled) / (free + SHRINKAGE)
     return float(np.sqrt((variances[present] / groups[present]).sum())) / int(present.sum())
+
+
+def _error_of_mean_auroc(
+    label: Numbers,
+    aurocs: Floats,
+    placements: Floats,
+    group: Numbers,
+    correlation: float,
+    design_effect: float,
+) -> float:
+    """Return the standard error of the difference of two mean AUROCs.
+
+    The few images of a rare class often have the same placement in both models, although other
+    images would not. Their observed variance is therefore shrunken towards that of a model for the
+    numbers of positives and negatives, with the correlation of the two models.
+
+    Args:
+        label: The class number of each image, (n,).
+        aurocs: The AUROC of each class with images, (2, classes).
+        placements: Difference of the placements of each image, (n,).
+        group: The group of each image, (n,).
+        correlation: Correlation of the two mean AUROCs.
+        design_effect: Variance with groups over variance without groups.
+
+    Source:
+        Hanley and McNeil (1982), doi:10.1148/radiology.143.1.7063747, for the variances; Hanley and
+        McNeil (1983), doi:10.1148/radiology.148.3.6878708, for the correlation.
+    """
+    support = np.bincount(label)
+    positives = support[support > 0] / design_effect
+    # One class can separate perfectly by chance, so each AUROC is shrunken towards the mean.
+    mean = aurocs.mean(axis=1, keepdims=True)
+    shrunken = (positives * aurocs + SHRINKAGE * mean) / (positives + SHRINKAGE)
+    first, second = (
+        np.array(
+            [
+                auroc_variance(value, max(count, 1.0), max(label.size / design_effect - count, 1.0))
+                for value, count in zip(values, positives, strict=True)
+            ]
+        )
+        for values in shrunken
+    )
+    of_model = first + second - 2 * correlation * np.sqrt(first * second)  # (classes,)
+    squares, groups = (
+        values[support > 0] for values in _squares_of_groups(label, placements, group)
+    )
+    # The observed variance of a mean is squares / (groups - 1) / groups, of groups - 1 deviations.
+    variances = (squares / groups + AUROC_SHRINKAGE * of_model) / (groups - 1 + AUROC_SHRINKAGE)
+    return float(np.sqrt(variances.sum())) / positives.size
+
+
+def _squares_of_groups(label: Numbers, values: Floats, group: Numbers) -> tuple[Floats, Numbers]:
+    """Return the squared deviations between the groups of each class, and their number, (k,) both.
+
+    The deviations are in units of the mean group size, so that the mean of a class is their mean.
+
+    Args:
+        label: The class number of each image, (n,).
+        values: One value per image, (n,).
+        group: The group of each image, (n,).
+    """
+    support = np.maximum(np.bincount(label), 1)  # (k,)
+    means = np.bincount(label, weights=values) / support
+    # A cell is a group within a class: its class, (cells,), and the cell of each image, (n,).
+    cells, cell = np.unique(np.column_stack([label, group]), axis=0, return_inverse=True)
+    class_of_cell = cells[:, 0]
+    groups = np.bincount(class_of_cell, minlength=support.size)
+    sums = np.bincount(cell.ravel(), weights=values - means[label])
+    relative = sums * (groups / support)[class_of_cell]
+    squares = np.bincount(class_of_cell, weights=relative**2, minlength=support.size)
+    return np.asarray(squares, np.float64), groups
 
 
 def _smallest_error(label: Numbers, gain: Floats, group: Numbers) -> float:
