@@ -109,7 +109,7 @@ def test_node_draws_a_placeholder_if_images_of_patients_are_not_wanted(name):
 def test_node_draws_the_images_if_they_are_wanted():
     figure = next(figure for figure in FIGURES if figure.name == "sample_images")
     study = two_classes()
-    arguments = [study.image_table, study.pixel_store, study.model, REPORT]
+    arguments = [study.image_table, study.pixel_store, study.model, study.malignancy, REPORT]
     drawn = figure.node_arguments()["func"](*arguments)
     assert len(drawn.figure.axes[0].images) == 8  # four of each class
 
