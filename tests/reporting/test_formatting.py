@@ -17,7 +17,6 @@ from skin_lesions.reporting.formatting import (
     NBSP,
     format_inline,
     headline,
-    is_malignant,
     original_test_note,
     policy_note,
     uncertain_links_note,
@@ -105,11 +104,6 @@ def test_note_on_the_original_test_split_has_the_leaked_fraction_of_its_files(or
 def test_note_on_uncertain_links_counts_images_and_test_images(counts, note):
     table = pd.DataFrame({"split": ["train", "val", "test", "test"], "uncertain_links": counts})
     assert note in uncertain_links_note(SplitTable(table, SPLIT_PROVENANCE, "V1"))
-
-
-def test_only_malignant_diagnoses_are_malignant_not_premalignant_or_unknown_ones():
-    labels = ["Melanoma", "bcc", "Actinic keratoses", "Nevus", "Healthy", "another label"]
-    assert [label for label in labels if is_malignant(label)] == ["Melanoma", "bcc"]
 
 
 def test_recall_in_the_policy_note_is_that_of_the_record():
