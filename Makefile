@@ -4,7 +4,7 @@
 # make test-docs  install, then check the documentation: links, parameters and prose
 # make hooks      install, then run the hooks of pre-commit on all files
 # make viz        show the pipelines as a graph in the browser; make viz ENV=folder for an environment
-# make soak       run the long tests: many kills, long fuzzing (about 12 minutes)
+# make soak       run the long tests: many kills, long fuzzing, a large network (about 13 minutes)
 # make coverage   simulate how often the confidence intervals contain the true value (about 15 minutes)
 # make mutation   run the tests with deliberate faults in the code, save the kill rate (about 30 minutes)
 # make bench      measure the speed, print it and save it in benchmarks/results/
@@ -12,7 +12,8 @@
 # make lock       update requirements.lock (requires uv)
 
 PYTHON ?= python3
-# Processes of make test. Each requires about 3 GB of memory.
+# Processes of make test. Each requires about 3 GB of memory, and computes with one thread:
+# the threads of two processes would wait for each other.
 WORKERS ?= 2
 VENV := .venv
 ifeq ($(OS),Windows_NT)
@@ -43,7 +44,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	COVERAGE_PROCESS_START="$(CURDIR)/pyproject.toml" COVERAGE_FILE="$(CURDIR)/.coverage" \
-	  $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term --cov-fail-under=90
 
 test-fast: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow and not distributed and not browser"
@@ -54,7 +55,8 @@ test-docs: $(VENV)/.installed-dev
 hooks: $(VENV)/.installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" pre-commit run --all-files --show-diff-on-failure
 
-SOAK_TESTS := -q -rp --show-capture=no -k 'many_kills or fuzz' tests/test_kills.py tests/data/test_decoder_fuzz.py
+SOAK_TESTS := -q -rp --show-capture=no -k 'many_kills or fuzz or vit_b_16' tests/test_kills.py tests/data/test_decoder_fuzz.py \
+  tests/deployment/test_onnx_export.py
 soak: $(VENV)/.installed-dev
 	@echo "SOAK_KILLS=20 SOAK_SECONDS=300 pytest $(SOAK_TESTS)" > docs/results/soak.txt
 	SOAK_KILLS=20 SOAK_SECONDS=300 $(BIN)/python -m pytest $(SOAK_TESTS) >> docs/results/soak.txt; \

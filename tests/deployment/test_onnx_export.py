@@ -1,5 +1,7 @@
 """The exported network has the outputs of the original one."""
 
+import os
+
 import numpy as np
 import onnx
 import pytest
@@ -19,7 +21,10 @@ SLOW = [
     ("mobilenet_v3_small", 64, False),  # a hidden layer in the head
     ("efficientnet_b0", 64, True),
     ("convnext_tiny", 64, False),  # a normalization layer in the head
-    ("vit_b_16", 224, False),  # a class token
+    pytest.param(  # a class token, as timm/test_vit
+        *("vit_b_16", 224, False),
+        marks=pytest.mark.skipif("SOAK_KILLS" not in os.environ, reason="long: make soak runs it"),
+    ),
     ("swin_t", 64, True),  # channels last
     ("squeezenet1_1", 64, False),  # a convolution as head
     ("timm/test_vit", 160, False),
