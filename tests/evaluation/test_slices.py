@@ -119,16 +119,19 @@ def test_slices_below_the_minimum_have_counts_but_no_numbers():
 
 def test_columns_that_cannot_be_divided_are_listed_with_the_reason():
     n = 300
+    table = predictions(n)
     images = halves(n).assign(
+        diagnosis_code=table["label"].str.upper(),
         file=[f"{i}.jpg" for i in range(n)],
         patient_id=np.arange(n) % 4,
         camera=np.arange(n) % 6,
         source="clinic",
         note=None,
     )
-    found = results(predictions(n), images)
+    found = results(table, images)
     assert [column.column for column in found.columns] == ["site"]
     assert {entry.column: entry.reason for entry in found.left_out} == {
+        "diagnosis_code": "each value is of one class, as in the results by class",
         "patient_id": "identifier",
         "camera": "6 different values; evaluate.slices.max_values allows 5",
         "source": "only one value: clinic",

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from skin_lesions.config.evaluate import Slices
 from skin_lesions.core.errors import InputError
@@ -39,11 +40,14 @@ class Division:
     order: tuple[str, ...]
 
 
-def divide(images: pd.DataFrame, settings: Slices) -> tuple[list[Division], list[LeftOutColumn]]:
+def divide(
+    images: pd.DataFrame, labels: NDArray[np.intp], settings: Slices
+) -> tuple[list[Division], list[LeftOutColumn]]:
     """Divide images by each column of ``settings.columns``, or by all columns with few values.
 
     Args:
         images: Rows of the image table; a column ``is_leaked`` is used if there is one.
+        labels: The class number of each image, (n,).
         settings: Parameters ``evaluate.slices``.
 
     Returns:
@@ -73,7 +77,7 @@ def divide(images: pd.DataFrame, settings: Slices) -> tuple[list[Division], list
             division = age_bands(images[name], settings.age_bands)
         else:
             division = _by_value(images[name])
-        reason = _reason_to_leave_out(division, settings.max_values)
+        reason = _reason_to_leave_out(division, labels, settings.max_values)
         if reason is None:
             divisions.append(division)
         else:
@@ -116,7 +120,9 @@ def _by_value(column: pd.Series) -> Division:
     )
 
 
-def _reason_to_leave_out(division: Division, max_values: int) -> str | None:
+def _reason_to_leave_out(
+    division: Division, labels: NDArray[np.intp], max_values: int
+) -> str | None:
     if division.column in _IDENTIFIERS:
         return "identifier"
     values = len(division.order)
@@ -125,4 +131,7 @@ def _reason_to_leave_out(division: Division, max_values: int) -> str | None:
         return "all values are missing" if only == MISSING else f"only one value: {only}"
     if values > max_values:
         return f"{values} different values; evaluate.slices.max_values allows {max_values}"
+    classes_per_value = pd.Series(labels).groupby(division.values.to_numpy()).nunique()
+    if division.column != LEAKED_COLUMN and classes_per_value.max() == 1:  # such as a second label
+        return "each value is of one class, as in the results by class"
     return None

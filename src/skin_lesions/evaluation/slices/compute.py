@@ -62,7 +62,7 @@ def divide_into_slices(
     rows: PredictionArrays, images: pd.DataFrame, settings: Slices
 ) -> SliceTables:
     """Compute the results of the subgroups of some images, as ``compute_slices``."""
-    divisions, left_out = divide(images, settings)
+    divisions, left_out = divide(images, rows.label, settings)
     selections = [_selections(division) for division in divisions]
     gaps = [_gaps(rows, selected, settings.min_images) for selected in selections]
     comparisons = sum(map(len, gaps))
