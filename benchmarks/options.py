@@ -64,4 +64,5 @@ def study_params(args: argparse.Namespace) -> str:
 
 def without_folders(params: str) -> str:
     """Return the parameters for a record: the name replaces the path of a folder or file."""
-    return re.sub(r"(source\.folder|source\.metadata|train\.weights)=/[^,]*/", r"\1=", params)
+    paths = r"(source\.folder|source\.metadata|train\.weights)=(?!\w+://)[^,]*/"
+    return re.sub(paths, r"\1=", params)
