@@ -67,7 +67,10 @@ def test_benchmarks_convert_the_packaged_weights_once(efficientnet_lite0, tmp_pa
 
 def test_records_of_benchmarks_have_no_paths_of_the_machine():
     options = import_benchmark("options")
-    params = ",source.folder=/home/a/isic,source.metadata=../a/meta.csv,train.weights=/home/a/lite0.pth,train.epochs=8"
+    params = (
+        ",source.folder=/home/a/isic,source.metadata=../a/meta.csv"
+        ",train.weights=/home/a/lite0.pth,train.epochs=8"
+    )
     reported = ",source.folder=isic,source.metadata=meta.csv,train.weights=lite0.pth,train.epochs=8"
     assert options.without_folders(params) == reported
     assert options.without_folders(",train.weights=https://h/x.pth") == (
