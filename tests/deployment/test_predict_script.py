@@ -95,8 +95,9 @@ def import_script(folder):
     return script
 
 
-def test_script_without_images_prints_its_usage(bundle_model, tmp_path):
-    done = run_script(bundle_model[0], tmp_path)
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_script_without_images_prints_its_usage(arguments, bundle_model, tmp_path):
+    done = run_script(bundle_model[0], tmp_path, *arguments)
     assert done.returncode == 1
     assert "python predict.py IMAGE..." in done.stderr
 
