@@ -131,12 +131,22 @@ def test_columns_that_cannot_be_divided_are_listed_with_the_reason():
     found = results(table, images)
     assert [column.column for column in found.columns] == ["site"]
     assert {entry.column: entry.reason for entry in found.left_out} == {
-        "diagnosis_code": "each value is of one class, as in the results by class",
+        "diagnosis_code": "its values are the classes, as in the results by class",
         "patient_id": "identifier",
         "camera": "6 different values; evaluate.slices.max_values allows 5",
         "source": "only one value: clinic",
         "note": "all values are missing",
     }
+
+
+def test_sources_of_one_class_each_and_subtypes_of_a_class_are_subgroups():
+    table = predictions()
+    number = np.arange(300) % 2
+    images = pd.DataFrame(
+        {"source": table["label"], "subtype": table["label"] + pd.Series(number).astype(str)}
+    )
+    found = results(table, images, max_values=6)
+    assert [column.column for column in found.columns] == ["source", "subtype"]
 
 
 def test_only_the_given_columns_are_used_and_unknown_ones_are_reported():

@@ -22,6 +22,8 @@ LEAKED_COLUMN = "is_leaked"
 _OF_FILES = frozenset(
     {"file", "image_id", "label", "original_split", "width", "height", "bytes", "format"}
 )
+# Columns that can have one value for each class by chance. They are subgroups nevertheless.
+_NOT_A_LABEL = frozenset({LEAKED_COLUMN, "source"})
 _IDENTIFIERS = frozenset({"filename_key", "lesion_id", "patient_id"})
 
 
@@ -131,7 +133,8 @@ def _reason_to_leave_out(
         return "all values are missing" if only == MISSING else f"only one value: {only}"
     if values > max_values:
         return f"{values} different values; evaluate.slices.max_values allows {max_values}"
-    classes_per_value = pd.Series(labels).groupby(division.values.to_numpy()).nunique()
-    if division.column != LEAKED_COLUMN and classes_per_value.max() == 1:  # such as a second label
-        return "each value is of one class, as in the results by class"
+    pairs = pd.DataFrame({"value": division.values.to_numpy(), "label": labels}).drop_duplicates()
+    repeats_label = pairs["value"].is_unique and pairs["label"].is_unique
+    if repeats_label and division.column not in _NOT_A_LABEL:
+        return "its values are the classes, as in the results by class"
     return None
