@@ -116,4 +116,4 @@ def main(paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.exit(__doc__) if sys.argv[1:] in ([], ["-h"], ["--help"]) else sys.argv[1:])
+    main([path for path in sys.argv[1:] if path not in ("-h", "--help")] or sys.exit(__doc__))
