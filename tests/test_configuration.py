@@ -81,6 +81,7 @@ def test_environment_notebook_has_the_recipe_of_the_notebook(project):
         "label_smoothing": 0.0,
         "class_balance": "none",
         "decision": "auto",
+        "fusion": "late",
         "conformal_coverage": 0.9,
         "referral_accuracy": 0.9,
         "ema_decay": None,

@@ -39,10 +39,11 @@ from support.report_inputs import (
 AUDIT_VERSION = "2026-11-23T05.15.00.000Z"
 LATER = "2026-11-23T07.00.00.000Z"
 NOW = "2026-11-24T00.00.00.000Z"
-SOURCE = source_parameters(kind="demo", demo={"seed": 1})
+SOURCE = source_parameters(kind="demo", demo={"seed": 1, "missingness_leak": False})
 TABLES = {"image_table", "quarantine", "image_groups", "image_links", "split_table", "predictions"}
 RESULTS = (  # of evaluators
     *("metrics", "malignancy", "slices", "uncertainty", "robustness", "unknown", "model_findings"),
+    "fusion",
 )
 VERSIONED = sorted(
     {"raw_images", *TABLES, "model", "training_history", "audit_findings", *RESULTS}
@@ -400,6 +401,7 @@ def test_moved_folder_is_accepted_after_it_was_read_again(root):
 # The runs that read each data set.
 READERS = {
     "robustness": "report.draw_robustness_curves",
+    "fusion": "report.draw_missing_metadata",
     "explained_images": "report.draw_explanations",
     **dict.fromkeys(["raw_images", "image_table", "quarantine"], "audit.audit_images"),
     **dict.fromkeys(["image_groups", "image_links"], "audit.audit_images"),

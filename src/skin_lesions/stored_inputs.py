@@ -43,6 +43,7 @@ _RESULTS = (
     "slices",
     "uncertainty",
     "robustness",
+    "fusion",
     "unknown",
     "model_findings",
     "explained_images",

@@ -8,10 +8,10 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from skin_lesions.config.evaluate import Slices
 from skin_lesions.core.errors import InputError
+from skin_lesions.data.image_table import rows_of_images
 from skin_lesions.evaluation.scorecard.arrays import prediction_arrays
 from skin_lesions.evaluation.slices import compute_slices
 from skin_lesions.evaluation.slices.columns import age_bands
-from skin_lesions.evaluation.slices.compute import rows_of_images
 from skin_lesions.evaluation.slices.gaps import compare_slices, correct_for_comparisons
 from skin_lesions.pipelines.evaluate.nodes import measure_slices
 from support.factories import EVALUATE
@@ -324,5 +324,5 @@ def test_node_compares_leaked_with_clean_images_only_in_the_original_split():
 
 def test_predictions_of_other_images_are_rejected():
     study = fourteen_classes()
-    with pytest.raises(InputError, match="predicted images .* are not in the image table"):
+    with pytest.raises(InputError, match="images .* are not in the image table"):
         rows_of_images(study.predictions.frame, study.image_table.frame.iloc[50:])

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skin_lesions.commands import app as app_module
-from support.color_predictor import ColorPredictor
+from support.clinical import fusion
+from support.color_predictor import FEATURES, ColorPredictor
+from support.postprocessing import postprocessing, unknown_score
 from support.processes import stop_group
 
 TESTS = Path(__file__).parents[1]
@@ -80,7 +82,14 @@ def started_page(
 
 
 def _main() -> None:
-    predictor = ColorPredictor(classes=CLASSES, is_synthetic=True)
+    changes = {}
+    if "WITH_METADATA" in os.environ:
+        changes["postprocessing"] = postprocessing(
+            (10,) * len(CLASSES),
+            unknown_score=unknown_score(FEATURES),
+            metadata_fusion=fusion(CLASSES),
+        )
+    predictor = ColorPredictor(classes=CLASSES, is_synthetic=True, **changes)
     app_module.read_bundle = lambda path: predictor
     app_module.app(["--bundle", "not-needed"])
 

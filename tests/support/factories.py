@@ -13,6 +13,7 @@ from PIL import Image
 
 from skin_lesions.config.audit import Audit
 from skin_lesions.config.evaluate import Evaluate, Explain, LabelIssues, Robustness, Slices
+from skin_lesions.config.metadata import MetadataInputs
 from skin_lesions.config.source import Source
 from skin_lesions.config.split import Split, SplitFractions
 
@@ -46,6 +47,8 @@ EVALUATE = Evaluate(
     label_issues=LabelIssues(max_rows=100),
     explain=Explain(enabled=True, images_per_class=5, border_width=0.1),
 )
+
+IMAGES_ONLY = MetadataInputs(columns=None, types={}, equalize_missing=True)
 
 # Top left, top right, bottom left, bottom right: all rotations and reflections are different.
 CORNERS = ((220, 30, 30), (30, 200, 30), (30, 30, 220), (230, 220, 40))
@@ -114,7 +117,8 @@ def source(**given: Any) -> Source:
     )
     kaggle = {"dataset": "nobody/nothing", "version": None}
     unset["follow_symlinks"] = False
-    values = {"kind": "folder", "demo": {"seed": 0}, "kaggle": kaggle, **unset, **given}
+    demo = {"seed": 0, "missingness_leak": False}
+    values = {"kind": "folder", "demo": demo, "kaggle": kaggle, **unset, **given}
     return Source.model_validate(
         {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
     )

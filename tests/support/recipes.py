@@ -59,6 +59,7 @@ RECIPE = TrainRecipe.model_validate(
         "label_smoothing": 0.0,
         "class_balance": "none",
         "decision": "auto",
+        "fusion": "late",
         "conformal_coverage": 0.9,
         "referral_accuracy": 0.9,
         "ema_decay": None,

@@ -21,6 +21,7 @@ from skin_lesions.config.report import Report
 from skin_lesions.core.versions import NamedResults, StoredVersions
 from skin_lesions.data.diagnoses import DIAGNOSES, malignant_classes
 from skin_lesions.data.groups import group_images
+from skin_lesions.data.image_table import rows_of_images
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import (
@@ -32,7 +33,9 @@ from skin_lesions.data.provenance import (
     SplitProvenance,
 )
 from skin_lesions.data.tables import ExplanationTable, ImageTable, PredictionTable, SplitTable
+from skin_lesions.data.tabular import fit_encoder
 from skin_lesions.evaluation.explained_images import ExplainedImages, select_images
+from skin_lesions.evaluation.fusion import FusionResults, compute_fusion_results
 from skin_lesions.evaluation.label_issues import rank_label_issues
 from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.robustness import (
@@ -51,6 +54,7 @@ from skin_lesions.models.postprocessing.malignancy_thresholds import (
     MalignancyThresholds,
     fit_malignancy_thresholds,
 )
+from skin_lesions.models.postprocessing.metadata_fusion import fit_metadata_model
 from skin_lesions.models.postprocessing.temperature import TemperatureFit
 from skin_lesions.models.trained_model import Selection, TrainedModel
 from skin_lesions.models.weights_origin import WeightsLeakage, WeightsOrigin
@@ -314,6 +318,22 @@ class Study:
         )
 
     @cached_property
+    def fusion(self) -> FusionResults:
+        """Results of a model of age and sex, fitted on the made-up training images."""
+        rows = self.split_table.frame
+        train = rows_of_images(rows[rows["split"] == "train"], self.image_table.frame)
+        fitted = fit_metadata_model(fit_encoder(train, ["age", "sex"], {}), train, self.labels)
+        test = self.predictions.frame[self.predictions.frame["split"] == "test"]
+        return compute_fusion_results(
+            replace(self.predictions, frame=test),
+            rows_of_images(test, self.image_table.frame),
+            self.model,
+            replace(fitted, weight=0.8, predictive_missingness=("age",)),
+            EVALUATE,
+            self.metrics.provenance,
+        ).with_version(VERSION)
+
+    @cached_property
     def explained_images(self) -> ExplanationTable:
         """Selected images with made-up maps; those of the first class are zero everywhere."""
         rows = select_images(self.predictions.frame, self.labels, 5, 0)
@@ -461,6 +481,7 @@ class Study:
             unknown=self.unknown,
             model_findings=self.model_findings,
             robustness=self.robustness,
+            fusion=self.fusion,
             label_issues=self.label_issues,
             test_ledger=self.test_ledger,
             stored_comparisons=StoredVersions("comparison", (), {}.__getitem__, Path.read_text),

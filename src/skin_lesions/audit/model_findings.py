@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
 from skin_lesions.audit.finding import Finding
-from skin_lesions.core.text import pluralize
+from skin_lesions.core.text import pluralize, printable
 from skin_lesions.core.versions import VersionedModel
 from skin_lesions.data.provenance import MetricsProvenance
 from skin_lesions.metrics.intervals import LEVEL, Estimate, unavailable, unite
@@ -121,6 +121,25 @@ def compute_model_findings(
         similarity_to_random_weights=similarity,
         findings=findings,
     )
+
+
+def unequal_missingness(columns: Sequence[str]) -> list[Finding]:
+    """Report the inputs of a model whose missing values predict the class of training images."""
+    if not columns:
+        return []
+    names = ", ".join(map(printable, columns))
+    return [
+        Finding(
+            id="unequal_missingness",
+            severity="high",
+            message=f"The model uses metadata whose missing values predict the class ({names}), "
+            "and their missing rates were not made equal over the classes.",
+            count=len(columns),
+            details={},
+            examples=[[name] for name in columns],
+            recommendation="Train with metadata.equalize_missing=true, and compare the results.",
+        )
+    ]
 
 
 def _mean(rows: pd.DataFrame, column: str, no_rows: str, *, lowest: float = 0.0) -> Estimate:

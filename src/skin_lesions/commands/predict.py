@@ -11,6 +11,7 @@ from skin_lesions.commands.streams import use_utf_8
 from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import pluralize, printable
+from skin_lesions.deployment.clinical_metadata import metadata_note, read_clinical_metadata
 from skin_lesions.deployment.images import find_images
 from skin_lesions.deployment.load import load_predictor
 from skin_lesions.deployment.prediction_run import PredictionRun
@@ -23,6 +24,11 @@ from skin_lesions.deployment.prediction_run import PredictionRun
     required=True,
     type=click.Path(path_type=Path),
     help="Model file (model.pth), or folder of a model bundle. A bundle does not need torch.",
+)
+@click.option(
+    "--metadata",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="CSV file with clinical metadata, one row for each image, for a model that uses them.",
 )
 @click.option(
     "--format",
@@ -52,6 +58,7 @@ from skin_lesions.deployment.prediction_run import PredictionRun
 def predict(
     images: tuple[str, ...],
     model: Path,
+    metadata: Path | None,
     output_format: OutputFormat | None,
     output: Path | None,
     batch_size: int,
@@ -69,7 +76,9 @@ def predict(
     use_utf_8()
     try:
         files = find_images(images, follow_symlinks=follow_symlinks, option="--follow-symlinks")
-        run = PredictionRun(load_predictor(model, device), files, batch_size)
+        predictor = load_predictor(model, device)
+        table = read_clinical_metadata(metadata, files.names, predictor.description, "--metadata")
+        run = PredictionRun(predictor, files, batch_size, table)
         chosen = output_format or _default_format(output)
         if output is None:
             unreadable = _write(run, chosen, sys.stdout)
@@ -116,6 +125,8 @@ def _report(run: PredictionRun, unreadable: int) -> None:
     """Write warnings to the standard error, and exit with status 1 if no image was readable."""
     for warning in run.predictor.description.warnings():
         click.echo(f"Warning: {warning}", err=True)
+    if note := metadata_note(run.predictor.description, run.metadata):
+        click.echo(note, err=True)
     if run.files.skipped:
         click.echo(f"Skipped {pluralize(run.files.skipped, 'file')} without image data", err=True)
     total = len(run.files.names)

@@ -13,6 +13,7 @@ from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.config.export import Export
 from skin_lesions.config.external import External, external_name
 from skin_lesions.config.ingest import Ingest
+from skin_lesions.config.metadata import MetadataInputs
 from skin_lesions.config.predict import Predict
 from skin_lesions.config.preprocess import Preprocess
 from skin_lesions.config.report import Report
@@ -34,6 +35,7 @@ class Parameters(BaseModel, frozen=True):
     audit: Audit
     split: Split
     preprocess: Preprocess
+    metadata: MetadataInputs
     train: TrainRecipe
     evaluate: Evaluate
     report: Report

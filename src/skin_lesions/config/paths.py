@@ -14,7 +14,7 @@ _NO_PATH = {"imagenet", "none"}  # other values of train.weights
 # Parameters that are a path or null.
 _PATHS = {
     "source": ("folder", "metadata"),
-    "predict": ("input", "model"),
+    "predict": ("input", "model", "metadata"),
     "clean": ("output",),
     "external": ("folder", "metadata", "label_map"),
 }

@@ -12,6 +12,7 @@ class Predict(ParameterGroup):
     """Files to predict, and the model if it is not that of the catalog."""
 
     input: Annotated[str, Field(min_length=1)] | None
+    metadata: Annotated[str, Field(min_length=1)] | None
     model: Annotated[str, Field(min_length=1)] | None
     follow_symlinks: bool
     batch_size: Annotated[int, Field(ge=1, le=4096)]

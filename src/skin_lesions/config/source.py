@@ -22,6 +22,12 @@ class Demo(ParameterGroup):
     seed: Seed
 
 
+class DemoSource(Demo):
+    """Synthetic images with metadata; ``missingness_leak`` adds the column diameter."""
+
+    missingness_leak: bool
+
+
 class FolderSource(ParameterGroup):
     """A folder of images, and any number of metadata tables (paths in ``metadata``)."""
 
@@ -60,5 +66,5 @@ class Source(FolderSource):
     """Origin of the images."""
 
     kind: Literal["demo", "folder", "kaggle"]
-    demo: Demo
+    demo: DemoSource
     kaggle: Kaggle

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from skin_lesions.config.base import Device, Fraction, Location, ParameterGroup, PixelSize, Seed
 
+Fusion = Literal["none", "late"]
 ClassBalance = Literal["none", "weights", "square_root_sampler", "logit_adjustment"]
 DecisionParameter = Literal["auto", "balanced", "frequency"]
 
@@ -80,6 +81,7 @@ class TrainRecipe(ParameterGroup):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     class_balance: ClassBalance
     decision: DecisionParameter
+    fusion: Fusion
     conformal_coverage: Annotated[float, Field(gt=0, lt=1)]
     referral_accuracy: Annotated[float, Field(gt=0, lt=1)]
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None

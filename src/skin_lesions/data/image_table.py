@@ -86,3 +86,24 @@ def _log_quarantine(quarantine: pd.DataFrame, files: int) -> None:
             files,
             *map(printable, quarantine.iloc[0]),
         )
+
+
+def rows_of_images(images: pd.DataFrame, image_table: pd.DataFrame) -> pd.DataFrame:
+    """Return the row of the image table of each image, in the same order.
+
+    Args:
+        images: Table with the column file, such as a split table or predictions.
+        image_table: The image table.
+
+    Raises:
+        InputError: A file is not in the image table.
+    """
+    by_file = image_table.set_index("file", drop=False)
+    absent = images.loc[~images["file"].isin(by_file.index), "file"]
+    if len(absent):
+        raise InputError(
+            f"{len(absent)} images (e.g. {printable(absent.iloc[0])}) are not in the image table. "
+            "Expected the image table that the split was made from. "
+            "Fix: kedro run --pipelines preprocess,train,evaluate,report"
+        )
+    return by_file.loc[images["file"]].reset_index(drop=True)

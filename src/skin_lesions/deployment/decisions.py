@@ -6,9 +6,12 @@ It applies the postprocessing that is saved with a model, with or without torch.
 from dataclasses import dataclass
 from typing import Literal
 
+import pandas as pd
+
 from skin_lesions.deployment.predictor import ModelDescription
 from skin_lesions.models.network_outputs import NetworkOutputs
 from skin_lesions.models.postprocessing.conformal import set_names
+from skin_lesions.models.postprocessing.metadata_fusion import MetadataFusion, fused_logits
 from skin_lesions.models.postprocessing.probabilities import class_probabilities
 from skin_lesions.models.postprocessing.unknown_score import UnknownScorer
 
@@ -31,6 +34,8 @@ class Prediction:
             empty.
         unknown_score: How little the image resembles the training images.
         referral_reasons: Why a person must look at the image; empty if it is not referred.
+        missing_metadata: Columns of the model without a usable value for the image. None if the
+            model uses images only.
     """
 
     predicted: str
@@ -40,6 +45,7 @@ class Prediction:
     prediction_set: tuple[str, ...]
     unknown_score: float
     referral_reasons: tuple[ReferralReason, ...]
+    missing_metadata: tuple[str, ...] | None = None
 
     @property
     def is_unknown(self) -> bool:
@@ -60,8 +66,14 @@ class Postprocessor:
         self._fitted = description.postprocessing
         self._scorer = UnknownScorer(self._fitted.unknown_score.statistics)
 
-    def predictions(self, outputs: NetworkOutputs) -> list[Prediction]:
+    def predictions(
+        self, outputs: NetworkOutputs, metadata: pd.DataFrame | None = None
+    ) -> list[Prediction]:
         """Return the prediction of each of n images.
+
+        Args:
+            outputs: Outputs of the network.
+            metadata: Row of clinical metadata of each image; None: the images alone.
 
         An image is referred as uncertain if its confidence is below the referral threshold. If the
         model has no such threshold, no images of it are accurate enough, and all are uncertain.
@@ -70,9 +82,10 @@ class Postprocessor:
             ValueError: The logits are not finite, or do not match the classes of the model.
         """
         fitted, classes = self._fitted, self._classes
-        found = class_probabilities(
-            outputs.logits, fitted.calibration.temperature, fitted.frequencies
-        )
+        temperature = fitted.calibration.temperature
+        logits = fused_logits(outputs.logits, fitted.metadata_fusion, temperature, metadata)
+        found = class_probabilities(logits, temperature, fitted.frequencies)
+        missing = _missing_metadata(fitted.metadata_fusion, metadata, len(outputs.logits))
         members = fitted.conformal.contains(found.frequency)  # (n, classes)
         sets = set_names(members, found.frequency, classes)
         scores = self._scorer.scores(outputs.logits, outputs.features)  # (n,)
@@ -98,6 +111,22 @@ class Postprocessor:
                     prediction_set=tuple(sets[i]),
                     unknown_score=float(scores[i]),
                     referral_reasons=tuple(reasons),
+                    missing_metadata=None if missing is None else missing[i],
                 )
             )
         return predictions
+
+
+def _missing_metadata(
+    fusion: MetadataFusion | None, metadata: pd.DataFrame | None, n: int
+) -> list[tuple[str, ...]] | None:
+    """Return the columns without a usable value of each of n images."""
+    if fusion is None:
+        return None
+    if metadata is None:
+        return [fusion.encoder.names] * n
+    columns = fusion.encoder.encode(metadata).columns
+    return [
+        tuple(name for name, c in columns.items() if not c.known[i] or c.unseen[i])
+        for i in range(n)
+    ]

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from pydantic import TypeAdapter
 
 from skin_lesions import __version__
@@ -34,11 +35,14 @@ class PredictionRun:
         predictor: The model.
         files: The files.
         batch_size: Number of images per batch.
+        metadata: Row of clinical metadata of each file, indexed by its name. None: the images
+            alone.
     """
 
     predictor: Predictor
     files: ImageFiles
     batch_size: int
+    metadata: pd.DataFrame | None = None
 
     @property
     def names(self) -> Iterator[str]:
@@ -71,8 +75,12 @@ class PredictionRun:
         self, files: "list[_ReadFile]", postprocessor: Postprocessor
     ) -> list[PredictionRow]:
         images = [file.pixels for file in files if file.pixels is not None]
+        names = [file.name for file in files if file.pixels is not None]
+        metadata = None if self.metadata is None else self.metadata.loc[names]
         predictions = iter(
-            postprocessor.predictions(self.predictor.outputs(np.stack(images))) if images else ()
+            postprocessor.predictions(self.predictor.outputs(np.stack(images)), metadata)
+            if images
+            else ()
         )
         return [
             PredictionRow(
@@ -88,13 +96,16 @@ class PredictionRun:
     def fingerprint(self) -> str:
         """Return a hash of everything that determines the rows, 16 hex digits.
 
-        These are the model, this package, and the name, size and time of change of each file.
+        These are the model, this package, the metadata, and the name, size and time of change of
+        each file.
         """
         description = TypeAdapter(ModelDescription).dump_python(
             self.predictor.description, mode="json"
         )
         model = [__version__, type(self.predictor).__name__, description, self.batch_size]
         digest = hashlib.sha256(json.dumps(model, sort_keys=True).encode())
+        if self.metadata is not None:
+            digest.update(self.metadata.to_csv().encode(errors="surrogateescape"))
         digest.update(str(self.files.folder).encode(errors="surrogateescape"))
         for name in self.files.names:
             path = self.files.folder / name

@@ -51,9 +51,14 @@ def column_names(description: ModelDescription) -> list[str]:
         "unknown_score",
         REFER,
         "refer_reason",
+        *_metadata_columns(description),
         ERROR,
         "model_version",
     ]
+
+
+def _metadata_columns(description: ModelDescription) -> list[str]:
+    return [] if description.postprocessing.metadata_fusion is None else ["missing_metadata"]
 
 
 def _probability_columns(description: ModelDescription) -> list[str]:
@@ -67,11 +72,12 @@ def row_cells(row: PredictionRow, description: ModelDescription) -> list[str]:
     """Return the cells of a row. A cell without a value is empty, and no cell is a formula."""
     found = row.prediction
     if found is None:
-        predicted, members, score = "", "", ""
+        predicted, members, score, missing = "", "", "", ""
         numbers = [""] * len(_probability_columns(description))
     else:
         predicted, members = found.predicted, _join(found.prediction_set)
         score = _format_number(found.unknown_score)
+        missing = _join(found.missing_metadata or ())
         probabilities = (*found.probabilities, *(found.balanced_probabilities or ()))
         numbers = list(map(_format_number, probabilities))
     # Numbers stay numbers: a negative one is not a formula.
@@ -84,6 +90,7 @@ def row_cells(row: PredictionRow, description: ModelDescription) -> list[str]:
         score,
         str(bool(row.referral_reasons)),
         _join(row.referral_reasons),
+        *([with_apostrophe(missing)] if _metadata_columns(description) else []),
         with_apostrophe(row.error or ""),
         row.model_version,
     ]
@@ -100,6 +107,12 @@ def row_json(row: PredictionRow, description: ModelDescription) -> dict[str, Jso
     """Return a row as JSON values. Values that do not exist are null."""
     found = row.prediction
     balanced = None if found is None else found.balanced_probabilities
+    missing = None if found is None else found.missing_metadata
+    metadata: dict[str, JsonValue] = (
+        {"missing_metadata": None if missing is None else list(missing)}
+        if _metadata_columns(description)
+        else {}
+    )
     return {
         "file": row.file,
         "image_id": row.image_id,
@@ -110,6 +123,7 @@ def row_json(row: PredictionRow, description: ModelDescription) -> dict[str, Jso
         "unknown_score": None if found is None else _rounded(found.unknown_score),
         "refer": bool(row.referral_reasons),
         "refer_reasons": list(row.referral_reasons),
+        **metadata,
         "error": row.error,
         "model_version": row.model_version,
     }

@@ -9,6 +9,7 @@ from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.tables import balanced_column, probability_column
 from skin_lesions.models.inference import logits_and_unknown_scores, model_outputs
 from skin_lesions.models.postprocessing.conformal import set_names
+from skin_lesions.models.postprocessing.metadata_fusion import fused_logits
 from skin_lesions.models.postprocessing.probabilities import class_probabilities
 from skin_lesions.models.trained_model import TrainedModel
 
@@ -20,6 +21,7 @@ def predict_images(
     batch_size: int,
     device: str,
     transform: Callable[[ImageDataset], ImageDataset] | None = None,
+    metadata: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Predict the images of some rows of a split table.
 
@@ -30,6 +32,7 @@ def predict_images(
         batch_size: Number of images per batch.
         device: As in ``evaluate.device``.
         transform: Function that returns the dataset with other images, such as corrupted ones.
+        metadata: Metadata of each row, for a model with late fusion. None: the images alone.
 
     Returns:
         One row per image: file, image_id, group_id, split, label, is_leaked, predicted,
@@ -42,7 +45,9 @@ def predict_images(
     fitted = model.postprocessing
     outputs = model_outputs(model, pixels, rows, batch_size, device, transform=transform)
     logits, unknown_score = logits_and_unknown_scores(outputs, fitted.unknown_score.statistics)
-    found = class_probabilities(logits, fitted.calibration.temperature, fitted.frequencies)
+    temperature = fitted.calibration.temperature
+    fused = fused_logits(logits, fitted.metadata_fusion, temperature, metadata)
+    found = class_probabilities(fused, temperature, fitted.frequencies)
     members = fitted.conformal.contains(found.frequency)
     keys = rows[["file", "image_id", "group_id", "split", "label", "is_leaked"]]
     sets = set_names(members, found.frequency, model.classes)

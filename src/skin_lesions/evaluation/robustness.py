@@ -123,6 +123,7 @@ def measure_robustness(
     model: TrainedModel,
     pixels: PixelStore,
     test: pd.DataFrame,
+    metadata: pd.DataFrame,
     evaluate: Evaluate,
     provenance: MetricsProvenance,
 ) -> RobustnessResult:
@@ -132,6 +133,7 @@ def measure_robustness(
         model: The model.
         pixels: Decoded images.
         test: Predictions of the original test images.
+        metadata: Metadata of these images, for a model with late fusion.
         evaluate: Batch size, device, seed and corruptions.
         provenance: Provenance of the result.
     """
@@ -145,7 +147,7 @@ def measure_robustness(
         accuracy=ACCURACY.estimate(_evaluation(original)),
         balanced_accuracy=BALANCED_ACCURACY.estimate(_evaluation(original)),
         corruptions=tuple(
-            _scores(name, model, pixels, test, original, evaluate)
+            _scores(name, model, pixels, test, metadata, original, evaluate)
             for name in evaluate.robustness.corruptions
         ),
     )
@@ -156,6 +158,7 @@ def _scores(
     model: TrainedModel,
     pixels: PixelStore,
     test: pd.DataFrame,
+    metadata: pd.DataFrame,
     original: PredictionArrays,
     evaluate: Evaluate,
 ) -> CorruptionScores:
@@ -177,7 +180,7 @@ def _scores(
             seed=evaluate.seed,
         )
         predicted = predict_images(
-            model, pixels, test, evaluate.batch_size, evaluate.device, corrupt
+            model, pixels, test, evaluate.batch_size, evaluate.device, corrupt, metadata
         )
         corrupted = prediction_arrays(predicted, model.classes)
         scores.append(_score(strength, spec.settings[strength - 1], original, corrupted))

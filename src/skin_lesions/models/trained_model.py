@@ -15,6 +15,7 @@ from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import ModelProvenance
 from skin_lesions.models.postprocessing.conformal import ConformalThresholds
 from skin_lesions.models.postprocessing.malignancy_thresholds import MalignancyThresholds
+from skin_lesions.models.postprocessing.metadata_fusion import MetadataFusion
 from skin_lesions.models.postprocessing.probabilities import ClassFrequencies
 from skin_lesions.models.postprocessing.referral import ReferralThreshold
 from skin_lesions.models.postprocessing.temperature import TemperatureFit
@@ -47,6 +48,8 @@ class Postprocessing:
         unknown_score: Statistics of training images, and threshold of the unknown score.
         malignancy_thresholds: Thresholds of malignant against benign; None if the validation images
             are not both malignant and benign.
+        metadata_fusion: Late fusion with clinical metadata; its model was fitted on the training
+            images. None if the model uses images only.
     """
 
     calibration: TemperatureFit
@@ -55,6 +58,7 @@ class Postprocessing:
     referral: ReferralThreshold
     unknown_score: UnknownScoreFit
     malignancy_thresholds: MalignancyThresholds | None = None
+    metadata_fusion: MetadataFusion | None = None
 
 
 class UncalibratedModel(BaseModel):

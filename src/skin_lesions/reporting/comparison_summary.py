@@ -7,7 +7,7 @@ from skin_lesions.evaluation.comparison import Comparison, MetricDifference
 from skin_lesions.metrics.intervals import Estimate
 from skin_lesions.reporting.formatting import decimal
 
-_IN_POINTS = {"accuracy", "balanced_accuracy"}  # differences in percentage points
+IN_POINTS = {"accuracy", "balanced_accuracy"}  # differences in percentage points
 
 
 def selected_comparison(
@@ -70,7 +70,7 @@ def _balanced_accuracy_sentence(entry: MetricDifference) -> str:
 
 def format_difference(key: str, value: float) -> str:
     """Format a difference with its sign: in percentage points, or as a decimal number."""
-    return f"{100 * value:+.1f}" if key in _IN_POINTS else f"{value:+.3f}"
+    return f"{100 * value:+.1f}" if key in IN_POINTS else f"{value:+.3f}"
 
 
 def format_interval(key: str, difference: Estimate) -> str:

@@ -22,7 +22,7 @@ from skin_lesions.reporting.environment import render_template
 from skin_lesions.reporting.figures.spec import ReportInputs
 from skin_lesions.reporting.formatting import NBSP
 from skin_lesions.reporting.front_matter import front_matter
-from skin_lesions.reporting.sections import subgroups, uncertainty
+from skin_lesions.reporting.sections import clinical_metadata, subgroups, uncertainty
 from skin_lesions.reporting.sections.findings import all_findings
 
 # Column names in the tables of the ISIC challenges, the ISIC Archive and HAM10000.
@@ -121,6 +121,12 @@ def _body(inputs: ReportInputs) -> str:
         conformal=uncertainty.conformal_sentence(inputs),
         selective=uncertainty.selective_sentence(inputs),
         unknown_images=uncertainty.unknown_sentence(inputs),
+        fusion_sentence=" ".join(
+            [
+                clinical_metadata.fusion_sentence(inputs.fusion),
+                *clinical_metadata.equalized_sentences(inputs.fusion),
+            ]
+        ),
         evaluations=inputs.test_ledger.summary(metrics.provenance.model_version),
         gaps=[
             f"{column.column}: {subgroups.gap_sentence(column, inputs.slices.comparisons)}"

@@ -21,6 +21,7 @@ _NOT_IN_IDENTITY = {
     "checkpoint_interval_minutes",
     "conformal_coverage",
     "decision",
+    "fusion",
     "keep_freed_memory",
     "ray",
     "referral_accuracy",

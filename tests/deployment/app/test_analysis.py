@@ -10,6 +10,7 @@ from skin_lesions.deployment.app import analysis
 from skin_lesions.deployment.app.analysis import Analysis, Analyzer, Rejection
 from skin_lesions.deployment.app.uploads import Upload
 from skin_lesions.models.postprocessing.referral import ReferralThreshold
+from support.clinical import fusion
 from support.color_predictor import (
     CERTAIN,
     FEATURES,
@@ -158,3 +159,20 @@ def test_images_above_the_limit_of_the_page_are_rejected_by_name(monkeypatch):
     assert [isinstance(result, Rejection) for result in results] == [False, False, True]
     assert "at most 2 images" in results[2].reason
     assert isinstance(analyzer.add(files[:1], results[:2])[0], Rejection)
+
+
+def test_metadata_change_the_probabilities_and_are_named_in_the_result():
+    classes = ("Melanoma", "Nevus", "Vascular lesions")
+    fitted = postprocessing(
+        (10,) * 3, unknown_score=unknown_score(FEATURES), metadata_fusion=fusion(classes)
+    )
+    analyzer = Analyzer(ColorPredictor(postprocessing=fitted))
+    image = upload(image_file(UNCERTAIN))
+    alone = analyzer.analyze(image)
+    row = {"age": 85, "site": "the moon"}
+    both = analyzer.add([image], [], row)[0]
+    assert alone.metadata == ()
+    assert both.metadata == (("age", "85"),)
+    first = dict(both.probabilities)["Melanoma"], dict(alone.probabilities)["Melanoma"]
+    assert first[0] > first[1] + 0.01
+    assert analyze(image_file()).metadata is None

@@ -217,6 +217,26 @@ def test_page_of_a_bundle_has_its_predictions_and_maps(bundle_model, browser, tm
         assert float(row["p_mel"]) == pytest.approx(found.probabilities[1], abs=1e-5)
 
 
+@pytest.mark.slow
+def test_metadata_of_the_form_apply_to_the_next_images(browser, tmp_path):
+    with started_page(tmp_path, WITH_METADATA="1") as started:
+        page = browser.new_page()
+        page.goto(started.url)
+        upload(page, GOOD[:1], expected=1)
+        page.get_by_label("age").fill("85")
+        page.get_by_label("site").click()
+        page.get_by_role("option", name="head/neck").click()
+        upload(page, GOOD[1:2], expected=2)
+        hints = page.locator(".card").evaluate_all(
+            "all => all.map(card => card.querySelector('.hint').textContent.trim())"
+        )
+        page.close()
+    assert hints == [
+        "From the image and: age 85, site head/neck",
+        "From the image alone, without metadata",
+    ]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_enough_contrast_in_light_and_dark(open_page, scheme):
     page = open_page(*GOOD, file("a.txt", b"x"), color_scheme=scheme)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from skin_lesions.config.metadata import MetadataInputs
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.tables import SplitTable
@@ -22,12 +23,13 @@ OPTIONS = {
     "progressive_resizing_start": 0.5,
     "test_time_augmentation": "flips",
 }
+METADATA = MetadataInputs(columns=("age", "site"), types={}, equalize_missing=True)
 
 
 def images(folder, seed_of_test_images=None):
     """Store 120 images of two classes, 24 of each split are val and test; return store and table.
 
-    With a seed, the test images have random pixels, and the other label.
+    With a seed, the test images have random pixels, the other label and other metadata.
     """
     pixels, table = blobs(120)
     # Noise, so that some validation images are wrong and the temperature is not 1.
@@ -39,13 +41,19 @@ def images(folder, seed_of_test_images=None):
         pixels[is_test] = random.integers(0, 256, pixels[is_test].shape)
         other = table["label"].map({"green": "red", "red": "green"})
         table = table.assign(label=table["label"].where(~is_test, other))
+    ages = 40 + 20 * (table["label"] == "red") + rng.normal(0, 10, 120)
+    sites = pd.Series(rng.choice(["face", "back", None], 120), dtype=object)
+    table = table.assign(
+        age=ages.where(~is_test, ages + (seed_of_test_images or 0)),
+        site=sites.where(~is_test | (seed_of_test_images is None), "tail"),
+    )
     square_images(PixelStore(folder).at(32).folder, pixels)
     return PixelStore(folder), SplitTable(table, SPLIT_PROVENANCE, "v1")
 
 
 def train_and_calibrate(stored):
     model, history = fit_stored(stored, **OPTIONS)
-    return calibrate_stored(model, stored, **OPTIONS), history
+    return calibrate_stored(model, stored, METADATA, **OPTIONS), history
 
 
 @pytest.mark.slow
@@ -58,6 +66,7 @@ def test_no_fitted_value_changes_with_the_pixels_and_labels_of_the_test_images(t
 
     assert first.postprocessing == second.postprocessing
     assert first.postprocessing.calibration.temperature != 1.0
+    assert first.postprocessing.metadata_fusion.weight > 0
     assert first.state_dict.keys() == second.state_dict.keys()
     for name, tensor in first.state_dict.items():
         assert torch.equal(tensor, second.state_dict[name]), name

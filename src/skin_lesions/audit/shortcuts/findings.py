@@ -108,6 +108,12 @@ def shortcut_findings(probes: Sequence[Probe]) -> list[Finding]:
     return [_finding(finding_id, found, probes) for finding_id, found in by_finding.items()]
 
 
+def predictive_columns(probes: Sequence[Probe]) -> tuple[str, ...]:
+    """Return the metadata columns of all probes that predict the class, sorted."""
+    predictive = [p for p in probes if _explained_fraction(p, probes) >= _MIN_FRACTION]
+    return tuple(sorted({name for probe in predictive for name in probe.columns}))
+
+
 def _explained_fraction(probe: Probe, probes: Sequence[Probe]) -> float:
     """Return where the lower bound is between chance (0) and the ceiling (1).
 

@@ -1,6 +1,6 @@
 """Probe inputs: a few measurements or levels of each image, in place of the lesion itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from skin_lesions.core.parallel import ordered_map
-from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.image_files import FORMATS
+from skin_lesions.data.metadata_columns import IDENTIFIERS, repeats_label
 from skin_lesions.data.missing_values import is_missing
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
@@ -25,8 +25,6 @@ _SEGMENTS = 4  # of each side of the border
 # Column values and file properties that occur in fewer groups are too rare to train and test on.
 MIN_GROUPS = 5
 _BINS = 16  # of a numeric column; all bins have about the same number of images
-_KEYS = frozenset({"lesion_id", "patient_id"})
-_IS_LABEL = 0.95  # fraction of images whose label a column repeats
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def probe_inputs(table: pd.DataFrame, images: PixelArray, store: ObjectStore) ->
         _file_properties(table, store),
         *_pixel_inputs(table, images),
         *_column_inputs(table),
-        *_missingness_inputs(table),
+        *missingness_inputs(table, _metadata_columns(table)),
     ]
 
 
@@ -174,10 +172,10 @@ def _column_inputs(table: pd.DataFrame) -> Iterator[ProbeInput]:
         yield ProbeInput(name, "column", values, (name,), reason=reason)
 
 
-def _missingness_inputs(table: pd.DataFrame) -> Iterator[ProbeInput]:
+def missingness_inputs(table: pd.DataFrame, columns: Iterable[str]) -> Iterator[ProbeInput]:
     """Yield which columns are filled; columns with the same missing rows are one input."""
     names_by_pattern: dict[bytes, list[str]] = {}
-    for name in _metadata_columns(table):
+    for name in columns:
         missing = _without_unknown(table[name]).isna().to_numpy()
         if missing.any() and not missing.all():
             names_by_pattern.setdefault(missing.tobytes(), []).append(name)
@@ -188,7 +186,7 @@ def _missingness_inputs(table: pd.DataFrame) -> Iterator[ProbeInput]:
 
 
 def _metadata_columns(table: pd.DataFrame) -> list[str]:
-    return [str(name) for name in table if name not in RESERVED_COLUMNS | _KEYS]
+    return [str(name) for name in table if name not in RESERVED_COLUMNS | IDENTIFIERS]
 
 
 def _without_unknown(column: pd.Series) -> pd.Series:
@@ -229,20 +227,6 @@ def _skip_reason(column: pd.Series, levels: NDArray[np.intp], label: pd.Series) 
         return f"no value occurs in {MIN_GROUPS} groups: the column identifies single images"
     if column.nunique() == 1:
         return "the column has only one value"
-    if _repeats_label(column, label):
+    if repeats_label(column, label):
         return "the column repeats the label"
     return None
-
-
-def _repeats_label(column: pd.Series, label: pd.Series) -> bool:
-    pairs = pd.DataFrame({"value": column.astype(str), "label": label})[column.notna()]
-    counts = pairs.value_counts()
-    repeated = [_is_same_label(value, name) for value, name in counts.index]
-    return bool(counts[repeated].sum() >= _IS_LABEL * counts.sum())
-
-
-def _is_same_label(value: str, label: str) -> bool:
-    diagnosis = diagnosis_of(value)
-    return value.casefold() == label.casefold() or (
-        diagnosis is not None and diagnosis == diagnosis_of(label)
-    )

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from skin_lesions.audit.findings import ProbeResult
 from skin_lesions.audit.shortcuts.classifiers import lda_predict, naive_bayes_predict
-from skin_lesions.audit.shortcuts.inputs import MIN_GROUPS, Kind, ProbeInput, probe_inputs
+from skin_lesions.audit.shortcuts.inputs import (
+    MIN_GROUPS,
+    Kind,
+    ProbeInput,
+    missingness_inputs,
+    probe_inputs,
+)
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
@@ -21,6 +27,7 @@ from skin_lesions.metrics.intervals import Estimate, unavailable
 
 FOLDS = 5
 ALL = "all"
+_MISSINGNESS_REPLICATES = 500  # of the bootstrap, in ``probe_missingness``
 
 Numbers = NDArray[np.intp]
 
@@ -117,6 +124,26 @@ def probe_shortcuts(
     for scope in _scopes(table, seed):
         probes += _run_probe(scope, inputs, table, replicates, seed)
     return probes
+
+
+def probe_missingness(table: pd.DataFrame, columns: Sequence[str], seed: int) -> list[Probe]:
+    """Probe how well the class is predicted by which values of some columns are known.
+
+    Args:
+        table: One row per file: file, image_id, source, label, group_id and the columns.
+        columns: Metadata columns.
+        seed: As in ``probe_shortcuts``.
+
+    Returns:
+        The probes on all images, then those within each source, then those across sources.
+    """
+    table = table.sort_values("file", ignore_index=True)
+    inputs = list(missingness_inputs(table, columns))
+    return [
+        probe
+        for scope in _scopes(table, seed)
+        for probe in _run_probe(scope, inputs, table, _MISSINGNESS_REPLICATES, seed)
+    ]
 
 
 def sampled(table: pd.DataFrame, sample: int, seed: int) -> pd.DataFrame:

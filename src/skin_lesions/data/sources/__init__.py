@@ -7,7 +7,7 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from skin_lesions.config.source import Source
+from skin_lesions.config.source import DemoSource, Source
 from skin_lesions.core.text import encodable
 from skin_lesions.data.provenance import Origin, path_hash
 from skin_lesions.data.sources.base import SourceFiles
@@ -27,7 +27,7 @@ def open_source(source: Source) -> SourceFiles:
         InputError: The source does not exist, contains no labeled images, or cannot be downloaded.
     """
     if source.kind == "demo":
-        return _open_demo(source.demo.seed)
+        return _open_demo(source.demo)
     if source.kind == "folder":
         folder = existing_folder(source.folder)
         origin = Origin(kind="folder", folder=str(folder), folder_hash=path_hash(folder))
@@ -48,8 +48,10 @@ def check_folder(source: Source, data_root: Path) -> None:
         read_metadata(source)
 
 
-def _open_demo(seed: int) -> SourceFiles:
-    table = synthetic_table(seed).drop(columns=["planted", "lesion"])
+def _open_demo(demo: DemoSource) -> SourceFiles:
+    seed = demo.seed
+    hidden = ["planted", "lesion", *([] if demo.missingness_leak else ["diameter"])]
+    table = synthetic_table(seed).drop(columns=hidden)
     table.insert(3, "source", "demo")
     table.insert(4, "filename_key", [filename_key(file) for file in table["file"]])
     return SourceFiles(table, partial(render_file, seed=seed), Origin(kind="demo", seed=seed))

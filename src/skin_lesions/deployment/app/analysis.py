@@ -1,12 +1,13 @@
 """Analysis of an uploaded image: everything that the page and the table show about it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from skin_lesions.core.atomic_files import format_bytes
 from skin_lesions.data.image_files import UnreadableImageError, read_pixels
@@ -45,6 +46,8 @@ class Analysis:
         uncertain_reason: Why the image is referred to a clinician, or None.
         unknown_reason: Why the image may belong to none of the classes, or None.
         image_url: The image as a data URL, without the metadata of the file.
+        metadata: Name and value of the clinical metadata that were entered and that the model
+            knows; None if the model uses images only.
         map_url: The class activation map of the predicted class as a data URL. None if the
             architecture has no such maps, or if no region raises the score of the class.
     """
@@ -56,6 +59,7 @@ class Analysis:
     uncertain_reason: str | None
     unknown_reason: str | None
     image_url: str
+    metadata: tuple[tuple[str, str], ...] | None
     map_url: str | None
 
     @property
@@ -99,23 +103,33 @@ class Analyzer:
         """Whether the architecture has class activation maps."""
         return self._predictor.has_heat_maps
 
-    def add(self, uploads: Sequence[Upload], earlier: Sequence[Result]) -> list[Result]:
+    def add(
+        self,
+        uploads: Sequence[Upload],
+        earlier: Sequence[Result],
+        metadata: Mapping[str, object] | None = None,
+    ) -> list[Result]:
         """Return the results of uploads and then the earlier results.
 
         Of more than ``MAX_IMAGES`` files in total, the last uploads are rejected.
+
+        Args:
+            uploads: New files.
+            earlier: Results that are already on the page.
+            metadata: Clinical metadata of the new files, by column.
         """
         room = max(0, MAX_IMAGES - len(earlier))
         too_many = (
             f"The page shows at most {MAX_IMAGES} images. Remove all images, then upload this one "
             "again."
         )
-        results = [self.analyze(upload) for upload in uploads[:room]]
+        results = [self.analyze(upload, metadata) for upload in uploads[:room]]
         rejected = [
             Rejection(file=upload.file, image_id=None, reason=too_many) for upload in uploads[room:]
         ]
         return [*results, *rejected, *earlier]
 
-    def analyze(self, upload: Upload) -> Result:
+    def analyze(self, upload: Upload, metadata: Mapping[str, object] | None = None) -> Result:
         """Return the results for one file, or why there are none."""
         if upload.data is None:
             reason = "The upload is incomplete. Upload the file again."
@@ -133,7 +147,9 @@ class Analyzer:
         except UnreadableImageError as error:
             reason = f"The file is not a readable image: {error}."
             return Rejection(file=upload.file, image_id=image_id, reason=reason)
-        [prediction] = self._postprocessor.predictions(self._predictor.outputs(pixels[None]))
+        table = None if metadata is None else pd.DataFrame([metadata], dtype=object)
+        outputs = self._predictor.outputs(pixels[None])
+        [prediction] = self._postprocessor.predictions(outputs, table)
         classes = self.description.classes
         ranked = np.argsort(-np.array(prediction.probabilities), kind="stable")
         return Analysis(
@@ -144,6 +160,7 @@ class Analyzer:
             uncertain_reason=self._uncertain_reason(prediction),
             unknown_reason=self._unknown_reason(prediction),
             image_url=jpeg_url(shown_pixels(stored, self.description.preprocessing)),
+            metadata=_used_metadata(prediction, metadata),
             map_url=self._map_url(pixels, prediction),
         )
 
@@ -177,3 +194,12 @@ class Analyzer:
             f"{prediction.unknown_score:.3g}, and the threshold is {threshold:.3g}. The "
             "probabilities below are not reliable, so a clinician must look at the image."
         )
+
+
+def _used_metadata(
+    prediction: Prediction, metadata: Mapping[str, object] | None
+) -> tuple[tuple[str, str], ...] | None:
+    missing = prediction.missing_metadata
+    if missing is None:
+        return None
+    return tuple((n, str(value)) for n, value in (metadata or {}).items() if n not in missing)

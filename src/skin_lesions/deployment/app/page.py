@@ -8,6 +8,7 @@ import gradio as gr
 
 from skin_lesions.deployment.app import rendering
 from skin_lesions.deployment.app.analysis import MAX_FILE_BYTES, Analyzer, Result
+from skin_lesions.deployment.app.metadata_form import metadata_fields, metadata_row
 from skin_lesions.deployment.app.uploads import take_uploads
 
 _TITLE = "Skin image classifier"
@@ -50,10 +51,10 @@ def build_page(analyzer: Analyzer, folder: Path) -> gr.Blocks:
     """
 
     def add(
-        uploads: Sequence[Mapping[str, object]] | None, earlier: list[Result]
+        uploads: Sequence[Mapping[str, object]] | None, earlier: list[Result], *values: object
     ) -> tuple[None, list[Result], str, gr.Button]:
         taken = take_uploads(uploads or [], folder, MAX_FILE_BYTES)
-        results = analyzer.add(taken, earlier)
+        results = analyzer.add(taken, earlier, metadata_row(analyzer.description, values))
         html = rendering.render_results(results, analyzer)
         return None, results, html, gr.Button(visible=True)
 
@@ -63,6 +64,7 @@ def build_page(analyzer: Analyzer, folder: Path) -> gr.Blocks:
     with gr.Blocks(analytics_enabled=False, title=_TITLE, delete_cache=_DELETE_CACHE) as page:
         earlier = gr.State([])
         _static_html(rendering.render_header(analyzer.description))
+        fields = metadata_fields(analyzer.description)
         upload = gr.File(file_count="multiple", show_label=False, height=150, elem_id="upload")
         _static_html(rendering.render_limits())
         results = gr.HTML(apply_default_css=False, js_on_load=_OPACITY_SCRIPT, elem_id="results")
@@ -70,7 +72,7 @@ def build_page(analyzer: Analyzer, folder: Path) -> gr.Blocks:
         # Without preprocessing, Gradio makes no copies of the files.
         upload.upload(
             add,
-            [upload, earlier],
+            [upload, earlier, *fields],
             [upload, earlier, results, remove],
             preprocess=False,
             api_visibility="private",

@@ -8,6 +8,7 @@ import pandas as pd
 
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.data.diagnoses import malignant_classes
+from skin_lesions.data.image_table import rows_of_images
 from skin_lesions.data.provenance import ExternalMetricsProvenance
 from skin_lesions.evaluation.external.internal_test import InternalPredictions
 from skin_lesions.evaluation.external.model import (
@@ -28,7 +29,7 @@ from skin_lesions.evaluation.malignancy import malignancy_of_rows, reason_withou
 from skin_lesions.evaluation.scorecard import SplitMetrics, compute_metrics, registry
 from skin_lesions.evaluation.scorecard.arrays import prediction_arrays
 from skin_lesions.evaluation.scorecard.metric import Evaluation
-from skin_lesions.evaluation.slices.compute import divide_into_slices, rows_of_images
+from skin_lesions.evaluation.slices.compute import divide_into_slices
 from skin_lesions.evaluation.uncertainty import UncertaintyMetrics, uncertainty_metrics
 from skin_lesions.metrics.intervals import Estimate, proportion
 from skin_lesions.metrics.paired import independent_difference

@@ -6,8 +6,6 @@ import numpy as np
 import pandas as pd
 
 from skin_lesions.config.evaluate import Slices
-from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import printable
 from skin_lesions.data.provenance import MetricsProvenance
 from skin_lesions.evaluation.scorecard.accuracy import ACCURACY
 from skin_lesions.evaluation.scorecard.arrays import PredictionArrays
@@ -87,23 +85,6 @@ def divide_into_slices(
         columns=tuple(columns),
         left_out=tuple(left_out),
     )
-
-
-def rows_of_images(predictions: pd.DataFrame, image_table: pd.DataFrame) -> pd.DataFrame:
-    """Return the row of the image table of each prediction, in the same order.
-
-    Raises:
-        InputError: A predicted file is not in the image table.
-    """
-    by_file = image_table.set_index("file", drop=False)
-    absent = predictions.loc[~predictions["file"].isin(by_file.index), "file"]
-    if len(absent):
-        raise InputError(
-            f"{len(absent)} predicted images (e.g. {printable(absent.iloc[0])}) are not in the "
-            "image table. Expected the image table of the predictions. "
-            "Fix: kedro run --pipelines evaluate,report"
-        )
-    return by_file.loc[predictions["file"]].reset_index(drop=True)
 
 
 def _selections(division: Division) -> dict[str, Selected]:

@@ -4,17 +4,24 @@ torch is imported inside the functions, so that listing the pipelines does not i
 """
 
 import logging
+from dataclasses import replace
 
 import pandas as pd
 
 from skin_lesions.audit.model_findings import ModelFindings, compute_model_findings
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.data.diagnoses import malignant_classes
+from skin_lesions.data.image_table import rows_of_images
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.provenance import MetricsProvenance, PredictionProvenance
 from skin_lesions.data.raw_store import RawImages
 from skin_lesions.data.tables import ExplanationTable, ImageTable, PredictionTable, SplitTable
 from skin_lesions.evaluation.explained_images import select_images, without_maps
+from skin_lesions.evaluation.fusion import (
+    FusionResults,
+    compute_fusion_results,
+    without_metadata,
+)
 from skin_lesions.evaluation.input_checks import check_model_matches_data
 from skin_lesions.evaluation.label_issues import rank_label_issues
 from skin_lesions.evaluation.malignancy import (
@@ -27,13 +34,13 @@ from skin_lesions.evaluation.scorecard import Scorecard, SplitMetrics, compute_m
 from skin_lesions.evaluation.scorecard.arrays import prediction_arrays
 from skin_lesions.evaluation.slices import SliceResults, compute_slices
 from skin_lesions.evaluation.slices.columns import LEAKED_COLUMN
-from skin_lesions.evaluation.slices.compute import rows_of_images
 from skin_lesions.evaluation.uncertainty import (
     Uncertainty,
     UncertaintyMetrics,
     uncertainty_metrics,
 )
 from skin_lesions.evaluation.unknown import UnknownResults, compute_unknown_results
+from skin_lesions.models.postprocessing.metadata_fusion import log_unusable_values
 from skin_lesions.models.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
@@ -55,7 +62,11 @@ def predict(
 
     check_model_matches_data(model, split_table, image_table, raw_images)
     rows = split_table.frame[split_table.frame["split"].isin(["val", "test"])]
-    predictions = predict_images(model, pixel_store, rows, evaluate.batch_size, evaluate.device)
+    metadata = rows_of_images(rows, image_table.frame)
+    log_unusable_values(model.postprocessing.metadata_fusion, metadata)
+    predictions = predict_images(
+        model, pixel_store, rows, evaluate.batch_size, evaluate.device, metadata=metadata
+    )
     provenance = PredictionProvenance(
         model_version=model.version,
         split_table_version=split_table.version,
@@ -170,15 +181,35 @@ def measure_slices(
     )
 
 
+def measure_fusion(
+    predictions: PredictionTable,
+    image_table: ImageTable,
+    model: TrainedModel,
+    evaluate: Evaluate,
+) -> FusionResults:
+    """Measure what the clinical metadata add to the image, if the model uses them."""
+    fusion, provenance = model.postprocessing.metadata_fusion, _provenance(predictions, model)
+    if fusion is None:
+        return without_metadata(provenance)
+    test = replace(predictions, frame=predictions.frame[predictions.frame["split"] == "test"])
+    images = rows_of_images(test.frame, image_table.frame)
+    return compute_fusion_results(test, images, model, fusion, evaluate, provenance)
+
+
 def measure_robustness_if_enabled(
-    predictions: PredictionTable, model: TrainedModel, pixel_store: PixelStore, evaluate: Evaluate
+    predictions: PredictionTable,
+    image_table: ImageTable,
+    model: TrainedModel,
+    pixel_store: PixelStore,
+    evaluate: Evaluate,
 ) -> RobustnessResult:
     """Measure the accuracy lost on corrupted test images, if it is enabled."""
     test = predictions.frame[predictions.frame["split"] == "test"]
     provenance = _provenance(predictions, model)
     if not evaluate.robustness.enabled:
         return not_measured(test, provenance)
-    return measure_robustness(model, pixel_store, test, evaluate, provenance)
+    metadata = rows_of_images(test, image_table.frame)
+    return measure_robustness(model, pixel_store, test, metadata, evaluate, provenance)
 
 
 def list_label_issues(

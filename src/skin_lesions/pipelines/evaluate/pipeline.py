@@ -10,6 +10,7 @@ from skin_lesions.pipelines.evaluate.nodes import (
     count_unknown_images,
     explain,
     list_label_issues,
+    measure_fusion,
     measure_malignancy,
     measure_robustness_if_enabled,
     measure_slices,
@@ -62,6 +63,12 @@ def create_pipeline() -> Pipeline:
                 name="measure_slices",
             ),
             Node(
+                measure_fusion,
+                inputs=["predictions", "image_table", "model", "params:evaluate"],
+                outputs="fusion",
+                name="measure_fusion",
+            ),
+            Node(
                 evaluation_of,
                 inputs=["metrics", "predictions"],
                 outputs="test_ledger",
@@ -69,7 +76,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 measure_robustness_if_enabled,
-                inputs=["predictions", "model", "pixel_store", "params:evaluate"],
+                inputs=["predictions", "image_table", "model", "pixel_store", "params:evaluate"],
                 outputs="robustness",
                 name="measure_robustness",
                 tags="network",

@@ -19,7 +19,7 @@ from skin_lesions.config.split import Split
 from skin_lesions.core.text import pluralize
 from skin_lesions.core.versions import StoredVersions
 from skin_lesions.data import groups as grouping
-from skin_lesions.data.image_table import build_image_table
+from skin_lesions.data.image_table import build_image_table, rows_of_images
 from skin_lesions.data.label_mapping import LabelMapping, map_labels, read_label_map
 from skin_lesions.data.pixel_store import DecodeRequest, IngestRequest, PixelStore
 from skin_lesions.data.provenance import (
@@ -46,6 +46,7 @@ from skin_lesions.evaluation.external import (
 )
 from skin_lesions.evaluation.external.internal_test import find_internal_predictions
 from skin_lesions.evaluation.external.selection import select_external_images
+from skin_lesions.models.postprocessing.metadata_fusion import log_unusable_values
 from skin_lesions.models.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
@@ -168,8 +169,15 @@ def predict(
     table = external_image_table.frame
     mapping = _mapping(table["label"], model, external)
     selected = select_external_images(table, external_image_groups, mapping, external_overlap.files)
+    metadata = rows_of_images(selected.rows, table)
+    log_unusable_values(model.postprocessing.metadata_fusion, metadata)
     predictions = predict_images(
-        model, external_pixel_store, selected.rows, evaluate.batch_size, evaluate.device
+        model,
+        external_pixel_store,
+        selected.rows,
+        evaluate.batch_size,
+        evaluate.device,
+        metadata=metadata,
     )
     predictions.insert(5, "source_label", selected.rows["source_label"].to_numpy())
     provenance = ExternalPredictionProvenance(

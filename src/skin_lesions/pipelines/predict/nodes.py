@@ -4,12 +4,15 @@ torch is imported inside the functions, so that listing the pipelines does not i
 """
 
 import logging
+from pathlib import Path
 
 from skin_lesions.config.predict import Predict
 from skin_lesions.core.text import pluralize
+from skin_lesions.deployment.clinical_metadata import metadata_note, read_clinical_metadata
 from skin_lesions.deployment.images import find_images
 from skin_lesions.deployment.prediction_run import PredictionRun
 from skin_lesions.deployment.predictor import Predictor
+from skin_lesions.models.postprocessing.metadata_fusion import log_unusable_values
 from skin_lesions.models.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
@@ -23,7 +26,8 @@ def predict(model: TrainedModel | Predictor, predict: Predict) -> PredictionRun:
         predict: The parameters.
 
     Raises:
-        InputError: ``predict.input`` is not set, does not exist or contains no file.
+        InputError: ``predict.input`` is not set, does not exist or contains no file, or
+            ``predict.metadata`` cannot be used.
     """
     files = find_images(
         [predict.required_input()],
@@ -36,6 +40,13 @@ def predict(model: TrainedModel | Predictor, predict: Predict) -> PredictionRun:
         from skin_lesions.deployment.torch_predictor import TorchPredictor  # noqa: PLC0415
 
         model = TorchPredictor(model, predict.device)
-    for warning in model.description.warnings():
+    description = model.description
+    path = None if predict.metadata is None else Path(predict.metadata)
+    metadata = read_clinical_metadata(path, files.names, description, "predict.metadata")
+    if metadata is not None:
+        log_unusable_values(description.postprocessing.metadata_fusion, metadata)
+    if note := metadata_note(description, metadata):
+        log.info("%s", note)
+    for warning in description.warnings():
         log.warning("%s", warning)
-    return PredictionRun(model, files, predict.batch_size)
+    return PredictionRun(model, files, predict.batch_size, metadata)

@@ -12,15 +12,18 @@ import pandas as pd
 from skin_lesions import __version__
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.config.ingest import Ingest
+from skin_lesions.config.metadata import MetadataInputs
 from skin_lesions.config.preprocess import Preprocess
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.data.diagnoses import malignant_classes
+from skin_lesions.data.image_table import rows_of_images
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import ModelProvenance
-from skin_lesions.data.tables import SplitTable, check_class_columns
+from skin_lesions.data.tables import ImageTable, SplitTable, check_class_columns
 from skin_lesions.models.postprocessing.conformal import fit_conformal
 from skin_lesions.models.postprocessing.malignancy_thresholds import fit_malignancy_thresholds
+from skin_lesions.models.postprocessing.metadata_fusion import fused_logits
 from skin_lesions.models.postprocessing.probabilities import class_frequencies, class_probabilities
 from skin_lesions.models.postprocessing.referral import fit_referral
 from skin_lesions.models.postprocessing.temperature import fit_temperature
@@ -35,6 +38,7 @@ from skin_lesions.models.trained_model import (
     TrainedModel,
     UncalibratedModel,
 )
+from skin_lesions.pipelines.train.late_fusion import fit_late_fusion
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.identity import library_versions, training_identity
 from skin_lesions.training.schedules import image_sizes
@@ -141,20 +145,22 @@ def calibrate(
     uncalibrated_model: UncalibratedModel,
     pixel_store: PixelStore,
     split_table: SplitTable,
+    image_table: ImageTable,
     train: TrainRecipe,
     evaluate: Evaluate,
+    metadata: MetadataInputs,
 ) -> TrainedModel:
     """Fit all steps after the network on the validation images and return the complete model.
 
-    Of the train rows, the statistics of the unknown score and the number of each class are used.
-    Test rows are not used at all.
+    Of the train rows, the statistics of the unknown score, the number of each class and the
+    clinical metadata are used. Test rows are not used at all.
     """
     from skin_lesions.models.inference import (  # noqa: PLC0415
         logits_and_unknown_scores,
         model_outputs,
     )
 
-    model, rows = uncalibrated_model, split_table.frame
+    model, rows = uncalibrated_model, split_table.frame.sort_values("file")
     val = rows[rows["split"] == "val"]
     device = _inference_device(train)
     statistics = _unknown_statistics(model, pixel_store, rows[rows["split"] == "train"], train)
@@ -167,7 +173,14 @@ def calibrate(
     calibration = fit_temperature(
         logits, labels, frequencies.of_training_images, frequencies.log_ratio_to_training
     )
-    found = class_probabilities(logits, calibration.temperature, frequencies)
+    temperature = calibration.temperature
+    fusion = fit_late_fusion(
+        rows, image_table.frame, logits, temperature, frequencies, metadata, train
+    )
+    val_metadata = rows_of_images(val, image_table.frame)
+    found = class_probabilities(
+        fused_logits(logits, fusion, temperature, val_metadata), temperature, frequencies
+    )
     correct = found.predicted == labels
     malignant = malignant_classes(model.classes, evaluate.malignant_classes)
     postprocessing = Postprocessing(
@@ -181,6 +194,7 @@ def calibrate(
         malignancy_thresholds=fit_malignancy_thresholds(
             found.frequency, labels, malignant, evaluate.operating_points
         ),
+        metadata_fusion=fusion,
     )
     return TrainedModel(**dict(model), postprocessing=postprocessing)
 

@@ -16,6 +16,7 @@ from skin_lesions.core.versions import NamedResults, StoredVersions, Versioned
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.comparison import Comparison
 from skin_lesions.evaluation.external import ExternalResults
+from skin_lesions.evaluation.fusion import FusionResults
 from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.robustness import RobustnessResult
 from skin_lesions.evaluation.scorecard import Scorecard
@@ -55,6 +56,7 @@ class ReportInputs:
     unknown: UnknownResults
     model_findings: ModelFindings
     robustness: RobustnessResult
+    fusion: FusionResults
     label_issues: pd.DataFrame
     test_ledger: TestLedger
     stored_comparisons: StoredVersions[Comparison]

@@ -1,6 +1,7 @@
 """Section "Findings in the data": what audit and model revealed, and the shortcut probes."""
 
 from skin_lesions.audit.finding import SEVERITIES, Finding
+from skin_lesions.audit.model_findings import unequal_missingness
 from skin_lesions.reporting.blocks import (
     Block,
     Cell,
@@ -26,6 +27,8 @@ _PROBES = (
 def all_findings(inputs: ReportInputs) -> list[Finding]:
     """Return the findings of the audit and of the trained model, the most severe first."""
     found = [*inputs.audit_findings.findings, *inputs.model_findings.findings]
+    if not inputs.fusion.equalized:
+        found += unequal_missingness(inputs.fusion.predictive_missingness)
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
 

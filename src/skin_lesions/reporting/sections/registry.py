@@ -4,6 +4,7 @@ To add a section, write a module that defines it and add it here; see docs/contr
 """
 
 from skin_lesions.reporting.sections import (
+    clinical_metadata,
     data,
     errors,
     explanations,
@@ -27,6 +28,7 @@ SECTIONS: tuple[Section, ...] = (
     results.SECTION,
     uncertainty.SECTION,
     subgroups.SECTION,
+    clinical_metadata.SECTION,
     external.SECTION,
     explanations.SECTION,
     errors.SECTION,

@@ -20,9 +20,9 @@ def synthetic_table(seed: int) -> pd.DataFrame:
 
     Returns:
         One row per file, sorted by file: file, label, original_split, lesion_id, patient_id, age
-        (years), sex and site as in the metadata of ISIC (clinical photographs have none), planted
-        (the deliberate fault: copy, other_label, truncated) and lesion (key of the lesion that is
-        drawn).
+        (years), sex and site as in the metadata of ISIC, diameter (mm; mostly missing for benign
+        lesions), planted (the deliberate fault: copy, other_label, truncated) and lesion (key of
+        the lesion that is drawn).
     """
     return pd.DataFrame([_row(image) for image in synthetic_images(seed)])
 
@@ -67,6 +67,7 @@ def _row(image: SyntheticImage) -> dict[str, str | float | None]:
         "age": lesion.age,
         "sex": lesion.sex,
         "site": lesion.site,
+        "diameter": lesion.diameter,
         "planted": image.planted,
         "lesion": lesion.key,
     }

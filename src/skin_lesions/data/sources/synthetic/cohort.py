@@ -59,10 +59,14 @@ GOLDEN_RATIO = 0.618  # its multiples modulo 1 cover the unit interval evenly
 
 # Years, by diagnosis code.
 MEAN_AGE = {"NV": 45, "DF": 45, "VASC": 50, "MEL": 60, "BKL": 62, "BCC": 66, "AK": 68, "SCC": 70}
+MEAN_AGE |= {"MKP": 35, "HFMD": 5, "HEALTHY": 40, "CHP": 10, "CWP": 30, "MSL": 10}
 SITES = ("anterior torso", "posterior torso", "upper extremity", "lower extremity", "head/neck")
 SUN_EXPOSED_SITE_FRACTIONS = (0.12, 0.13, 0.2, 0.1, 0.45)
 OTHER_SITE_FRACTIONS = (0.26, 0.26, 0.16, 0.24, 0.08)
 UNKNOWN_FRACTION = 0.06  # probability that age, sex or site is missing
+# Probability that the diameter of a lesion is known, if it was recorded mostly before biopsies. The
+# diameter itself says nothing about the diagnosis.
+DIAMETER_KNOWN = {True: 0.95, False: 0.25}  # by whether the diagnosis is malignant
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Lesion:
     age: float | None = None
     sex: str | None = None
     site: str | None = None
+    diameter: float | None = None  # mm
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ def synthetic_images(seed: int) -> tuple[SyntheticImage, ...]:
     cohort = [image for diagnosis in DIAGNOSES for image in _images_of_diagnosis(diagnosis, rng)]
     cohort = _truncate(cohort, rng)
     cohort += [*_duplicates(cohort, rng), *_with_wrong_label(cohort, rng)]
+    cohort = [replace(image, lesion=_with_metadata(image.lesion, seed)) for image in cohort]
     return tuple(sorted(_numbered(cohort, rng), key=lambda image: image.file))
 
 
@@ -169,6 +175,32 @@ def _patient(diagnosis: Diagnosis, number: int, tone: float, rng: np.random.Gene
         age=None if rng.random() < UNKNOWN_FRACTION else float(age),
         sex=None if rng.random() < UNKNOWN_FRACTION else sex,
         site=_site(diagnosis, rng),
+    )
+
+
+def _with_metadata(lesion: Lesion, seed: int) -> Lesion:
+    """Add the diameter, and the age, sex and site of photographs.
+
+    Own generators, so that the images do not depend on these values.
+    """
+    of_lesion, of_patient = (
+        seeded_rng(seed, "metadata", key) for key in (lesion.key, lesion.patient)
+    )
+    is_recorded = of_lesion.random() < DIAMETER_KNOWN[bool(lesion.diagnosis.malignant)]
+    diameter = round(float(of_lesion.uniform(3, 15)), 1)
+    lesion = replace(lesion, diameter=diameter if is_recorded else None)
+    if lesion.diagnosis.image_kind == "dermoscopy":
+        return lesion
+    mean = MEAN_AGE[lesion.diagnosis.code]
+    age = float(np.clip(of_patient.normal(mean, min(14, mean / 2)), 1, 85).round())
+    sex = str(of_patient.choice(["female", "male"]))
+    site = str(of_lesion.choice(SITES, p=OTHER_SITE_FRACTIONS))
+    known = [rng.random() >= UNKNOWN_FRACTION for rng in (of_patient, of_patient, of_lesion)]
+    return replace(
+        lesion,
+        age=age if known[0] else None,
+        sex=sex if known[1] else None,
+        site=site if known[2] else None,
     )
 
 

@@ -1,0 +1,49 @@
+"""Form fields for the clinical metadata that a model uses."""
+
+from collections.abc import Mapping, Sequence
+
+import gradio as gr
+
+from skin_lesions.data.tabular import EncoderColumn
+from skin_lesions.deployment.predictor import ModelDescription
+
+_UNKNOWN = "not known"
+
+
+def metadata_fields(description: ModelDescription) -> list[gr.components.Component]:
+    """Create one form field for each column that the model uses, empty at first.
+
+    They are placed in the context of the page.
+    """
+    fusion = description.postprocessing.metadata_fusion
+    if fusion is None:
+        return []
+    with gr.Group(elem_id="metadata"), gr.Row():
+        return [_field(column) for column in fusion.encoder.columns]
+
+
+def _field(column: EncoderColumn) -> gr.components.Component:
+    label = column.name.replace("_", " ")
+    if column.kind == "numeric":
+        return gr.Number(label=label, value=None)
+    if column.kind == "categorical":
+        return gr.Dropdown(
+            label=label, choices=[_UNKNOWN, *column.categories], value=_UNKNOWN, filterable=False
+        )
+    return gr.Textbox(label=label, max_lines=4)
+
+
+def metadata_row(
+    description: ModelDescription, values: Sequence[object]
+) -> Mapping[str, object] | None:
+    """Return the metadata of the next images from the values of the fields.
+
+    Missing values are None. None if the model uses images only.
+    """
+    fusion = description.postprocessing.metadata_fusion
+    if fusion is None:
+        return None
+    return {
+        name: None if value in (None, "", _UNKNOWN) else value
+        for name, value in zip(fusion.encoder.names, values, strict=True)
+    }

@@ -1,0 +1,92 @@
+"""Late fusion in the node `calibrate`: columns, missing values, model of the metadata, weight."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from skin_lesions.audit.shortcuts.findings import predictive_columns
+from skin_lesions.audit.shortcuts.probes import probe_missingness
+from skin_lesions.config.metadata import MetadataInputs
+from skin_lesions.config.train import TrainRecipe
+from skin_lesions.core.text import printable
+from skin_lesions.data.equal_missingness import equalize_missing
+from skin_lesions.data.image_table import rows_of_images
+from skin_lesions.data.metadata_columns import select_columns
+from skin_lesions.data.tabular import fit_encoder
+from skin_lesions.metrics.classification import Floats
+from skin_lesions.models.postprocessing.metadata_fusion import (
+    MetadataFusion,
+    fit_metadata_model,
+    fit_weight,
+)
+from skin_lesions.models.postprocessing.probabilities import ClassFrequencies
+
+log = logging.getLogger(__name__)
+
+
+def fit_late_fusion(
+    split_table: pd.DataFrame,
+    image_table: pd.DataFrame,
+    val_logits: Floats,
+    temperature: float,
+    frequencies: ClassFrequencies,
+    metadata: MetadataInputs,
+    train: TrainRecipe,
+) -> MetadataFusion | None:
+    """Fit the model of the metadata on train rows, and its weight on val rows.
+
+    Args:
+        split_table: Rows of the split table, sorted by file.
+        image_table: The image table.
+        val_logits: Outputs of the network for the val rows, (n, classes).
+        temperature: The fitted temperature.
+        frequencies: Class frequencies of the training.
+        metadata: Parameters ``metadata``.
+        train: Parameters ``train``.
+
+    Returns:
+        The late fusion; None without ``metadata.columns`` or with ``train.fusion=none``.
+
+    Raises:
+        InputError: A column cannot be used.
+    """
+    if metadata.columns is None or train.fusion == "none":
+        return None
+    is_train, is_val = split_table["split"] == "train", split_table["split"] == "val"
+    images = rows_of_images(split_table, image_table).assign(
+        label=split_table["label"].to_numpy(), group_id=split_table["group_id"].to_numpy()
+    )
+    train_images = images[is_train.to_numpy()].reset_index(drop=True)
+    val_images = images[is_val.to_numpy()].reset_index(drop=True)
+    columns = select_columns(train_images, metadata)
+    predictive = predictive_columns(probe_missingness(train_images, columns, train.seed))
+    fitted_on = train_images
+    if predictive:
+        _log_missingness(predictive, equalized=metadata.equalize_missing)
+        if metadata.equalize_missing:
+            fitted_on = equalize_missing(train_images, predictive, train.seed)
+    classes = sorted(split_table["label"].unique())
+    model = replace(
+        fit_metadata_model(fit_encoder(fitted_on, columns, metadata.types), fitted_on, classes),
+        predictive_missingness=predictive,
+        equalized=metadata.equalize_missing,
+    )
+    labels = pd.Index(classes).get_indexer(pd.Index(val_images["label"]))
+    encoded = model.encoder.encode(val_images)
+    return fit_weight(model, encoded, val_logits, labels, temperature, frequencies)
+
+
+def _log_missingness(columns: Sequence[str], *, equalized: bool) -> None:
+    names = ", ".join(map(printable, columns))
+    if equalized:
+        log.info(
+            "Missing values of %s predict the class: training values are dropped at random", names
+        )
+    else:
+        log.warning(
+            "Missing values of %s predict the class, and metadata.equalize_missing is false. A "
+            "model must not learn the class from what is missing",
+            names,
+        )
