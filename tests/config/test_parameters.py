@@ -140,8 +140,8 @@ def test_default_parameters_are_valid():
         (
             "zzz",
             5,
-            "zzz: unknown group; expected one of source, ingest, audit, split, preprocess, metadata, "
-            "train, evaluate, report, compare, predict, export, clean, external",
+            "zzz: unknown group; expected one of source, ingest, audit, split, preprocess, "
+            "metadata, train, evaluate, report, compare, predict, export, clean, external",
         ),
         ("trian", {"epochs": 1}, "trian: unknown group; did you mean train?"),
         ("train", 5, "train: must be a group of parameters, got 5"),
