@@ -32,7 +32,7 @@ Bools = NDArray[np.bool_]
 
 MIN_IMAGES = 5  # training images with a category; rarer ones count as unseen
 _MIN_TEXTS = 3  # training texts that contain a term
-_MAX_TERMS = 2000  # of a text column, the most frequent ones
+MAX_TERMS = 2000  # of a text column, the most frequent ones
 _WORD = re.compile(r"\w\w+")
 _CHARACTERS = (3, 4, 5)  # lengths of the n-grams of characters, within words
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # knots of a numeric column
@@ -186,13 +186,13 @@ class TextColumn(_Column):
         return self
 
     @classmethod
-    def fit(cls, name: str, cells: pd.Series) -> Self:
+    def fit(cls, name: str, cells: pd.Series, max_terms: int = MAX_TERMS) -> Self:
         """Fit the terms to training cells, of which some terms occur in ``_MIN_TEXTS``."""
         texts = cells[~is_missing(cells)]
         documents = Counter(term for text in texts for term in set(_terms(text)))
         frequent = [(term, n) for term, n in documents.items() if n >= _MIN_TEXTS]
         frequent.sort(key=lambda item: (-item[1], item[0]))
-        frequent = sorted(frequent[:_MAX_TERMS])
+        frequent = sorted(frequent[:max_terms])
         counts = np.array([n for _, n in frequent])
         terms = tuple(term for term, _ in frequent)
         idf = np.log((1 + len(texts)) / (1 + counts)) + 1

@@ -10,7 +10,7 @@ def probe(kind, low, *, value=None, name="x", scope="all", ceiling=0.75):
     value = low + 0.01 if value is None else value
     return Probe(
         name=name,
-        columns=(name,) if kind in ("column", "missingness") else (),
+        columns=(name,) if kind in ("column", "text", "missingness") else (),
         kind=kind,
         scope=scope,
         accuracy=Estimate(value=value, low=low, high=0.9, n=100),
@@ -34,6 +34,7 @@ LOWS = (0.26, 0.28, 0.32, 0.4, 0.55, 0.7)
         ("border", [None, "low", "medium", "high", "high", "high"]),
         ("thumbnail", [None, "low", "low", "low", "low", "low"]),  # it contains the lesion
         ("column", [None, "low", "low", "low", "medium", "medium"]),  # the network sees no columns
+        ("text", [None, "low", "low", "low", "medium", "medium"]),
         ("missingness", [None, "low", "low", "low", "medium", "medium"]),
     ],
 )

@@ -202,6 +202,24 @@ def test_column_that_predicts_the_label_is_reported_by_name(study):
     assert finding.details["ceiling"] == pytest.approx(2 / 3)
 
 
+def test_texts_that_name_the_diagnosis_are_a_finding_with_their_terms(study):
+    s = study()
+    notes = ["patient noticed a dark lesion", "lesion grows on the back", "itches since summer"]
+    written = [f"{note}, visit {i}" for i, note in enumerate(s.rng.choice(notes, s.n))]
+    proven = [f"{note}, biopsy proven" for note in written]
+    s.columns = {
+        "note": np.where(s.is_class(0), proven, written),
+        "other": s.rng.permutation(written),
+    }
+    findings = findings_by_id(s.probes())
+    assert set(findings) == {"shortcut_text_note"}
+    finding = findings["shortcut_text_note"]
+    assert "the words of 'note' alone" in finding.message
+    label, recall, terms = finding.examples[0]
+    assert (label, recall) == (sorted(set(s.label))[0], "recall 100 %")
+    assert {"biopsy", "proven"} & set(terms.removeprefix("terms ").split(", "))
+
+
 def test_missingness_is_separate_from_the_values_of_the_column(study):
     s = study()
     s.columns = {"sex": np.where(s.is_class(0), None, s.rng.choice(["f", "m"], s.n))}

@@ -66,6 +66,14 @@ _TEXTS: dict[Kind, _ProbeText] = {
         high=math.inf,  # the network does not see it
         medium=0.5,
     ),
+    "text": _ProbeText(
+        probe_input="the words of {name}",
+        why="its texts name or imply the diagnosis",
+        recommendation="Read the terms of each class below. Do not use this column as model input "
+        "if its texts were written after the diagnosis.",
+        high=math.inf,  # the network does not see it
+        medium=0.5,
+    ),
     "missingness": _ProbeText(
         probe_input="whether {name} is known",
         why="it was recorded more often for some classes than for others",
@@ -102,8 +110,8 @@ def shortcut_findings(probes: Sequence[Probe]) -> list[Finding]:
     for probe in probes:
         if _explained_fraction(probe, probes) >= _MIN_FRACTION:
             finding_id = f"shortcut_{probe.kind}"
-            if probe.kind == "column":
-                finding_id += f"_{probe.name}"
+            if probe.kind in ("column", "text"):
+                finding_id += f"_{probe.columns[0]}"
             by_finding.setdefault(finding_id, []).append(probe)
     return [_finding(finding_id, found, probes) for finding_id, found in by_finding.items()]
 
@@ -130,10 +138,11 @@ def _explained_fraction(probe: Probe, probes: Sequence[Probe]) -> float:
 
 
 def _missingness_scores(probe: Probe, probes: Sequence[Probe]) -> Iterator[float]:
-    for other in probes:
-        is_missingness = other.kind == "missingness" and other.scope == probe.scope
-        if is_missingness and probe.kind == "column" and probe.name in other.columns:
-            yield other.accuracy.value or 0.0
+    if probe.kind in ("column", "text"):
+        for other in probes:
+            is_missingness = other.kind == "missingness" and other.scope == probe.scope
+            if is_missingness and probe.columns[0] in other.columns:
+                yield other.accuracy.value or 0.0
 
 
 def _finding(finding_id: str, predictive: Sequence[Probe], probes: Sequence[Probe]) -> Finding:
@@ -190,7 +199,10 @@ def _details(worst: Probe, predictive: Sequence[Probe]) -> dict[str, int | float
 
 
 def _examples(probe: Probe) -> list[list[str]]:
-    """List the classes with a recall above chance, the highest first."""
+    """List the classes with a recall above chance, the highest first, and terms of a text."""
     recalls = sorted(probe.recalls.items(), key=lambda item: (-item[1], item[0]))
-    chance = probe.chance or 0.0
-    return [[label, f"recall {100 * recall:.0f} %"] for label, recall in recalls if recall > chance]
+    above = [(label, recall) for label, recall in recalls if recall > (probe.chance or 0.0)]
+    terms = {label: [f"terms {', '.join(found)}"] for label, found in probe.terms.items()}
+    return [
+        [label, f"recall {100 * recall:.0f} %", *terms.get(label, [])] for label, recall in above
+    ]

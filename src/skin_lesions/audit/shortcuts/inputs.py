@@ -16,14 +16,16 @@ from skin_lesions.data.missing_values import is_missing
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
 from skin_lesions.data.sources.metadata import RESERVED_COLUMNS
+from skin_lesions.data.tabular import TextColumn, infer_type, reason_without_information
 
-Kind = Literal["files", "thumbnail", "border", "column", "missingness"]
+Kind = Literal["files", "thumbnail", "border", "column", "text", "missingness"]
 
 THUMBNAIL = 8  # pixels, width and height
 BORDER = 0.04  # fraction of the image width, on each side
 _SEGMENTS = 4  # of each side of the border
 # Column values and file properties that occur in fewer groups are too rare to train and test on.
 MIN_GROUPS = 5
+_MAX_TERMS = 300  # of a column of texts
 _BINS = 16  # of a numeric column; all bins have about the same number of images
 
 
@@ -32,14 +34,16 @@ class ProbeInput:
     """One input of the classifiers, for n images.
 
     ``values``: levels as integers from 0, or float32 measurements, shape (n, c). ``columns``: the
-    metadata columns of the input. ``parts``: the columns of ``values`` that are also probed on
-    their own, by name. ``reason``: why the input cannot be probed; c is then 0.
+    metadata columns of the input. ``terms``: the term of each measurement of a text. ``parts``: the
+    columns of ``values`` that are also probed on their own, by name. ``reason``: why the input
+    cannot be probed; c is then 0.
     """
 
     name: str
     kind: Kind
     values: NDArray[np.intp] | NDArray[np.float32]
     columns: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
     parts: Mapping[str, list[int]] = field(default_factory=dict)
     reason: str | None = None
 
@@ -56,6 +60,7 @@ def probe_inputs(table: pd.DataFrame, images: PixelArray, store: ObjectStore) ->
         _file_properties(table, store),
         *_pixel_inputs(table, images),
         *_column_inputs(table),
+        *_text_inputs(table),
         *missingness_inputs(table, _metadata_columns(table)),
     ]
 
@@ -170,6 +175,16 @@ def _column_inputs(table: pd.DataFrame) -> Iterator[ProbeInput]:
         reason = _skip_reason(column, levels, table["label"])
         values = np.empty((len(table), 0), np.intp) if reason else levels[:, None]
         yield ProbeInput(name, "column", values, (name,), reason=reason)
+
+
+def _text_inputs(table: pd.DataFrame) -> Iterator[ProbeInput]:
+    """Yield the TF-IDF of each column of texts; the terms are those of all images."""
+    for name in _metadata_columns(table):
+        kind = infer_type(name, table[name])
+        if kind == "text" and reason_without_information(name, table[name], kind) is None:
+            column = TextColumn.fit(name, table[name], _MAX_TERMS)
+            values = column.encode(table[name]).values.astype(np.float32)
+            yield ProbeInput(f"words of {name}", "text", values, (name,), terms=column.terms)
 
 
 def missingness_inputs(table: pd.DataFrame, columns: Iterable[str]) -> Iterator[ProbeInput]:

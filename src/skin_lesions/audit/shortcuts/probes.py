@@ -1,7 +1,7 @@
 """Shortcut probes: train a classifier on one input, and evaluate it on unseen groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from skin_lesions.metrics.intervals import Estimate, unavailable
 
 FOLDS = 5
 ALL = "all"
+_TERMS = 5  # of each class
 _MISSINGNESS_REPLICATES = 500  # of the bootstrap, in ``probe_missingness``
 
 Numbers = NDArray[np.intp]
@@ -50,6 +51,7 @@ class Probe:
         excluded_classes: Classes with too few groups.
         recalls: Recall of each class.
         parts: Balanced accuracy of parts of the input, such as the bytes of a file.
+        terms: The most typical terms of each class, if the input is a text.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Probe:
     excluded_classes: tuple[str, ...]
     recalls: Mapping[str, float]
     parts: Mapping[str, float]
+    terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def result(self) -> ProbeResult:
         """Return the entry of ``audit_findings.json``."""
@@ -408,7 +411,25 @@ def _probe(
         excluded_classes=tuple(scope.excluded_classes),
         recalls=dict(zip(scope.classes, recalls.tolist(), strict=True)),
         parts=parts,
+        terms=_typical_terms(scope, probe_input, label),
     )
+
+
+def _typical_terms(
+    scope: _Scope, probe_input: ProbeInput, label: Numbers
+) -> dict[str, tuple[str, ...]]:
+    """Return the terms whose mean TF-IDF in a class exceeds that of the other classes the most."""
+    if not probe_input.terms:
+        return {}
+    rows = scope.evaluated_rows
+    values, of_rows = probe_input.values[rows], label[rows]
+    found = {}
+    for c, name in enumerate(scope.classes):
+        is_class = of_rows == c
+        excess = values[is_class].mean(axis=0) - values[~is_class].mean(axis=0)  # (terms,)
+        largest = np.argsort(-excess, kind="stable")[:_TERMS]
+        found[name] = tuple(probe_input.terms[t] for t in largest if excess[t] > 0)
+    return found
 
 
 def _recalls(label: Numbers, predicted: Numbers, classes: int) -> NDArray[np.float64]:
