@@ -68,9 +68,9 @@ def test_unseen_values_count_as_missing_and_are_reported():
     assert not encoded.columns["sex"].known.any()  # the table has no such column
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30, unique=True))
-def test_numeric_column_interpolates_between_knots_and_is_constant_outside(values):
-    column = NumericColumn.fit("x", pd.Series(values))
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=2, max_size=30, unique=True))
+def test_numeric_column_interpolates_between_knots_and_is_constant_outside(hundredths):
+    column = NumericColumn.fit("x", pd.Series(hundredths) / 100)
     low, high = column.knots[0], column.knots[-1]
     cells = pd.Series([low, high, low - 1, high + 1, (low + column.knots[1]) / 2])
     encoded = column.encode(cells).values
@@ -97,30 +97,6 @@ def test_types_are_inferred_from_the_known_cells():
     assert infer_type("binary", pd.Series([0, 1, 1, np.nan])) == "categorical"
     assert infer_type("note", pd.Series(["a dark mole that grows", None])) == "text"
     assert infer_type("code", pd.Series([f"c{i}" for i in range(60)])) == "text"
-
-
-def test_columns_of_pad_ufes_20_need_no_preparation():
-    rng = np.random.default_rng(0)
-    n = 120
-    table = pd.DataFrame(
-        {
-            "smoke": rng.choice(["True", "False", None], n),
-            "background_father": rng.choice(["POMERANIA", "GERMANY", "BRAZIL", "UNK"], n),
-            "age": rng.integers(6, 94, n).astype(str),
-            "gender": rng.choice(["FEMALE", "MALE", None], n),
-            "region": rng.choice(["FACE", "FOREARM", "CHEST", "BACK"], n),
-            "diameter_1": rng.choice(["6.0", "12.0", "9.0", None], n),
-            "itch": rng.choice(["True", "False", "UNK"], n),
-        }
-    )
-    encoder = fit_encoder(table, list(table), {})
-    kinds = {column.name: column.kind for column in encoder.columns}
-    assert kinds == dict.fromkeys(table, "categorical") | {
-        "age": "numeric",
-        "diameter_1": "numeric",
-    }
-    itch = next(column for column in encoder.columns if column.name == "itch")
-    assert itch.categories == ("no", "yes")
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,14 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable, suggest
 from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.missing_values import is_missing
+from skin_lesions.data.sources.column_names import KEY_COLUMNS
 from skin_lesions.data.sources.metadata import RESERVED_COLUMNS
 from skin_lesions.data.tabular import infer_type, reason_without_information
 
 log = logging.getLogger(__name__)
 
 IDENTIFIERS = frozenset({"lesion_id", "patient_id"})
+_NAMES_OF_IMAGES = {*KEY_COLUMNS, *(f"metadata_{name}" for name in KEY_COLUMNS)}
 _IS_LABEL = 0.95  # fraction of images whose label a column repeats
 # Columns that are known only after or because of the diagnosis, and those that describe files. They
 # are usually absent for a new patient, or they reveal where an image comes from.
@@ -46,7 +48,8 @@ def select_columns(table: pd.DataFrame, settings: MetadataInputs) -> tuple[str, 
     """
     if settings.columns is None:
         return ()
-    candidates = [str(name) for name in table if name not in RESERVED_COLUMNS | IDENTIFIERS]
+    excluded = RESERVED_COLUMNS | IDENTIFIERS | _NAMES_OF_IMAGES
+    candidates = [str(name) for name in table if name not in excluded]
     selected = (
         _suitable_columns(table, candidates)
         if settings.all_columns
@@ -123,6 +126,8 @@ def _suitable_columns(table: pd.DataFrame, candidates: Sequence[str]) -> list[st
         else:
             kind = infer_type(name, table[name])
             left_out[name] = reason_without_information(name, table[name], kind) or ""
+            if kind == "text" and not table[name].dropna().astype(str).str.contains(r"\s").any():
+                left_out[name] = "its values are names or numbers of single images"
     for name, reason in left_out.items():
         if reason:
             log.info("Metadata column %s is not used: %s", printable(name), reason)
