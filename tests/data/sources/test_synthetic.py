@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from skin_lesions.data.diagnoses import DIAGNOSES, diagnosis_of
+from skin_lesions.data.sources import open_source
 from skin_lesions.data.sources.filename_keys import filename_key
 from skin_lesions.data.sources.synthetic import clinical, dermoscopic, render_file, synthetic_table
 from skin_lesions.data.sources.synthetic.acquisition import render_image
@@ -21,6 +22,7 @@ from skin_lesions.data.sources.synthetic.cohort import (
     Lesion,
     synthetic_images,
 )
+from support.factories import source
 
 SEED = 3
 DARK = 0.5  # Fitzpatrick IV and above
@@ -90,12 +92,35 @@ def test_images_of_one_lesion_are_in_several_splits(table):
     assert (splits > 1).sum() > 50
 
 
-def test_photographs_have_no_metadata_and_a_key_in_their_file_name(table):
+def test_photographs_have_no_identifiers_but_a_key_in_their_file_name(table):
     is_photograph = table["label"].map(diagnosis_of).map(lambda d: d.image_kind == "photograph")
-    columns = ["lesion_id", "patient_id", "age", "sex", "site"]
-    assert table.loc[is_photograph, columns].isna().all(axis=None)
+    assert table.loc[is_photograph, ["lesion_id", "patient_id"]].isna().all(axis=None)
     assert table.loc[is_photograph, "file"].map(filename_key).notna().all()
     assert table.loc[~is_photograph, "file"].map(filename_key).isna().all()
+
+
+def test_age_sex_and_site_are_missing_equally_often_in_all_classes(table):
+    for column in ("age", "sex", "site"):
+        known = table[column].notna().groupby(table["label"]).mean()
+        assert known.min() > 0.7, column
+    ages = table.groupby("label")["age"].median()
+    assert ages["Chickenpox"] < 20 < 55 < ages["Basal cell carcinoma"]
+
+
+def test_diameter_is_mostly_missing_for_benign_lesions_and_says_nothing_else(table):
+    malignant = table["label"].map(lambda label: diagnosis_of(label).malignant)
+    known = table["diameter"].notna()
+    assert known[malignant].mean() > 0.85
+    assert known[~malignant].mean() < 0.4
+    means = table.groupby(malignant)["diameter"].mean()
+    assert abs(means[True] - means[False]) < 1.0  # mm
+
+
+def test_diameter_is_in_the_demo_only_on_request():
+    for leak in (False, True):
+        demo = {"seed": SEED, "missingness_leak": leak}
+        opened = open_source(source(kind="demo", demo=demo))
+        assert ("diameter" in opened.table) == leak
 
 
 def test_lesion_id_corresponds_one_to_one_to_the_drawn_lesion(table):

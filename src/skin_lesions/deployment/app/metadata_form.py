@@ -18,19 +18,21 @@ def metadata_fields(description: ModelDescription) -> list[gr.components.Compone
     fusion = description.postprocessing.metadata_fusion
     if fusion is None:
         return []
+    title = '<p class="label">Clinical metadata of the next images, if they are known</p>'
+    gr.HTML(title, apply_default_css=False, js_on_load=None)
     with gr.Group(elem_id="metadata"), gr.Row():
         return [_field(column) for column in fusion.encoder.columns]
 
 
 def _field(column: EncoderColumn) -> gr.components.Component:
-    label = column.name.replace("_", " ")
-    if column.kind == "numeric":
-        return gr.Number(label=label, value=None)
+    label = column.name.replace("_", " ").capitalize()
     if column.kind == "categorical":
         return gr.Dropdown(
             label=label, choices=[_UNKNOWN, *column.categories], value=_UNKNOWN, filterable=False
         )
-    return gr.Textbox(label=label, max_lines=4)
+    # Not gr.Number: an empty field of it has the value 0.
+    max_lines = 4 if column.kind == "text" else 1
+    return gr.Textbox(label=label, placeholder=_UNKNOWN, max_lines=max_lines)
 
 
 def metadata_row(
