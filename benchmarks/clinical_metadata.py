@@ -1,7 +1,7 @@
 """Image, clinical metadata, and late fusion of both, with and without equal missing rates.
 
     python benchmarks/clinical_metadata.py --folder ../shared/data/isic8_grouped \
-        --params source.metadata=../shared/data/isic8_grouped/metadata.csv \
+        --params metadata.columns=all,source.metadata=../shared/data/isic8_grouped/metadata.csv \
         --architecture timm/tf_efficientnet_lite0 --weights packaged
 
 One network is trained for each seed. All settings use its predictions, and fit only the model of
@@ -23,8 +23,8 @@ from options import add_study_options
 from record import save_results
 from skin_lesions.data.equal_missingness import equalize_missing
 from skin_lesions.data.image_table import rows_of_images
-from skin_lesions.data.tables import probability_column
 from skin_lesions.data.tabular import fit_encoder
+from skin_lesions.evaluation.fusion import image_scores
 from skin_lesions.metrics import paired
 from skin_lesions.models.model_file import read_model
 from skin_lesions.models.postprocessing.metadata_fusion import best_weight, fit_metadata_model
@@ -32,7 +32,7 @@ from skin_lesions.models.postprocessing.probabilities import (
     ClassFrequencies,
     class_probabilities,
 )
-from trainings import Study, study_of
+from trainings import study_of
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 # Evidence of the metadata for the validation and the test images, from the training images.
@@ -115,17 +115,22 @@ def trees(images: Images, train: pd.DataFrame) -> tuple[Floats, Floats]:
 FITS: dict[str, Fit] = {"linear": linear, "indicators": with_indicators, "trees": trees}
 
 
-def images_of(study: Study) -> Images:
-    """Read the newest training of a study."""
+def images_of(root: Path, number: int = -1) -> Images:
+    """Read a training of a data root, by default the newest one."""
 
     def newest(name: str) -> Path:
-        return sorted(study.root.glob(f"*/{name}/*/{name}"))[-1]
+        return sorted(root.glob(f"*/{name}/*/{name}"))[-1]
 
-    model = read_model(newest("model.pth"))
-    predictions = pd.read_parquet(newest("predictions.parquet"))
+    def of_training(name: str) -> Path:
+        return sorted(root.glob(f"*/{name}/*/{name}"))[number]
+
+    model = read_model(of_training("model.pth"))
+    predictions = pd.read_parquet(of_training("predictions.parquet")).set_index("file")
     split_table = pd.read_parquet(newest("split_table.parquet"))
     image_table = pd.read_parquet(newest("image_table.parquet"))
-    columns = [probability_column(name) for name in model.classes]
+    fusion = model.postprocessing.metadata_fusion
+    if fusion is None:
+        raise SystemExit("The model uses no metadata. Fix: --params metadata.columns=all")
     splits, scores = {}, {}
     for split in ("train", "val", "test"):
         rows = split_table[split_table["split"] == split]
@@ -133,11 +138,11 @@ def images_of(study: Study) -> Images:
             label=rows["label"].to_numpy(), group_id=rows["group_id"].to_numpy()
         )
         if split != "train":
-            found = predictions.set_index("file").loc[rows["file"], columns].to_numpy(np.float64)
-            scores[split] = np.log(np.maximum(found, _SMALLEST))
+            encoded = fusion.encoder.encode(splits[split])
+            scores[split] = image_scores(predictions.loc[rows["file"]], model, fusion, encoded)
     return Images(
         classes=model.classes,
-        columns=("age", "sex", "site"),
+        columns=fusion.encoder.names,
         frequencies=model.postprocessing.frequencies,
         scores=scores,
         **splits,
@@ -187,7 +192,7 @@ def main(args: argparse.Namespace) -> None:
     trainings = []
     for seed in range(1, args.seeds + 1):
         study.run(study.env, "train,evaluate", f",train.seed={seed}")
-        trainings.append(results_of(images_of(study), seed))
+        trainings.append(results_of(images_of(study.root), seed))
     settings = {}
     for name in trainings[0]:
         keys = trainings[0][name]

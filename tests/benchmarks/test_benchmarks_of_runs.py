@@ -164,3 +164,24 @@ def test_recipes_summarizes_two_models_and_their_comparison(
         assert recipe_["slices"]
     assert content["comparison"]["verdict"] == "no_difference_shown"
     assert content["findings"]
+
+
+def test_clinical_metadata_compares_all_settings_with_the_image_alone(
+    study_of, demo_copy, results, monkeypatch
+):
+    benchmark = import_benchmark("clinical_metadata")
+    monkeypatch.setattr(benchmark, "study_of", lambda *_: replace(study, root=demo_copy.data_root))
+    study, trained = study_of(options(), "clinical_metadata"), []
+    monkeypatch.setattr(
+        import_benchmark("trainings").Study, "run", lambda *arguments: trained.append(arguments[1:])
+    )
+    benchmark.main(options(seeds=2))
+    assert trained == [("demo", "train,evaluate", f",train.seed={seed}") for seed in (1, 2)]
+    settings = results("clinical_metadata")["settings"]
+    image = settings.pop("image")["balanced_accuracy"]
+    assert image == pytest.approx(demo_copy.load("metrics").test["balanced_accuracy"].value)
+    assert len(settings) == 6
+    for name, found in settings.items():
+        assert found["difference"] == pytest.approx(found["balanced_accuracy"] - image), name
+        assert found["low"] <= found["difference"] <= found["high"], name
+        assert 0 <= found["weight"] <= 3, name

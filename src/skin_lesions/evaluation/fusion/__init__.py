@@ -1,6 +1,10 @@
 """What clinical metadata add to the image: comparison, missing values, and changed values."""
 
-from skin_lesions.evaluation.fusion.compute import compute_fusion_results, without_metadata
+from skin_lesions.evaluation.fusion.compute import (
+    compute_fusion_results,
+    image_scores,
+    without_metadata,
+)
 from skin_lesions.evaluation.fusion.model import (
     ChangedColumn,
     FusionResults,
@@ -14,5 +18,6 @@ __all__ = [
     "InputDifferences",
     "MissingLevel",
     "compute_fusion_results",
+    "image_scores",
     "without_metadata",
 ]

@@ -57,7 +57,7 @@ def compute_fusion_results(
         provenance: Recorded in the result.
     """
     encoded = fusion.encoder.encode(images)
-    test = _Test(predictions, encoded, _image_scores(predictions.frame, model, fusion, encoded))
+    test = _Test(predictions, encoded, image_scores(predictions.frame, model, fusion, encoded))
     source = images["source"].to_numpy()
     names, counts = np.unique(source.astype(str), return_counts=True)
     large = names[(counts >= evaluate.slices.min_images) & (names.size > 1)]
@@ -88,8 +88,7 @@ class _Test:
     Attributes:
         predictions: Their predictions.
         encoded: Their metadata.
-        scores: (n, k), logarithm of the probabilities of the image alone, up to a constant of each
-            row, for the class frequencies of the training images.
+        scores: (n, k), result of ``image_scores``.
     """
 
     predictions: PredictionTable
@@ -114,12 +113,26 @@ class _Test:
         )
 
 
-def _image_scores(
-    test: pd.DataFrame, model: TrainedModel, fusion: MetadataFusion, encoded: EncodedMetadata
+def image_scores(
+    predictions: pd.DataFrame,
+    model: TrainedModel,
+    fusion: MetadataFusion,
+    encoded: EncodedMetadata,
 ) -> Floats:
-    """Return the scores of the image alone, as ``_Test.scores``."""
+    """Return the scores of the image alone from predictions with metadata.
+
+    Args:
+        predictions: Predictions of n images from image and metadata.
+        model: The model.
+        fusion: Its late fusion.
+        encoded: Metadata of the images.
+
+    Returns:
+        (n, k), logarithm of the probabilities for the class frequencies of the training images, up
+        to a constant of each row.
+    """
     columns = [probability_column(name) for name in model.classes]
-    probabilities = test[columns].to_numpy(np.float64)
+    probabilities = predictions[columns].to_numpy(np.float64)
     return np.log(np.maximum(probabilities, _SMALLEST)) - fusion.evidence(encoded)
 
 
