@@ -149,7 +149,8 @@ def test_missing_values_alone_reveal_nothing(equalize):
     model = fitted("missingness", 1.0, equalize=equalize)
     test = clinical_table(4000, "missingness", 3)
     prior = frequencies(test).of_training_images
-    assert nll_of_metadata(model, test) >= -(prior * np.log(prior)).sum()
+    # An input that says which values are known gains more than 0.2, see below.
+    assert nll_of_metadata(model, test) > -(prior * np.log(prior)).sum() - 0.005
     found = scores(model, "missingness", 1.0)
     assert found["both"] == pytest.approx(found["image"], abs=0.01)
 

@@ -10,11 +10,12 @@ from skin_lesions.audit.shortcuts.findings import predictive_columns
 from skin_lesions.audit.shortcuts.probes import probe_missingness
 from skin_lesions.config.metadata import MetadataInputs
 from skin_lesions.config.train import TrainRecipe
+from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 from skin_lesions.data.equal_missingness import equalize_missing
 from skin_lesions.data.image_table import rows_of_images
 from skin_lesions.data.metadata_columns import select_columns
-from skin_lesions.data.tabular import fit_encoder
+from skin_lesions.data.tabular import fit_encoder, infer_type, reason_without_information
 from skin_lesions.metrics.classification import Floats
 from skin_lesions.models.postprocessing.metadata_fusion import (
     MetadataFusion,
@@ -67,6 +68,7 @@ def fit_late_fusion(
         _log_missingness(predictive, equalized=metadata.equalize_missing)
         if metadata.equalize_missing:
             fitted_on = equalize_missing(train_images, predictive, train.seed)
+            columns = _columns_with_values(fitted_on, columns, metadata)
     classes = sorted(split_table["label"].unique())
     model = replace(
         fit_metadata_model(fit_encoder(fitted_on, columns, metadata.types), fitted_on, classes),
@@ -90,3 +92,36 @@ def _log_missingness(columns: Sequence[str], *, equalized: bool) -> None:
             "model must not learn the class from what is missing",
             names,
         )
+
+
+def _columns_with_values(
+    equalized: pd.DataFrame, columns: Sequence[str], metadata: MetadataInputs
+) -> tuple[str, ...]:
+    """Return the columns that still have information after their missing rates were made equal.
+
+    Raises:
+        InputError: There is none, or a named column has none.
+    """
+    kept = []
+    for name in columns:
+        kind = metadata.types.get(name) or infer_type(name, equalized[name])
+        if reason_without_information(name, equalized[name], kind) is None:
+            kept.append(name)
+        elif metadata.all_columns:
+            log.warning(
+                "Metadata column %s is not used: a class has hardly any of its values, so with "
+                "equal missing rates all classes would have hardly any",
+                printable(name),
+            )
+        else:
+            raise InputError(
+                f"The metadata column {printable(name)} has hardly any values in a class, so with "
+                "equal missing rates (metadata.equalize_missing) all classes would have hardly "
+                "any. Fix: remove it from metadata.columns, or add the missing values to the table"
+            )
+    if not kept:
+        raise InputError(
+            "No metadata column has values in all classes, so none can be used with equal missing "
+            "rates (metadata.equalize_missing). Fix: set metadata.columns to null"
+        )
+    return tuple(kept)
