@@ -99,6 +99,25 @@ def test_changed_values_change_predictions_only_through_informative_columns():
     assert unweighted["age"].changed.value == unweighted["age"].removed.value == 0
 
 
+def test_value_of_two_is_replaced_by_the_other_one():
+    model, predictions, test, _, made = study()
+    fusion = model.postprocessing.metadata_fusion
+    found = compute_fusion_results(
+        predictions, test, model, fusion, EVALUATE, made.metrics.provenance
+    )
+    swapped = test.assign(site=test["site"].map({"face": "back", "back": "face"}))
+    fitted = model.postprocessing
+    frequency = predictions.frame[[f"p_{name}" for name in CLASSES]].to_numpy()
+    image = np.log(frequency) - fusion.evidence(fusion.encoder.encode(test))
+    scores = image + fusion.evidence(fusion.encoder.encode(swapped))
+    logits = scores - fitted.frequencies.log_ratio_to_training
+    after = class_probabilities(logits, 1.0, fitted.frequencies).predicted
+    changed = np.array(CLASSES)[after] != predictions.frame["predicted"]
+    [site] = [column for column in found.columns if column.name == "site"]
+    assert site.changed.value == pytest.approx(changed[test["site"].notna()].mean())
+    assert site.changed.value > 0.05
+
+
 def test_model_of_images_only_has_no_results():
     made = Study(labels=list(CLASSES), images_per_class=[20] * 3)
     found = measure_fusion(made.predictions, made.image_table, made.model, EVALUATE)

@@ -18,7 +18,7 @@ from skin_lesions.data.tabular import infer_type, reason_without_information
 log = logging.getLogger(__name__)
 
 IDENTIFIERS = frozenset({"lesion_id", "patient_id"})
-_NAMES_OF_IMAGES = {*KEY_COLUMNS, *(f"metadata_{name}" for name in KEY_COLUMNS)}
+NAMES_OF_IMAGES = {*KEY_COLUMNS, *(f"metadata_{name}" for name in KEY_COLUMNS)}
 _IS_LABEL = 0.95  # fraction of images whose label a column repeats
 # Columns that are known only after or because of the diagnosis, and those that describe files. They
 # are usually absent for a new patient, or they reveal where an image comes from.
@@ -48,7 +48,7 @@ def select_columns(table: pd.DataFrame, settings: MetadataInputs) -> tuple[str, 
     """
     if settings.columns is None:
         return ()
-    excluded = RESERVED_COLUMNS | IDENTIFIERS | _NAMES_OF_IMAGES
+    excluded = RESERVED_COLUMNS | IDENTIFIERS | NAMES_OF_IMAGES
     candidates = [str(name) for name in table if name not in excluded]
     selected = (
         _suitable_columns(table, candidates)
@@ -68,6 +68,13 @@ def select_columns(table: pd.DataFrame, settings: MetadataInputs) -> tuple[str, 
 def is_process_column(name: str) -> bool:
     """Return whether a column describes the diagnostic process or the file."""
     return _PROCESS.fullmatch(re.sub(r"[\W_]+", "_", name).strip("_")) is not None
+
+
+def is_free_text(name: str, column: pd.Series) -> bool:
+    """Return whether a column of texts has words, and not names or numbers of single images."""
+    if name in NAMES_OF_IMAGES:
+        return False
+    return bool(column[~is_missing(column)].astype(str).str.contains(r"\s").any())
 
 
 def repeats_label(column: pd.Series, label: pd.Series) -> bool:
@@ -126,7 +133,7 @@ def _suitable_columns(table: pd.DataFrame, candidates: Sequence[str]) -> list[st
         else:
             kind = infer_type(name, table[name])
             left_out[name] = reason_without_information(name, table[name], kind) or ""
-            if kind == "text" and not table[name].dropna().astype(str).str.contains(r"\s").any():
+            if kind == "text" and not is_free_text(name, table[name]):
                 left_out[name] = "its values are names or numbers of single images"
     for name, reason in left_out.items():
         if reason:

@@ -210,6 +210,8 @@ def test_texts_that_name_the_diagnosis_are_a_finding_with_their_terms(study):
     s.columns = {
         "note": np.where(s.is_class(0), proven, written),
         "other": s.rng.permutation(written),
+        "metadata_file": [f"{label} x/{i}.jpg" for i, label in enumerate(s.label)],
+        "code": [f"{label[-1]}code{i}" for i, label in enumerate(s.label)],
     }
     findings = findings_by_id(s.probes())
     assert set(findings) == {"shortcut_text_note"}

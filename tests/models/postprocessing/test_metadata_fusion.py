@@ -93,6 +93,8 @@ def test_image_without_metadata_has_exactly_the_result_of_the_image_alone():
     np.testing.assert_array_equal(fused_logits(logits, model, TEMPERATURE, None), logits)
     np.testing.assert_array_equal(fused_logits(logits, None, TEMPERATURE, table), logits)
     changed = fused_logits(logits, model, TEMPERATURE, table)
+    weighted = model.weight * model.scores(model.encoder.encode(table))
+    np.testing.assert_allclose((changed - logits) / TEMPERATURE, weighted, atol=1e-12)
     has_value = table[COLUMNS].notna().any(axis=1).to_numpy()
     assert ((changed != logits).any(axis=1) == has_value).all()
 

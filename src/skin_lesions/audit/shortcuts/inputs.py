@@ -11,7 +11,7 @@ from PIL import Image
 
 from skin_lesions.core.parallel import ordered_map
 from skin_lesions.data.image_files import FORMATS
-from skin_lesions.data.metadata_columns import IDENTIFIERS, repeats_label
+from skin_lesions.data.metadata_columns import IDENTIFIERS, is_free_text, repeats_label
 from skin_lesions.data.missing_values import is_missing
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.raw_store import ObjectStore
@@ -180,8 +180,9 @@ def _column_inputs(table: pd.DataFrame) -> Iterator[ProbeInput]:
 def _text_inputs(table: pd.DataFrame) -> Iterator[ProbeInput]:
     """Yield the TF-IDF of each column of texts; the terms are those of all images."""
     for name in _metadata_columns(table):
-        kind = infer_type(name, table[name])
-        if kind == "text" and reason_without_information(name, table[name], kind) is None:
+        if infer_type(name, table[name]) != "text" or not is_free_text(name, table[name]):
+            continue
+        if reason_without_information(name, table[name], "text") is None:
             column = TextColumn.fit(name, table[name], _MAX_TERMS)
             values = column.encode(table[name]).values.astype(np.float32)
             yield ProbeInput(f"words of {name}", "text", values, (name,), terms=column.terms)
