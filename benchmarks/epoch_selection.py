@@ -27,6 +27,7 @@ from omegaconf import OmegaConf
 from options import add_study_options
 from record import ROOT, save_results
 from skin_lesions.config.ingest import Ingest
+from skin_lesions.config.metadata import MetadataInputs
 from skin_lesions.config.preprocess import Preprocess
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.data.loader import ImageDataset, build_dataset
@@ -157,11 +158,13 @@ def train(study: Study, env: str, params: str, seed: int) -> tuple[Outputs, np.n
             fit(
                 pixels,
                 split_table,
+                catalog.load("image_table"),
                 catalog.load("image_groups"),
                 Checkpoints(Path(folder)),
                 recipe,
                 preprocess,
                 ingest,
+                MetadataInputs(columns=None, types={}, equalize_missing=True),
             )
     labels = split_table.frame["label"]
     classes = sorted(labels.unique())

@@ -38,12 +38,15 @@ from convert_packaged_weights import convert_packaged_weights
 from photographs import Image, packaged_photographs
 from record import ROOT, save_results
 from skin_lesions.config.ingest import Ingest
+from skin_lesions.config.metadata import MetadataInputs
 from skin_lesions.config.preprocess import Preprocess
 from skin_lesions.config.train import TrainRecipe
+from skin_lesions.core.versions import UNSAVED
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing import normalize_batch, resize_batch
 from skin_lesions.data.preprocessing_settings import Preprocessing
-from skin_lesions.data.tables import SplitTable
+from skin_lesions.data.provenance import ImageProvenance
+from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.datasets.table import TableDataset
 from skin_lesions.metrics.intervals import proportion
 from skin_lesions.models.features import record_features
@@ -214,15 +217,18 @@ def trained_network(
     network = build_network(recipe.architecture, classes)
     if not weights.exists():
         groups = pd.read_parquet(newest(root, "03_primary/image_groups.parquet"))
+        provenance = ImageProvenance(origin=table.provenance.origin, raw_images_version=UNSAVED)
         with tempfile.TemporaryDirectory() as folder:
             model, _ = fit(
                 PixelStore(root / "05_model_input/pixel_store"),
                 table,
+                ImageTable(table.frame, provenance),  # without metadata, it is not used
                 groups,
                 Checkpoints(Path(folder)),
                 recipe,
                 Preprocess(resize_mode="stretch"),
                 Ingest(stored_image_size=STORED_SIZE, max_unreadable_fraction=0.1),
+                MetadataInputs(columns=None, types={}, equalize_missing=True),
             )
         weights.parent.mkdir(parents=True, exist_ok=True)
         torch.save(model.state_dict, weights)

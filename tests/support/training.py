@@ -20,8 +20,18 @@ from support.recipes import recipe
 Stored = tuple[PixelStore, SplitTable]  # the fixture ``stored``
 
 
-def fit_stored(stored: Stored, **changes: Any) -> tuple[UncalibratedModel, pd.DataFrame]:
+def _image_table(split_table: SplitTable) -> ImageTable:
+    """Return an image table with the images of a split table and its metadata columns."""
+    provenance = ImageProvenance(origin=split_table.provenance.origin, raw_images_version="v1")
+    return ImageTable(split_table.frame.assign(source="here"), provenance, "v1")
+
+
+def fit_stored(
+    stored: Stored, metadata: MetadataInputs = IMAGES_ONLY, **changes: Any
+) -> tuple[UncalibratedModel, pd.DataFrame]:
     """Train on the images of the fixture ``stored``; changes are those of ``recipe``.
+
+    The split table has the metadata columns.
 
     Returns:
         model without calibration, history
@@ -30,29 +40,20 @@ def fit_stored(stored: Stored, **changes: Any) -> tuple[UncalibratedModel, pd.Da
     return fit(
         store,
         table,
+        _image_table(table),
         table.frame.assign(pixel_id=table.frame["image_id"]),
         Checkpoints(store.folder / "checkpoints"),
         recipe(**changes),
         Preprocess(resize_mode="stretch"),
         Ingest(stored_image_size=32, max_unreadable_fraction=0.0),
+        metadata,
     )
 
 
-def calibrate_stored(
-    model: UncalibratedModel,
-    stored: Stored,
-    metadata: MetadataInputs = IMAGES_ONLY,
-    **changes: Any,
-) -> TrainedModel:
-    """Calibrate a model on the validation images; changes are those of ``recipe``.
-
-    The split table has the metadata columns.
-    """
-    store, split_table = stored
-    images = split_table.frame.assign(source="here")
-    provenance = ImageProvenance(origin=split_table.provenance.origin, raw_images_version="v1")
-    image_table = ImageTable(images, provenance, "v1")
-    return calibrate(model, store, split_table, image_table, recipe(**changes), EVALUATE, metadata)
+def calibrate_stored(model: UncalibratedModel, stored: Stored, **changes: Any) -> TrainedModel:
+    """Calibrate a model on the validation images; changes are those of ``recipe``."""
+    store, table = stored
+    return calibrate(model, store, table, _image_table(table), recipe(**changes), EVALUATE)
 
 
 def predict_stored(

@@ -77,6 +77,8 @@ class UncalibratedModel(BaseModel):
         train_image_ids: image_id of each training image, sorted.
         val_image_ids: image_id of each validation image, sorted.
         state_dict: Tensors by name. They are not part of the JSON form.
+        metadata_model: Model of the clinical metadata without its weight, until the postprocessing
+            is fitted; otherwise None. It is not part of the JSON form.
         version: The catalog version that was loaded. It is not part of the JSON form.
     """
 
@@ -94,6 +96,9 @@ class UncalibratedModel(BaseModel):
     val_image_ids: tuple[str, ...]
     state_dict: SkipJsonSchema[SkipValidation[Mapping[str, object]]] = Field(
         exclude=True, repr=False
+    )
+    metadata_model: SkipJsonSchema[SkipValidation[MetadataFusion | None]] = Field(
+        default=None, exclude=True, repr=False
     )
     version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
 

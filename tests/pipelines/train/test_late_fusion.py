@@ -1,4 +1,4 @@
-"""Late fusion in the node `calibrate`."""
+"""Model of the clinical metadata for late fusion."""
 
 import logging
 
@@ -8,9 +8,8 @@ import pytest
 
 from skin_lesions.config.metadata import MetadataInputs
 from skin_lesions.core.errors import InputError
-from skin_lesions.models.postprocessing.probabilities import class_frequencies
-from skin_lesions.pipelines.train.late_fusion import fit_late_fusion
-from support.clinical import CLASSES, clinical_table
+from skin_lesions.pipelines.train.late_fusion import fit_metadata
+from support.clinical import clinical_table
 from support.recipes import recipe
 
 
@@ -23,24 +22,15 @@ def tables(informative="values", n=400):
 
 
 def fit(split_table, images, columns=("age", "site"), fusion="late", **changes):
-    val = split_table[split_table["split"] == "val"]
     settings = {"columns": columns, "types": {}, "equalize_missing": True} | changes
-    counts = split_table[split_table["split"] == "train"]["label"].value_counts()
-    return fit_late_fusion(
-        split_table,
-        images,
-        np.zeros((len(val), 3)),
-        1.0,
-        class_frequencies(counts.reindex(CLASSES).tolist(), "none", "auto"),
-        MetadataInputs.model_validate(settings),
-        recipe(fusion=fusion),
-    )
+    metadata = MetadataInputs.model_validate(settings)
+    return fit_metadata(split_table, images, metadata, recipe(fusion=fusion))
 
 
 def test_no_fusion_without_columns_or_with_fusion_none():
     assert fit(*tables(), columns=None) is None
     assert fit(*tables(), fusion="none") is None
-    assert fit(*tables()).weight > 0.5
+    assert fit(*tables()).encoder.names == ("age", "site")
 
 
 def test_missing_rates_are_made_equal_only_if_missing_values_predict_the_class(caplog):

@@ -52,8 +52,8 @@ def images(folder, seed_of_test_images=None):
 
 
 def train_and_calibrate(stored):
-    model, history = fit_stored(stored, **OPTIONS)
-    return calibrate_stored(model, stored, METADATA, **OPTIONS), history
+    model, history = fit_stored(stored, METADATA, **OPTIONS)
+    return calibrate_stored(model, stored, **OPTIONS), history
 
 
 @pytest.mark.slow
@@ -129,3 +129,11 @@ def test_classes_whose_columns_would_have_one_name_stop_the_training_before_imag
     with pytest.raises(InputError, match=r"'mel' and 'balanced_mel' need the same column"):
         fit_stored((PixelStore(tmp_path), renamed))
     assert nodes.check_class_columns(["mel", "balanced_nv"]) is None
+
+
+def test_metadata_columns_that_cannot_be_used_stop_the_training_before_images_are_read(tmp_path):
+    _, table = blobs(20)
+    split_table = SplitTable(table, SPLIT_PROVENANCE, "v1")
+    metadata = MetadataInputs(columns=("age",), types={}, equalize_missing=True)
+    with pytest.raises(InputError, match="metadata.columns: age does not exist"):
+        fit_stored((PixelStore(tmp_path), split_table), metadata)

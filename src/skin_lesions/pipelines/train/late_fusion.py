@@ -1,4 +1,4 @@
-"""Late fusion in the node `calibrate`: columns, missing values, model of the metadata, weight."""
+"""Model of the clinical metadata for late fusion: columns, missing values and fit."""
 
 import logging
 from collections.abc import Sequence
@@ -16,68 +16,50 @@ from skin_lesions.data.equal_missingness import equalize_missing
 from skin_lesions.data.image_table import rows_of_images
 from skin_lesions.data.metadata_columns import select_columns
 from skin_lesions.data.tabular import fit_encoder, infer_type, reason_without_information
-from skin_lesions.metrics.classification import Floats
-from skin_lesions.models.postprocessing.metadata_fusion import (
-    MetadataFusion,
-    fit_metadata_model,
-    fit_weight,
-)
-from skin_lesions.models.postprocessing.probabilities import ClassFrequencies
+from skin_lesions.models.postprocessing.metadata_fusion import MetadataFusion, fit_metadata_model
 
 log = logging.getLogger(__name__)
 
 
-def fit_late_fusion(
+def fit_metadata(
     split_table: pd.DataFrame,
     image_table: pd.DataFrame,
-    val_logits: Floats,
-    temperature: float,
-    frequencies: ClassFrequencies,
     metadata: MetadataInputs,
     train: TrainRecipe,
 ) -> MetadataFusion | None:
-    """Fit the model of the metadata on train rows, and its weight on val rows.
+    """Fit the model of the clinical metadata on the train rows. Its weight is still 0.
 
     Args:
         split_table: Rows of the split table, sorted by file.
         image_table: The image table.
-        val_logits: Outputs of the network for the val rows, (n, classes).
-        temperature: The fitted temperature.
-        frequencies: Class frequencies of the training.
         metadata: Parameters ``metadata``.
         train: Parameters ``train``.
 
     Returns:
-        The late fusion; None without ``metadata.columns`` or with ``train.fusion=none``.
+        The model; None without ``metadata.columns`` or with ``train.fusion=none``.
 
     Raises:
         InputError: A column cannot be used.
     """
     if metadata.columns is None or train.fusion == "none":
         return None
-    is_train, is_val = split_table["split"] == "train", split_table["split"] == "val"
-    images = rows_of_images(split_table, image_table).assign(
-        label=split_table["label"].to_numpy(), group_id=split_table["group_id"].to_numpy()
+    rows = split_table[split_table["split"] == "train"]
+    images = rows_of_images(rows, image_table).assign(
+        label=rows["label"].to_numpy(), group_id=rows["group_id"].to_numpy()
     )
-    train_images = images[is_train.to_numpy()].reset_index(drop=True)
-    val_images = images[is_val.to_numpy()].reset_index(drop=True)
-    columns = select_columns(train_images, metadata)
-    predictive = predictive_columns(probe_missingness(train_images, columns, train.seed))
-    fitted_on = train_images
+    columns = select_columns(images, metadata)
+    predictive = predictive_columns(probe_missingness(images, columns, train.seed))
     if predictive:
         _log_missingness(predictive, equalized=metadata.equalize_missing)
         if metadata.equalize_missing:
-            fitted_on = equalize_missing(train_images, predictive, train.seed)
-            columns = _columns_with_values(fitted_on, columns, metadata)
+            images = equalize_missing(images, predictive, train.seed)
+            columns = _columns_with_values(images, columns, metadata)
     classes = sorted(split_table["label"].unique())
-    model = replace(
-        fit_metadata_model(fit_encoder(fitted_on, columns, metadata.types), fitted_on, classes),
+    return replace(
+        fit_metadata_model(fit_encoder(images, columns, metadata.types), images, classes),
         predictive_missingness=predictive,
         equalized=metadata.equalize_missing,
     )
-    labels = pd.Index(classes).get_indexer(pd.Index(val_images["label"]))
-    encoded = model.encoder.encode(val_images)
-    return fit_weight(model, encoded, val_logits, labels, temperature, frequencies)
 
 
 def _log_missingness(columns: Sequence[str], *, equalized: bool) -> None:

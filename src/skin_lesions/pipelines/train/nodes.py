@@ -23,7 +23,7 @@ from skin_lesions.data.provenance import ModelProvenance
 from skin_lesions.data.tables import ImageTable, SplitTable, check_class_columns
 from skin_lesions.models.postprocessing.conformal import fit_conformal
 from skin_lesions.models.postprocessing.malignancy_thresholds import fit_malignancy_thresholds
-from skin_lesions.models.postprocessing.metadata_fusion import fused_logits
+from skin_lesions.models.postprocessing.metadata_fusion import fit_weight, fused_logits
 from skin_lesions.models.postprocessing.probabilities import class_frequencies, class_probabilities
 from skin_lesions.models.postprocessing.referral import fit_referral
 from skin_lesions.models.postprocessing.temperature import fit_temperature
@@ -38,7 +38,7 @@ from skin_lesions.models.trained_model import (
     TrainedModel,
     UncalibratedModel,
 )
-from skin_lesions.pipelines.train.late_fusion import fit_late_fusion
+from skin_lesions.pipelines.train.late_fusion import fit_metadata
 from skin_lesions.training.checkpoints import Checkpoints
 from skin_lesions.training.identity import library_versions, training_identity
 from skin_lesions.training.schedules import image_sizes
@@ -53,16 +53,19 @@ if TYPE_CHECKING:
 def fit(
     pixel_store: PixelStore,
     split_table: SplitTable,
+    image_table: ImageTable,
     image_groups: pd.DataFrame,
     checkpoints: Checkpoints,
     train: TrainRecipe,
     preprocess: Preprocess,
     ingest: Ingest,
+    metadata: MetadataInputs,
 ) -> tuple[UncalibratedModel, pd.DataFrame]:
     """Train on the train rows, select the epoch on the val rows, resume an interrupted training.
 
     Test rows are never loaded, so they cannot influence the selection. ``image_groups`` shows
-    whether the initial weights were trained on images of their groups.
+    whether the initial weights were trained on images of their groups. The model of the clinical
+    metadata is fitted first, so that columns that cannot be used stop the run at once.
 
     Returns:
         uncalibrated_model, training_history (one row per epoch)
@@ -76,6 +79,7 @@ def fit(
     train_rows, val_rows = rows[rows["split"] == "train"], rows[rows["split"] == "val"]
     classes = sorted(rows["label"].unique())
     check_class_columns(classes)
+    metadata_model = fit_metadata(rows, image_table.frame, metadata, train)
     initial = create_network(
         architecture=train.architecture,
         weights=train.weights,
@@ -116,6 +120,7 @@ def fit(
         train_image_ids=tuple(sorted(train_rows["image_id"])),
         val_image_ids=tuple(sorted(val_rows["image_id"])),
         state_dict=result.network.state_dict(),
+        metadata_model=metadata_model,
     )
     return model, result.history
 
@@ -148,19 +153,18 @@ def calibrate(
     image_table: ImageTable,
     train: TrainRecipe,
     evaluate: Evaluate,
-    metadata: MetadataInputs,
 ) -> TrainedModel:
     """Fit all steps after the network on the validation images and return the complete model.
 
-    Of the train rows, the statistics of the unknown score, the number of each class and the
-    clinical metadata are used. Test rows are not used at all.
+    Of the train rows, the statistics of the unknown score and the number of each class are used.
+    Test rows are not used at all.
     """
     from skin_lesions.models.inference import (  # noqa: PLC0415
         logits_and_unknown_scores,
         model_outputs,
     )
 
-    model, rows = uncalibrated_model, split_table.frame.sort_values("file")
+    model, rows = uncalibrated_model, split_table.frame
     val = rows[rows["split"] == "val"]
     device = _inference_device(train)
     statistics = _unknown_statistics(model, pixel_store, rows[rows["split"] == "train"], train)
@@ -174,10 +178,10 @@ def calibrate(
         logits, labels, frequencies.of_training_images, frequencies.log_ratio_to_training
     )
     temperature = calibration.temperature
-    fusion = fit_late_fusion(
-        rows, image_table.frame, logits, temperature, frequencies, metadata, train
-    )
-    val_metadata = rows_of_images(val, image_table.frame)
+    fusion, val_metadata = model.metadata_model, rows_of_images(val, image_table.frame)
+    if fusion is not None:
+        encoded = fusion.encoder.encode(val_metadata)
+        fusion = fit_weight(fusion, encoded, logits, labels, temperature, frequencies)
     found = class_probabilities(
         fused_logits(logits, fusion, temperature, val_metadata), temperature, frequencies
     )
@@ -196,7 +200,7 @@ def calibrate(
         ),
         metadata_fusion=fusion,
     )
-    return TrainedModel(**dict(model), postprocessing=postprocessing)
+    return TrainedModel(**dict(model) | {"metadata_model": None}, postprocessing=postprocessing)
 
 
 def _inference_device(train: TrainRecipe) -> str:
