@@ -7,7 +7,6 @@ Two things follow for a linear model of them:
 - It cannot represent "the value is known", because its mean over the known training values is zero.
 """
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +23,6 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import normalize_name, printable
 from skin_lesions.data.clinical_values import canonical_value
 from skin_lesions.data.missing_values import is_missing
-
-log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

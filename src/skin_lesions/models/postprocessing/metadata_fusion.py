@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
 from skin_lesions.core.text import printable
 from skin_lesions.data.tabular import EncodedMetadata, MetadataEncoder
@@ -75,15 +75,6 @@ class MetadataFusion:
     def scores(self, encoded: EncodedMetadata) -> Floats:
         """Return the scores of the logistic regression without intercept, (n, k)."""
         return np.asarray(encoded.values @ np.asarray(self.coefficients).T, np.float64)
-
-    def probabilities(self, encoded: EncodedMetadata, frequencies: Floats) -> Floats:
-        """Return the probabilities from the metadata alone, (n, k).
-
-        Args:
-            encoded: Metadata of n images.
-            frequencies: Class frequencies that the probabilities are for, (k,).
-        """
-        return np.asarray(softmax(self.scores(encoded) + np.log(frequencies), axis=1), np.float64)
 
 
 def fit_metadata_model(
