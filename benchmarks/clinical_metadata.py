@@ -1,7 +1,7 @@
 """Image, clinical metadata, and late fusion of both, with and without equal missing rates.
 
     python benchmarks/clinical_metadata.py --folder ../shared/data/isic8_grouped \
-        --params metadata.columns=all,source.metadata=../shared/data/isic8_grouped/metadata.csv \
+        --params source.metadata=../shared/data/isic8_grouped/metadata.csv \
         --architecture timm/tf_efficientnet_lite0 --weights packaged
 
 One network is trained for each seed. All settings use its predictions, and fit only the model of
@@ -21,8 +21,11 @@ import pandas as pd
 
 from options import add_study_options
 from record import save_results
+from skin_lesions.config.metadata import MetadataInputs
 from skin_lesions.data.equal_missingness import equalize_missing
 from skin_lesions.data.image_table import rows_of_images
+from skin_lesions.data.metadata_columns import select_columns
+from skin_lesions.data.tables import probability_column
 from skin_lesions.data.tabular import fit_encoder
 from skin_lesions.evaluation.fusion import image_scores
 from skin_lesions.metrics import paired
@@ -37,6 +40,7 @@ from trainings import study_of
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 # Evidence of the metadata for the validation and the test images, from the training images.
 Fit = Callable[["Images", pd.DataFrame], tuple[Floats, Floats]]
+ALL_COLUMNS = MetadataInputs(columns=("all",), types={}, equalize_missing=True)
 _SMALLEST = float(np.finfo(np.float64).tiny)
 
 
@@ -129,8 +133,7 @@ def images_of(root: Path, number: int = -1) -> Images:
     split_table = pd.read_parquet(newest("split_table.parquet"))
     image_table = pd.read_parquet(newest("image_table.parquet"))
     fusion = model.postprocessing.metadata_fusion
-    if fusion is None:
-        raise SystemExit("The model uses no metadata. Fix: --params metadata.columns=all")
+    probabilities = [probability_column(name) for name in model.classes]
     splits, scores = {}, {}
     for split in ("train", "val", "test"):
         rows = split_table[split_table["split"] == split]
@@ -138,11 +141,16 @@ def images_of(root: Path, number: int = -1) -> Images:
             label=rows["label"].to_numpy(), group_id=rows["group_id"].to_numpy()
         )
         if split != "train":
-            encoded = fusion.encoder.encode(splits[split])
-            scores[split] = image_scores(predictions.loc[rows["file"]], model, fusion, encoded)
+            found = predictions.loc[rows["file"]]
+            if fusion is None:
+                values = found[probabilities].to_numpy(np.float64)
+                scores[split] = np.log(np.maximum(values, _SMALLEST))
+            else:
+                encoded = fusion.encoder.encode(splits[split])
+                scores[split] = image_scores(found, model, fusion, encoded)
     return Images(
         classes=model.classes,
-        columns=fusion.encoder.names,
+        columns=select_columns(splits["train"], ALL_COLUMNS),
         frequencies=model.postprocessing.frequencies,
         scores=scores,
         **splits,

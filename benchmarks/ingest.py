@@ -21,7 +21,7 @@ from torch.nn.functional import interpolate
 
 from images import make_photographs
 from record import save_results
-from skin_lesions.config.source import Demo, Kaggle, Source
+from skin_lesions.config.source import DemoSource, Kaggle, Source
 from skin_lesions.core.parallel import usable_cpus
 from skin_lesions.data.pixel_store import DecodeRequest, IngestRequest
 from skin_lesions.data.sources import open_source
@@ -53,7 +53,7 @@ def ingest_seconds(folder: Path, root: Path) -> float:
         metadata_key=None,
         label_column=None,
         filename_pattern=None,
-        demo=Demo(seed=0),
+        demo=DemoSource(seed=0, missingness_leak=False),
         kaggle=Kaggle(dataset="", version=None),
     )
     raw = RawImagesDataset(

@@ -8,8 +8,8 @@ import torch
 
 from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.data.preprocessing_settings import Preprocessing
-from skin_lesions.data.provenance import PredictionProvenance
-from skin_lesions.data.tables import PredictionTable
+from skin_lesions.data.provenance import ImageProvenance, PredictionProvenance
+from skin_lesions.data.tables import ImageTable, PredictionTable
 from skin_lesions.evaluation.corruptions import CorruptedImages
 from skin_lesions.evaluation.predictions import predict_images
 from skin_lesions.evaluation.robustness import RobustnessResult
@@ -46,13 +46,17 @@ def setting(stored):
         image_table_version="V1",
         raw_images_version="V1",
     )
-    return model, store, PredictionTable(predicted, provenance, "V1")
+    image_provenance = ImageProvenance(
+        origin=split_table.provenance.origin, raw_images_version="V1"
+    )
+    image_table = ImageTable(frame, image_provenance, "V1")
+    return model, store, PredictionTable(predicted, provenance, "V1"), image_table
 
 
 def test_disabled_robustness_says_so_without_reading_an_image(setting):
-    model, _, predictions = setting
+    model, _, predictions, image_table = setting
     off = evaluate(robustness={"enabled": False, "corruptions": ["blur"]})
-    found = robustness(predictions, model, None, off)
+    found = robustness(predictions, image_table, model, None, off)
     assert not found.measured
     assert found.reason == "evaluate.robustness.enabled is false"
     assert (found.accuracy, found.corruptions, found.worst()) == (None, (), None)
@@ -61,8 +65,8 @@ def test_disabled_robustness_says_so_without_reading_an_image(setting):
 
 
 def test_loss_is_the_paired_difference_of_the_scores(setting):
-    model, store, predictions = setting
-    found = robustness(predictions, model, store, evaluate())
+    model, store, predictions, image_table = setting
+    found = robustness(predictions, image_table, model, store, evaluate())
     test = predictions.frame
     assert found.accuracy.value == pytest.approx((test["label"] == test["predicted"]).mean())
     assert [entry.name for entry in found.corruptions] == ["contrast", "noise"]
@@ -78,7 +82,7 @@ def test_loss_is_the_paired_difference_of_the_scores(setting):
 
 
 def test_loss_is_positive_if_corrupted_images_are_predicted_worse(setting, monkeypatch):
-    model, store, predictions = setting
+    model, store, predictions, image_table = setting
     test = predictions.frame.assign(predicted=predictions.frame["label"])
     swap = dict(zip(model.classes, model.classes[::-1], strict=True))
 
@@ -88,7 +92,7 @@ def test_loss_is_positive_if_corrupted_images_are_predicted_worse(setting, monke
 
     monkeypatch.setattr("skin_lesions.evaluation.predictions.predict_images", wrong_for_six_images)
     right = replace(predictions, frame=test)
-    score = robustness(right, model, store, evaluate()).corruptions[0].scores[0]
+    score = robustness(right, image_table, model, store, evaluate()).corruptions[0].scores[0]
     assert score.accuracy_lost.value == pytest.approx(6 / len(test))
     assert score.accuracy.value == pytest.approx(1 - 6 / len(test))
     assert score.balanced_accuracy_lost.value > 0
@@ -96,7 +100,7 @@ def test_loss_is_positive_if_corrupted_images_are_predicted_worse(setting, monke
 
 def test_network_sees_the_corrupted_images(setting):
     """Images with less contrast are more similar, and so are their predictions."""
-    model, store, predictions = setting
+    model, store, predictions, _ = setting
     images = predictions.frame["image_id"].tolist()
 
     def gray(dataset):
@@ -112,10 +116,14 @@ def test_network_sees_the_corrupted_images(setting):
 
 
 def test_result_does_not_depend_on_the_batch_size(setting):
-    model, store, predictions = setting
+    model, store, predictions, image_table = setting
     only_noise = {"enabled": True, "corruptions": ["noise"]}
-    small = robustness(predictions, model, store, evaluate(batch_size=7, robustness=only_noise))
-    large = robustness(predictions, model, store, evaluate(batch_size=64, robustness=only_noise))
+    small = robustness(
+        predictions, image_table, model, store, evaluate(batch_size=7, robustness=only_noise)
+    )
+    large = robustness(
+        predictions, image_table, model, store, evaluate(batch_size=64, robustness=only_noise)
+    )
     for a, b in zip(small.corruptions[0].scores, large.corruptions[0].scores, strict=True):
         assert a.accuracy.value == b.accuracy.value
 
