@@ -64,8 +64,8 @@ SITES = ("anterior torso", "posterior torso", "upper extremity", "lower extremit
 SUN_EXPOSED_SITE_FRACTIONS = (0.12, 0.13, 0.2, 0.1, 0.45)
 OTHER_SITE_FRACTIONS = (0.26, 0.26, 0.16, 0.24, 0.08)
 UNKNOWN_FRACTION = 0.06  # probability that age, sex or site is missing
-# Probability that the diameter of a lesion is known, if it was recorded mostly before biopsies. The
-# diameter itself says nothing about the diagnosis.
+# Probability that the diameter of a lesion is known: a planted leak by missing values. The diameter
+# itself does not depend on the diagnosis.
 DIAMETER_KNOWN = {True: 0.95, False: 0.25}  # by whether the diagnosis is malignant
 
 
