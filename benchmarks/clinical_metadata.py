@@ -1,12 +1,13 @@
-"""Image, clinical metadata, and late fusion of both, with and without equal missing rates.
+"""Image, clinical metadata, and the fusion of both, with and without equal missing rates.
 
     python benchmarks/clinical_metadata.py --folder ../shared/data/isic8_grouped \
         --params source.metadata=../shared/data/isic8_grouped/metadata.csv \
         --architecture timm/tf_efficientnet_lite0 --weights packaged
 
-One network is trained for each seed. All settings use its predictions, and fit only the model of
-the metadata (training images) and its weight (validation images). The settings "indicators" and
-"trees" are common alternatives that see which values are missing.
+One network is trained for each seed on the images alone. All settings except "concat" use its
+predictions, and fit only the model of the metadata (training images) and its weight (validation
+images). The settings "indicators" and "trees" are common alternatives that see which values are
+missing. For "concat", a network is trained together with the metadata, with the same seed.
 """
 
 import argparse
@@ -30,7 +31,11 @@ from skin_lesions.data.tabular import fit_encoder
 from skin_lesions.evaluation.fusion import image_scores
 from skin_lesions.metrics import paired
 from skin_lesions.models.model_file import read_model
-from skin_lesions.models.postprocessing.metadata_fusion import best_weight, fit_metadata_model
+from skin_lesions.models.postprocessing.metadata_fusion import (
+    MetadataFusion,
+    best_weight,
+    fit_metadata_model,
+)
 from skin_lesions.models.postprocessing.probabilities import (
     ClassFrequencies,
     class_probabilities,
@@ -38,6 +43,7 @@ from skin_lesions.models.postprocessing.probabilities import (
 from trainings import study_of
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Classes = np.ndarray[Any, np.dtype[np.intp]]
 # Evidence of the metadata for the validation and the test images, from the training images.
 Fit = Callable[["Images", pd.DataFrame], tuple[Floats, Floats]]
 ALL_COLUMNS = MetadataInputs(columns=("all",), types={}, equalize_missing=True)
@@ -49,7 +55,8 @@ class Images:
     """Images of a training.
 
     ``train``, ``val`` and ``test``: rows of the image table with label and group_id. ``scores``:
-    logarithm of the probabilities of the image alone, by split, (n, k).
+    logarithm of the probabilities of the image alone, by split, (n, k). ``fusion``: model of the
+    metadata in the model file.
     """
 
     classes: tuple[str, ...]
@@ -59,8 +66,9 @@ class Images:
     val: pd.DataFrame
     test: pd.DataFrame
     scores: dict[str, Floats]
+    fusion: MetadataFusion | None
 
-    def labels(self, rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.intp]]:
+    def labels(self, rows: pd.DataFrame) -> Classes:
         """Return the class number of each row, (n,)."""
         return pd.Index(self.classes).get_indexer(pd.Index(rows["label"]))
 
@@ -116,6 +124,10 @@ def trees(images: Images, train: pd.DataFrame) -> tuple[Floats, Floats]:
     return val, test
 
 
+CONCAT = {
+    "concat, missing rates as they are": ",train.fusion=concat,metadata.equalize_missing=false",
+    "concat, missing rates equalized": ",train.fusion=concat",
+}
 FITS: dict[str, Fit] = {"linear": linear, "indicators": with_indicators, "trees": trees}
 
 
@@ -153,6 +165,7 @@ def images_of(root: Path, number: int = -1) -> Images:
         columns=select_columns(splits["train"], ALL_COLUMNS),
         frequencies=model.postprocessing.frequencies,
         scores=scores,
+        fusion=fusion,
         **splits,
     )
 
@@ -160,7 +173,6 @@ def images_of(root: Path, number: int = -1) -> Images:
 def results_of(images: Images, seed: int) -> dict[str, Any]:
     """Return the results of all settings on the test images, and their differences."""
     label = images.labels(images.test)
-    group = pd.factorize(images.test["group_id"])[0]
     image = _predicted(images, images.scores["test"])
     found = {"image": {"balanced_accuracy": _balanced_accuracy(label, image)}}
     equalized = equalize_missing(images.train, images.columns, seed)
@@ -173,19 +185,49 @@ def results_of(images: Images, seed: int) -> dict[str, Any]:
             log_prior = np.log(images.frequencies.of_training_images)
             metadata = _predicted(images, test_evidence + log_prior)
             both = _predicted(images, images.scores["test"] + weight * test_evidence)
-            difference = paired.balanced_accuracy_difference(label, image, both, group)
             found[f"{name}, missing rates {rates}"] = {
                 "metadata": _balanced_accuracy(label, metadata),
-                "balanced_accuracy": _balanced_accuracy(label, both),
                 "weight": weight,
-                "difference": difference.value,
-                "low": difference.low,
-                "high": difference.high,
-            }
+            } | _compared(images, image, both)
     return found
 
 
-def _predicted(images: Images, scores: Floats) -> np.ndarray[Any, np.dtype[np.intp]]:
+def concat_results(images: Images, joined: Images) -> dict[str, Any]:
+    """Return the results of a network that was trained together with the metadata.
+
+    ``metadata`` is missing: its coefficients are those of the metadata beside an image.
+
+    Args:
+        images: Images of the training on the images alone.
+        joined: The same images, of the training with metadata.
+    """
+    if joined.fusion is None or joined.fusion.method != "concat":
+        raise SystemExit("The newest model was not trained with train.fusion=concat.")
+    label = images.labels(images.test)
+    image = _predicted(images, images.scores["test"])
+    of_image = _predicted(joined, joined.scores["test"])
+    evidence = joined.fusion.evidence(joined.fusion.encoder.encode(joined.test))
+    both = _predicted(joined, joined.scores["test"] + evidence)
+    return {
+        "image_of_this_network": _balanced_accuracy(label, of_image),
+        "weight": joined.fusion.weight,
+    } | _compared(images, image, both)
+
+
+def _compared(images: Images, image: Classes, both: Classes) -> dict[str, Any]:
+    """Return the balanced accuracy of both, and its paired difference to the image alone."""
+    label = images.labels(images.test)
+    group = pd.factorize(images.test["group_id"])[0]
+    difference = paired.balanced_accuracy_difference(label, image, both, group)
+    return {
+        "balanced_accuracy": _balanced_accuracy(label, both),
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+    }
+
+
+def _predicted(images: Images, scores: Floats) -> Classes:
     logits = scores - images.frequencies.log_ratio_to_training
     return class_probabilities(logits, 1.0, images.frequencies).predicted
 
@@ -199,8 +241,14 @@ def main(args: argparse.Namespace) -> None:
     study.prepare()
     trainings = []
     for seed in range(1, args.seeds + 1):
-        study.run(study.env, "train,evaluate", f",train.seed={seed}")
-        trainings.append(results_of(images_of(study.root), seed))
+        params = f",train.seed={seed},evaluate.explain.enabled=false"
+        study.run(study.env, "train,evaluate", params)
+        images = images_of(study.root)
+        found = results_of(images, seed)
+        for name, fusion in CONCAT.items():
+            study.run(study.env, "train,evaluate", f"{params}{fusion}")
+            found[name] = concat_results(images, images_of(study.root))
+        trainings.append(found)
     settings = {}
     for name in trainings[0]:
         keys = trainings[0][name]

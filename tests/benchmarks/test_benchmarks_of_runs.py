@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from skin_lesions.commands.run import run as run_command
+from skin_lesions.data.tabular import fit_encoder
+from skin_lesions.models.postprocessing.metadata_fusion import fit_metadata_model
 from skin_lesions.training.schedules import image_size_at
 from support.benchmarks import import_benchmark
 from support.recipes import recipe
@@ -175,12 +177,28 @@ def test_clinical_metadata_compares_all_settings_with_the_image_alone(
     monkeypatch.setattr(
         import_benchmark("trainings").Study, "run", lambda *arguments: trained.append(arguments[1:])
     )
+    real_images_of = benchmark.images_of
+
+    def images_of(root):
+        """Return the images; after a training with metadata, with the model of such a training."""
+        images = real_images_of(root)
+        if "concat" not in trained[-1][-1]:
+            return images
+        encoder = fit_encoder(images.train, ["age", "sex"], {})
+        fusion = fit_metadata_model(encoder, images.train, images.classes)
+        return replace(images, fusion=replace(fusion, method="concat", weight=1.0))
+
+    monkeypatch.setattr(benchmark, "images_of", images_of)
     benchmark.main(options(seeds=2))
-    assert trained == [("demo", "train,evaluate", f",train.seed={seed}") for seed in (1, 2)]
+    params = [f",train.seed={seed},evaluate.explain.enabled=false" for seed in (1, 2)]
+    variants = ["", ",train.fusion=concat,metadata.equalize_missing=false", ",train.fusion=concat"]
+    assert trained == [
+        ("demo", "train,evaluate", seed + variant) for seed in params for variant in variants
+    ]
     settings = results("clinical_metadata")["settings"]
     image = settings.pop("image")["balanced_accuracy"]
     assert image == pytest.approx(demo_copy.load("metrics").test["balanced_accuracy"].value)
-    assert len(settings) == 6
+    assert len(settings) == 8
     for name, found in settings.items():
         assert found["difference"] == pytest.approx(found["balanced_accuracy"] - image), name
         assert found["low"] <= found["difference"] <= found["high"], name

@@ -60,6 +60,7 @@ RECIPE = TrainRecipe.model_validate(
         "class_balance": "none",
         "decision": "auto",
         "fusion": "late",
+        "metadata_dropout": 0.3,
         "conformal_coverage": 0.9,
         "referral_accuracy": 0.9,
         "ema_decay": None,

@@ -21,6 +21,7 @@ from skin_lesions.data.loader import build_dataset
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.training.checkpoints import Checkpoints
+from skin_lesions.training.concat_network import ConcatNetwork
 from skin_lesions.training.distributed import ProcessGroup
 from skin_lesions.training.fit import fit_model
 from skin_lesions.training.job import TrainingJob
@@ -119,6 +120,24 @@ def test_two_processes_have_the_same_loss_curve_as_one_with_frozen_batch_statist
     one = fit_model(job("one", nn.BatchNorm2d(8), **changes))
     two = fit_model(job("two", nn.BatchNorm2d(8), **changes, **LOCAL))
     np.testing.assert_allclose(two.history["train_loss"], one.history["train_loss"], rtol=1e-5)
+    torch.testing.assert_close(weights(two), weights(one), rtol=1e-4, atol=1e-5)
+
+
+def test_two_processes_train_on_metadata_like_one(job):
+    """Dropout and mixing of the metadata, and their validation, do not depend on the processes."""
+    changes = {"epochs": 3, "augmentation": AUGMENTATION, "metadata_dropout": 0.3}
+    metadata = torch.rand(60, 3, generator=torch.Generator().manual_seed(0))
+
+    def joined(training):
+        images = replace(training.train_images, metadata=metadata)
+        network = ConcatNetwork(training.network, width=3, classes=2)
+        return replace(training, train_images=images, val_images=images, network=network)
+
+    one = fit_model(joined(job("one", **changes)))
+    two = fit_model(joined(job("two", **changes, **LOCAL)))
+    for column in ("train_loss", "val_loss"):
+        np.testing.assert_allclose(two.history[column], one.history[column], rtol=1e-5)
+    assert one.network.coefficients.any()
     torch.testing.assert_close(weights(two), weights(one), rtol=1e-4, atol=1e-5)
 
 

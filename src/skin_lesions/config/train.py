@@ -6,7 +6,7 @@ from pydantic import Field
 
 from skin_lesions.config.base import Device, Fraction, Location, ParameterGroup, PixelSize, Seed
 
-Fusion = Literal["none", "late"]
+Fusion = Literal["none", "late", "concat"]
 ClassBalance = Literal["none", "weights", "square_root_sampler", "logit_adjustment"]
 DecisionParameter = Literal["auto", "balanced", "frequency"]
 
@@ -82,6 +82,7 @@ class TrainRecipe(ParameterGroup):
     class_balance: ClassBalance
     decision: DecisionParameter
     fusion: Fusion
+    metadata_dropout: Annotated[float, Field(ge=0, lt=1)]
     conformal_coverage: Annotated[float, Field(gt=0, lt=1)]
     referral_accuracy: Annotated[float, Field(gt=0, lt=1)]
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None

@@ -32,6 +32,7 @@ class ImageDataset:
         num_classes: Number of classes.
         aspects: (n,), width divided by height of the original images.
         preprocessing: Image sizes and resize mode.
+        metadata: (n, width) float32, encoded clinical metadata; None for images only.
     """
 
     images: PixelArray
@@ -40,6 +41,7 @@ class ImageDataset:
     num_classes: int
     aspects: npt.NDArray[np.float64]
     preprocessing: Preprocessing
+    metadata: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -75,6 +77,7 @@ class ImageDataset:
             rows=self.rows[positions],
             labels=self.labels[positions],
             aspects=self.aspects[positions],
+            metadata=None if self.metadata is None else self.metadata[positions],
         )
 
     def with_image_size(self, size: int) -> "ImageDataset":
@@ -151,11 +154,15 @@ def _pin(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.
 
 
 def build_dataset(
-    table: pd.DataFrame, classes: Sequence[str], images: PixelArray, preprocessing: Preprocessing
+    table: pd.DataFrame,
+    classes: Sequence[str],
+    images: PixelArray,
+    preprocessing: Preprocessing,
+    metadata: npt.NDArray[np.float32] | None = None,
 ) -> ImageDataset:
     """Create the dataset of a table with the columns image_id and label.
 
-    The labels of the dataset are indices of ``classes``.
+    The labels of the dataset are indices of ``classes``. ``metadata`` has one row per image.
     """
     ids = table["image_id"]
     size = images.index.reindex(ids)[["width", "height"]].astype(float)
@@ -167,4 +174,5 @@ def build_dataset(
         num_classes=len(classes),
         aspects=(size["width"] / size["height"]).to_numpy(),
         preprocessing=preprocessing,
+        metadata=None if metadata is None else torch.from_numpy(metadata),
     )

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from skin_lesions.models.inference import predict_logits
 from skin_lesions.training.callbacks import check_finite
+from skin_lesions.training.concat_network import ConcatNetwork
 from skin_lesions.training.context import TrainingContext
 from skin_lesions.training.optimizers import max_learning_rate
 from skin_lesions.training.schedules import image_size_at
@@ -74,6 +75,8 @@ def validate(context: TrainingContext) -> ValidationMetrics:
     shard_logits = predict_logits(
         network, shard, 2 * context.recipe.batch_size, context.device, context.precision
     )
+    if isinstance(network, ConcatNetwork) and shard.metadata is not None:
+        shard_logits += shard.metadata.numpy() @ network.coefficients.T
     # (images, classes), in the order of the images because shards are contiguous.
     logits = np.concatenate(process_group.all_gather(shard_logits))
     labels = context.val_images.labels

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from skin_lesions.models.networks import to_sync_batchnorm
 
-Forward = Callable[[torch.Tensor], torch.Tensor]
+Forward = Callable[..., torch.Tensor]  # of images, or of images and metadata
 T = TypeVar("T")
 
 

@@ -12,6 +12,7 @@ from skin_lesions.data.fingerprints import split_fingerprint
 from skin_lesions.data.pixel_store import DECODER_VERSION
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.models.weights_origin import WeightsOrigin
+from skin_lesions.training.network_metadata import NetworkMetadata
 
 PACKAGE = Path(__file__).parents[1]
 # Parameters that do not change the result. Initial weights are identified by their content
@@ -21,8 +22,9 @@ _NOT_IN_IDENTITY = {
     "checkpoint_interval_minutes",
     "conformal_coverage",
     "decision",
-    "fusion",
+    "fusion",  # a network that is trained with metadata is identified by them
     "keep_freed_memory",
+    "metadata_dropout",  # the same
     "ray",
     "referral_accuracy",
     "test_time_augmentation",
@@ -66,6 +68,7 @@ def training_identity(
     recipe: TrainRecipe,
     preprocessing: Preprocessing,
     origin: WeightsOrigin,
+    metadata: NetworkMetadata | None,
 ) -> dict[str, object]:
     """Return everything that determines the weights.
 
@@ -75,10 +78,20 @@ def training_identity(
         "train": recipe.model_dump(mode="json", exclude=_NOT_IN_IDENTITY),
         "initial weights": {"sha256": origin.sha256, "head": origin.head},
         "preprocess": to_jsonable_python(preprocessing),
+        "metadata": None if metadata is None else _metadata_identity(metadata, recipe),
         "image split": split_fingerprint(split_table),
         "decoder": DECODER_VERSION,
         "training code": code_hash(),
         "libraries": library_versions(recipe),
+    }
+
+
+def _metadata_identity(metadata: NetworkMetadata, recipe: TrainRecipe) -> dict[str, object]:
+    digest = hashlib.sha256(metadata.train.tobytes() + metadata.val.tobytes())
+    return {
+        "columns": list(metadata.columns),
+        "values": digest.hexdigest()[:16],
+        "dropout": recipe.metadata_dropout,
     }
 
 

@@ -50,7 +50,8 @@ def optimizer_step(
     for part in parts:
         with process_group.gradient_sync(forward, enabled=part is parts[-1]):
             with autocast(context.device, context.precision):
-                logits = forward(part.inputs)  # (images, classes)
+                inputs = (part.inputs,) if part.metadata is None else (part.inputs, part.metadata)
+                logits = forward(*inputs)  # (images, classes)
             loss_sum = context.loss(logits.float(), part.targets) * len(part)
             # DDP averages gradients over processes. Multiplying the sum of losses by
             # processes / global_batch_size makes that the gradient of the mean over all images.

@@ -10,12 +10,17 @@ T of the image alone, the calibrated probabilities are softmax(logits / T + w ·
 weight w is fitted on the validation images. It is 1 if image and metadata are independent given
 the class, and smaller if both say the same.
 
+The coefficients of the evidence can also be trained together with the network (``method``
+``concat``), as those of a linear head that gets features and metadata. Temperature and weight are
+fitted in the same way.
+
 Missing values are encoded as zeros, so an image without metadata has the result of the image alone.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -36,11 +41,13 @@ _MAX_ITERATIONS = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class MetadataFusion:
-    """A fitted late fusion of an image model with k classes.
+    """A fitted fusion of metadata with an image model of k classes.
 
     Attributes:
         encoder: Encoder of the columns.
-        coefficients: Coefficients of the logistic regression, (k, width of the encoder).
+        coefficients: Coefficients of the encoded columns, (k, width of the encoder).
+        method: ``late`` for those of a logistic regression of the metadata alone, ``concat`` for
+            those that were trained together with the network.
         weight: Weight w of the evidence.
         predictive_missingness: Columns whose missing values predict the class of training images.
         equalized: Whether the missing rates of these columns were made equal over the classes.
@@ -52,6 +59,7 @@ class MetadataFusion:
 
     encoder: MetadataEncoder
     coefficients: tuple[tuple[float, ...], ...]
+    method: Literal["late", "concat"] = "late"
     weight: float = 0.0
     predictive_missingness: tuple[str, ...] = ()
     equalized: bool = True
@@ -73,7 +81,7 @@ class MetadataFusion:
         return self.weight * self.scores(encoded)
 
     def scores(self, encoded: EncodedMetadata) -> Floats:
-        """Return the scores of the logistic regression without intercept, (n, k)."""
+        """Return the scores of the metadata alone, without intercept, (n, k)."""
         return np.asarray(encoded.values @ np.asarray(self.coefficients).T, np.float64)
 
 

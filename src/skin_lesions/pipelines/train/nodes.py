@@ -4,6 +4,7 @@ torch is imported inside the functions, so that listing the pipelines does not i
 """
 
 import platform
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +18,17 @@ from skin_lesions.config.preprocess import Preprocess
 from skin_lesions.config.train import TrainRecipe
 from skin_lesions.data.diagnoses import malignant_classes
 from skin_lesions.data.image_table import rows_of_images
-from skin_lesions.data.pixel_store import PixelStore
+from skin_lesions.data.pixel_store import PixelArray, PixelStore
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import ModelProvenance
 from skin_lesions.data.tables import ImageTable, SplitTable, check_class_columns
 from skin_lesions.models.postprocessing.conformal import fit_conformal
 from skin_lesions.models.postprocessing.malignancy_thresholds import fit_malignancy_thresholds
-from skin_lesions.models.postprocessing.metadata_fusion import fit_weight, fused_logits
+from skin_lesions.models.postprocessing.metadata_fusion import (
+    MetadataFusion,
+    fit_weight,
+    fused_logits,
+)
 from skin_lesions.models.postprocessing.probabilities import class_frequencies, class_probabilities
 from skin_lesions.models.postprocessing.referral import fit_referral
 from skin_lesions.models.postprocessing.temperature import fit_temperature
@@ -38,16 +43,19 @@ from skin_lesions.models.trained_model import (
     TrainedModel,
     UncalibratedModel,
 )
-from skin_lesions.pipelines.train.late_fusion import fit_metadata
-from skin_lesions.training.checkpoints import Checkpoints
+from skin_lesions.pipelines.train.clinical_metadata import ClinicalMetadata, prepare_metadata
+from skin_lesions.training.checkpoints import Checkpoint, Checkpoints
 from skin_lesions.training.identity import library_versions, training_identity
+from skin_lesions.training.network_metadata import NetworkMetadata
 from skin_lesions.training.schedules import image_sizes
 from skin_lesions.training.weights_leakage import check_weights_leakage
 
 _MAX_STATISTICS_IMAGES = 500  # of each class, for the statistics of the unknown score
 
 if TYPE_CHECKING:
-    from skin_lesions.training.job import TrainingResult
+    from torch import nn
+
+    from skin_lesions.training.job import TrainingJob, TrainingResult
 
 
 def fit(
@@ -64,22 +72,19 @@ def fit(
     """Train on the train rows, select the epoch on the val rows, resume an interrupted training.
 
     Test rows are never loaded, so they cannot influence the selection. ``image_groups`` shows
-    whether the initial weights were trained on images of their groups. The model of the clinical
-    metadata is fitted first, so that columns that cannot be used stop the run at once.
+    whether the initial weights were trained on images of their groups. The clinical metadata are
+    prepared first, so that columns that cannot be used stop the run at once.
 
     Returns:
         uncalibrated_model, training_history (one row per epoch)
     """
-    from skin_lesions.data.loader import build_dataset  # noqa: PLC0415
     from skin_lesions.models.networks import create_network  # noqa: PLC0415
     from skin_lesions.training.fit import fit_model  # noqa: PLC0415
-    from skin_lesions.training.job import TrainingJob  # noqa: PLC0415
 
     rows = split_table.frame.sort_values("file")  # equal content is trained on in an equal order
-    train_rows, val_rows = rows[rows["split"] == "train"], rows[rows["split"] == "val"]
     classes = sorted(rows["label"].unique())
     check_class_columns(classes)
-    metadata_model = fit_metadata(rows, image_table.frame, metadata, train)
+    clinical = prepare_metadata(rows, image_table.frame, metadata, train)
     initial = create_network(
         architecture=train.architecture,
         weights=train.weights,
@@ -98,16 +103,20 @@ def fit(
         mean=initial.mean,
         std=initial.std,
     )
-    pixels = pixel_store.at(ingest.stored_image_size)
-    identity = training_identity(split_table.frame, train, preprocessing, origin)
-    job = TrainingJob(
-        recipe=train,
-        train_images=build_dataset(train_rows, classes, pixels, preprocessing),
-        val_images=build_dataset(val_rows, classes, pixels, preprocessing),
-        network=initial.network,
-        checkpoint=checkpoints.for_training(identity),
+    joined = clinical.network_inputs() if clinical and train.fusion == "concat" else None
+    identity = training_identity(split_table.frame, train, preprocessing, origin, joined)
+    job = _training_job(
+        rows,
+        classes,
+        pixel_store.at(ingest.stored_image_size),
+        preprocessing,
+        train,
+        joined,
+        initial.network,
+        checkpoints.for_training(identity),
     )
     result = fit_model(job)
+    network, metadata_model = _separate_metadata(result.network, clinical, classes)
     model = UncalibratedModel(
         architecture=train.architecture,
         classes=tuple(classes),
@@ -117,12 +126,58 @@ def fit(
         initial_weights=origin,
         selection=_selection(result.history, train.selection_metric),
         provenance=_provenance(split_table, train, result, job.checkpoint.name),
-        train_image_ids=tuple(sorted(train_rows["image_id"])),
-        val_image_ids=tuple(sorted(val_rows["image_id"])),
-        state_dict=result.network.state_dict(),
+        train_image_ids=tuple(sorted(rows.loc[rows["split"] == "train", "image_id"])),
+        val_image_ids=tuple(sorted(rows.loc[rows["split"] == "val", "image_id"])),
+        state_dict=network.state_dict(),
         metadata_model=metadata_model,
     )
     return model, result.history
+
+
+def _training_job(
+    rows: pd.DataFrame,
+    classes: Sequence[str],
+    pixels: PixelArray,
+    preprocessing: Preprocessing,
+    recipe: TrainRecipe,
+    joined: NetworkMetadata | None,
+    network: "nn.Module",
+    checkpoint: Checkpoint,
+) -> "TrainingJob":
+    """Return the training of a network on images, and on their metadata if they are joined."""
+    from skin_lesions.data.loader import build_dataset  # noqa: PLC0415
+    from skin_lesions.training.concat_network import ConcatNetwork  # noqa: PLC0415
+    from skin_lesions.training.job import TrainingJob  # noqa: PLC0415
+
+    if joined is not None:
+        network = ConcatNetwork(network, joined.width, len(classes))
+    train_images, val_images = (
+        build_dataset(rows[rows["split"] == split], classes, pixels, preprocessing, metadata)
+        for split, metadata in (
+            ("train", None if joined is None else joined.train),
+            ("val", None if joined is None else joined.val),
+        )
+    )
+    return TrainingJob(
+        recipe=recipe,
+        train_images=train_images,
+        val_images=val_images,
+        network=network,
+        checkpoint=checkpoint,
+    )
+
+
+def _separate_metadata(
+    network: "nn.Module", clinical: ClinicalMetadata | None, classes: Sequence[str]
+) -> tuple["nn.Module", MetadataFusion | None]:
+    """Return the network of the image alone, and the model of the metadata without its weight."""
+    from skin_lesions.training.concat_network import ConcatNetwork  # noqa: PLC0415
+
+    if clinical is None:
+        return network, None
+    if isinstance(network, ConcatNetwork):
+        return network.network, clinical.trained_fusion(network.coefficients)
+    return network, clinical.late_fusion(classes)
 
 
 def _selection(history: pd.DataFrame, metric: str) -> Selection:

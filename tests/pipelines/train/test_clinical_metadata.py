@@ -1,4 +1,4 @@
-"""Model of the clinical metadata for late fusion."""
+"""Clinical metadata of the training images, and the model of late fusion."""
 
 import logging
 
@@ -8,7 +8,7 @@ import pytest
 
 from skin_lesions.config.metadata import MetadataInputs
 from skin_lesions.core.errors import InputError
-from skin_lesions.pipelines.train.late_fusion import fit_metadata
+from skin_lesions.pipelines.train.clinical_metadata import prepare_metadata
 from support.clinical import clinical_table
 from support.recipes import recipe
 
@@ -24,7 +24,8 @@ def tables(informative="values", n=400):
 def fit(split_table, images, columns=("age", "site"), fusion="late", **changes):
     settings = {"columns": columns, "types": {}, "equalize_missing": True} | changes
     metadata = MetadataInputs.model_validate(settings)
-    return fit_metadata(split_table, images, metadata, recipe(fusion=fusion))
+    found = prepare_metadata(split_table, images, metadata, recipe(fusion=fusion))
+    return None if found is None else found.late_fusion(sorted(split_table["label"].unique()))
 
 
 def test_no_fusion_without_columns_or_with_fusion_none():
