@@ -64,6 +64,7 @@ def compute_fusion_results(
     return FusionResults(
         provenance=provenance,
         measured=True,
+        method=fusion.method,
         weight=fusion.weight,
         predictive_missingness=fusion.predictive_missingness,
         equalized=fusion.equalized,

@@ -1,5 +1,7 @@
 """Content of ``fusion.json``."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from skin_lesions.core.versions import VersionedModel
@@ -73,6 +75,8 @@ class FusionResults(VersionedModel):
         provenance: Model, tables and software.
         measured: Whether the model uses metadata.
         reason: Why there are no results; None if there are.
+        method: ``late`` if the metadata have a model of their own, ``concat`` if they were trained
+            together with the network.
         weight: Weight of the evidence of the metadata.
         predictive_missingness: Columns whose missing values predict the class of training images.
         equalized: Whether their missing rates were made equal over the classes in the training.
@@ -88,6 +92,7 @@ class FusionResults(VersionedModel):
     provenance: MetricsProvenance
     measured: bool
     reason: str | None = None
+    method: Literal["late", "concat"] = "late"
     weight: float = 0.0
     predictive_missingness: tuple[str, ...] = ()
     equalized: bool = True

@@ -67,12 +67,24 @@ def fusion_sentence(results: FusionResults) -> str:
         points = format_difference("balanced_accuracy", entry.difference.value)
         interval = format_interval("balanced_accuracy", entry.difference)
         change = f" The difference is {points} percentage points ({interval})."
+    trained = ""
+    if results.method == "concat":
+        trained = (
+            "The network was trained together with the metadata. The image alone is this network "
+            "without them. "
+        )
     return (
-        f"{pluralize(overall.known, 'test image')} of {overall.n:,} have metadata that the model "
+        f"{trained}{pluralize(overall.known, 'test image')} of {overall.n:,} have metadata that the model "
         f"uses. Balanced accuracy: {image} from the image alone, {both} from image and metadata."
         f"{change} {verdict} The weight of the metadata is {results.weight:.2f}, fitted on "
-        "validation images; 1 means that image and metadata are independent given the class."
+        f"validation images{_meaning_of_weight(results)}."
     )
+
+
+def _meaning_of_weight(results: FusionResults) -> str:
+    if results.method == "concat":
+        return ""
+    return "; 1 means that image and metadata are independent given the class"
 
 
 def equalized_sentences(results: FusionResults) -> list[str]:
