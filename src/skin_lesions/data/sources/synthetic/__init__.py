@@ -7,9 +7,11 @@ that is trained on them cannot classify photographs of skin.
 from functools import lru_cache
 from zlib import crc32
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from skin_lesions.data.sources.synthetic.acquisition import render_image
+from skin_lesions.data.sources.synthetic.acquisition import render_image, render_lesion_mask
 from skin_lesions.data.sources.synthetic.cohort import SyntheticImage, synthetic_images
 
 TRUNCATED_FRACTION = 0.6  # fraction of its bytes that a truncated file contains
@@ -33,16 +35,39 @@ def render_file(file: str, seed: int) -> bytes:
     Raises:
         KeyError: The table of this seed has no such file.
     """
+    image = _image_of(file, seed)
+    jpeg = render_image(image.lesion, image.number, seed)
+    if image.planted == "truncated":
+        return jpeg[: int(TRUNCATED_FRACTION * len(jpeg))]
+    return jpeg
+
+
+def render_mask(file: str, seed: int) -> NDArray[np.bool_] | None:
+    """Return the exact mask of the lesions in one file of ``synthetic_table(seed)``.
+
+    The outline of a lesion is defined for the eight dermoscopic diagnoses and for cowpox, including
+    its swollen rim. Healthy skin has none. The rashes (monkeypox, chickenpox, measles and HFMD)
+    have none either, because they fade into the skin. Hairs, bubbles, rulers and the vignette do
+    not change the mask. A truncated file has the mask of the complete image.
+
+    Returns:
+        (height, width) of the image, or None if no outline is defined or visible.
+
+    Raises:
+        KeyError: The table of this seed has no such file.
+    """
+    image = _image_of(file, seed)
+    return render_lesion_mask(image.lesion, image.number, seed)
+
+
+def _image_of(file: str, seed: int) -> SyntheticImage:
     image = _by_file(seed).get(file)
     if image is None:
         raise KeyError(
             f"Unknown synthetic file ({file}, seed {seed}). "
             f"Expected a file of synthetic_table({seed})."
         )
-    jpeg = render_image(image.lesion, image.number, seed)
-    if image.planted == "truncated":
-        return jpeg[: int(TRUNCATED_FRACTION * len(jpeg))]
-    return jpeg
+    return image
 
 
 @lru_cache(maxsize=4)

@@ -7,6 +7,7 @@ them as a shortcut.
 import io
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from skin_lesions.data.sources.synthetic.cohort import Lesion, seeded_rng
 from skin_lesions.data.sources.synthetic.drawing import (
     MIDDLE,
     SIZE,
+    Field,
     Image,
     Rng,
     blend,
@@ -36,41 +38,99 @@ DERMOSCOPY_SIZES = ((160, 120), (160, 120), (160, 120), (144, 144))
 CLINICAL_SIZES = ((150, 150), (180, 135), (132, 176), (160, 160), (192, 144))
 BLURRED_BACKGROUND = 0.3  # probability that a photograph has one
 VISIBILITY = (0.75, 1.1)  # range of the contrast of a lesion to its skin; 1 is as drawn
-Drawing = Callable[[Image, float, Rng], None]
+Drawing = Callable[[Image, float, Rng], Field | None]
 Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The part of the canvas that an image shows.
+
+    Attributes:
+        size: Width and height of the image, pixels.
+        angle: Rotation, radians.
+        zoom: Pixels of the image per pixel of the canvas.
+        shift: Offset of the center of the image from the center of the canvas, x and y, pixels.
+        brightness: Factor of all pixels.
+        is_flipped: Whether the image is mirrored from left to right, after the rotation.
+    """
+
+    size: Size
+    angle: float
+    zoom: float
+    shift: NDArray[np.float64]
+    brightness: float = 1.0
+    is_flipped: bool = False
 
 
 def render_image(lesion: Lesion, number: int, seed: int) -> bytes:
     """Draw image ``number`` of a lesion as JPEG. Equal arguments give equal bytes."""
     # lesion_rng is the same for all images of a lesion, rng belongs to one image.
     rng, lesion_rng = seeded_rng(seed, lesion.key, number), seeded_rng(seed, lesion.key)
+    scene, _ = _scene(lesion, lesion_rng)
+    frame = _frame(lesion, number, lesion_rng, rng)
+    image = _crop_frame(scene, frame)
+    _lighting(image, rng)
     if lesion.diagnosis.image_kind == "dermoscopy":
-        image = _dermoscopic_view(_lesion_on_skin(lesion, lesion_rng), rng)
-    else:
-        image = _clinical_view(_clinical_scene(lesion, lesion_rng), number, lesion_rng, rng)
+        for probability, add_artifact in ARTIFACTS:
+            if rng.random() < probability:
+                add_artifact(image, rng)
     return _encode_jpeg(image, rng)
 
 
-def _lesion_on_skin(lesion: Lesion, rng: Rng) -> Image:
-    image = plain_skin(rng, lesion.tone)
-    return _draw_with_visibility(image, dermoscopic.DRAW[lesion.diagnosis.code], lesion.tone, rng)
+def render_lesion_mask(lesion: Lesion, number: int, seed: int) -> NDArray[np.bool_] | None:
+    """Return the pixels of the lesion in the image that ``render_image`` draws.
+
+    The mask is exact: it has the outline that the lesion is drawn with, under the same rotation,
+    scale, shift and reflection. Artifacts and lighting do not change it. The streaks of a melanoma
+    and the vessels of a carcinoma cross the outline by a few pixels.
+
+    Returns:
+        (height, width), or None if the drawing has no outline or the image does not show it.
+    """
+    rng, lesion_rng = seeded_rng(seed, lesion.key, number), seeded_rng(seed, lesion.key)
+    _, depth = _scene(lesion, lesion_rng)
+    if depth is None:
+        return None
+    mask = _crop_depth(depth, _frame(lesion, number, lesion_rng, rng)) > 0
+    return mask if mask.any() else None
 
 
-def _clinical_scene(lesion: Lesion, rng: Rng) -> Image:
-    image = plain_skin(rng, lesion.tone, relief=0.03)
-    _creases(image, rng)
-    image = _draw_with_visibility(image, clinical.DRAW[lesion.diagnosis.code], lesion.tone, rng)
-    _limb(image, rng)
-    return image
+def _scene(lesion: Lesion, rng: Rng) -> tuple[Image, Field | None]:
+    """Draw a lesion on the canvas.
+
+    Returns:
+        The image, and the depth of each pixel in the lesion (negative outside) or None.
+    """
+    if lesion.diagnosis.image_kind == "dermoscopy":
+        skin = plain_skin(rng, lesion.tone)
+        return _draw_with_visibility(
+            skin, dermoscopic.DRAW[lesion.diagnosis.code], lesion.tone, rng
+        )
+    skin = plain_skin(rng, lesion.tone, relief=0.03)
+    _creases(skin, rng)
+    image, depth = _draw_with_visibility(
+        skin, clinical.DRAW[lesion.diagnosis.code], lesion.tone, rng
+    )
+    background = _limb(image, rng)
+    if depth is None or background is None:
+        return image, depth
+    return image, np.minimum(depth, -background)  # the background hides a part of the lesion
 
 
-def _draw_with_visibility(skin: Image, draw: Drawing, tone: float, rng: Rng) -> Image:
-    """Draw a lesion on the skin, with a random contrast."""
+def _draw_with_visibility(
+    skin: Image, draw: Drawing, tone: float, rng: Rng
+) -> tuple[Image, Field | None]:
+    """Draw a lesion on the skin, with a random contrast.
+
+    Returns:
+        The image, and the depth of each pixel in the lesion or None.
+    """
     drawn = skin.copy()
-    draw(drawn, tone, rng)
+    depth = draw(drawn, tone, rng)
     # A power of the ratio instead of a linear mix: a faint lesion keeps its hue and is not gray.
     ratio = drawn.clip(0.01) / skin.clip(0.01)
-    return skin * ratio ** np.float32(rng.uniform(*VISIBILITY))
+    return skin * ratio ** np.float32(rng.uniform(*VISIBILITY)), depth
 
 
 def _creases(image: Image, rng: Rng) -> None:
@@ -81,21 +141,27 @@ def _creases(image: Image, rng: Rng) -> None:
     shade(image, -rng.uniform(0.02, 0.07) * lines)
 
 
-def _limb(image: Image, rng: Rng) -> None:
-    """Darken the skin towards two sides like a limb, in some images before a blurred background."""
+def _limb(image: Image, rng: Rng) -> Field | None:
+    """Darken the skin towards two sides like a limb, in some images before a blurred background.
+
+    Returns:
+        Depth of each pixel in the background (negative outside), or None.
+    """
     x, y = grid()
     angle = rng.uniform(0, 2 * np.pi)
     offset = math.cos(angle) * x + math.sin(angle) * y
     shade(image, -rng.uniform(0.1, 0.4) * (offset / MIDDLE) ** 2)
-    if rng.random() < BLURRED_BACKGROUND:
-        # Signed distance to the wavy edge of the limb, pixels; positive in the background.
-        distance = offset + 8 * value_noise(rng, 90) - rng.uniform(48, 70)
-        shade(image, -0.35 * smoothstep(distance, -25, 0))
-        blend(
-            image,
-            _muted_color(rng) * (1 + 0.15 * value_noise(rng, 60))[..., None],
-            smoothstep(distance, -2, 3),
-        )
+    if rng.random() >= BLURRED_BACKGROUND:
+        return None
+    # Signed distance to the wavy edge of the limb, pixels; positive in the background.
+    distance = offset + 8 * value_noise(rng, 90) - rng.uniform(48, 70)
+    shade(image, -0.35 * smoothstep(distance, -25, 0))
+    blend(
+        image,
+        _muted_color(rng) * (1 + 0.15 * value_noise(rng, 60))[..., None],
+        smoothstep(distance, -2, 3),
+    )
+    return distance
 
 
 def _muted_color(rng: Rng) -> NDArray[np.float64]:
@@ -103,64 +169,65 @@ def _muted_color(rng: Rng) -> NDArray[np.float64]:
     return rng.uniform(0.15, 0.8) * (1 + 0.25 * rng.uniform(-1, 1, 3))
 
 
-def _crop_frame(
-    image: Image, size: Size, *, angle: float, zoom: float, shift: NDArray[np.float64]
-) -> Image:
-    """Cut a rotated, scaled and shifted image of ``size`` out of the canvas."""
-    pixels = (image.clip(0, 1) * 255).astype(np.uint8)
-    padded = Pillow.fromarray(
-        np.pad(pixels, ((PADDING, PADDING), (PADDING, PADDING), (0, 0)), "reflect")
-    )
-    # Affine map from output to canvas coordinates: scale 1 / zoom, rotation by the angle, and an
-    # offset (x0, y0) that maps the center of the output to the shifted center of the canvas.
-    step = 1 / zoom
-    cos, sin = step * math.cos(angle), step * math.sin(angle)
-    center = SIZE / 2 + PADDING + shift
-    half = np.array(size) / 2
-    x0 = center[0] - cos * half[0] + sin * half[1]
-    y0 = center[1] - sin * half[0] - cos * half[1]
-    cropped = padded.transform(
-        size, Pillow.Transform.AFFINE, (cos, -sin, x0, sin, cos, y0), Pillow.Resampling.BILINEAR
-    )
-    return np.asarray(cropped, np.float32) / np.float32(255)
+def _frame(lesion: Lesion, number: int, lesion_rng: Rng, rng: Rng) -> Frame:
+    """Return the frame of image ``number`` of a lesion.
 
-
-def _dermoscopic_view(image: Image, rng: Rng) -> Image:
-    size = DERMOSCOPY_SIZES[rng.integers(len(DERMOSCOPY_SIZES))]
-    view = _crop_frame(
-        image,
-        size,
-        angle=rng.uniform(0, 2 * np.pi),
-        zoom=rng.uniform(0.9, 1.25),
-        shift=rng.normal(0, 5, 2),
-    )
-    _lighting(view, rng)
-    for probability, add_artifact in ARTIFACTS:
-        if rng.random() < probability:
-            add_artifact(view, rng)
-    return view
-
-
-def _clinical_view(image: Image, number: int, lesion_rng: Rng, rng: Rng) -> Image:
-    """Return the photograph for image 1, and augmented versions of it for higher numbers."""
+    Image 1 of a clinical scene is the photograph, and higher numbers are augmented versions of it.
+    """
+    if lesion.diagnosis.image_kind == "dermoscopy":
+        return Frame(
+            size=DERMOSCOPY_SIZES[rng.integers(len(DERMOSCOPY_SIZES))],
+            angle=rng.uniform(0, 2 * np.pi),
+            zoom=rng.uniform(0.9, 1.25),
+            shift=rng.normal(0, 5, 2),
+        )
     size = CLINICAL_SIZES[lesion_rng.integers(len(CLINICAL_SIZES))]
     # With this zoom, the longer side of the image is as long as the canvas.
     scale = max(size) / SIZE
     if number == 1:
-        view = _crop_frame(image, size, angle=0, zoom=scale * 1.05, shift=np.zeros(2))
-    else:
-        view = _crop_frame(
-            image,
-            size,
-            angle=rng.uniform(-0.5, 0.5),
-            zoom=scale * rng.uniform(1.05, 1.35),
-            shift=rng.normal(0, 6, 2),
-        )
-        view *= rng.uniform(0.8, 1.2)
-        if rng.random() < 0.5:
-            view = view[:, ::-1]
-    _lighting(view, rng)
-    return view
+        return Frame(size=size, angle=0, zoom=scale * 1.05, shift=np.zeros(2))
+    return Frame(
+        size=size,
+        angle=rng.uniform(-0.5, 0.5),
+        zoom=scale * rng.uniform(1.05, 1.35),
+        shift=rng.normal(0, 6, 2),
+        brightness=rng.uniform(0.8, 1.2),
+        is_flipped=rng.random() < 0.5,
+    )
+
+
+def _crop_frame(image: Image, frame: Frame) -> Image:
+    """Cut the image of a frame out of the canvas."""
+    pixels = (image.clip(0, 1) * 255).astype(np.uint8)
+    padding = ((PADDING, PADDING), (PADDING, PADDING), (0, 0))
+    cropped = _transform(Pillow.fromarray(np.pad(pixels, padding, "reflect")), frame)
+    view = np.asarray(cropped, np.float32) / np.float32(255) * np.float32(frame.brightness)
+    return view[:, ::-1] if frame.is_flipped else view
+
+
+def _crop_depth(depth: Field, frame: Frame) -> Field:
+    """Cut the depths of a frame out of the canvas, (height, width)."""
+    padded = np.pad(depth.astype(np.float32), PADDING, "reflect")
+    view = np.asarray(_transform(Pillow.fromarray(padded), frame))
+    return view[:, ::-1] if frame.is_flipped else view
+
+
+def _transform(padded: Pillow.Image, frame: Frame) -> Pillow.Image:
+    """Rotate, scale and shift a padded canvas."""
+    # Affine map from output to canvas coordinates: scale 1 / zoom, rotation by the angle, and an
+    # offset (x0, y0) that maps the center of the output to the shifted center of the canvas.
+    step = 1 / frame.zoom
+    cos, sin = step * math.cos(frame.angle), step * math.sin(frame.angle)
+    center = SIZE / 2 + PADDING + frame.shift
+    half = np.array(frame.size) / 2
+    x0 = center[0] - cos * half[0] + sin * half[1]
+    y0 = center[1] - sin * half[0] - cos * half[1]
+    return padded.transform(
+        frame.size,
+        Pillow.Transform.AFFINE,
+        (cos, -sin, x0, sin, cos, y0),
+        Pillow.Resampling.BILINEAR,
+    )
 
 
 def _lighting(image: Image, rng: Rng) -> None:

@@ -10,9 +10,10 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from skin_lesions.data.sources.synthetic.acquisition import render_image
+from skin_lesions.data.sources.synthetic.acquisition import render_image, render_lesion_mask
 from skin_lesions.data.sources.synthetic.cohort import (
     SyntheticImage,
     seeded_rng,
@@ -83,6 +84,21 @@ def render_clinic_file(file: str, seed: int, training_seed: int) -> bytes:
     if entry.copy == "exact":
         return jpeg
     return _flipped(jpeg) if entry.copy == "changed" else with_other_camera(jpeg)
+
+
+def render_clinic_mask(file: str, seed: int, training_seed: int) -> NDArray[np.bool_] | None:
+    """Return the exact mask of the lesion in one file of ``clinic_table``.
+
+    Returns:
+        (height, width) of the image, or None as for ``render_mask``.
+
+    Raises:
+        KeyError: The table has no such file.
+    """
+    entry = _clinic_images(seed, training_seed)[file]
+    mask = render_lesion_mask(entry.image.lesion, entry.image.number, entry.seed)
+    # The changed copies are the only ones that are mirrored.
+    return mask[:, ::-1] if mask is not None and entry.copy == "changed" else mask
 
 
 def with_other_camera(jpeg: bytes) -> bytes:

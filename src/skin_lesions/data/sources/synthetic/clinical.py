@@ -2,6 +2,9 @@
 
 All lesions of a rash are drawn together. ``rho`` is the distance of each pixel from the center of
 the nearest lesion, in radii of that lesion. Rims, dimples and halos are computed from it.
+
+The function of cowpox returns the depth of each pixel in the lesions, which is negative outside.
+The other images have no outline: they show a rash, which fades into the skin, or healthy skin.
 """
 
 import math
@@ -108,12 +111,13 @@ def chickenpox(image: Image, tone: float, rng: Rng) -> None:
     blend(image, SCAB, 0.8 * crust * smoothstep(rho, 1.2, 0.5))
 
 
-def cowpox(image: Image, tone: float, rng: Rng) -> None:
+def cowpox(image: Image, tone: float, rng: Rng) -> Field:
     """Draw one or two large ulcers with a black eschar, a raised swollen rim and wide redness.
 
     Some are young: a blister with a dark red center, which looks like a large monkeypox pustule.
     """
     young = rng.random() < MIMIC_FRACTION
+    lesions = np.full(image.shape[:2], -np.inf, np.float32)  # depth in the nearest lesion
     for center in poisson_disk_points(rng, int(rng.choice((1, 1, 2))), 70, _near_middle(50)):
         radius = rng.uniform(11, 18) if young else rng.uniform(15, 34)
         depth = outline(
@@ -133,6 +137,9 @@ def cowpox(image: Image, tone: float, rng: Rng) -> None:
         scab = smoothstep(ragged, rng.uniform(0.15, 0.4) * radius, rng.uniform(0.45, 0.7) * radius)
         blend(image, ESCHAR, (0.4 if young else rng.uniform(0.75, 0.95)) * scab)
         blend(image, SCAB, 0.6 * scab * smoothstep(fractal_noise(rng, 8), 0.1, 0.9))
+        # The lesion ends where the rim has half of its strength; the redness is skin.
+        lesions = np.maximum(lesions, ragged + 1 + 0.2 * radius)
+    return lesions
 
 
 def measles(image: Image, tone: float, rng: Rng) -> None:
@@ -189,7 +196,7 @@ def hand_foot_mouth(image: Image, tone: float, rng: Rng) -> None:
     shade(image, 0.12 * light_offset * smoothstep(rho, 1.1, 0.6))
 
 
-DRAW: dict[str, Callable[[Image, float, Rng], None]] = {
+DRAW: dict[str, Callable[[Image, float, Rng], Field | None]] = {
     "HEALTHY": healthy,
     "MKP": monkeypox,
     "CHP": chickenpox,

@@ -2,7 +2,7 @@
 
 Each function draws one lesion on skin, with the typical structures of the diagnosis. The random
 generator determines shape and mix. Some lesions look like another diagnosis, as in clinical
-practice.
+practice. The function returns the depth of each pixel in the lesion, which is negative outside.
 """
 
 from collections.abc import Callable
@@ -31,6 +31,7 @@ from skin_lesions.data.sources.synthetic.dermoscopic_structures import (
 )
 from skin_lesions.data.sources.synthetic.drawing import (
     Color,
+    Field,
     Image,
     Rng,
     absorb,
@@ -64,7 +65,7 @@ LAGOONS: tuple[Color, ...] = (
 )
 
 
-def melanocytic_nevus(image: Image, tone: float, rng: Rng) -> None:
+def melanocytic_nevus(image: Image, tone: float, rng: Rng) -> Field:
     """Draw a symmetric round nevus: one or two browns, regular network or globules, fading border.
 
     Some are atypical: irregular in shape and color, like an early melanoma.
@@ -90,9 +91,10 @@ def melanocytic_nevus(image: Image, tone: float, rng: Rng) -> None:
         network(image, rng, smoothstep(depth, -4, 10), period=rng.uniform(6, 8.5), warp=3)
     elif pattern == 1:
         globules(image, rng, smoothstep(depth, 0, 8), period=rng.uniform(7.5, 11))
+    return depth
 
 
-def melanoma(image: Image, tone: float, rng: Rng) -> None:
+def melanoma(image: Image, tone: float, rng: Rng) -> Field:
     """Draw an asymmetric, notched melanoma of many colors.
 
     It has a veil, blotches, scar-like white areas and streaks at the edge. Some are early: small,
@@ -119,9 +121,10 @@ def melanoma(image: Image, tone: float, rng: Rng) -> None:
         for i in rng.permutation(len(structures))[: rng.integers(2, 5)]:
             structures[i](image, tone, rng, depth)
     blotch(image, rng, radius, body, amount=rng.uniform(0.4, 1.1))
+    return depth
 
 
-def basal_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
+def basal_cell_carcinoma(image: Image, tone: float, rng: Rng) -> Field:
     """Draw a pink, pearly carcinoma with sharp branching vessels and blue-gray ovoid nests.
 
     Some have an ulcer. Some are superficial: pink with few fine vessels, like an actinic keratosis.
@@ -137,7 +140,7 @@ def basal_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
     if superficial:
         scale(image, tone, rng, body)
         tree_vessels(image, tone, rng, radius, n=2, width=(0.6, 1.0))
-        return
+        return depth
     pigmented = rng.random() < 0.6
     if pigmented:
         nests(image, rng, depth)
@@ -145,9 +148,10 @@ def basal_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
         ulcer(image, rng, radius)
     n = rng.integers(1, 4) if pigmented else rng.integers(3, 6)
     tree_vessels(image, tone, rng, radius, n=int(n), width=(1.2, 2.4))
+    return depth
 
 
-def benign_keratosis(image: Image, tone: float, rng: Rng) -> None:
+def benign_keratosis(image: Image, tone: float, rng: Rng) -> Field:
     """Draw a keratosis with the typical stuck-on appearance and a sharp moth-eaten border.
 
     It is waxy tan to brown, with white cysts, dark openings and ridges. Some are flat, pinkish and
@@ -171,9 +175,10 @@ def benign_keratosis(image: Image, tone: float, rng: Rng) -> None:
     bumps(image, rng, depth, on_skin(MILIUM, tone), n=int(cysts), size=(1.4, 3.2), strength=0.7)
     bumps(image, rng, depth, CRUST, n=int(openings), size=(1.5, 3.4), strength=0.7)
     shade(image, 0.08 * body * (smoothstep(depth, 10, 0) + value_noise(rng, 4)))
+    return depth
 
 
-def actinic_keratosis(image: Image, tone: float, rng: Rng) -> None:
+def actinic_keratosis(image: Image, tone: float, rng: Rng) -> Field:
     """Draw a strawberry pattern: red network between yellowish follicles with white halos.
 
     It has scale and no sharp border. Some are pigmented, which hides the follicles. They look like
@@ -194,9 +199,10 @@ def actinic_keratosis(image: Image, tone: float, rng: Rng) -> None:
     blend(image, on_skin(SCAR, tone), follicles * 0.45 * smoothstep(cells, 0.4, 0.65))
     blend(image, on_skin(FOLLICLE, tone), follicles * 0.75 * smoothstep(cells, 0.75, 0.95))
     scale(image, tone, rng, area)
+    return depth
 
 
-def squamous_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
+def squamous_cell_carcinoma(image: Image, tone: float, rng: Rng) -> Field:
     """Draw a mass of keratin with blood spots, surrounded by white circles.
 
     Hairpin vessels are at the edge. Some are in situ: red and scaly without a mass, like actinic
@@ -213,7 +219,7 @@ def squamous_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
     hairpins(image, tone, rng, radius)
     if in_situ:
         scale(image, tone, rng, body)
-        return
+        return depth
     size, center = radius * rng.uniform(0.25, 0.62), rng.normal(0, radius * 0.14, 2)
     mass = outline(rng, size, roughness=0.14, aspect=0.8, center=tuple(center)) + 3 * fractal_noise(
         rng, 9
@@ -224,9 +230,10 @@ def squamous_cell_carcinoma(image: Image, tone: float, rng: Rng) -> None:
     blend(image, on_skin(KERATIN, tone), crust * thickness)
     absorb(image, MELANIN, crust * rng.uniform(0.2, 0.8) * smoothstep(value_noise(rng, 10), 0, 0.9))
     bumps(image, rng, mass, CRUST, n=int(rng.integers(0, 8)), size=(2, 5), strength=0.75)
+    return depth
 
 
-def dermatofibroma(image: Image, tone: float, rng: Rng) -> None:
+def dermatofibroma(image: Image, tone: float, rng: Rng) -> Field:
     """Draw a white scar-like patch in the center of a fine light brown ring of network.
 
     In some lesions the patch is faint. They look like a nevus.
@@ -246,9 +253,10 @@ def dermatofibroma(image: Image, tone: float, rng: Rng) -> None:
     patch = smoothstep(scar, -8, 10) * (0.3 if rng.random() < MIMIC_FRACTION else 1)
     blend(image, on_skin(SCAR, tone), patch * rng.uniform(0.4, 0.8))
     flush(image, tone, patch * 0.3 * smoothstep(value_noise(rng, 6), 0.3, 0.9))
+    return depth
 
 
-def vascular_lesion(image: Image, tone: float, rng: Rng) -> None:
+def vascular_lesion(image: Image, tone: float, rng: Rng) -> Field:
     """Draw sharply bordered red, purple or blue-black lagoons, separated by white, without network.
 
     In some lesions the lagoons merge into one dark area, as in a melanoma.
@@ -274,9 +282,10 @@ def vascular_lesion(image: Image, tone: float, rng: Rng) -> None:
         rng.uniform(0.6, 0.95) * smoothstep(rho, 1.15, 0.8),
     )
     shade(image, 0.2 * (light_offset + fractal_noise(rng, 14)) * smoothstep(rho, 1, 0.7))
+    return np.maximum(depth, distance * (1 - rho))  # some lagoons cross the outline
 
 
-DRAW: dict[str, Callable[[Image, float, Rng], None]] = {
+DRAW: dict[str, Callable[[Image, float, Rng], Field]] = {
     "NV": melanocytic_nevus,
     "MEL": melanoma,
     "BCC": basal_cell_carcinoma,
