@@ -231,3 +231,17 @@ def test_log_likelihood_of_validation_images_is_recorded():
     of_label = -log_probability[np.arange(1000), labels_of(val)]
     # The classes of training and validation images have nearly the same frequencies.
     assert model.nll_both == pytest.approx(of_label.mean(), abs=0.02)
+
+
+def test_weight_of_a_trained_network_is_relative_to_its_training():
+    """Its evidence is in logits: with weight 1, it is added to them before the temperature."""
+    train, val = clinical_table(3000, seed=1), clinical_table(3000, seed=2)
+    late = fit_metadata_model(fit_encoder(train, COLUMNS, {}), train, CLASSES)
+    in_logits = tuple(tuple(TEMPERATURE * c for c in row) for row in late.coefficients)
+    encoded, logits = late.encoder.encode(val), image_logits(val, 1.0)
+    expected, found = (
+        fit_weight(model, encoded, logits, labels_of(val), TEMPERATURE, frequencies(train))
+        for model in (late, replace(late, method="concat", coefficients=in_logits))
+    )
+    assert found.weight == pytest.approx(expected.weight)
+    np.testing.assert_allclose(found.coefficients, late.coefficients)

@@ -10,9 +10,9 @@ T of the image alone, the calibrated probabilities are softmax(logits / T + w ·
 weight w is fitted on the validation images. It is 1 if image and metadata are independent given
 the class, and smaller if both say the same.
 
-The coefficients of the evidence can also be trained together with the network (``method``
-``concat``), as those of a linear head that gets features and metadata. Temperature and weight are
-fitted in the same way.
+The coefficients W of the evidence can also be trained together with the network (``method``
+``concat``), as those of a linear head that gets features and metadata: logits + W z. The evidence
+is then W z / T, so a weight of 1 is that of the training.
 
 Missing values are encoded as zeros, so an image without metadata has the result of the image alone.
 """
@@ -47,7 +47,7 @@ class MetadataFusion:
         encoder: Encoder of the columns.
         coefficients: Coefficients of the encoded columns, (k, width of the encoder).
         method: ``late`` for those of a logistic regression of the metadata alone, ``concat`` for
-            those that were trained together with the network.
+            those that were trained together with the network, divided by the temperature.
         weight: Weight w of the evidence.
         predictive_missingness: Columns whose missing values predict the class of training images.
         equalized: Whether the missing rates of these columns were made equal over the classes.
@@ -167,13 +167,16 @@ def fit_weight(
     """Fit the weight of the evidence on the n validation images.
 
     Args:
-        model: Result of ``fit_metadata_model``.
+        model: Result of ``fit_metadata_model``, or coefficients of a network.
         encoded: Metadata of the images.
         logits: Outputs of the network, (n, k).
         labels: Class numbers, (n,).
         temperature: The fitted temperature.
         frequencies: Class frequencies of the training.
     """
+    if model.method == "concat":
+        scaled = np.asarray(model.coefficients) / temperature
+        model = replace(model, coefficients=tuple(map(tuple, scaled.tolist())))
     image_scores = logits / temperature + frequencies.log_ratio_to_training
     fit = best_weight(model.scores(encoded), image_scores, labels, frequencies)
     known = np.any([column.known & ~column.unseen for column in encoded.columns.values()], axis=0)

@@ -74,16 +74,16 @@ def fusion_sentence(results: FusionResults) -> str:
             "without them. "
         )
     return (
-        f"{trained}{pluralize(overall.known, 'test image')} of {overall.n:,} have metadata that the model "
-        f"uses. Balanced accuracy: {image} from the image alone, {both} from image and metadata."
-        f"{change} {verdict} The weight of the metadata is {results.weight:.2f}, fitted on "
-        f"validation images{_meaning_of_weight(results)}."
+        f"{trained}{pluralize(overall.known, 'test image')} of {overall.n:,} have metadata that "
+        f"the model uses. Balanced accuracy: {image} from the image alone, {both} from image and "
+        f"metadata.{change} {verdict} The weight of the metadata is {results.weight:.2f}, fitted "
+        f"on validation images{_meaning_of_weight(results)}."
     )
 
 
 def _meaning_of_weight(results: FusionResults) -> str:
     if results.method == "concat":
-        return ""
+        return "; 1 is the weight in the training of the network"
     return "; 1 means that image and metadata are independent given the class"
 
 
