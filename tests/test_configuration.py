@@ -27,7 +27,7 @@ MACHINE_DEPENDENT = (
     "checkpoint_interval_minutes",
 )
 STAGES = ["ingest", "audit", "preprocess", "train", "evaluate", "report"]
-OTHERS = ["clean", "compare", "predict", "export", "external"]  # run only by name
+OTHERS = ["clean", "compare", "predict", "localize", "export", "external"]  # run only by name
 
 
 @pytest.fixture(autouse=True)

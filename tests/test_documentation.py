@@ -25,7 +25,7 @@ LINKED_PAGES = [
     ROOT / "data" / "README.md",
     ROOT / "notebooks" / "README.md",
 ]
-_GROUPS = "source|ingest|audit|split|preprocess|train|evaluate|report|compare|export|clean"
+_GROUPS = "source|ingest|audit|split|preprocess|train|evaluate|report|compare|export|clean|localize"
 _PARAMETER_LIST = re.compile(rf"(?<![\w.])(?:(?:{_GROUPS})\.[\w.]+=[^\s`',|]+,?)+")
 
 

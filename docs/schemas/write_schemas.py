@@ -19,6 +19,7 @@ from skin_lesions.data.training_overlap import TrainingOverlap
 from skin_lesions.evaluation.comparison import Comparison
 from skin_lesions.evaluation.external import ExternalResults
 from skin_lesions.evaluation.fusion import FusionResults
+from skin_lesions.evaluation.localization import LocalizationResults
 from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.robustness import RobustnessResult
 from skin_lesions.evaluation.scorecard import Scorecard
@@ -34,6 +35,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "model_findings": ModelFindings,
     "unknown": UnknownResults,
     "fusion": FusionResults,
+    "localization": LocalizationResults,
     "robustness": RobustnessResult,
     "comparison": Comparison,
     "model": TrainedModel,  # the model file without format, checksum and state_dict

@@ -58,9 +58,10 @@ _OPTIONAL = {
     "compare": {"pixel_store"},
     "export": {"pixel_store"},
     "external": {"pixel_store", "stored_raw_images", "stored_predictions"},
+    "localize": {"pixel_store"},
 }
 # In this order, messages list the pipelines.
-_STAGES = (*DEFAULT, "compare", "clean", "predict", "export", "external")
+_STAGES = (*DEFAULT, "compare", "clean", "predict", "localize", "export", "external")
 _SAME_OPTIONS = "(same --env, --params and --load-versions)"
 
 

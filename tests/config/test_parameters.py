@@ -114,23 +114,30 @@ def test_default_parameters_are_valid():
             "audit.zzz: unknown parameter; expected one of max_examples, example_pairs_per_type, "
             "max_probe_images, bootstrap_replicates, seed, max_interval_width, fail_on",
         ),
-        ("epochs", 5, "epochs: unknown group; did you mean train.epochs?"),
-        ("epoch", 5, "epoch: unknown group; did you mean train.epochs?"),
+        (
+            "epochs",
+            5,
+            "epochs: unknown group; did you mean train.epochs or localize.decoder.epochs?",
+        ),
+        ("epoch", 5, "epoch: unknown group; did you mean train.epochs or localize.decoder.epochs?"),
         (
             "learning_rate",
             1,
-            "learning_rate: unknown group; did you mean train.optimizer.learning_rate?",
+            "learning_rate: unknown group; did you mean train.optimizer.learning_rate or "
+            "localize.decoder.learning_rate?",
         ),
         (
             "seed",
             5,
             "seed: unknown group; did you mean source.demo.seed or audit.seed or split.seed or "
-            "train.seed or evaluate.seed or external.demo.seed?",
+            "train.seed or evaluate.seed or external.demo.seed or "
+            "localize.seed?",
         ),
         (
             "train__learning_rate",
             1,
-            "train.learning_rate: unknown parameter; did you mean train.optimizer.learning_rate?",
+            "train.learning_rate: unknown parameter; did you mean train.optimizer.learning_rate or "
+            "localize.decoder.learning_rate?",
         ),
         (
             "train__stored_image_size",
@@ -141,7 +148,8 @@ def test_default_parameters_are_valid():
             "zzz",
             5,
             "zzz: unknown group; expected one of source, ingest, audit, split, preprocess, "
-            "metadata, train, evaluate, report, compare, predict, export, clean, external",
+            "metadata, train, evaluate, report, compare, predict, export, clean, external, "
+            "localize",
         ),
         ("trian", {"epochs": 1}, "trian: unknown group; did you mean train?"),
         ("train", 5, "train: must be a group of parameters, got 5"),
@@ -243,3 +251,9 @@ def test_metadata_accepts_one_or_several_tables(given, paths):
 def test_metadata_without_paths_are_rejected(given):
     (problem,) = problems_of(source__metadata=given)
     assert problem.startswith("  source.metadata.0: must be a string, got ")
+
+
+def test_folder_of_images_to_localize_needs_annotations_and_has_no_split():
+    problems = problems_of(localize__images="/images", localize__evaluation="split")
+    assert "localize.images: requires localize.annotations" in problems[0]
+    assert "localize.evaluation: is split, but the images" in problems[1]

@@ -13,6 +13,7 @@ from skin_lesions.config.evaluate import Evaluate
 from skin_lesions.config.export import Export
 from skin_lesions.config.external import External, external_name
 from skin_lesions.config.ingest import Ingest
+from skin_lesions.config.localize import Localize
 from skin_lesions.config.metadata import MetadataInputs
 from skin_lesions.config.predict import Predict
 from skin_lesions.config.preprocess import Preprocess
@@ -44,6 +45,7 @@ class Parameters(BaseModel, frozen=True):
     export: Export
     clean: Clean
     external: External
+    localize: Localize
 
 
 def check_parameters(parameters: Mapping[str, object]) -> None:
@@ -64,6 +66,7 @@ def check_parameters(parameters: Mapping[str, object]) -> None:
         problems = problems or [
             *_conflicts(valid.source, valid.ingest, valid.train),
             *_external_conflicts(valid.external),
+            *_localize_conflicts(valid.localize),
         ]
     if problems:
         raise InputError(
@@ -115,6 +118,20 @@ def _metadata_conflicts(folder: FolderSource, group: str) -> list[str]:
         for name in ("metadata_key", "label_column")
         if getattr(folder, name) is not None
     ]
+
+
+def _localize_conflicts(localize: Localize) -> list[str]:
+    if localize.images is None:
+        return []
+    problems = []
+    if localize.annotations is None:
+        problems.append("localize.images: requires localize.annotations, which is not set")
+    if localize.evaluation == "split":
+        problems.append(
+            "localize.evaluation: is split, but the images of localize.images have no split; "
+            "expected folds or auto"
+        )
+    return problems
 
 
 def _external_conflicts(external: External) -> list[str]:

@@ -17,6 +17,7 @@ _PATHS = {
     "predict": ("input", "model", "metadata"),
     "clean": ("output",),
     "external": ("folder", "metadata", "label_map"),
+    "localize": ("annotations", "images"),
 }
 # Parameters that are a version or a path.
 _STORED_RESULTS = {"compare": ("baseline", "candidate"), "report": ("comparison",)}

@@ -9,6 +9,28 @@ from skin_lesions.config.base import Location, ParameterGroup, Seed, as_list
 from skin_lesions.core.text import printable
 
 
+def check_filename_pattern(pattern: str | None) -> str | None:
+    """Check a regular expression for file names, and return it.
+
+    Raises:
+        ValueError: It is not valid, or it has several groups and none is named ``key``.
+    """
+    if pattern is None:
+        return None
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"{printable(pattern)} is not a valid regular expression: {error}"
+        ) from None
+    if compiled.groups > 1 and "key" not in compiled.groupindex:
+        raise ValueError(
+            f"{printable(pattern)} captures {compiled.groups} parts; name the key, as in "
+            r"(?P<key>P\d+), or make the other groups non-capturing: (?:...)"
+        )
+    return pattern
+
+
 class Kaggle(ParameterGroup):
     """A data set on Kaggle; ``version`` None selects the newest version."""
 
@@ -46,20 +68,7 @@ class FolderSource(ParameterGroup):
     @field_validator("filename_pattern")
     @classmethod
     def _check_key_group(cls, pattern: str | None) -> str | None:
-        if pattern is None:
-            return None
-        try:
-            compiled = re.compile(pattern)
-        except re.error as error:
-            raise ValueError(
-                f"{printable(pattern)} is not a valid regular expression: {error}"
-            ) from None
-        if compiled.groups > 1 and "key" not in compiled.groupindex:
-            raise ValueError(
-                f"{printable(pattern)} captures {compiled.groups} parts; name the key, as in "
-                r"(?P<key>P\d+), or make the other groups non-capturing: (?:...)"
-            )
-        return pattern
+        return check_filename_pattern(pattern)
 
 
 class Source(FolderSource):

@@ -210,6 +210,30 @@ class ExternalMetricsProvenance(ExternalPredictionProvenance):
     synthetic_images: bool
 
 
+class LocalizationProvenance(Provenance):
+    """Provenance of the results of lesion localization.
+
+    Attributes:
+        images: Name of the folder of the images, or ``this data set``.
+        annotations: Name of the file or folder of the annotations; empty for synthetic masks.
+        annotation_format: Their format.
+        annotated_images: Number of images with usable annotations.
+        unusable_annotations: Number of annotations that cannot be used.
+        folds: Number of folds of the cross-validation; None for a test on the test split.
+        synthetic_images: Whether the images are synthetic.
+    """
+
+    model_version: str
+    images: Name
+    annotations: Name
+    annotation_format: str
+    annotated_images: int
+    unusable_annotations: int
+    folds: int | None
+    package_version: str
+    synthetic_images: bool
+
+
 def recorded_versions(data: object) -> dict[str, str]:
     """Return the versions that loaded data were made from, by the name of the data set.
 

@@ -3,6 +3,8 @@
 from skin_lesions.datasets.checkpoints import CheckpointsDataset
 from skin_lesions.datasets.figure import FigureDataset
 from skin_lesions.datasets.json_model import JSONModelDataset
+from skin_lesions.datasets.lesion_boxes import LesionBoxesDataset
+from skin_lesions.datasets.localizer import LocalizerDataset
 from skin_lesions.datasets.model import ModelDataset
 from skin_lesions.datasets.model_bundle import ModelBundleDataset
 from skin_lesions.datasets.new_predictions import NewPredictionsDataset
@@ -21,6 +23,8 @@ __all__ = [
     "CheckpointsDataset",
     "FigureDataset",
     "JSONModelDataset",
+    "LesionBoxesDataset",
+    "LocalizerDataset",
     "ModelBundleDataset",
     "ModelDataset",
     "NamedResultsDataset",
