@@ -1,0 +1,1 @@
+"""Localization of the lesion in an image: boxes and masks, with the backbone of a classifier."""

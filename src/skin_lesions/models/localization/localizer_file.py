@@ -1,0 +1,76 @@
+"""The file of a localizer: a plain dict that loads without executing code.
+
+The dict has these keys: ``format``, ``checksum``, each field of ``Localizer`` in its JSON form, and
+``state_dict`` with the tensors of the decoder by name.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import printable
+from skin_lesions.models.localization.localizer import Localizer, decoder_of_tensors
+from skin_lesions.models.model_file import content_checksum
+from skin_lesions.models.state_dicts import load_tensors
+
+FORMAT = 1  # increase it when keys are renamed or change their meaning
+_REMEDY = "Fit a localizer again: kedro run --pipelines localize"
+
+
+def write_localizer(localizer: Localizer, path: Path) -> None:
+    """Save a localizer as a plain dict, with the checksum of its content."""
+    metadata = {"format": FORMAT, **localizer.model_dump(mode="json")}
+    tensors = dict(localizer.state_dict)
+    content = {
+        **metadata,
+        "checksum": content_checksum(metadata, tensors),
+        "state_dict": tensors,
+    }
+    torch.save(content, path)
+
+
+def read_localizer(path: Path) -> Localizer:
+    """Load the file of a localizer without executing code in it. All tensors are on the CPU.
+
+    Raises:
+        InputError: The file is damaged or contains code, is no localizer, has another format, has
+            changed since it was saved, or has invalid values.
+    """
+    content = load_tensors(path, _REMEDY)
+    keys = {"format", "method", "classifier_sha256", "state_dict"}
+    if not isinstance(content, dict) or not keys <= content.keys():
+        raise InputError(f"{path} is not a localizer of this project. {_REMEDY}")
+    if content["format"] != FORMAT:
+        raise InputError(
+            f"{path} has format {printable(content['format'])} of the localizer. Expected format "
+            f"{FORMAT}, which this version of skin-lesions writes. {_REMEDY}"
+        )
+    metadata = {k: v for k, v in content.items() if k not in ("checksum", "state_dict")}
+    tensors = content["state_dict"]
+    if not isinstance(tensors, Mapping):
+        raise InputError(f"{path} contains no tensors (state_dict). {_REMEDY}")
+    if content.get("checksum") != content_checksum(metadata, tensors):
+        raise InputError(
+            f"{path} has changed since it was saved: its content does not match its checksum. "
+            f"Restore the original file if you have it. {_REMEDY}"
+        )
+    del metadata["format"]
+    try:
+        localizer = Localizer.model_validate({**metadata, "state_dict": dict(tensors)})
+        if localizer.method == "dense":
+            decoder_of_tensors(localizer)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(map(str, problem["loc"]))
+        raise InputError(
+            f"{path} is not a valid localizer: {name}: {problem['msg']}. {_REMEDY}"
+        ) from None
+    except RuntimeError as error:
+        detail = str(error).splitlines()[-1].strip()
+        raise InputError(
+            f"{path} is not a valid localizer: its decoder has other tensors ({detail}). {_REMEDY}"
+        ) from None
+    return localizer
