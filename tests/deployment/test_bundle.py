@@ -13,8 +13,9 @@ from skin_lesions.deployment.bundle import read_bundle
 from skin_lesions.deployment.predictor import ModelDescription
 from skin_lesions.deployment.torch_predictor import TorchPredictor
 from skin_lesions.models.bundle_files import CHECKSUMS, FILES, write_checksums
-from skin_lesions.models.grad_cam import MapLayer, grad_cam
+from skin_lesions.models.grad_cam import grad_cam
 from skin_lesions.models.inference import load_network
+from skin_lesions.models.map_layers import MapLayer
 from support.bundles import random_images
 
 

@@ -9,12 +9,12 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from skin_lesions.models.grad_cam import (
-    MapLayer,
     MapUnavailableError,
     border_fractions,
     find_map_layer,
     grad_cam,
 )
+from skin_lesions.models.map_layers import MapLayer
 from skin_lesions.models.networks import build_network, classifier_head
 
 # Architecture, image size, layer, and height and width of its maps.

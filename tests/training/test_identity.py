@@ -38,6 +38,8 @@ def test_location_of_the_package_does_not_change_the_hash(package):
         "config/report.py",
         "data/near_duplicates/search.py",
         "models/downloads.py",
+        "models/localization/localizer.py",
+        "models/map_layers.py",
         "models/model_file.py",
         "models/postprocessing/temperature.py",
         "models/weights.py",

@@ -11,8 +11,8 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 from skin_lesions.deployment.onnx_postprocessing import CalibratedSoftmax, UnknownScore
 from skin_lesions.models.features import FeatureRecorder, record_features
-from skin_lesions.models.grad_cam import MapLayer
 from skin_lesions.models.inference import augmented_inputs, load_network
+from skin_lesions.models.map_layers import MapLayer
 from skin_lesions.models.onnx_names import (
     FEATURE_MAP,
     FEATURES,

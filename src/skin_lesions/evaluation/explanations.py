@@ -13,13 +13,13 @@ from skin_lesions.data.preprocessing import normalize_batch
 from skin_lesions.evaluation.explained_images import ExplainedImages, without_maps
 from skin_lesions.models.devices import choose_device, limit_threads
 from skin_lesions.models.grad_cam import (
-    MapLayer,
     MapUnavailableError,
     border_fractions,
     find_map_layer,
     grad_cam,
 )
 from skin_lesions.models.inference import load_network
+from skin_lesions.models.map_layers import MapLayer
 from skin_lesions.models.networks import build_network
 from skin_lesions.models.trained_model import TrainedModel
 

@@ -11,11 +11,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import nn
 
+from skin_lesions.models.map_layers import MapLayer
 from skin_lesions.models.networks import classifier_head
 
 # Smallest side of a map, in positions. A coarser map cannot separate the border from the center.
@@ -24,38 +24,9 @@ MIN_SIDE = 4
 _MAX_PREFIX_TOKENS = 8  # class, distillation and register tokens before the tokens of the patches
 _SEED = 0  # of the random image that selects the layer
 
-Layout = Literal["channels_first", "channels_last", "tokens"]
-
 
 class MapUnavailableError(Exception):
     """A network has no layer with a map that influences its logits. The message is the reason."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MapLayer:
-    """A layer whose output is a map of features.
-
-    Attributes:
-        name: Name of the layer in the network.
-        layout: ``channels_first`` (n, c, h, w), ``channels_last`` (n, h, w, c), or ``tokens``
-            (n, tokens, c) with the positions of an h x w map in rows.
-        side: Height and width of the map, h = w.
-        prefix_tokens: Number of tokens before those of the map; 0 without tokens.
-    """
-
-    name: str
-    layout: Layout
-    side: int
-    prefix_tokens: int = 0
-
-    def to_map(self, output: torch.Tensor) -> torch.Tensor:
-        """Return the output of the layer, or its gradient, as (n, c, h, w)."""
-        if self.layout == "channels_first":
-            return output
-        if self.layout == "channels_last":
-            return output.permute(0, 3, 1, 2)
-        patches = output[:, self.prefix_tokens :]  # (n, h * w, c)
-        return patches.transpose(1, 2).unflatten(2, (self.side, self.side))
 
 
 def find_map_layer(network: nn.Module, image_size: int, min_side: int = MIN_SIDE) -> MapLayer:

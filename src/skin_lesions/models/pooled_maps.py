@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from skin_lesions.models.features import record_features
-from skin_lesions.models.grad_cam import MapLayer, map_layer
+from skin_lesions.models.grad_cam import map_layer
+from skin_lesions.models.map_layers import MapLayer
 from skin_lesions.models.networks import classifier_head
 
 _SEED = 0  # of the random image

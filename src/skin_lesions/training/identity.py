@@ -52,6 +52,8 @@ _OTHER_SOURCES = (
     "models/downloads.py",  # the weights are identified by their content
     "models/features.py",  # used after the training
     "models/grad_cam.py",  # used after the training
+    "models/localization/*.py",  # used after the training
+    "models/map_layers.py",  # the same
     "models/model_file.py",  # written after the training
     "models/onnx_names.py",  # used after the training
     "models/pooled_maps.py",  # used after the training

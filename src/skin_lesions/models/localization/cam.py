@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from skin_lesions.models.grad_cam import MapLayer, grad_cam
+from skin_lesions.models.grad_cam import grad_cam
+from skin_lesions.models.map_layers import MapLayer
 
 
 def lesion_activation_maps(

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, relu
 
-from skin_lesions.models.grad_cam import MapLayer
 from skin_lesions.models.localization.feature_pyramid import STRIDES
+from skin_lesions.models.map_layers import MapLayer
 
 WIDTH = 64  # channels
 _GROUPS = 8  # of the group normalization, which does not depend on the batch size

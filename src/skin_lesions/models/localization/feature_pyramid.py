@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.models.grad_cam import MapLayer, map_layer
+from skin_lesions.models.grad_cam import map_layer
+from skin_lesions.models.map_layers import MapLayer
 
 STRIDES = (8, 16, 32)  # image size divided by the side of the map, approximately
 _TOLERANCE = 2**0.5  # strides within this factor belong to one level: no gap, no overlap

@@ -16,7 +16,7 @@ from torch import nn
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.preprocessing import normalize_batch, resize_batch
 from skin_lesions.data.preprocessing_settings import Preprocessing
-from skin_lesions.models.grad_cam import MapLayer, MapUnavailableError, find_map_layer
+from skin_lesions.models.grad_cam import MapUnavailableError, find_map_layer
 from skin_lesions.models.localization.boxes import Localization, boxes_of_map, fit_threshold
 from skin_lesions.models.localization.cam import lesion_activation_maps
 from skin_lesions.models.localization.decoder import (
@@ -29,6 +29,7 @@ from skin_lesions.models.localization.dense import DecoderRecipe, ViewFeatures, 
 from skin_lesions.models.localization.feature_pyramid import FeaturePyramid, find_pyramid_layers
 from skin_lesions.models.localization.lesions import IMAGE_BOX, Lesion, box_coverage
 from skin_lesions.models.localization.poses import FLIPS, mean_over_poses
+from skin_lesions.models.map_layers import MapLayer
 from skin_lesions.models.model_file import content_checksum
 
 Method = Literal["dense", "cam", "mean_box", "whole_image"]
