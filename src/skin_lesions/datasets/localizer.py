@@ -1,23 +1,20 @@
 """Kedro data set of the localizer file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kedro.io import AbstractDataset
 
 from skin_lesions.datasets.previews import JSONPreview
-
-if TYPE_CHECKING:
-    from skin_lesions.models.localization.localizer import Localizer
+from skin_lesions.models.localization.localizer_model import Localizer
 
 
-class LocalizerDataset(AbstractDataset["Localizer", "Localizer"]):
+class LocalizerDataset(AbstractDataset[Localizer, Localizer]):
     """Saves and loads a localizer; loading never executes code from the file."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, object] | None = None):
         self._path, self.metadata = Path(filepath), metadata
 
-    def load(self) -> "Localizer":
+    def load(self) -> Localizer:
         """Load the localizer with all tensors on the CPU."""
         from skin_lesions.models.localization.localizer_file import (  # noqa: PLC0415 (torch)
             read_localizer,
@@ -25,7 +22,7 @@ class LocalizerDataset(AbstractDataset["Localizer", "Localizer"]):
 
         return read_localizer(self._path)
 
-    def save(self, data: "Localizer") -> None:
+    def save(self, data: Localizer) -> None:
         """Save the localizer."""
         from skin_lesions.models.localization.localizer_file import (  # noqa: PLC0415 (torch)
             write_localizer,

@@ -92,10 +92,36 @@ def dense_localizer():
     return fit()
 
 
+@pytest.fixture(scope="module")
+def trained_localizer():
+    """Return a localizer for which the last layers of the network were trained too."""
+    return fit(network_learning_rate=5e-3, epochs=15)
+
+
 def test_decoder_finds_lesions_of_other_images_better_than_the_mean_box(dense_localizer):
     test = examples(20, seed=1)
     assert mean_iou(dense_localizer, test) > 0.75
     assert mean_iou(fit("mean_box"), test) < 0.5
+
+
+def test_last_layers_of_the_network_are_trained_in_a_copy(trained_localizer):
+    network = tiny()
+    before = copy.deepcopy(network.state_dict())
+    localizer = fit(network=network, network_learning_rate=5e-3, epochs=15)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    trained = {name for name in localizer.state_dict if name.startswith("network.")}
+    assert trained == {"network.second.0.weight", "network.second.0.bias"}
+    for name in trained:
+        assert not torch.equal(localizer.state_dict[name], before[name.removeprefix("network.")])
+        assert torch.equal(localizer.state_dict[name], trained_localizer.state_dict[name])
+    assert mean_iou(localizer, examples(20, seed=1)) > 0.7
+
+
+def test_trained_layers_of_another_architecture_are_rejected(trained_localizer):
+    tensors = {**trained_localizer.state_dict, "network.second.0.weight": torch.zeros(1)}
+    other = trained_localizer.model_copy(update={"state_dict": tensors})
+    with pytest.raises(InputError, match="other tensors than tiny"):
+        mask_network(other, tiny())
 
 
 def test_boxes_without_masks_train_the_decoder():
@@ -123,7 +149,8 @@ def test_equal_seeds_give_equal_localizers_and_other_seeds_do_not(dense_localize
     for name, tensor in dense_localizer.state_dict.items():
         assert torch.equal(again.state_dict[name], tensor)
     assert not torch.equal(
-        other.state_dict["body.0.weight"], dense_localizer.state_dict["body.0.weight"]
+        other.state_dict["decoder.body.0.weight"],
+        dense_localizer.state_dict["decoder.body.0.weight"],
     )
 
 
@@ -175,9 +202,12 @@ def test_activation_maps_find_the_lesion_that_the_class_depends_on():
     assert iou > mean_iou(fit("mean_box", data), (squares, lesions)) + 0.1
 
 
-@pytest.mark.parametrize("method", ["dense", "cam", "mean_box", "whole_image"])
-def test_saved_localizer_finds_the_same(method, tmp_path):
-    localizer = fit(method, epochs=1)
+@pytest.mark.parametrize(
+    ("method", "learning_rate"),
+    [("dense", 0), ("dense", 0.01), ("cam", 0), ("mean_box", 0), ("whole_image", 0)],
+)
+def test_saved_localizer_finds_the_same(method, learning_rate, tmp_path):
+    localizer = fit(method, epochs=1, network_learning_rate=learning_rate)
     write_localizer(localizer, tmp_path / "localizer.pt")
     loaded = read_localizer(tmp_path / "localizer.pt")
     assert loaded.model_dump() == localizer.model_dump()
@@ -244,12 +274,15 @@ def test_diverged_training_stops():
         fit(learning_rate=float("inf"))
 
 
+@pytest.mark.slow
 def test_mask_network_can_be_exported_to_onnx():
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     torch.manual_seed(0)
     network = build_network("resnet18", 3).eval()
-    masks = mask_network(fit(network=network, data=examples(4), epochs=1, views=1), network)
+    masks = mask_network(
+        fit(network=network, data=examples(4), epochs=1, network_learning_rate=1e-3), network
+    )
     program = torch.onnx.export(
         masks,
         (torch.randn(2, 3, SIZE, SIZE),),

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import pluralize
-from skin_lesions.models.localization.lesions import Lesion
+
+if TYPE_CHECKING:
+    from skin_lesions.models.localization.lesions import Lesion
 
 Squares = NDArray[np.uint8]
 SPLIT_PARTS = {"train": "fit", "val": "fit", "test": "test"}
@@ -30,7 +32,7 @@ class LocalizationImages:
     """
 
     table: pd.DataFrame
-    lesions: Mapping[str, Lesion]
+    lesions: "Mapping[str, Lesion]"
     read: Callable[[Sequence[str]], Squares]
     annotation_format: str
     unusable: int
@@ -44,7 +46,7 @@ class LocalizationImages:
         """Return the squares of some rows, (n, s, s, 3)."""
         return self.read(rows["image_id"].tolist())
 
-    def lesions_of(self, rows: pd.DataFrame) -> list[Lesion]:
+    def lesions_of(self, rows: pd.DataFrame) -> "list[Lesion]":
         """Return the lesions of some annotated rows."""
         return [self.lesions[file] for file in rows["file"]]
 
@@ -63,6 +65,8 @@ def fold_parts(annotated: pd.DataFrame, folds: int, seed: int) -> list[Part]:
     Raises:
         InputError: There are fewer than two groups.
     """
+    from sklearn.model_selection import GroupKFold  # noqa: PLC0415 (takes a second)
+
     groups = annotated["group_id"].nunique()
     if groups < 2:
         raise InputError(

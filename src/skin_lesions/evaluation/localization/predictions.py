@@ -21,11 +21,11 @@ from skin_lesions.metrics.localization import mask_iou
 from skin_lesions.models.localization.boxes import Localization
 from skin_lesions.models.localization.lesions import Lesion
 from skin_lesions.models.localization.localizer import (
-    Localizer,
     LocalizerSettings,
     fit_localizer,
     localize,
 )
+from skin_lesions.models.localization.localizer_model import Localizer
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +76,17 @@ def localize_parts(
     images: LocalizationImages,
     classifier: Classifier,
     settings: LocalizerSettings,
+    fitted: Localizer | None = None,
 ) -> LocalizationTables:
     """Fit the method and the baselines on each part, and localize its test images.
+
+    Args:
+        parts: Images to fit on and to test on.
+        images: All images.
+        classifier: The classifier.
+        settings: The method and its settings.
+        fitted: Localizer that was fitted with these settings on the only part; it is not fitted
+            again.
 
     Returns:
         The predicted and the true boxes of the test images of all parts, and the IoU of the masks.
@@ -87,7 +96,10 @@ def localize_parts(
     for number, part in enumerate(parts, start=1):
         squares, lesions = images.squares(part.test), images.lesions_of(part.test)
         for method in methods:
-            localizer = classifier.fit(part.fit, images, replace(settings, method=method))
+            if fitted is not None and method == settings.method:
+                localizer = fitted
+            else:
+                localizer = classifier.fit(part.fit, images, replace(settings, method=method))
             found = classifier.localize(localizer, squares, settings.batch_size)
             boxes.append(boxes_table(part.test, found).assign(method=method))
             if method in WITH_MASKS:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, relu
 
-from skin_lesions.models.localization.feature_pyramid import STRIDES
+from skin_lesions.models.localization.feature_pyramid import STRIDES, FeaturePyramid
 from skin_lesions.models.map_layers import MapLayer
 
 WIDTH = 64  # channels
@@ -65,7 +65,7 @@ def decoder_channels(state_dict: Mapping[str, object]) -> list[int]:
 class MaskNetwork(nn.Module):
     """A feature pyramid and its decoder: normalized images to mask logits, one ONNX graph."""
 
-    def __init__(self, pyramid: nn.Module, decoder: MaskDecoder) -> None:
+    def __init__(self, pyramid: FeaturePyramid, decoder: MaskDecoder) -> None:
         super().__init__()
         self.pyramid, self.decoder = pyramid, decoder
 

@@ -3,14 +3,13 @@
 ``localizer_file`` reads and writes it.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
 from torch import nn
 
 from skin_lesions.core.errors import InputError
@@ -25,57 +24,23 @@ from skin_lesions.models.localization.decoder import (
     decoder_channels,
     decoder_grid,
 )
-from skin_lesions.models.localization.dense import DecoderRecipe, ViewFeatures, train_decoder
+from skin_lesions.models.localization.dense import (
+    DecoderRecipe,
+    ViewFeatures,
+    train_decoder,
+    trainable_parameters,
+)
 from skin_lesions.models.localization.feature_pyramid import FeaturePyramid, find_pyramid_layers
 from skin_lesions.models.localization.lesions import IMAGE_BOX, Lesion, box_coverage
+from skin_lesions.models.localization.localizer_model import Localizer, Method
 from skin_lesions.models.localization.poses import FLIPS, mean_over_poses
 from skin_lesions.models.map_layers import MapLayer
 from skin_lesions.models.model_file import content_checksum
 
-Method = Literal["dense", "cam", "mean_box", "whole_image"]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 _GRID = 28  # side of the map of a constant box
-
-
-class Localizer(BaseModel):
-    """A fitted localizer.
-
-    Attributes:
-        method: ``dense`` (mask decoder on the features), ``cam`` (class activation maps),
-            ``mean_box`` (mean of the annotated boxes) or ``whole_image``.
-        architecture: Architecture of the classifier.
-        classifier_sha256: Hash of the weights of the classifier, ``weights_sha256``.
-        preprocessing: Conversion of a stored square into the input of the network. Images are
-            always stretched, so that boxes are fractions of the complete image.
-        layers: Layers of the feature pyramid (``dense``), or the layer of the map (``cam``).
-        threshold: Threshold of the map; None for a constant box.
-        box: The constant box (``mean_box`` and ``whole_image``), otherwise None.
-        masks, boxes: Number of images for the fit with a mask, and with boxes only.
-        state_dict: Tensors of the decoder by name; empty without it. They are not part of the JSON
-            form.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    method: Method
-    architecture: str
-    classifier_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    preprocessing: Preprocessing
-    layers: tuple[MapLayer, ...] = ()
-    threshold: Fraction | None = None
-    box: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
-    masks: int
-    boxes: int
-    state_dict: SkipValidation[Mapping[str, object]] = Field(exclude=True, repr=False)
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> "Localizer":
-        has_map = self.method in ("dense", "cam")
-        if has_map != (self.threshold is not None) or has_map == (self.box is not None):
-            raise ValueError("methods with a map have a threshold, the others have a box")
-        if has_map != bool(self.layers) or (self.method == "dense") != bool(self.state_dict):
-            raise ValueError("methods with a map have layers, and dense has tensors")
-        return self
+# Prefixes of the names of tensors.
+_DECODER = "decoder."
+_NETWORK = "network."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +104,7 @@ def fit_localizer(
         update={"box": None, "layers": _layers(network, settings), "threshold": 0.5}
     )
     if settings.method == "dense":
-        decoder = _fit_decoder(localizer, network, squares, lesions, settings.decoder, device)
-        tensors = {name: value.cpu() for name, value in decoder.state_dict().items()}
+        tensors = _fit_mask_network(localizer, network, squares, lesions, settings.decoder, device)
         localizer = localizer.model_copy(update={"state_dict": tensors})
     maps = _probability_maps(localizer, network, squares, settings.batch_size, device)
     return localizer.model_copy(update={"threshold": fit_threshold(maps, main_boxes)})
@@ -215,10 +179,32 @@ def check_classifier(localizer: Localizer, network: nn.Module) -> None:
 
 
 def mask_network(localizer: Localizer, network: nn.Module) -> MaskNetwork:
-    """Return the network and the decoder of a localizer with the method ``dense``.
+    """Return the mask network of a localizer with the method ``dense``.
 
     It maps normalized images to mask logits, (n, 1, g, g), and can be exported to ONNX.
+
+    Args:
+        localizer: A fitted localizer.
+        network: Network of the classifier. It is copied if the localizer has trained tensors for
+            it, otherwise shared.
+
+    Raises:
+        InputError: The tensors do not match the network.
     """
+    trained = _with_prefix(localizer.state_dict, _NETWORK)
+    if trained:
+        network = copy.deepcopy(network)
+        own = network.state_dict()
+        matches = all(
+            name in own and isinstance(tensor, torch.Tensor) and own[name].shape == tensor.shape
+            for name, tensor in trained.items()
+        )
+        if not matches:
+            raise InputError(
+                f"The localizer has other tensors than {localizer.architecture}. Expected those of "
+                "the same architecture. Fix: kedro run --pipelines localize"
+            )
+        network.load_state_dict(trained, strict=False)
     decoder = decoder_of_tensors(localizer)
     return MaskNetwork(FeaturePyramid(network, localizer.layers), decoder).eval()
 
@@ -229,10 +215,16 @@ def decoder_of_tensors(localizer: Localizer) -> MaskDecoder:
     Raises:
         RuntimeError: Tensors are missing, unexpected, or of a different shape.
     """
+    tensors = _with_prefix(localizer.state_dict, _DECODER)
     grid = decoder_grid(localizer.layers, localizer.preprocessing.image_size)
-    decoder = MaskDecoder(decoder_channels(localizer.state_dict), grid)
-    decoder.load_state_dict(localizer.state_dict)
+    decoder = MaskDecoder(decoder_channels(tensors), grid)
+    decoder.load_state_dict(tensors)
     return decoder
+
+
+def _with_prefix(tensors: Mapping[str, object], prefix: str) -> dict[str, object]:
+    """Return the tensors whose name begins with a prefix, without it."""
+    return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
 
 
 def _without_fit(
@@ -274,26 +266,34 @@ def _layers(network: nn.Module, settings: LocalizerSettings) -> tuple[MapLayer, 
         ) from None
 
 
-def _fit_decoder(
+def _fit_mask_network(
     localizer: Localizer,
     network: nn.Module,
     squares: npt.NDArray[np.uint8],
     lesions: Sequence[Lesion],
     recipe: DecoderRecipe,
     device: torch.device,
-) -> MaskDecoder:
+) -> dict[str, torch.Tensor]:
+    """Train a decoder, and a copy of the network; return the trained tensors on the CPU."""
+    if recipe.network_learning_rate > 0:
+        network = copy.deepcopy(network)
     size = localizer.preprocessing.image_size
     targets = np.stack([lesion.coverage(size) * 255 for lesion in lesions]).round()
     features = ViewFeatures(
         FeaturePyramid(network, localizer.layers),
         _resize(squares, localizer.preprocessing),
-        torch.from_numpy(targets.astype(np.uint8))[:, None],
+        torch.from_numpy(targets.astype(np.uint8))[:, None],  # (n, 1, size, size)
         localizer.preprocessing,
         recipe,
         device,
         decoder_grid(localizer.layers, size),
     )
-    return train_decoder(features, len(lesions), recipe, device)
+    decoder = train_decoder(features, recipe, device)
+    tensors = {_DECODER + name: value.cpu() for name, value in decoder.state_dict().items()}
+    if recipe.network_learning_rate > 0:
+        for name, value in trainable_parameters(network).items():
+            tensors[_NETWORK + name] = value.detach().cpu()
+    return tensors
 
 
 def _resize(squares: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> torch.Tensor:
@@ -309,17 +309,17 @@ def _probability_maps(
     device: torch.device,
 ) -> list[npt.NDArray[np.float32]]:
     """Return the map of each image, the mean over mirrored images and half turns."""
-    decoder = None
+    masks = None
     if localizer.method == "dense":
-        decoder = mask_network(localizer, network).to(device)
+        masks = mask_network(localizer, network).to(device)
 
     def maps_of_images(images: torch.Tensor) -> torch.Tensor:
         inputs = normalize_batch(images, localizer.preprocessing)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        if decoder is None:
+        if masks is None:
             return lesion_activation_maps(network, localizer.layers[0], inputs)
         with torch.no_grad():
-            return torch.sigmoid(decoder(inputs)[:, 0])
+            return torch.sigmoid(masks(inputs)[:, 0])
 
     found: list[npt.NDArray[np.float32]] = []
     for start in range(0, len(squares), batch_size):

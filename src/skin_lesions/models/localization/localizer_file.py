@@ -1,7 +1,7 @@
 """The file of a localizer: a plain dict that loads without executing code.
 
 The dict has these keys: ``format``, ``checksum``, each field of ``Localizer`` in its JSON form, and
-``state_dict`` with the tensors of the decoder by name.
+``state_dict`` with the trained tensors by name.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
-from skin_lesions.models.localization.localizer import Localizer, decoder_of_tensors
+from skin_lesions.models.localization.localizer import decoder_of_tensors
+from skin_lesions.models.localization.localizer_model import Localizer
 from skin_lesions.models.model_file import content_checksum
 from skin_lesions.models.state_dicts import load_tensors
 

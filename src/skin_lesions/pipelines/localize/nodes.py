@@ -19,6 +19,8 @@ from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.provenance import LocalizationProvenance
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.localization import LocalizationResults
+from skin_lesions.evaluation.localization.images import LocalizationImages
+from skin_lesions.models.localization.localizer_model import Localizer
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting.figures.drawn import DrawnFigure
 from skin_lesions.reporting.figures.localization import (
@@ -29,9 +31,8 @@ from skin_lesions.reporting.figures.localization import (
 from skin_lesions.reporting.figures.placeholder import draw_placeholder
 
 if TYPE_CHECKING:
-    from skin_lesions.evaluation.localization.images import LocalizationImages
     from skin_lesions.evaluation.localization.predictions import Classifier
-    from skin_lesions.models.localization.localizer import Localizer, LocalizerSettings
+    from skin_lesions.models.localization.localizer import LocalizerSettings
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def read_annotations(
     split_table: SplitTable,
     pixel_store: PixelStore,
     localize: Localize,
-) -> "LocalizationImages":
+) -> LocalizationImages:
     """Read the images, and match the annotations to them.
 
     Raises:
@@ -64,9 +65,7 @@ def read_annotations(
     return own_images(image_table, image_groups, split_table, pixels, localize)
 
 
-def fit(
-    annotated_images: "LocalizationImages", model: TrainedModel, localize: Localize
-) -> "Localizer":
+def fit(annotated_images: LocalizationImages, model: TrainedModel, localize: Localize) -> Localizer:
     """Fit the localizer: on all annotated images, or on those of train and val."""
     from skin_lesions.evaluation.localization.images import split_part  # noqa: PLC0415
 
@@ -77,8 +76,8 @@ def fit(
 
 
 def evaluate(
-    annotated_images: "LocalizationImages",
-    localizer: "Localizer",
+    annotated_images: LocalizationImages,
+    localizer: Localizer,
     model: TrainedModel,
     image_table: ImageTable,
     localize: Localize,
@@ -100,7 +99,13 @@ def evaluate(
         else [split_part(annotated)]
     )
     classifier = _classifier(model, localize)
-    tables = localize_parts(parts, annotated_images, classifier, _settings(localize))
+    tables = localize_parts(
+        parts,
+        annotated_images,
+        classifier,
+        _settings(localize),
+        fitted=None if uses_folds else localizer,
+    )
     own = localize.images is None
     results = compute_localization(
         tables,
@@ -136,9 +141,9 @@ def evaluate(
 
 def _boxes_of(
     rows: pd.DataFrame,
-    images: "LocalizationImages",
+    images: LocalizationImages,
     classifier: "Classifier",
-    localizer: "Localizer",
+    localizer: Localizer,
 ) -> list[pd.DataFrame]:
     from skin_lesions.evaluation.localization.predictions import boxes_table  # noqa: PLC0415
 
@@ -150,7 +155,7 @@ def _boxes_of(
 
 
 def draw(
-    annotated_images: "LocalizationImages", localization: LocalizationResults, report: Report
+    annotated_images: LocalizationImages, localization: LocalizationResults, report: Report
 ) -> tuple[DrawnFigure, DrawnFigure]:
     """Draw the results of all methods, and the images with the lowest IoU.
 

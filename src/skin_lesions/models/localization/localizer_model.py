@@ -1,0 +1,57 @@
+"""Content of the localizer file.
+
+This module does not import torch.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
+
+from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.models.map_layers import MapLayer
+
+Method = Literal["dense", "cam", "mean_box", "whole_image"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Localizer(BaseModel):
+    """A fitted localizer.
+
+    Attributes:
+        method: ``dense`` (mask decoder on the features), ``cam`` (class activation maps),
+            ``mean_box`` (mean of the annotated boxes) or ``whole_image``.
+        architecture: Architecture of the classifier.
+        classifier_sha256: Hash of the weights of the classifier, ``weights_sha256``.
+        preprocessing: Conversion of a stored square into the input of the network. Images are
+            always stretched, so that boxes are fractions of the complete image.
+        layers: Layers of the feature pyramid (``dense``), or the layer of the map (``cam``).
+        threshold: Threshold of the map; None for a constant box.
+        box: The constant box (``mean_box`` and ``whole_image``), otherwise None.
+        masks, boxes: Number of images for the fit with a mask, and with boxes only.
+        state_dict: Tensors of ``dense`` by name, otherwise empty: those of the decoder
+            (``decoder.``), and those of the network that were trained (``network.``). They are not
+            part of the JSON form.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    method: Method
+    architecture: str
+    classifier_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    preprocessing: Preprocessing
+    layers: tuple[MapLayer, ...] = ()
+    threshold: Fraction | None = None
+    box: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
+    masks: int
+    boxes: int
+    state_dict: SkipValidation[Mapping[str, object]] = Field(exclude=True, repr=False)
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        has_map = self.method in ("dense", "cam")
+        if has_map != (self.threshold is not None) or has_map == (self.box is not None):
+            raise ValueError("methods with a map have a threshold, the others have a box")
+        if has_map != bool(self.layers) or (self.method == "dense") != bool(self.state_dict):
+            raise ValueError("methods with a map have layers, and dense has tensors")
+        return self
