@@ -363,12 +363,24 @@ def test_fill_continues_a_gradient_without_an_edge():
     assert steps.max() <= 5  # a constant color has an edge of 27
 
 
+def test_dark_corners_that_do_not_touch_the_box_hardly_darken_the_fill():
+    square = np.zeros((SIZE, SIZE, 3), np.uint8)
+    square[CENTER] = 200
+    hidden = lesion_pixels(lesion_at(9, 9, 14, 14), SIZE)
+    assert inpaint(square, hidden)[hidden].min() > 180  # 83 without smoothing
+
+
 @pytest.mark.parametrize("box", [(0, 0, 32, 20), (0, 0, 20, 32), (3, 3, 26, 26)])
 def test_constant_skin_is_restored_also_from_one_side(box):
     square = np.full((SIZE, SIZE, 3), SKIN, np.uint8)
     hidden = lesion_pixels(lesion_at(*box), SIZE)
     square[hidden] = 0
     np.testing.assert_array_equal(inpaint(square, hidden), np.full_like(square, SKIN))
+
+
+def test_hidden_image_cannot_be_filled():
+    with pytest.raises(ValueError, match="All 1,024 pixels are hidden"):
+        inpaint(random_square(), np.ones((SIZE, SIZE), bool))
 
 
 def test_only_the_lesion_remains_on_the_mean_color_of_the_rest():

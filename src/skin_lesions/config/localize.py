@@ -11,11 +11,12 @@ LocalizationMethod = Literal["dense", "cam", "mean_box", "whole_image"]
 
 
 class Decoder(ParameterGroup):
-    """Training of the mask decoder; see ``skin_lesions.models.localization.dense``."""
+    """Training of decoder and network; see ``skin_lesions.models.localization.dense``."""
 
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: Annotated[float, Field(gt=0)]
+    network_learning_rate: Annotated[float, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     views: Annotated[int, Field(ge=1)]
 

@@ -8,6 +8,7 @@ from torch import nn
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.models.localization import dense
+from skin_lesions.models.localization.boxes import fit_threshold
 from skin_lesions.models.localization.dense import DecoderRecipe
 from skin_lesions.models.localization.lesions import Lesion, box_iou
 from skin_lesions.models.localization.localizer import (
@@ -114,6 +115,8 @@ def test_last_layers_of_the_network_are_trained_in_a_copy(trained_localizer):
     for name in trained:
         assert not torch.equal(localizer.state_dict[name], before[name.removeprefix("network.")])
         assert torch.equal(localizer.state_dict[name], trained_localizer.state_dict[name])
+    loaded = mask_network(localizer, network).pyramid.network.second[0].weight
+    assert torch.equal(loaded, localizer.state_dict["network.second.0.weight"])
     assert mean_iou(localizer, examples(20, seed=1)) > 0.7
 
 
@@ -122,6 +125,15 @@ def test_trained_layers_of_another_architecture_are_rejected(trained_localizer):
     other = trained_localizer.model_copy(update={"state_dict": tensors})
     with pytest.raises(InputError, match="other tensors than tiny"):
         mask_network(other, tiny())
+
+
+def test_threshold_is_fitted_to_the_annotated_images():
+    squares, lesions = examples(24, masks=False)
+    localizer = fit(data=(squares, lesions), epochs=10)
+    maps = [result.probabilities for result in found(localizer, squares)]
+    main_boxes = np.stack([lesion.main_box for lesion in lesions])
+    assert localizer.threshold == fit_threshold(maps, main_boxes)
+    assert localizer.threshold != 0.5
 
 
 def test_boxes_without_masks_train_the_decoder():
@@ -180,6 +192,7 @@ def test_mean_box_is_the_mean_of_all_boxes_and_whole_image_is_the_image():
     assert result.probabilities[10, 15] == 1
     assert result.probabilities[25, 15] == 0
     assert (localizer.masks, localizer.boxes) == (0, 2)
+    assert localizer.preprocessing.resize_mode == "stretch"  # that of the classifier is a crop
     whole = fit("whole_image", (squares[:0], []))
     assert found(whole, squares)[0].boxes.tolist() == [[0, 0, 1, 1]]
 

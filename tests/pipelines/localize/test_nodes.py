@@ -39,6 +39,7 @@ def one_thread():
 
 def parameters(**changes) -> Localize:
     decoder = LOCALIZE["decoder"] | {"epochs": 20, "views": 2, "batch_size": 8}
+    decoder["network_learning_rate"] = 0.0
     small = {"image_size": SIZE, "folds": 2, "min_images": 4, "decoder": decoder}
     return Localize.model_validate(LOCALIZE | small | changes)
 
@@ -73,7 +74,8 @@ def stored(folder: Path, pixels: np.ndarray):
     provenance = ImageProvenance(
         origin=Origin(kind="folder", folder="images"), raw_images_version="V1"
     )
-    split_table = SplitTable(table.assign(split=split), SPLIT_PROVENANCE, "V1")
+    rows = table.assign(split=split, group_id=groups["group_id"], is_leaked=False)
+    split_table = SplitTable(rows, SPLIT_PROVENANCE, "V1")
     return ImageTable(table, provenance, "V1"), groups, split_table, PixelStore(folder)
 
 
@@ -94,7 +96,9 @@ def run(inputs, localize, classifier=None):
     classifier = classifier or model()
     images = read_annotations(classifier, *inputs, localize)
     localizer = fit(images, classifier, localize)
-    results, boxes = evaluate(images, localizer, classifier, inputs[0], localize)
+    results, boxes = evaluate(
+        images, localizer, classifier, inputs[0], inputs[2], inputs[3], localize
+    )
     return images, localizer, results, boxes
 
 
@@ -114,6 +118,7 @@ def test_lesions_of_a_folder_are_found_better_than_with_a_fixed_box(tmp_path, fo
     inputs = stored(tmp_path / "store", lesions(4)[0])
     images, localizer, results, boxes = run(inputs, parameters(**folder))
     assert results.verdict == "better"
+    assert results.lesion_dependence is None  # the images have no labels
     assert results.methods["dense"].iou.value > results.methods["mean_box"].iou.value + 0.2
     assert set(results.methods) == {"dense", "mean_box", "whole_image"}
     assert results.methods["dense"].images == NUMBER - 2
@@ -137,6 +142,8 @@ def test_images_of_the_split_are_tested_on_the_test_split_only(tmp_path):
     _, localizer, results, _ = run(inputs, parameters(annotations=str(annotations)))
     assert results.methods["dense"].images == is_test.sum()
     assert results.provenance.folds is None
+    assert results.lesion_dependence.images == is_test.sum()
+    assert results.lesion_dependence.scores.chance == 0.5
     # Other masks of the test images change the result, but not the localizer.
     moved = {
         name: np.roll(mask, 20, axis=1) if is_test[int(name)] else mask

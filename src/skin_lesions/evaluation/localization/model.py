@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from skin_lesions.core.versions import VersionedModel
 from skin_lesions.data.provenance import LocalizationProvenance
+from skin_lesions.evaluation.localization.lesion_dependence_model import LesionDependence
 from skin_lesions.metrics.intervals import Estimate, unavailable
 
 Method = Literal["dense", "cam", "mean_box", "whole_image"]
@@ -90,6 +91,7 @@ class LocalizationResults(VersionedModel):
             only one source.
         min_images: Smallest number of images of a source with results.
         worst: Images with the lowest IoU of the trained method, the lowest first.
+        lesion_dependence: Whether the classifier uses the lesion; None for images without labels.
         version: The catalog version that was loaded. It is not part of the JSON form.
     """
 
@@ -99,6 +101,7 @@ class LocalizationResults(VersionedModel):
     sources: dict[str, dict[Method, MethodScores]] = Field(default_factory=dict)
     min_images: int
     worst: tuple[WorstImage, ...] = ()
+    lesion_dependence: LesionDependence | None = None
 
     @property
     def gain(self) -> Estimate:

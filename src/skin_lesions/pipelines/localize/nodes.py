@@ -20,6 +20,7 @@ from skin_lesions.data.provenance import LocalizationProvenance
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.localization import LocalizationResults
 from skin_lesions.evaluation.localization.images import LocalizationImages
+from skin_lesions.evaluation.localization.lesion_dependence_model import LesionDependence
 from skin_lesions.models.localization.localizer_model import Localizer
 from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting.figures.drawn import DrawnFigure
@@ -80,9 +81,13 @@ def evaluate(
     localizer: Localizer,
     model: TrainedModel,
     image_table: ImageTable,
+    split_table: SplitTable,
+    pixel_store: PixelStore,
     localize: Localize,
 ) -> tuple[LocalizationResults, pd.DataFrame]:
     """Measure the method and the baselines on images that they were not fitted on.
+
+    On the test images of the split, it also measures whether the classifier uses the lesion.
 
     Returns:
         localization, lesion_boxes. The boxes of annotated images are those of the evaluation, if
@@ -126,6 +131,9 @@ def evaluate(
         ),
     )
     log.info("%s", title(results))
+    if own:
+        dependence = _lesion_dependence(annotated_images, model, split_table, pixel_store, localize)
+        results = results.model_copy(update={"lesion_dependence": dependence})
     tested = tables.predicted[tables.predicted["method"] == localize.method]
     others = annotated_images.table[
         ~annotated_images.table["image_id"].isin(tables.images["image_id"])
@@ -137,6 +145,33 @@ def evaluate(
     return results, pd.concat(boxes, ignore_index=True).sort_values(
         "file", kind="stable", ignore_index=True
     )
+
+
+def _lesion_dependence(
+    images: LocalizationImages,
+    model: TrainedModel,
+    split_table: SplitTable,
+    pixel_store: PixelStore,
+    localize: Localize,
+) -> LesionDependence:
+    from skin_lesions.evaluation.localization.lesion_dependence import (  # noqa: PLC0415
+        measure_lesion_dependence,
+    )
+
+    frame = split_table.frame
+    is_used = (frame["split"] == "test") & frame["file"].isin(images.annotated["file"])
+    rows = frame[is_used].sort_values("file")
+    found = measure_lesion_dependence(
+        model,
+        pixel_store,
+        rows,
+        images.lesions_of(rows),
+        batch_size=localize.batch_size,
+        device=localize.device,
+    )
+    for finding in found.findings:
+        log.warning("%s", finding.message)
+    return found
 
 
 def _boxes_of(

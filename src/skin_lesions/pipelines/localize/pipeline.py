@@ -39,6 +39,8 @@ def create_pipeline() -> Pipeline:
                     "localizer",
                     "model",
                     "image_table",
+                    "split_table",
+                    "pixel_store",
                     "params:localize",
                 ],
                 outputs=["localization", "lesion_boxes"],

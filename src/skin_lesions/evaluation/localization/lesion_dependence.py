@@ -1,0 +1,409 @@
+"""Dependence of a classifier on the lesion: Grad-CAM inside of it, and scores without it.
+
+A classifier that still recognizes the classes without the lesion uses something else. This module
+imports torch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import printable
+from skin_lesions.data.loader import ImageDataset, build_dataset, sequential_batches
+from skin_lesions.data.pixel_store import PixelStore
+from skin_lesions.data.preprocessing import normalize_batch, resize_batch
+from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.evaluation.localization.lesion_dependence_model import (
+    AlteredScores,
+    ImageScores,
+    LesionAttention,
+    LesionDependence,
+    LesionScores,
+    attention_findings,
+    score_findings,
+    too_few_images,
+    too_few_maps,
+)
+from skin_lesions.evaluation.predictions import predict_images
+from skin_lesions.evaluation.scorecard.accuracy import ACCURACY
+from skin_lesions.evaluation.scorecard.arrays import PredictionArrays, prediction_arrays
+from skin_lesions.evaluation.scorecard.class_means import BALANCED_ACCURACY
+from skin_lesions.evaluation.scorecard.metric import Evaluation
+from skin_lesions.evaluation.scorecard.per_class import RECALL
+from skin_lesions.metrics import paired
+from skin_lesions.metrics.localization import mean_gain, mean_of_images
+from skin_lesions.models.devices import choose_device, limit_threads
+from skin_lesions.models.grad_cam import MapUnavailableError, find_map_layer, grad_cam
+from skin_lesions.models.inference import load_network
+from skin_lesions.models.localization.lesions import FloatArray, Lesion
+from skin_lesions.models.trained_model import TrainedModel
+
+Square = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+Alteration = Literal["without_lesion", "only_lesion"]
+
+# Boxes are enlarged by this fraction of their width and height, because the color of many lesions
+# fades into the skin.
+ENLARGEMENT = 0.1
+# Averaging steps at each resolution of the inpainting. Without them, the corners of a filled box
+# are visible in images with dark corners. The fill takes 16 ms per image of 224 pixels.
+_SMOOTHING_STEPS = 10
+_NEIGHBORS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
+_COLUMNS = ["file", "image_id", "group_id", "split", "label", "is_leaked"]
+
+
+def measure_lesion_dependence(
+    model: TrainedModel,
+    pixels: PixelStore,
+    rows: pd.DataFrame,
+    lesions: Sequence[Lesion],
+    *,
+    batch_size: int,
+    device: str,
+) -> LesionDependence:
+    """Measure whether a model uses the lesions of annotated test images.
+
+    The model predicts from the images alone, also if it was trained with clinical metadata.
+
+    Args:
+        model: The model.
+        pixels: Decoded images.
+        rows: The annotated test images: rows of the split table.
+        lesions: The lesions of each row, (n,).
+        batch_size: Number of images per batch.
+        device: As in ``evaluate.device``.
+
+    Raises:
+        InputError: The rows are not labeled test images with one entry of lesions each.
+    """
+    _check_rows(rows, lesions, model.classes)
+    rows = rows.reset_index(drop=True)
+    reason = too_few_images(len(rows))
+    if rows.empty:
+        return LesionDependence(
+            images=0,
+            groups=0,
+            reason=reason,
+            scores=None,
+            attention=None,
+            attention_reason=reason,
+            findings=(),
+        )
+    predict = partial(predict_images, model, pixels, rows, batch_size, device)
+    predicted = predict()
+    scores = _scores(model, predicted, lesions, predict)
+    # The loader returns the class of each map: the predicted class instead of the label.
+    maps_of = rows.assign(label=predicted["predicted"])
+    attention, attention_reason = _attention(model, pixels, maps_of, lesions, batch_size, device)
+    if reason is None and rows["label"].nunique() == 1:
+        reason = "all annotated test images are of one class"
+    found = [] if reason else score_findings(scores)
+    if attention is not None:
+        attention_reason = too_few_maps(attention.gain.n)
+        found += [] if attention_reason else attention_findings(attention)
+    return LesionDependence(
+        images=len(rows),
+        groups=int(rows["group_id"].nunique()),
+        reason=reason,
+        scores=scores,
+        attention=attention,
+        attention_reason=attention_reason,
+        findings=tuple(found),
+    )
+
+
+def _check_rows(rows: pd.DataFrame, lesions: Sequence[Lesion], classes: Sequence[str]) -> None:
+    missing = [column for column in _COLUMNS if column not in rows]
+    if missing:
+        raise InputError(
+            f"The table of annotated images has no column {', '.join(missing)}. Expected rows of "
+            "the split table. Fix: merge the annotated images with the split table"
+        )
+    if len(rows) != len(lesions):
+        raise InputError(
+            f"{len(rows):,} annotated images and {len(lesions):,} entries of lesions. Expected one "
+            "entry for each image. Fix: select the lesions of the same rows"
+        )
+    others = sorted(set(rows["split"].astype(str)) - {"test"})
+    if others:
+        raise InputError(
+            f"Annotated images of another split than test ({', '.join(map(printable, others))}). "
+            "Expected only test images. Fix: leave out the other rows"
+        )
+    unknown = sorted(set(rows["label"].astype(str)) - set(classes))
+    if unknown:
+        raise InputError(
+            f"Labels that are no class of the model ({', '.join(map(printable, unknown))}). "
+            f"Expected {', '.join(map(printable, classes))}. Fix: use the split table of the model"
+        )
+
+
+# Alterations
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlteredImages(ImageDataset):
+    """A dataset whose images lose the lesion, or everything else, when they are read.
+
+    The stored squares are altered before the crop and the resize.
+
+    Attributes:
+        lesions: The lesions of each image, (n,).
+        alteration: ``without_lesion`` or ``only_lesion``.
+    """
+
+    lesions: Sequence[Lesion]
+    alteration: Alteration
+
+    @classmethod
+    def of(
+        cls, images: ImageDataset, *, lesions: Sequence[Lesion], alteration: Alteration
+    ) -> "AlteredImages":
+        """Return a dataset with altered copies of these images."""
+        return cls(**vars(images), lesions=lesions, alteration=alteration)
+
+    def _load_resized(self, positions: npt.NDArray[np.int64]) -> torch.Tensor:
+        squares = self.images.read(self.rows[positions])  # (n, size, size, 3)
+        for square, position in zip(squares, positions, strict=True):
+            inside = lesion_pixels(self.lesions[position], len(square))
+            if self.alteration == "only_lesion":
+                square[:] = only_lesion(square, inside)
+            elif inside.all():
+                # Nothing remains to fill it from: the mean color of the normalization, which the
+                # network receives as 0.
+                square[:] = np.rint(255 * np.array(self.preprocessing.mean))
+            else:
+                square[:] = inpaint(square, inside)
+        return resize_batch(squares, self.aspects[positions].tolist(), self.preprocessing)
+
+
+def lesion_pixels(lesion: Lesion, size: int) -> Bools:
+    """Return the pixels of a square that the enlarged boxes of its lesions touch, (size, size)."""
+    inside = np.zeros((size, size), np.bool_)
+    margin = (lesion.boxes[:, 2:] - lesion.boxes[:, :2]) * ENLARGEMENT / 2  # (boxes, 2)
+    start = np.floor((lesion.boxes[:, :2] - margin) * size).clip(min=0).astype(int)
+    end = np.ceil((lesion.boxes[:, 2:] + margin) * size).astype(int)
+    for (x0, y0), (x1, y1) in zip(start, end, strict=True):
+        inside[y0:y1, x0:x1] = True
+    return inside
+
+
+def inpaint(square: Square, hidden: Bools) -> Square:
+    """Fill hidden pixels smoothly from the pixels around them.
+
+    The fill approximately solves the Laplace equation, from coarse to fine. It has no edge at the
+    border of the hidden pixels. A constant color would show the outline of the box, and so the
+    size of the lesion, wherever the color of the skin varies.
+
+    Args:
+        square: (size, size, 3). It is not changed.
+        hidden: (size, size), at least one pixel is not hidden. Their colors are not used.
+
+    Returns:
+        (size, size, 3); pixels that are not hidden are the same.
+
+    Raises:
+        ValueError: All pixels are hidden.
+
+    Source:
+        Pérez, Gangnet and Blake (2003), doi:10.1145/882262.882269: interpolation with zero
+        guidance.
+    """
+    if hidden.all():
+        raise ValueError(
+            f"All {hidden.size:,} pixels are hidden. Expected at least one with a known color."
+        )
+    # Colors and known pixels at size, size / 2, size / 4 ..., until all are known.
+    levels = [(np.where(hidden[..., None], np.float32(0), square.astype(np.float32)), ~hidden)]
+    while not levels[-1][1].all():
+        colors, known = levels[-1]
+        half = ((len(known) + 1) // 2,) * 2
+        weight = cv2.resize(known.astype(np.float32), half, interpolation=cv2.INTER_AREA)
+        sums = cv2.resize(colors, half, interpolation=cv2.INTER_AREA)
+        known = weight > 0
+        # Mean color of the known pixels; unknown ones stay 0.
+        levels.append((sums / np.where(known, weight, 1)[..., None], known))
+    filled = levels.pop()[0]
+    for colors, known in reversed(levels):
+        shape = (len(known),) * 2
+        filled = cv2.resize(filled, shape, interpolation=cv2.INTER_LINEAR).reshape(colors.shape)
+        filled = np.where(known[..., None], colors, filled)
+        for _ in range(_SMOOTHING_STEPS):
+            # Jacobi iteration: each unknown pixel becomes the mean of its four neighbors.
+            means = cv2.filter2D(filled, -1, _NEIGHBORS, borderType=cv2.BORDER_REPLICATE)
+            filled = np.where(known[..., None], colors, means)
+    return np.rint(filled).astype(np.uint8)
+
+
+def only_lesion(square: Square, inside: Bools) -> Square:
+    """Replace the pixels that are not inside by their mean color.
+
+    Args:
+        square: (size, size, 3). It is not changed.
+        inside: (size, size).
+    """
+    altered = square.copy()
+    if not inside.all():
+        altered[~inside] = np.rint(square[~inside].mean(axis=0)).astype(np.uint8)
+    return altered
+
+
+# Scores
+
+
+def _scores(
+    model: TrainedModel,
+    predicted: pd.DataFrame,
+    lesions: Sequence[Lesion],
+    predict: Callable[..., pd.DataFrame],
+) -> LesionScores:
+    """Return the scores on the original and on the altered images.
+
+    Args:
+        model: The model.
+        predicted: Predictions of the original images.
+        lesions: The lesions of each image, (n,).
+        predict: Function that predicts the images after ``transform``.
+    """
+    original = prediction_arrays(predicted, model.classes)
+
+    def altered_scores(alteration: Alteration) -> AlteredScores:
+        transform = partial(AlteredImages.of, lesions=lesions, alteration=alteration)
+        found = prediction_arrays(predict(transform=transform), model.classes)
+        # Lost is the original minus the altered score, so the altered one is the baseline.
+        return AlteredScores(
+            **dict(_image_scores(found)),
+            accuracy_lost=paired.accuracy_difference(
+                found.correct, original.correct, original.group
+            ),
+            balanced_accuracy_lost=paired.balanced_accuracy_difference(
+                original.label, found.predicted, original.predicted, original.group
+            ),
+        )
+
+    size = model.preprocessing.stored_image_size
+    return LesionScores(
+        chance=1 / original.present.size,
+        original=_image_scores(original),
+        without_lesion=altered_scores("without_lesion"),
+        only_lesion=altered_scores("only_lesion"),
+        covered_images=sum(bool(lesion_pixels(lesion, size).all()) for lesion in lesions),
+    )
+
+
+def _image_scores(rows: PredictionArrays) -> ImageScores:
+    recalls = [{"recall": RECALL.estimate(rows, c)} for c in range(len(rows.classes))]
+    evaluation = Evaluation(rows=rows, per_class=recalls)
+    return ImageScores(
+        accuracy=ACCURACY.estimate(evaluation),
+        balanced_accuracy=BALANCED_ACCURACY.estimate(evaluation),
+    )
+
+
+# Attention
+
+
+def _attention(
+    model: TrainedModel,
+    pixels: PixelStore,
+    rows: pd.DataFrame,
+    lesions: Sequence[Lesion],
+    batch_size: int,
+    device: str,
+) -> tuple[LesionAttention | None, str | None]:
+    """Return the attention to the lesions, or the reason why there are no maps.
+
+    The label of each row is the class of its map.
+    """
+    chosen = choose_device(device)
+    limit_threads()
+    network = load_network(model).to(chosen).eval()
+    try:
+        layer = find_map_layer(network, model.preprocessing.image_size)
+    except MapUnavailableError as error:
+        return None, f"{model.architecture}: {error}"
+    stored = pixels.at(model.preprocessing.stored_image_size)
+    images = build_dataset(rows, model.classes, stored, model.preprocessing)
+    batches = images.iter_batches(sequential_batches(len(images), batch_size), chosen)
+    maps = torch.cat(
+        [
+            grad_cam(network, layer, normalize_batch(x, images.preprocessing), classes).cpu()
+            for x, classes in batches
+        ]
+    ).numpy()
+    covered = np.stack(
+        [
+            input_coverage(lesion, aspect, model.preprocessing, maps.shape[1])
+            for lesion, aspect in zip(lesions, images.aspects, strict=True)
+        ]
+    )
+    inside = inside_fractions(maps, covered)
+    valid = ~np.isnan(inside)
+    area, groups = covered.mean(axis=(1, 2)), rows["group_id"].to_numpy(str)
+    attention = LesionAttention(
+        layer=layer.name,
+        inside=mean_of_images(inside[valid], groups[valid]),
+        area=mean_of_images(area[valid], groups[valid]),
+        gain=mean_gain(area[valid], inside[valid], groups[valid]),
+        masks=sum(lesion.mask is not None for lesion in lesions),
+        empty_maps=int((~valid).sum()),
+    )
+    return attention, None
+
+
+def inside_fractions(maps: npt.NDArray[np.float32], covered: FloatArray) -> FloatArray:
+    """Return the fraction of the sum of each map inside of the lesion, (n,).
+
+    A position of a map counts as a rectangle with a constant value, so that a constant map has
+    exactly the fraction of the area.
+
+    Args:
+        maps: (n, side, side), values of at least 0.
+        covered: Fraction of each position that the lesion covers, (n, side, side).
+
+    Returns:
+        Values from 0 to 1; NaN for maps that are zero everywhere.
+    """
+    values = maps.astype(np.float64)
+    total = values.sum(axis=(1, 2))
+    inside = (values * covered).sum(axis=(1, 2))
+    fractions = np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)
+    return fractions.clip(0, 1)  # rounding errors
+
+
+def input_coverage(
+    lesion: Lesion, aspect: float, preprocessing: Preprocessing, side: int
+) -> FloatArray:
+    """Return the fraction of each cell of the network input that a lesion covers, (side, side).
+
+    The lesion is cropped like the stored square in ``preprocessing.resize_batch``.
+
+    Args:
+        lesion: Lesion of the complete image.
+        aspect: Width divided by height of the original image.
+        preprocessing: Image sizes and resize mode.
+        side: Number of cells on each side.
+    """
+    size = preprocessing.stored_image_size
+    rows, columns = preprocessing.crop(aspect)
+    covered = lesion.coverage(size).astype(np.float64).clip(0, 1)  # (size, size)
+    return _cell_weights(rows, size, side) @ covered @ _cell_weights(columns, size, side).T
+
+
+def _cell_weights(crop: tuple[int, int], size: int, cells: int) -> FloatArray:
+    """Return the fraction of each cell that each pixel fills, (cells, size).
+
+    The cells divide the pixels from ``crop[0]`` to ``crop[1]`` into equal intervals.
+    """
+    edges = np.linspace(*crop, cells + 1)
+    pixel = np.arange(size)
+    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    return np.asarray(overlap.clip(min=0) * cells / (crop[1] - crop[0]), np.float64)
