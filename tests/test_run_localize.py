@@ -1,0 +1,62 @@
+"""End-to-end runs of `localize` on synthetic images, which have exact masks."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from skin_lesions.core.errors import InputError
+from skin_lesions.data.sources.synthetic import render_file, render_mask, synthetic_table
+from support.factories import write_files
+
+pytestmark = pytest.mark.slow
+
+OTHER_SEED = 77
+QUICK = {"decoder": {"epochs": 1, "views": 1}}
+
+
+def test_lesions_of_the_demo_are_localized(demo_copy):
+    demo_copy.run("localize", localize=QUICK)
+    results = demo_copy.load("localization")
+    split = demo_copy.table("split_table")
+    tested = split[split["split"] == "test"]["file"]
+    assert results.provenance.annotation_format == "synthetic"
+    assert results.provenance.synthetic_images
+    assert list(results.methods) == ["dense", "mean_box", "whole_image"]
+    assert 0 < results.methods["dense"].images < len(tested)
+    assert results.lesion_dependence.images == results.methods["dense"].images
+
+    boxes = demo_copy.load("lesion_boxes")
+    images = demo_copy.table("image_table")
+    assert set(boxes["file"]) == set(images.drop_duplicates("image_id")["file"])
+    (folder,) = demo_copy.data_root.glob("07_model_output/lesion_boxes/*/lesion_boxes")
+    coco = json.loads((folder / "boxes.json").read_text())
+    assert len(coco["annotations"]) == len(boxes)
+    assert len(list(folder.glob("yolo/**/*.txt"))) == len(coco["images"])
+    for name in ("localization_methods", "worst_localizations"):
+        assert demo_copy.load(name).startswith(b"\x89PNG")
+    localizer = demo_copy.load("localizer")
+    assert (localizer.method, localizer.architecture) == ("dense", "resnet18")
+
+
+def test_folder_without_labels_is_localized_with_its_own_masks(demo_copy, tmp_path):
+    table = synthetic_table(OTHER_SEED)
+    files = table[(table["label"] == "Melanoma") & table["planted"].isna()]["file"].iloc[:12]
+    images = write_files(
+        tmp_path / "images", {f"{i}.jpg": render_file(f, OTHER_SEED) for i, f in enumerate(files)}
+    )
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for i, file in enumerate(files):
+        pixels = np.asarray(render_mask(file, OTHER_SEED), np.uint8) * 255
+        Image.fromarray(pixels).save(masks / f"{i}_segmentation.png")
+    settings = {"images": str(images), "method": "mean_box", "folds": 3}
+    with pytest.raises(InputError, match="localize.images: requires localize.annotations"):
+        demo_copy.run("localize", localize=settings)
+    demo_copy.run("localize", localize=settings | {"annotations": str(masks)})
+    results = demo_copy.load("localization")
+    assert (results.provenance.folds, results.provenance.annotated_images) == (3, 12)
+    assert results.methods["mean_box"].iou.value > results.methods["whole_image"].iou.value
+    assert results.lesion_dependence is None
+    assert set(demo_copy.load("lesion_boxes")["file"]) == {f"{i}.jpg" for i in range(12)}
