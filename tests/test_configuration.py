@@ -82,6 +82,7 @@ def test_environment_notebook_has_the_recipe_of_the_notebook(project):
         "class_balance": "none",
         "decision": "auto",
         "fusion": "late",
+        "metadata_dropout": 0.3,
         "conformal_coverage": 0.9,
         "referral_accuracy": 0.9,
         "ema_decay": None,
@@ -151,7 +152,8 @@ def test_data_sets_have_a_layer_and_tables_figures_and_metrics_a_preview(project
     assert all(entry.metadata["kedro-viz"]["layer"] for entry in entries.values())
     without_preview = {name for name, entry in entries.items() if not hasattr(entry, "preview")}
     assert without_preview == {
-        *("uncalibrated_model", "report", "model_card", "comparison_page"),
+        *("uncalibrated_model", "annotated_images", "report", "model_card"),
+        "comparison_page",
         *("stored_predictions", "stored_comparisons", "stored_external_metrics"),
         "stored_raw_images",
     }

@@ -32,8 +32,8 @@ class UnlabeledImages:
     """Readable images of a folder; of files with equal bytes, the first one.
 
     Attributes:
-        table: One row per image: file, image_id, width, height (pixels), source (the name of the
-            folder) and group_id.
+        table: One row per image: file, image_id, width, height (pixels), source (the first folder
+            of the path, or the name of the searched folder) and group_id.
         squares: (n, size, size, 3) uint8, in the order of the table.
     """
 
@@ -101,7 +101,7 @@ def read_unlabeled_folder(
             "image_id": list(found),
             "width": [image.width for _, image in found.values()],
             "height": [image.height for _, image in found.values()],
-            "source": folder.name,
+            "source": [file.split("/")[0] if "/" in file else folder.name for file in files],
             "filename_key": filename_keys(files, filename_pattern),
         }
     )

@@ -6,6 +6,7 @@ import pandas as pd
 from kedro.io import AbstractDataset
 
 from skin_lesions.data.annotations import write_coco, write_csv, write_yolo
+from skin_lesions.datasets.previews import TablePreview
 
 COCO, CSV, YOLO = "boxes.json", "boxes.csv", "yolo"
 
@@ -30,6 +31,10 @@ class LesionBoxesDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
         write_coco(data, self._path / COCO)
         write_csv(data, self._path / CSV)
         write_yolo(data, self._path / YOLO)
+
+    def preview(self, nrows: int = 10) -> TablePreview:
+        """Show the first rows in kedro-viz."""
+        return TablePreview(self.load().head(nrows).to_dict(orient="split"))
 
     def _exists(self) -> bool:
         return self._path.exists()

@@ -62,6 +62,7 @@ def examples(count, seed=0, *, masks=True):
 
 def recipe(**changes):
     values = {"epochs": 25, "batch_size": 8, "learning_rate": 5e-3, "weight_decay": 0.01}
+    values |= {"network_learning_rate": 0.0}
     return DecoderRecipe(**{**values, "views": 4, "seed": 0, **changes})
 
 

@@ -46,7 +46,7 @@ class DecoderRecipe:
     epochs: int
     batch_size: int
     learning_rate: float
-    network_learning_rate: float = 0.0
+    network_learning_rate: float
     weight_decay: float
     views: int
     seed: int
