@@ -284,7 +284,7 @@ def test_missing_annotations_are_rejected():
 
 
 def test_diverged_training_stops():
-    with pytest.raises(FloatingPointError, match="loss of the decoder is nan"):
+    with pytest.raises(InputError, match="loss of the localizer is nan"):
         fit(learning_rate=float("inf"))
 
 

@@ -29,7 +29,8 @@ class Localization:
 
     Attributes:
         boxes: (k, 4) with k >= 1, fractions of the image; the main lesion first.
-        scores: (k,), mean probability inside of each lesion.
+        scores: (k,), decreasing. The mean probability inside of the main lesion; for each other
+            lesion, this value times its mass divided by that of the main lesion.
         probabilities: (g, g) float32, probability that each position shows a lesion.
     """
 
@@ -56,7 +57,7 @@ def boxes_of_map(probabilities: npt.NDArray[np.float32], threshold: float) -> Lo
     labels, count = ndimage.label(fine >= level)
     numbers = np.arange(1, count + 1)
     masses = ndimage.sum_labels(fine, labels, numbers)  # (count,)
-    scores = ndimage.mean(fine, labels, numbers)
+    means = ndimage.mean(fine, labels, numbers)
     extents = np.array(
         [
             (columns.start, rows.start, columns.stop, rows.stop)
@@ -65,9 +66,8 @@ def boxes_of_map(probabilities: npt.NDArray[np.float32], threshold: float) -> Lo
     )
     order = np.argsort(-masses, kind="stable")
     order = order[masses[order] >= _MIN_RELATIVE_MASS * masses.max()]
-    return Localization(
-        boxes=extents[order] / side, scores=np.asarray(scores)[order], probabilities=probabilities
-    )
+    scores = means[order[0]] * masses[order] / masses[order[0]]
+    return Localization(boxes=extents[order] / side, scores=scores, probabilities=probabilities)
 
 
 def fit_threshold(maps: Sequence[npt.NDArray[np.float32]], boxes: FloatArray) -> float:

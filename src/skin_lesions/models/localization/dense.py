@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from skin_lesions.core.errors import InputError
 from skin_lesions.data.preprocessing import normalize_batch
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.models.devices import training_backend
@@ -156,7 +157,7 @@ def train_decoder(
         The decoder in evaluation mode, on ``device``.
 
     Raises:
-        FloatingPointError: The loss is not finite.
+        InputError: The loss is not finite.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -208,9 +209,9 @@ def _optimizer(
 def _finite(loss: torch.Tensor, epoch: int, recipe: DecoderRecipe) -> float:
     value = loss.item()
     if not np.isfinite(value):
-        raise FloatingPointError(
-            f"The loss of the decoder is {value} in epoch {epoch + 1}. Expected a finite value. "
-            f"Lower the learning rates of the localizer ({recipe.learning_rate} and "
-            f"{recipe.network_learning_rate})"
+        raise InputError(
+            f"The loss of the localizer is {value} in epoch {epoch + 1}. Expected a finite value. "
+            f"Fix: lower localize.decoder.learning_rate ({recipe.learning_rate}) and "
+            f"localize.decoder.network_learning_rate ({recipe.network_learning_rate})"
         )
     return value

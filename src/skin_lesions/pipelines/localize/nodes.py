@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CHUNK = 512  # images that are localized at a time
+_CHUNK = 512  # images in memory at a time
 
 
 def read_annotations(
@@ -140,7 +140,7 @@ def evaluate(
     ]
     boxes = [
         tested.drop(columns="method"),
-        *_boxes_of(others, annotated_images, classifier, localizer),
+        *_boxes_of(others, annotated_images, classifier, localizer, localize.batch_size),
     ]
     return results, pd.concat(boxes, ignore_index=True).sort_values(
         "file", kind="stable", ignore_index=True
@@ -179,12 +179,14 @@ def _boxes_of(
     images: LocalizationImages,
     classifier: "Classifier",
     localizer: Localizer,
+    batch_size: int,
 ) -> list[pd.DataFrame]:
+    """Localize images that were not tested, some at a time: all squares could need much memory."""
     from skin_lesions.evaluation.localization.predictions import boxes_table  # noqa: PLC0415
 
     chunks = [rows.iloc[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     return [
-        boxes_table(chunk, classifier.localize(localizer, images.squares(chunk), _CHUNK))
+        boxes_table(chunk, classifier.localize(localizer, images.squares(chunk), batch_size))
         for chunk in chunks
     ]
 
