@@ -19,7 +19,7 @@ from skin_lesions.metrics.localization import (
     mean_gain,
     mean_of_images,
 )
-from support.report_inputs import two_classes
+from support.localization import LOCALIZATION_PROVENANCE
 
 METHODS = ("dense", "mean_box", "whole_image")
 TRUE = (0.25, 0.25, 0.5, 0.75)
@@ -66,7 +66,7 @@ def tables(ious=IOUS):
 
 def results(made=None, **changes):
     settings = {"methods": METHODS, "trained": "dense", "min_images": 5, "max_worst": 3}
-    provenance = two_classes().metrics.provenance
+    provenance = LOCALIZATION_PROVENANCE
     return compute_localization(
         tables() if made is None else made, **settings | changes, provenance=provenance
     )

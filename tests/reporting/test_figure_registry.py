@@ -41,12 +41,16 @@ def test_figure_has_the_name_of_its_module_and_its_file(figure, catalog):
     assert inputs <= catalog.keys()
 
 
+# The pipeline localize draws its own figures, which are not part of the report.
+OF_LOCALIZE = {"localization_methods", "worst_localizations"}
+
+
 def test_catalog_has_exactly_the_registered_figures(catalog):
     dataset = {"type": "skin_lesions.datasets.FigureDataset"}
     entries = {name for name, entry in catalog.items() if "dataset" in entry}
     figures = {name for name in entries if catalog[name]["dataset"] == dataset}
-    assert figures == {figure.name for figure in FIGURES}
-    assert len(figures) == len(FIGURES)
+    assert figures - OF_LOCALIZE == {figure.name for figure in FIGURES}
+    assert len(figures - OF_LOCALIZE) == len(FIGURES)
 
 
 def test_pipeline_has_a_node_for_each_of_its_figures():

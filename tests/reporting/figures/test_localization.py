@@ -14,7 +14,7 @@ from skin_lesions.reporting.figures.localization import (
     worst_title,
 )
 from skin_lesions.reporting.figures.style import TEST
-from support.report_inputs import two_classes
+from support.localization import LOCALIZATION_PROVENANCE
 
 NO_AP = unavailable("no image has several true boxes")
 
@@ -44,7 +44,7 @@ def results(gain=0.2, worst=(), sources=(), images=40):
         "mean_box": scores(estimate(0.52), unavailable("the fixed box is the baseline"), images),
     }
     return LocalizationResults(
-        provenance=two_classes().metrics.provenance,
+        provenance=LOCALIZATION_PROVENANCE,
         trained="dense",
         methods=methods,
         sources=dict.fromkeys(sources, methods),
