@@ -44,6 +44,15 @@ def test_verdict_is_stated_in_words():
         assert words in fusion_sentence(fusion.model_copy(update={"overall": overall}))
 
 
+def test_training_with_metadata_is_stated():
+    late = two_classes().fusion
+    assert "trained together" not in fusion_sentence(late)
+    assert "1 means that image and metadata are independent" in fusion_sentence(late)
+    sentence = fusion_sentence(late.model_copy(update={"method": "concat"}))
+    assert sentence.startswith("The network was trained together with the metadata.")
+    assert "1 is the weight in the training of the network" in sentence
+
+
 def test_report_of_images_only_says_how_to_use_metadata():
     made = two_classes()
     fusion = without_metadata(made.metrics.provenance)

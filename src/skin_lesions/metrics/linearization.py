@@ -12,7 +12,7 @@ Source:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -99,6 +99,28 @@ def linearized_error(influence: ArrayLike, groups: ArrayLike) -> LinearizedError
         unclustered=_root_of_sum(values),
         degrees_of_freedom=max(1.0, effective - 1),
     )
+
+
+def uneven_error(influence: ArrayLike, groups: ArrayLike) -> LinearizedError:
+    """Return the standard error with the degrees of freedom of uneven influences.
+
+    A few groups can cause most of the variance: those of a rare class, with a large loss, or with
+    an IoU of 0. The effective number of groups with the sums s is then (Σs²)² / Σs⁴.
+
+    Args:
+        influence: The influence of each image, (n,), n at least 1.
+        groups: The group of each image, (n,).
+
+    Source:
+        Satterthwaite (1946), doi:10.2307/3002019, with the variance of each group estimated by s².
+    """
+    values = np.asarray(influence, dtype=np.float64)
+    error = linearized_error(values, groups)
+    squares = np.bincount(factorize(groups, values.size)[0], weights=values) ** 2  # (groups,)
+    if not squares.any():
+        return error
+    effective = float(squares.sum() ** 2 / (squares**2).sum())
+    return replace(error, degrees_of_freedom=max(1.0, min(error.degrees_of_freedom, effective)))
 
 
 def _root_of_sum(influences: Floats) -> float:

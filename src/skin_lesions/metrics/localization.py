@@ -4,13 +4,13 @@ A box is x0, y0, x1, y1 with x0 <= x1 and y0 <= y1, in any unit. All lesions are
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skin_lesions.metrics.intervals import Estimate, factorize, unavailable, unite
-from skin_lesions.metrics.linearization import LinearizedError, linearized_error, mean_influence
+from skin_lesions.metrics.intervals import Estimate, unavailable, unite
+from skin_lesions.metrics.linearization import mean_influence, uneven_error
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -228,7 +228,7 @@ def mean_of_images(values: ArrayLike, groups: ArrayLike) -> Estimate:
     if x.size == 0:
         return unavailable("no images")
     value = float(x.mean())
-    error = _uneven_error(x, groups)
+    error = uneven_error(mean_influence(x), groups)
     if not np.isfinite(error.standard_error):
         return _of_one_group(value, x.size)
     return unite(value, x.size, [error.interval(value, "logit")])
@@ -246,7 +246,7 @@ def mean_gain(baseline: ArrayLike, candidate: ArrayLike, groups: ArrayLike) -> E
     if gain.size == 0:
         return unavailable("no images")
     value = float(gain.mean())
-    error = _uneven_error(gain, groups)
+    error = uneven_error(mean_influence(gain), groups)
     if not np.isfinite(error.standard_error):
         return _of_one_group(value, gain.size)
     return unite(value, gain.size, [error.interval(value)], lowest=-1.0)
@@ -255,22 +255,3 @@ def mean_gain(baseline: ArrayLike, candidate: ArrayLike, groups: ArrayLike) -> E
 def _of_one_group(value: float, n: int) -> Estimate:
     reason = "all images are of one group, so the data show no variance"
     return Estimate(value=value, low=None, high=None, n=n, reason=reason)
-
-
-def _uneven_error(values: Floats, groups: ArrayLike) -> LinearizedError:
-    """Return the error of a mean, (n,) values, with the degrees of freedom of uneven influences.
-
-    A few groups with an IoU of 0 cause most of the variance. The effective number of groups with
-    the sums of influences s is then (Σs²)² / Σs⁴.
-
-    Source:
-        Satterthwaite (1946), doi:10.2307/3002019, with the variance of each group estimated by s².
-    """
-    influence = mean_influence(values)
-    error = linearized_error(influence, groups)
-    number, _ = factorize(groups, values.size)
-    squares = np.bincount(number, weights=influence) ** 2  # (groups,)
-    if not squares.any():
-        return error
-    effective = float(squares.sum() ** 2 / (squares**2).sum())
-    return replace(error, degrees_of_freedom=max(1.0, min(error.degrees_of_freedom, effective)))

@@ -10,7 +10,7 @@ therefore at least that of shrunken disagreement rates, and that of AUROCs at le
 variances which are shrunken towards a model. All differences are candidate minus baseline.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +24,7 @@ from skin_lesions.metrics.intervals import (
     unavailable,
     unite,
 )
-from skin_lesions.metrics.linearization import LinearizedError, linearized_error
+from skin_lesions.metrics.linearization import LinearizedError, linearized_error, uneven_error
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.intp]
@@ -125,7 +125,7 @@ def balanced_accuracy_difference(
     """
     of_baseline = linearization.macro_recall_influence(label, baseline == label)
     of_candidate = linearization.macro_recall_influence(label, candidate == label)
-    error = _uneven_error(of_candidate - of_baseline, group)
+    error = uneven_error(of_candidate - of_baseline, group)
     gain = (candidate == label).astype(np.float64) - (baseline == label)
     support = np.bincount(label)
     present = np.flatnonzero(support)
@@ -147,7 +147,7 @@ def macro_f1_difference(
     """
     influence = linearization.macro_f1_influence(label, candidate)
     influence -= linearization.macro_f1_influence(label, baseline)
-    error = _uneven_error(influence, group)
+    error = uneven_error(influence, group)
     gain = (candidate == label).astype(np.float64) - (baseline == label)
     f1, slope = _f1_and_slope(label, baseline)
     f1_candidate, slope_candidate = _f1_and_slope(label, candidate)
@@ -199,7 +199,7 @@ def macro_auroc_difference(
                 probability[:, c], label == c
             )
             influences[model] += influence / present.size
-    error = _uneven_error(influences[1] - influences[0], group)
+    error = uneven_error(influences[1] - influences[0], group)
     # The AUROC of a class is the mean placement of its images: the fraction of the images of other
     # classes with a lower probability of the class. (n,)
     placements = _placements(label, candidate) - _placements(label, baseline)
@@ -242,7 +242,7 @@ def log_loss_difference(
     of_baseline = -np.log(np.clip(baseline[rows, label], SMALLEST, 1.0))
     of_candidate = -np.log(np.clip(candidate[rows, label], SMALLEST, 1.0))
     losses = of_candidate - of_baseline  # (n,)
-    error = _uneven_error(linearization.mean_influence(losses), group)
+    error = uneven_error(linearization.mean_influence(losses), group)
     return _estimate(float(losses.mean()), error, group, 0.0, limit=np.inf)
 
 
@@ -391,23 +391,6 @@ def _smallest_error(label: Numbers, gain: Floats, group: Numbers) -> float:
     # Without a disagreement, the correlation within groups is unknown: assume the worst case.
     design_effect = error.design_effect if gain.any() else float((sizes**2).sum()) / n
     return float(np.sqrt(variances.sum() * design_effect)) / int(present.sum())
-
-
-def _uneven_error(influence: Floats, group: Numbers) -> LinearizedError:
-    """Return the linearized error with the degrees of freedom of uneven influences.
-
-    A few groups can cause most of the variance: those of a rare class, or with a large loss. The
-    effective number of groups with the sums s is then (Σs²)² / Σs⁴.
-
-    Source:
-        Satterthwaite (1946), doi:10.2307/3002019, with the variance of each group estimated by s².
-    """
-    error = linearized_error(influence, group)
-    squares = np.bincount(factorize(group, group.size)[0], weights=influence) ** 2  # (groups,)
-    if not squares.any():
-        return error
-    effective = float(squares.sum() ** 2 / (squares**2).sum())
-    return replace(error, degrees_of_freedom=max(1.0, min(error.degrees_of_freedom, effective)))
 
 
 def _estimate(
