@@ -1,18 +1,25 @@
 """Kedro data set of lesion boxes: a folder with the same boxes in three formats."""
 
+import logging
 from pathlib import Path
 
 import pandas as pd
 from kedro.io import AbstractDataset
 
+from skin_lesions.core.errors import InputError
 from skin_lesions.data.annotations import write_coco, write_csv, write_yolo
 from skin_lesions.datasets.previews import TablePreview
+
+log = logging.getLogger(__name__)
 
 COCO, CSV, YOLO = "boxes.json", "boxes.csv", "yolo"
 
 
 class LesionBoxesDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
     """Writes boxes in a new folder: COCO, CSV, and one YOLO file for each image.
+
+    YOLO files have the names of the images without suffix. If two images would share a file, the
+    YOLO files are left out with a warning, so that a finished run loses nothing.
 
     The saved table has one row per box, see ``data.annotations.box_table.boxes_by_image``. The
     loaded table is that of the CSV file, with corners in pixels.
@@ -30,7 +37,10 @@ class LesionBoxesDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
         self._path.mkdir()
         write_coco(data, self._path / COCO)
         write_csv(data, self._path / CSV)
-        write_yolo(data, self._path / YOLO)
+        try:
+            write_yolo(data, self._path / YOLO)
+        except (InputError, ValueError) as error:  # names that have no text file of their own
+            log.warning("No YOLO files were written. COCO and CSV are complete. %s", error)
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """Show the first rows in kedro-viz."""

@@ -1,6 +1,6 @@
 """Table of boxes, as the writers of all formats get it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 
@@ -100,6 +101,32 @@ def _check(boxes: pd.DataFrame) -> None:
         lacks_score = is_box & ~np.isfinite(boxes["score"].to_numpy(np.float64))
         if lacks_score.any():
             raise ValueError(f"A score of {files[lacks_score][0]} is missing. Expected one per box")
+
+
+def write_file_per_image(
+    boxes: pd.DataFrame, folder: Path, suffix: str, content: Callable[[ImageBoxes], bytes]
+) -> None:
+    """Write a file per image, in the folders of the images; an error leaves no folder.
+
+    Args:
+        boxes: Table as for ``boxes_by_image``.
+        folder: New or empty folder.
+        suffix: Suffix of the files.
+        content: Function that returns the content of the file of an image.
+
+    Raises:
+        InputError: The folder is not empty, or two images would share a file.
+        ValueError: A box or the path of an image is invalid.
+    """
+    entries = list(boxes_by_image(boxes))
+    check_distinct_stems([entry.file for entry in entries])
+    check_is_new_folder(folder)
+    with atomic_write(folder) as partial:
+        partial.mkdir()
+        for entry in entries:
+            path = text_path(partial, entry.file, suffix)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content(entry))
 
 
 def text_path(folder: Path, file: str, suffix: str) -> Path:

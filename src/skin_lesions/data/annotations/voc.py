@@ -12,7 +12,6 @@ from xml.parsers import expat
 
 import pandas as pd
 
-from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.text import printable
 from skin_lesions.data.annotations.annotation_files import (
     MAX_TEXT_BYTES,
@@ -21,13 +20,7 @@ from skin_lesions.data.annotations.annotation_files import (
     read_bytes,
     shortened,
 )
-from skin_lesions.data.annotations.box_table import (
-    ImageBoxes,
-    boxes_by_image,
-    check_distinct_stems,
-    check_is_new_folder,
-    text_path,
-)
+from skin_lesions.data.annotations.box_table import ImageBoxes, write_file_per_image
 from skin_lesions.data.annotations.boxes import Found, PixelBox, lesions_of_boxes
 from skin_lesions.data.annotations.image_names import ImageNames
 from skin_lesions.data.annotations.model import AnnotationProblem
@@ -124,15 +117,7 @@ def write_voc(boxes: pd.DataFrame, folder: Path) -> None:
         InputError: The folder is not empty, or two images would share an XML file.
         ValueError: A box is invalid, see ``boxes_by_image``.
     """
-    entries = list(boxes_by_image(boxes))
-    check_distinct_stems([entry.file for entry in entries])
-    check_is_new_folder(folder)
-    with atomic_write(folder) as partial:
-        partial.mkdir()
-        for entry in entries:
-            path = text_path(partial, entry.file, ".xml")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_xml(entry))
+    write_file_per_image(boxes, folder, ".xml", _xml)
 
 
 def _xml(entry: ImageBoxes) -> bytes:

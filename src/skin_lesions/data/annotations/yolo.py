@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from skin_lesions.core.atomic_files import atomic_write
 from skin_lesions.core.text import printable
 from skin_lesions.data.annotations.annotation_files import (
     MAX_TEXT_BYTES,
@@ -17,13 +16,7 @@ from skin_lesions.data.annotations.annotation_files import (
     read_text,
     shortened,
 )
-from skin_lesions.data.annotations.box_table import (
-    ImageBoxes,
-    boxes_by_image,
-    check_distinct_stems,
-    check_is_new_folder,
-    text_path,
-)
+from skin_lesions.data.annotations.box_table import ImageBoxes, write_file_per_image
 from skin_lesions.data.annotations.boxes import Found, PixelBox, lesions_of_boxes
 from skin_lesions.data.annotations.image_names import ImageNames, TableImage
 from skin_lesions.data.annotations.model import AnnotationProblem
@@ -94,15 +87,7 @@ def write_yolo(boxes: pd.DataFrame, folder: Path) -> None:
         InputError: The folder is not empty, or two images would share a text file.
         ValueError: A box is invalid, see ``boxes_by_image``.
     """
-    entries = list(boxes_by_image(boxes))
-    check_distinct_stems([entry.file for entry in entries])
-    check_is_new_folder(folder)
-    with atomic_write(folder) as partial:
-        partial.mkdir()
-        for entry in entries:
-            path = text_path(partial, entry.file, ".txt")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(_lines(entry)), encoding="utf-8", newline="\n")
+    write_file_per_image(boxes, folder, ".txt", lambda entry: "".join(_lines(entry)).encode())
 
 
 def _lines(entry: ImageBoxes) -> Iterator[str]:
