@@ -14,7 +14,14 @@ from skin_lesions.audit.finding import Finding
 from skin_lesions.core.text import pluralize, printable
 from skin_lesions.core.versions import VersionedModel
 from skin_lesions.data.provenance import MetricsProvenance
-from skin_lesions.metrics.intervals import LEVEL, Estimate, unavailable, unite
+from skin_lesions.metrics.intervals import (
+    LEVEL,
+    Estimate,
+    fraction_text,
+    percent_text,
+    unavailable,
+    unite,
+)
 from skin_lesions.metrics.linearization import linearized_error, mean_influence
 
 # A rank correlation above this value, also at the lower end of the interval, is a finding: the maps
@@ -172,13 +179,13 @@ def _border_findings(border: BorderAttention, rows: pd.DataFrame) -> list[Findin
     overall = border.fraction.low is not None and border.fraction.low > border.area
     if not above and not overall:
         return []
-    where = f"the outer {_whole_percent(border.width)} of each side"
+    where = f"the outer {fraction_text(border.width)} of each side"
     message = (
-        f"The model looks at {where} more than its area suggests: {_percent(border.fraction)} of "
-        f"the Grad-CAM maps, for {_whole_percent(border.area)} of the area."
+        f"The model looks at {where} more than its area suggests: {percent_text(border.fraction)} "
+        f"of the Grad-CAM maps, for {fraction_text(border.area)} of the area."
         if overall
         else f"For {pluralize(len(above), 'class', 'classes')}, the model looks at {where} more "
-        f"than its area ({_whole_percent(border.area)}) suggests."
+        f"than its area ({fraction_text(border.area)}) suggests."
     )
     fractions = {
         "border_fraction": border.fraction.value,
@@ -200,7 +207,7 @@ def _border_findings(border: BorderAttention, rows: pd.DataFrame) -> list[Findin
                 **details,
             },
             examples=[
-                [label, f"{_percent(border.per_class[label])} on the border"] for label in above
+                [label, f"{percent_text(border.per_class[label])} on the border"] for label in above
             ],
             recommendation=_BORDER_RECOMMENDATION,
         )
@@ -238,17 +245,3 @@ def _similarity_findings(similarity: Estimate) -> list[Finding]:
             recommendation="Do not use these maps to judge what the model looks at.",
         )
     ]
-
-
-def _percent(estimate: Estimate) -> str:
-    """Return a fraction with its interval, in percent."""
-    if estimate.value is None:
-        return "an unknown fraction"
-    value = _whole_percent(estimate.value)
-    if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
-
-
-def _whole_percent(fraction: float) -> str:
-    return f"{100 * fraction:.0f} %"

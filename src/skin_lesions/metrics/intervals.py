@@ -70,6 +70,25 @@ def unavailable(reason: str, n: int = 0) -> Estimate:
     return Estimate(value=None, low=None, high=None, n=n, reason=reason)
 
 
+def percent_text(estimate: Estimate) -> str:
+    """Return a fraction with its interval in whole percent, for a finding."""
+    if estimate.value is None:
+        return "an unknown fraction"
+    value = fraction_text(estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
+
+
+def fraction_text(fraction: float) -> str:
+    """Return a fraction in whole percent.
+
+    >>> fraction_text(0.253)
+    '25 %'
+    """
+    return f"{100 * fraction:.0f} %"
+
+
 def wilson_interval(observed: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     """Return the Wilson score interval of a proportion.
 

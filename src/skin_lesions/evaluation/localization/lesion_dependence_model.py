@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from skin_lesions.core.text import pluralize
-from skin_lesions.metrics.intervals import FEW_IMAGES, Estimate
+from skin_lesions.metrics.intervals import FEW_IMAGES, Estimate, fraction_text, percent_text
 
 # A model that keeps at least this fraction of its balanced accuracy above chance without the
 # lesion has a finding of severity high, because most of its score does not need the lesion.
@@ -150,8 +150,8 @@ def score_findings(scores: LesionScores) -> list[LesionFinding]:
             id="accuracy_without_lesion",
             severity="high" if remaining >= HIGH_FRACTION else "medium",
             message="The model recognizes classes without the lesion: its balanced accuracy is "
-            f"{_percent(without)} if the lesion is filled from its surroundings. Chance is "
-            f"{_whole_percent(chance)}, and with the lesion it is {_percent(original)}.",
+            f"{percent_text(without)} if the lesion is filled from its surroundings. Chance is "
+            f"{fraction_text(chance)}, and with the lesion it is {percent_text(original)}.",
             count=without.n,
             details={
                 "images": without.n,
@@ -179,8 +179,8 @@ def attention_findings(attention: LesionAttention) -> list[LesionFinding]:
             # An interval that contains 0 can also be due to few images.
             severity="medium" if gain.high < 0 else "low",
             message="The model does not look at the lesion more than its area suggests: "
-            f"{_percent(attention.inside)} of the Grad-CAM maps are inside, for "
-            f"{_whole_percent(attention.area.value or 0.0)} of the area.",
+            f"{percent_text(attention.inside)} of the Grad-CAM maps are inside, for "
+            f"{fraction_text(attention.area.value or 0.0)} of the area.",
             count=gain.n,
             details={
                 "images": gain.n,
@@ -199,17 +199,3 @@ def _numbers(name: str, estimate: Estimate) -> dict[str, int | float]:
     """Return the value and the interval of an estimate by name, without missing ones."""
     values = {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return {key: value for key, value in values.items() if value is not None}
-
-
-def _percent(estimate: Estimate) -> str:
-    """Return a fraction with its interval, in percent."""
-    if estimate.value is None:
-        return "an unknown fraction"
-    value = _whole_percent(estimate.value)
-    if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
-
-
-def _whole_percent(fraction: float) -> str:
-    return f"{100 * fraction:.0f} %"
