@@ -151,7 +151,11 @@ def _use_given_model(parameters: Predict, pipeline: Pipeline, catalog: DataCatal
         )
     from skin_lesions.datasets import PredictorDataset  # noqa: PLC0415 (torch)
 
-    catalog["model"] = PredictorDataset(filepath=parameters.model, device=parameters.device)
+    catalog["model"] = PredictorDataset(
+        filepath=parameters.model,
+        device=parameters.device,
+        localizer=None if parameters.localizer == "auto" else parameters.localizer,
+    )
     return {"model"}
 
 

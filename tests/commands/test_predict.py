@@ -23,7 +23,7 @@ def folder(tmp_path):
 def predictor(monkeypatch):
     """Use a small predictor for any model."""
     chosen = MeanColorPredictor()
-    monkeypatch.setattr(command, "load_predictor", lambda path, device: chosen)
+    monkeypatch.setattr(command, "load_predictor", lambda path, device, localizer: chosen)
     return chosen
 
 

@@ -100,7 +100,7 @@ def test_unusable_tables_are_rejected_with_the_name_of_the_option(folder, table,
 
 def test_command_reads_the_table_and_lists_missing_values(folder, table, monkeypatch):
     monkeypatch.setattr(
-        command, "load_predictor", lambda path, device: MeanColorPredictor(WITH_FUSION)
+        command, "load_predictor", lambda path, device, localizer: MeanColorPredictor(WITH_FUSION)
     )
 
     def predict(*arguments):

@@ -16,7 +16,10 @@ from skin_lesions.deployment.onnx_session import open_session
 from support.bundles import exportable_model, random_images
 
 LIMITS = Export(
-    compared_images=8, max_probability_difference=1e-4, max_unknown_score_difference=1e-3
+    compared_images=8,
+    max_probability_difference=1e-4,
+    max_unknown_score_difference=1e-3,
+    localizer=None,
 )
 
 
@@ -73,7 +76,7 @@ def test_stored_images_are_compared_as_the_network_gets_them(stored, bundle_mode
     model = bundle_model[1].model_copy(
         update={"preprocessing": Preprocessing("stretch", 32, 24), "classes": ("green", "red")}
     )
-    found = images_to_compare(model, split_table, pixels, 5)
+    found = images_to_compare(model.preprocessing, split_table, pixels, 5)
     first = split_table.frame.sort_values("file")["image_id"].iloc[0]
     squares = pixels.at(32).read(pixels.at(32).rows([first]))
     expected = resize_batch(squares, [1.0], model.preprocessing)[0].permute(1, 2, 0).numpy()
@@ -85,7 +88,7 @@ def test_stored_images_are_compared_as_the_network_gets_them(stored, bundle_mode
 def test_random_images_replace_missing_ones(stored, bundle_model, tmp_path, caplog):
     caplog.set_level(logging.INFO, "skin_lesions")
     store = PixelStore(tmp_path / "empty")
-    found = images_to_compare(bundle_model[1], stored[1], store, 3)
+    found = images_to_compare(bundle_model[1].preprocessing, stored[1], store, 3)
     assert found.shape == (3, 64, 64, 3)
     assert found.std() > 50
     assert "on random images" in caplog.text

@@ -1,7 +1,6 @@
 """The script of a bundle works without torch, Kedro and this package."""
 
 import csv
-import importlib.util
 import os
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from skin_lesions.deployment.torch_predictor import TorchPredictor
 from support.bundles import bundle_of, exportable_model
 from support.color_profiles import DISPLAY_P3
 from support.factories import corners, encoded
-from support.scripts import rows_of, run_script
+from support.scripts import import_script, rows_of, run_script
 
 
 def test_rows_are_those_of_the_package(bundle_model, tmp_path):
@@ -86,13 +85,6 @@ def test_images_are_decoded_as_by_the_package(bundle_model, resize_mode):
         # Colors are rounded, and the edges of transparent and palette images are resized in RGB.
         assert np.abs(found - expected).max() <= 2, name
         assert np.ptp(found) > 100, name
-
-
-def import_script(folder):
-    spec = importlib.util.spec_from_file_location("predict_script", folder / "predict.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])

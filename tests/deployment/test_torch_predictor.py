@@ -11,7 +11,7 @@ from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.deployment.decisions import Postprocessor
 from skin_lesions.deployment.load import load_predictor
-from skin_lesions.deployment.torch_predictor import TorchPredictor, model_version
+from skin_lesions.deployment.torch_predictor import TorchPredictor, file_version
 from skin_lesions.evaluation.predictions import predict_images
 from skin_lesions.models.model_file import write_model
 from skin_lesions.models.networks import build_network
@@ -77,7 +77,7 @@ def test_model_outside_of_the_catalog_has_a_checksum_as_version(tmp_path):
 
 def test_model_in_the_catalog_has_its_version(tmp_path):
     path = tmp_path / "model.pth" / "2026-11-29T06.00.00.000Z" / "model.pth"
-    assert model_version(path) == "2026-11-29T06.00.00.000Z"
+    assert file_version(path) == "2026-11-29T06.00.00.000Z"
 
 
 def test_file_that_is_no_model_is_rejected(tmp_path):

@@ -11,8 +11,11 @@ from torch import nn
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.deployment.bundle_content import ModelBundle
 from skin_lesions.deployment.bundle_writer import write_bundle
+from skin_lesions.deployment.lesion_export import export_localizer
 from skin_lesions.deployment.onnx_export import export_onnx
 from skin_lesions.models.features import record_features
+from skin_lesions.models.inference import load_network
+from skin_lesions.models.localization.localizer_model import Localizer
 from skin_lesions.models.networks import build_network, classifier_head
 from skin_lesions.models.postprocessing.unknown_score import (
     UnknownMethod,
@@ -58,12 +61,23 @@ def random_images(n: int, size: int, seed: int = 0) -> np.ndarray:
     return coarse.repeat(size // 4, axis=1).repeat(size // 4, axis=2)
 
 
-def bundle_of(model: TrainedModel, network: bytes | None = None) -> ModelBundle:
+def bundle_of(
+    model: TrainedModel, network: bytes | None = None, localizer: Localizer | None = None
+) -> ModelBundle:
     """Return the content of the bundle of a model; ``network`` replaces the exported network."""
     rows = [(i, "train") for i in model.train_image_ids] + [(i, "val") for i in model.val_image_ids]
     manifest = pd.DataFrame([("test_image", "test"), *rows], columns=["image_id", "split"])
     exported = export_onnx(model) if network is None else network
-    return ModelBundle(model=model, network=exported, manifest=manifest, card=CARD)
+    return ModelBundle(
+        model=model,
+        network=exported,
+        manifest=manifest,
+        card=CARD,
+        localizer=localizer,
+        lesion_network=None
+        if localizer is None
+        else export_localizer(localizer, load_network(model)),
+    )
 
 
 def write_small_bundle(folder: Path, **changes: Any) -> TrainedModel:

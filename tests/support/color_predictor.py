@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.deployment.lesions import LesionFinder
 from skin_lesions.deployment.pillow_images import read_with_pillow
 from skin_lesions.deployment.predictor import ModelDescription
 from skin_lesions.models.network_outputs import NetworkOutputs
@@ -41,9 +42,18 @@ class ColorPredictor:
     high on the right side.
     """
 
-    def __init__(self, *, has_heat_maps: bool = True, **changes: Any) -> None:
+    def __init__(
+        self,
+        *,
+        has_heat_maps: bool = True,
+        lesion_finder: LesionFinder | None = None,
+        **changes: Any,
+    ) -> None:
+        if lesion_finder is not None:
+            changes["localizer_version"] = lesion_finder.version
         self.description = model_description(**changes)
         self.has_heat_maps = has_heat_maps
+        self.lesion_finder = lesion_finder
 
     def read(self, data: bytes) -> np.ndarray:
         return read_with_pillow(data, self.description.preprocessing)

@@ -5,6 +5,7 @@ from typing import Any
 
 from skin_lesions.data.image_files import Pixels
 from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.deployment.lesions import LesionFinder
 from skin_lesions.deployment.pillow_images import read_with_pillow
 from skin_lesions.deployment.predictor import ModelDescription
 from skin_lesions.models.network_outputs import NetworkOutputs
@@ -32,6 +33,7 @@ class MeanColorPredictor:
 
     description: ModelDescription = dataclasses.field(default_factory=description)
     batches: list[int] = dataclasses.field(default_factory=list)
+    lesion_finder: LesionFinder | None = None
 
     def read(self, data: bytes) -> Pixels:
         """Decode an image; see ``Predictor.read``."""

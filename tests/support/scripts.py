@@ -1,10 +1,12 @@
 """Runs of the script of a model bundle in a process that cannot import torch."""
 
 import csv
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 # Only what predict.py may import; Python imports this module at its start.
 BLOCKER = """
@@ -37,3 +39,12 @@ def run_script(folder: Path, tmp_path: Path, *arguments: object) -> subprocess.C
 def rows_of(done: subprocess.CompletedProcess) -> list[dict[str, str]]:
     assert done.returncode == 0, done.stderr
     return list(csv.DictReader(done.stdout.splitlines()))
+
+
+def import_script(folder: Path, name: str = "predict.py") -> ModuleType:
+    """Import a script of a bundle, to test its functions."""
+    spec = importlib.util.spec_from_file_location("bundle_script", folder / name)
+    assert spec is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script

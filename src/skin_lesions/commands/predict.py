@@ -26,6 +26,12 @@ from skin_lesions.deployment.prediction_run import PredictionRun
     help="Model file (model.pth), or folder of a model bundle. A bundle does not need torch.",
 )
 @click.option(
+    "--localizer",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Localizer file (localizer.pth) of a model file: adds boxes of the lesions. A bundle has "
+    "its own.",
+)
+@click.option(
     "--metadata",
     type=click.Path(path_type=Path, dir_okay=False),
     help="CSV file with clinical metadata, one row for each image, for a model that uses them.",
@@ -58,6 +64,7 @@ from skin_lesions.deployment.prediction_run import PredictionRun
 def predict(
     images: tuple[str, ...],
     model: Path,
+    localizer: Path | None,
     metadata: Path | None,
     output_format: OutputFormat | None,
     output: Path | None,
@@ -76,7 +83,7 @@ def predict(
     use_utf_8()
     try:
         files = find_images(images, follow_symlinks=follow_symlinks, option="--follow-symlinks")
-        predictor = load_predictor(model, device)
+        predictor = load_predictor(model, device, localizer)
         table = read_clinical_metadata(metadata, files.names, predictor.description, "--metadata")
         run = PredictionRun(predictor, files, batch_size, table)
         chosen = output_format or _default_format(output)

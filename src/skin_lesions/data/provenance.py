@@ -210,16 +210,15 @@ class ExternalMetricsProvenance(ExternalPredictionProvenance):
     synthetic_images: bool
 
 
-class LocalizationProvenance(Provenance):
-    """Provenance of the results of lesion localization.
+class LocalizerProvenance(Provenance):
+    """Provenance of a localizer.
 
     Attributes:
+        model_version: Version of the classifier.
         images: Name of the folder of the images, or ``this data set``.
         annotations: Name of the file or folder of the annotations; empty for synthetic masks.
         annotation_format: Their format.
-        annotated_images: Number of images with usable annotations.
-        unusable_annotations: Number of annotations that cannot be used.
-        folds: Number of folds of the cross-validation; None for a test on the test split.
+        package_version: Version of this package.
         synthetic_images: Whether the images are synthetic.
     """
 
@@ -227,11 +226,22 @@ class LocalizationProvenance(Provenance):
     images: Name
     annotations: Name
     annotation_format: str
+    package_version: str
+    synthetic_images: bool
+
+
+class LocalizationProvenance(LocalizerProvenance):
+    """Provenance of the results of lesion localization.
+
+    Attributes:
+        annotated_images: Number of images with usable annotations.
+        unusable_annotations: Number of annotations that cannot be used.
+        folds: Number of folds of the cross-validation; None for a test on the test split.
+    """
+
     annotated_images: int
     unusable_annotations: int
     folds: int | None
-    package_version: str
-    synthetic_images: bool
 
 
 def recorded_versions(data: object) -> dict[str, str]:

@@ -15,7 +15,7 @@ from skin_lesions.deployment.rows import REFER
 
 log = logging.getLogger(__name__)
 
-_NUMBERS = ("p_", "unknown_score")  # starts of the names of the columns with numbers
+_NUMBERS = ("p_", "unknown_score", "lesion_")  # starts of the names of the columns with numbers
 
 
 class NewPredictionsDataset(AbstractDataset[PredictionRun, pd.DataFrame]):

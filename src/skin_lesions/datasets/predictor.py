@@ -10,10 +10,17 @@ from skin_lesions.deployment.predictor import Predictor
 
 
 class PredictorDataset(AbstractDataset[None, Predictor]):
-    """Loads the predictor of a model file or a model bundle."""
+    """Loads the predictor of a model file or a model bundle.
 
-    def __init__(self, *, filepath: str, device: str):
+    Args:
+        filepath: Model file, or folder of a bundle.
+        device: As in ``predict.device``.
+        localizer: Localizer file for a model file.
+    """
+
+    def __init__(self, *, filepath: str, device: str, localizer: str | None = None):
         self._path, self._device = Path(filepath), device
+        self._localizer = None if localizer is None else Path(localizer)
 
     def load(self) -> Predictor:
         """Load the predictor.
@@ -21,7 +28,7 @@ class PredictorDataset(AbstractDataset[None, Predictor]):
         Raises:
             InputError: It is neither a valid model file nor a valid bundle.
         """
-        return load_predictor(self._path, self._device)
+        return load_predictor(self._path, self._device, self._localizer)
 
     def save(self, data: None) -> NoReturn:  # noqa: ARG002
         """Raise an error: this data set is only read."""

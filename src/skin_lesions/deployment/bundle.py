@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.deployment.onnx_lesions import OnnxLesionFinder, read_lesion_finder
 from skin_lesions.deployment.onnx_session import open_session
 from skin_lesions.deployment.pillow_images import read_with_pillow
 from skin_lesions.deployment.predictor import ModelDescription
@@ -40,11 +41,13 @@ class OnnxPredictor:
         folder: The bundle.
         description: The model.
         session: Session of ONNX Runtime.
+        lesion_finder: The localizer of the bundle; None if it has none.
     """
 
     folder: Path
     description: ModelDescription
     session: "InferenceSession"
+    lesion_finder: OnnxLesionFinder | None
 
     @property
     def has_heat_maps(self) -> bool:
@@ -115,8 +118,10 @@ def read_bundle(path: Path) -> OnnxPredictor:
             another version of this package, or onnxruntime is not installed.
     """
     verify_checksums(path)
+    finder = read_lesion_finder(path)
     return OnnxPredictor(
         folder=path,
-        description=ModelDescription.of(read_metadata(path)),
+        description=ModelDescription.of(read_metadata(path), finder.version if finder else None),
         session=open_session(path / NETWORK),
+        lesion_finder=finder,
     )

@@ -6,6 +6,7 @@ import pandas as pd
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.tables import SplitTable
+from skin_lesions.models.localization.localizer_model import Localizer
 from skin_lesions.models.trained_model import TrainedModel
 
 
@@ -18,12 +19,16 @@ class ModelBundle:
         network: Content of the ONNX file.
         manifest: Columns image_id and split of the split table.
         card: The model card in Markdown.
+        localizer: The localizer of the model; None without one.
+        lesion_network: Content of the ONNX file of the localizer; None for a constant box.
     """
 
     model: TrainedModel
     network: bytes
     manifest: pd.DataFrame
     card: str
+    localizer: Localizer | None = None
+    lesion_network: bytes | None = None
 
 
 def split_manifest(split_table: SplitTable, model: TrainedModel) -> pd.DataFrame:

@@ -10,7 +10,12 @@ from skin_lesions.deployment.bundle_config import config_text
 from skin_lesions.deployment.bundle_content import ModelBundle
 from skin_lesions.deployment.licenses import licenses_text
 from skin_lesions.models import bundle_files
-from skin_lesions.models.bundle_files import MISSING_EXTRA, manifest_text, model_text
+from skin_lesions.models.bundle_files import (
+    MISSING_EXTRA,
+    localizer_text,
+    manifest_text,
+    model_text,
+)
 from skin_lesions.models.model_file import model_checksum
 from skin_lesions.reporting.front_matter import license_name
 
@@ -36,15 +41,21 @@ def write_bundle(bundle: ModelBundle, folder: Path) -> None:
     weights = save(tensors, metadata={"format": "pt"})
     (folder / bundle_files.WEIGHTS).write_bytes(weights)
     (folder / bundle_files.NETWORK).write_bytes(bundle.network)
-    script = files("skin_lesions.deployment").joinpath("templates", bundle_files.SCRIPT)
+    if bundle.lesion_network is not None:
+        (folder / bundle_files.LESION_NETWORK).write_bytes(bundle.lesion_network)
+    templates = files("skin_lesions.deployment").joinpath("templates")
     texts = {
         bundle_files.CONFIG: config_text(model, license_name(model)),
         bundle_files.MODEL: model_text(model, model_checksum(model)),
         bundle_files.MANIFEST: manifest_text(bundle.manifest.itertuples(index=False, name=None)),
         bundle_files.CARD: bundle.card,
         bundle_files.LICENSES: licenses_text(model),
-        bundle_files.SCRIPT: script.read_text(encoding="utf-8"),
+        bundle_files.SCRIPT: templates.joinpath(bundle_files.SCRIPT).read_text(encoding="utf-8"),
     }
+    if bundle.localizer is not None:
+        name = bundle_files.LESION_SCRIPT
+        texts[name] = templates.joinpath(name).read_text(encoding="utf-8")
+        texts[bundle_files.LOCALIZER] = localizer_text(bundle.localizer)
     for filename, text in texts.items():
         # Equal on all systems, because the checksums are.
         (folder / filename).write_text(text, encoding="utf-8", newline="\n")

@@ -10,6 +10,7 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import pluralize, printable
 from skin_lesions.data.loader import build_dataset
 from skin_lesions.data.pixel_store import PixelStore
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.tables import SplitTable
 from skin_lesions.deployment.onnx_session import open_session
 from skin_lesions.deployment.torch_predictor import TorchPredictor
@@ -26,12 +27,12 @@ _SEED = 0  # of random images
 
 
 def images_to_compare(
-    model: TrainedModel, split_table: SplitTable, pixel_store: PixelStore, limit: int
+    preprocessing: Preprocessing, split_table: SplitTable, pixel_store: PixelStore, limit: int
 ) -> Images:
     """Return inputs of the network from the pixel store, or random ones if it has none.
 
     Args:
-        model: Its preprocessing is used.
+        preprocessing: Preprocessing of the network.
         split_table: Rows of the images; those are taken at equal distances.
         pixel_store: Decoded images.
         limit: Maximum number of images.
@@ -39,17 +40,18 @@ def images_to_compare(
     Returns:
         (n, image_size, image_size, 3) uint8.
     """
-    stored = pixel_store.at(model.preprocessing.stored_image_size)
+    stored = pixel_store.at(preprocessing.stored_image_size)
     index = stored.index
     readable = index.index[index["row"] >= 0]
     rows = split_table.frame[split_table.frame["image_id"].isin(readable)].sort_values("file")
     if rows.empty:
-        size = model.preprocessing.image_size
+        size = preprocessing.image_size
         shape = (limit, size, size, 3)
         log.info("No stored images: the exported network is compared on random images")
         return np.random.default_rng(_SEED).integers(0, 256, shape).astype(np.uint8)
     positions = np.linspace(0, len(rows) - 1, min(limit, len(rows))).round().astype(np.int64)
-    dataset = build_dataset(rows.iloc[positions], model.classes, stored, model.preprocessing)
+    labels = sorted(rows["label"].unique())
+    dataset = build_dataset(rows.iloc[positions], labels, stored, preprocessing)
     images, _ = dataset.get_batch(np.arange(len(dataset)))  # (n, 3, size, size)
     return images.permute(0, 2, 3, 1).contiguous().numpy()
 

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from torch import nn
 from skin_lesions import __version__
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.deployment.onnx_postprocessing import CalibratedSoftmax, UnknownScore
 from skin_lesions.models.features import FeatureRecorder, record_features
 from skin_lesions.models.inference import augmented_inputs, load_network
@@ -28,6 +30,24 @@ METADATA = "skin_lesions."  # prefix of the keys of the metadata
 _EXAMPLES = 2  # images in the example input; 1 would be taken for a constant
 
 
+class PixelNormalization(nn.Module):
+    """Images (n, size, size, 3) uint8 to normalized images (n, 3, size, size) float32."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        # As in data.preprocessing: scaled from 0..1 to 0..255.
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(preprocessing, name))
+            self.register_buffer(name, values.view(1, -1, 1, 1) * 255)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return ``(images - mean) / std``."""
+        return (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+
+
 class InferenceGraph(nn.Module):
     """Everything between the pixels of an image and its probabilities.
 
@@ -39,9 +59,6 @@ class InferenceGraph(nn.Module):
     - penultimate features of the first pose, (n, features)
     - last feature map of the first pose, (n, features, h, w), if there is a layer with it
     """
-
-    mean: torch.Tensor
-    std: torch.Tensor
 
     def __init__(
         self,
@@ -55,10 +72,7 @@ class InferenceGraph(nn.Module):
         self._tta = model.test_time_augmentation
         self.probabilities = CalibratedSoftmax(model.postprocessing)
         self.unknown_score = UnknownScore(model.postprocessing.unknown_score.statistics)
-        # As in data.preprocessing: scaled from 0..1 to 0..255.
-        for name in ("mean", "std"):
-            values = torch.tensor(getattr(model.preprocessing, name))
-            self.register_buffer(name, values.view(1, -1, 1, 1) * 255)
+        self.normalization = PixelNormalization(model.preprocessing)
         self._maps: list[torch.Tensor] = []
         if layer is not None:
             module = network.get_submodule(layer.name)
@@ -73,7 +87,7 @@ class InferenceGraph(nn.Module):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the outputs."""
         n = images.shape[0]
-        x = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        x = self.normalization(images)
         poses = augmented_inputs(x, self._tta)
         # All poses are one batch, so that the graph contains the network only once.
         logits = self.network(torch.cat(poses) if len(poses) > 1 else x)  # (poses * n, classes)
@@ -96,15 +110,29 @@ def export_onnx(model: TrainedModel) -> bytes:
     layer = find_pooled_map(network, model.preprocessing.image_size)
     with record_features(network) as recorder:
         graph = InferenceGraph(model, network, recorder, layer).eval()
-        program = _export(graph, model)
+        program = export_graph(
+            graph, model.preprocessing.image_size, graph.output_names, model.architecture
+        )
     for key, value in _metadata(model).items():
         program.model.metadata_props[METADATA + key] = value
     return program.model_proto.SerializeToString()
 
 
-def _export(graph: InferenceGraph, model: TrainedModel) -> torch.onnx.ONNXProgram:
-    size = model.preprocessing.image_size
-    example = torch.zeros(_EXAMPLES, size, size, 3, dtype=torch.uint8)
+def export_graph(
+    graph: nn.Module, image_size: int, output_names: Sequence[str], name: str
+) -> torch.onnx.ONNXProgram:
+    """Export a graph of images (n, image_size, image_size, 3) uint8, for any n.
+
+    Args:
+        graph: The graph in evaluation mode.
+        image_size: Width and height of the images, pixels.
+        output_names: Names of its outputs, in order.
+        name: What is exported, at the start of an error message.
+
+    Raises:
+        InputError: torch cannot export it, or the required packages are missing.
+    """
+    example = torch.zeros(_EXAMPLES, image_size, image_size, 3, dtype=torch.uint8)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # about internals of torch.export
@@ -113,7 +141,7 @@ def _export(graph: InferenceGraph, model: TrainedModel) -> torch.onnx.ONNXProgra
                 (example,),
                 dynamo=True,
                 input_names=[IMAGES],
-                output_names=graph.output_names,
+                output_names=list(output_names),
                 dynamic_shapes={IMAGES: {0: torch.export.Dim("batch", min=1)}},
                 external_data=False,
                 verbose=False,
@@ -126,7 +154,7 @@ def _export(graph: InferenceGraph, model: TrainedModel) -> torch.onnx.ONNXProgra
     except (torch.onnx.OnnxExporterError, RuntimeError) as error:
         reason = next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
         raise InputError(
-            f"{printable(model.architecture)} cannot be exported to ONNX with torch "
+            f"{printable(name)} cannot be exported to ONNX with torch "
             f"{torch.__version__} ({printable(reason)}). Fix: train another architecture, for "
             "example with --params train.architecture=efficientnet_b0"
         ) from error

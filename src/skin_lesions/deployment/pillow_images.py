@@ -7,7 +7,7 @@ with antialiasing, but round some values to another gray level.
 import numpy as np
 from PIL import Image
 
-from skin_lesions.data.image_files import Pixels, read_pixels
+from skin_lesions.data.image_files import Pixels, StoredPixels, read_pixels
 from skin_lesions.data.preprocessing_settings import Preprocessing
 
 
@@ -24,7 +24,11 @@ def read_with_pillow(data: bytes, preprocessing: Preprocessing) -> Pixels:
     Raises:
         UnreadableImageError: As for ``data.image_files.read_pixels``.
     """
-    image = read_pixels(data)
+    return input_of_image(read_pixels(data), preprocessing)
+
+
+def input_of_image(image: StoredPixels, preprocessing: Preprocessing) -> Pixels:
+    """Resize a decoded image to one input, (image_size, image_size, 3) uint8, RGB."""
     width, height = image.upright_size
     # First to the stored square: the pipelines store it, so the network was trained on its pixels.
     square = image.finish(_resize(image.pixels, preprocessing.stored_image_size))

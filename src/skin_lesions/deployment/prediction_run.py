@@ -21,6 +21,7 @@ from skin_lesions.core.text import encodable, printable
 from skin_lesions.data.image_files import UnreadableImageError
 from skin_lesions.deployment.decisions import Postprocessor
 from skin_lesions.deployment.images import ImageFiles
+from skin_lesions.deployment.lesions import FoundLesions, LesionInput
 from skin_lesions.deployment.predictor import ModelDescription, Predictor
 from skin_lesions.deployment.rows import PredictionRow
 
@@ -66,8 +67,10 @@ class PredictionRun:
         except OSError as error:
             return _ReadFile(name, error=f"could not be opened: {error.strerror or error}")
         image_id = hashlib.sha256(data).hexdigest()
+        finder = self.predictor.lesion_finder
         try:
-            return _ReadFile(name, image_id, self.predictor.read(data))
+            lesion_input = None if finder is None else finder.read(data)
+            return _ReadFile(name, image_id, self.predictor.read(data), lesion_input)
         except UnreadableImageError as error:
             return _ReadFile(name, image_id, error=str(error))
 
@@ -82,6 +85,7 @@ class PredictionRun:
             if images
             else ()
         )
+        lesions = iter(self._lesions(files))
         return [
             PredictionRow(
                 file=encodable(file.name),
@@ -89,9 +93,15 @@ class PredictionRun:
                 prediction=None if file.pixels is None else next(predictions),
                 error=None if file.error is None else printable(file.error),
                 model_version=self.predictor.description.version,
+                lesions=None if file.lesion_input is None else next(lesions),
             )
             for file in files
         ]
+
+    def _lesions(self, files: "list[_ReadFile]") -> list[FoundLesions]:
+        finder = self.predictor.lesion_finder
+        inputs = [file.lesion_input for file in files if file.lesion_input is not None]
+        return [] if finder is None or not inputs else finder.find(inputs)
 
     def fingerprint(self) -> str:
         """Return a hash of everything that determines the rows, 16 hex digits.
@@ -126,6 +136,7 @@ class _ReadFile:
     name: str
     image_id: str | None = None
     pixels: npt.NDArray[np.uint8] | None = None
+    lesion_input: LesionInput | None = None
     error: str | None = None
 
 

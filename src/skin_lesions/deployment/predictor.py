@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.deployment.lesions import LesionFinder
 from skin_lesions.models.network_outputs import NetworkOutputs
 from skin_lesions.models.trained_model import Postprocessing, TrainedModel
 
@@ -26,6 +27,7 @@ class ModelDescription:
         postprocessing: Steps after the network.
         version: Version of the model in the catalog.
         is_synthetic: Whether the model was trained on synthetic images.
+        localizer_version: Version of the localizer; None if the predictions have no boxes.
     """
 
     architecture: str
@@ -34,9 +36,10 @@ class ModelDescription:
     postprocessing: Postprocessing
     version: str
     is_synthetic: bool
+    localizer_version: str | None = None
 
     @classmethod
-    def of(cls, model: TrainedModel) -> Self:
+    def of(cls, model: TrainedModel, localizer_version: str | None = None) -> Self:
         """Return the description of a model file."""
         return cls(
             architecture=model.architecture,
@@ -45,6 +48,7 @@ class ModelDescription:
             postprocessing=model.postprocessing,
             version=model.version,
             is_synthetic=model.provenance.origin.is_synthetic,
+            localizer_version=localizer_version,
         )
 
     def warnings(self) -> list[str]:
@@ -69,6 +73,10 @@ class Predictor(Protocol):
     @property
     def description(self) -> ModelDescription:
         """Return the description of the model."""
+
+    @property
+    def lesion_finder(self) -> LesionFinder | None:
+        """Return the localizer of the model; None if the predictions have no boxes."""
 
     def read(self, data: bytes) -> npt.NDArray[np.uint8]:
         """Decode an image file into the pixels of one input.

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from skin_lesions.core.csv_cells import with_apostrophe
+from skin_lesions.data.annotations.box_table import CORNERS
 from skin_lesions.data.tables import balanced_column, probability_column
 from skin_lesions.deployment.decisions import Prediction, ReferralReason
+from skin_lesions.deployment.lesions import FoundLesions
 from skin_lesions.deployment.predictor import ModelDescription
 
 SEPARATOR = "|"  # between several values in one cell
@@ -24,6 +26,7 @@ class PredictionRow:
         file: Relative path with forward slashes.
         image_id: sha256 of the bytes; None if the file could not be opened.
         prediction: The prediction; None if the file is unreadable.
+        lesions: The lesions that were found; None without a localizer or for an unreadable file.
         error: Why the file is unreadable; None if it is readable.
         model_version: Version of the model.
     """
@@ -33,6 +36,7 @@ class PredictionRow:
     prediction: Prediction | None
     error: str | None
     model_version: str
+    lesions: FoundLesions | None = None
 
     @property
     def referral_reasons(self) -> tuple[ReferralReason, ...]:
@@ -52,6 +56,7 @@ def column_names(description: ModelDescription) -> list[str]:
         REFER,
         "refer_reason",
         *_metadata_columns(description),
+        *_lesion_columns(description),
         ERROR,
         "model_version",
     ]
@@ -59,6 +64,22 @@ def column_names(description: ModelDescription) -> list[str]:
 
 def _metadata_columns(description: ModelDescription) -> list[str]:
     return [] if description.postprocessing.metadata_fusion is None else ["missing_metadata"]
+
+
+def _lesion_columns(description: ModelDescription) -> list[str]:
+    """Return the columns of the main lesion, the number of lesions and the localizer."""
+    if description.localizer_version is None:
+        return []
+    corners = (f"lesion_{corner}" for corner in CORNERS)
+    return [*corners, "lesion_score", "lesion_count", "localizer_version"]
+
+
+def _lesion_cells(lesions: FoundLesions | None, description: ModelDescription) -> list[str]:
+    if lesions is None:
+        return [""] * len(_lesion_columns(description))
+    numbers = [*lesions.boxes[0], lesions.localization.scores[0]]
+    count = str(len(lesions.boxes))
+    return [*map(_format_number, numbers), count, description.localizer_version or ""]
 
 
 def _probability_columns(description: ModelDescription) -> list[str]:
@@ -91,6 +112,7 @@ def row_cells(row: PredictionRow, description: ModelDescription) -> list[str]:
         str(bool(row.referral_reasons)),
         _join(row.referral_reasons),
         *([with_apostrophe(missing)] if _metadata_columns(description) else []),
+        *_lesion_cells(row.lesions, description),
         with_apostrophe(row.error or ""),
         row.model_version,
     ]
@@ -124,9 +146,25 @@ def row_json(row: PredictionRow, description: ModelDescription) -> dict[str, Jso
         "refer": bool(row.referral_reasons),
         "refer_reasons": list(row.referral_reasons),
         **metadata,
+        **_lesions_json(row.lesions, description),
         "error": row.error,
         "model_version": row.model_version,
     }
+
+
+def _lesions_json(
+    lesions: FoundLesions | None, description: ModelDescription
+) -> dict[str, JsonValue]:
+    """Return all lesions, the main one first, with boxes in pixels."""
+    if description.localizer_version is None:
+        return {}
+    entries: list[JsonValue] | None = None
+    if lesions is not None:
+        entries = [
+            {"box": dict(zip(CORNERS, box.tolist(), strict=True)), "score": _rounded(score)}
+            for box, score in zip(lesions.boxes, lesions.localization.scores, strict=True)
+        ]
+    return {"lesions": entries, "localizer_version": description.localizer_version}
 
 
 def _by_class(

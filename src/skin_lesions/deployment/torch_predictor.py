@@ -8,12 +8,16 @@ import numpy.typing as npt
 import torch
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import printable
 from skin_lesions.data.decoding import decode
 from skin_lesions.data.preprocessing import normalize_batch, resize_batch
 from skin_lesions.deployment.predictor import ModelDescription
+from skin_lesions.deployment.torch_lesions import TorchLesionFinder
 from skin_lesions.models.devices import choose_device, device_label, limit_threads
 from skin_lesions.models.features import record_features
 from skin_lesions.models.inference import load_network, outputs_of_inputs
+from skin_lesions.models.localization.localizer_file import read_localizer
+from skin_lesions.models.localization.localizer_model import Localizer
 from skin_lesions.models.model_file import read_model
 from skin_lesions.models.network_outputs import NetworkOutputs
 from skin_lesions.models.trained_model import TrainedModel
@@ -30,23 +34,35 @@ class TorchPredictor:
     Args:
         model: The model; its test-time augmentation is used.
         device: As in ``predict.device``.
+        localizer: Finds the lesions; None: the predictions have no boxes.
 
     Raises:
-        InputError: The device is not available, or the weights do not match the architecture.
+        InputError: The device is not available, the weights do not match the architecture, or the
+            localizer belongs to another model.
     """
 
-    def __init__(self, model: TrainedModel, device: str) -> None:
-        self._description = ModelDescription.of(model)
+    def __init__(
+        self, model: TrainedModel, device: str, localizer: Localizer | None = None
+    ) -> None:
+        self._description = ModelDescription.of(model, localizer.version if localizer else None)
         self._tta = model.test_time_augmentation
         self._device = choose_device(device, "predict.device")
         limit_threads()
         network = load_network(model).eval().to(self._device)
         self._network = network.to(memory_format=torch.channels_last)
+        self._lesion_finder = (
+            TorchLesionFinder(localizer, self._network, self._device) if localizer else None
+        )
 
     @property
     def description(self) -> ModelDescription:
         """The description of the model."""
         return self._description
+
+    @property
+    def lesion_finder(self) -> TorchLesionFinder | None:
+        """The localizer, or None."""
+        return self._lesion_finder
 
     def read(self, data: bytes) -> npt.NDArray[np.uint8]:
         """Decode and resize an image file; see ``Predictor.read``."""
@@ -83,19 +99,36 @@ class TorchPredictor:
             ) from None
 
 
-def read_torch_predictor(path: Path, device: str) -> TorchPredictor:
-    """Load the predictor of a model file. No code in the file is executed.
+def read_torch_predictor(
+    path: Path, device: str, localizer_path: Path | None = None
+) -> TorchPredictor:
+    """Load the predictor of a model file. No code in the files is executed.
+
+    Args:
+        path: Model file.
+        device: As in ``predict.device``.
+        localizer_path: File of its localizer; None: the predictions have no boxes.
 
     Raises:
-        InputError: The file is not a valid model file, or the device is not available.
+        InputError: A file is not valid, the localizer belongs to another model, or the device is
+            not available.
     """
-    return TorchPredictor(read_model(path).with_version(model_version(path)), device)
+    localizer = None
+    if localizer_path is not None:
+        if not localizer_path.is_file():
+            raise InputError(
+                f"The localizer does not exist ({printable(localizer_path)}). Expected the file "
+                "localizer.pth of kedro run --pipelines localize"
+            )
+        localizer = read_localizer(localizer_path).with_version(file_version(localizer_path))
+    model = read_model(path).with_version(file_version(path))
+    return TorchPredictor(model, device, localizer)
 
 
-def model_version(path: Path) -> str:
-    """Return the catalog version of a model file, or the start of its sha256 elsewhere.
+def file_version(path: Path) -> str:
+    """Return the catalog version of a model or localizer, or the start of its sha256 elsewhere.
 
-    The catalog stores a model as ``<name>/<version>/<name>``.
+    The catalog stores a file as ``<name>/<version>/<name>``.
     """
     if len(path.parents) > 1 and path.parents[1].name == path.name:
         return path.parent.name

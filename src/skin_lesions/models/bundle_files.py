@@ -15,6 +15,7 @@ from pydantic import JsonValue, ValidationError
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
+from skin_lesions.models.localization.localizer_model import LOCALIZER_FORMAT, Localizer
 from skin_lesions.models.trained_model import FORMAT, TrainedModel
 
 CONFIG = "config.json"  # as timm and the Hugging Face Hub read it
@@ -27,11 +28,16 @@ LICENSES = "LICENSES.md"
 SCRIPT = "predict.py"
 CHECKSUMS = "SHA256SUMS"
 FILES = (CONFIG, MODEL, WEIGHTS, NETWORK, MANIFEST, CARD, LICENSES, SCRIPT)
+# Of a bundle with a localizer. One with a constant box has no network.
+LOCALIZER = "localizer.json"
+LESION_NETWORK = "localizer.onnx"
+LESION_SCRIPT = "lesions.py"  # used by SCRIPT
 
 MISSING_EXTRA = (
     "A model bundle requires {}, which is not installed. Fix: install the extra export: "
     "pip install 'skin-lesions[export]'"
 )
+_OPTIONAL = (LOCALIZER, LESION_NETWORK, LESION_SCRIPT)
 _MANIFEST_COLUMNS = ["image_id", "split"]
 _LINE = re.compile(r"([0-9a-f]{64}) [ *]([\w.-]+)")  # the format of sha256sum
 _REMEDY = "Get a complete copy of the bundle, or create it again: kedro run --pipelines export"
@@ -44,7 +50,8 @@ def is_bundle(path: Path) -> bool:
 
 def write_checksums(folder: Path) -> None:
     """Write the SHA-256 hash of each file, in the format of ``sha256sum``."""
-    lines = [f"{_sha256(folder / name)}  {name}\n" for name in sorted(FILES)]
+    names = [*FILES, *(name for name in _OPTIONAL if (folder / name).is_file())]
+    lines = [f"{_sha256(folder / name)}  {name}\n" for name in sorted(names)]
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
@@ -58,7 +65,8 @@ def verify_checksums(folder: Path) -> None:
             message has its name.
     """
     expected = _read_checksums(folder)
-    for name in FILES:
+    names = (*FILES, *(name for name in _OPTIONAL if name in expected))
+    for name in names:
         path = folder / name
         if name not in expected or not path.is_file():
             where = f"{CHECKSUMS} does not list it" if path.is_file() else "it does not exist"
@@ -70,7 +78,7 @@ def verify_checksums(folder: Path) -> None:
             raise InputError(
                 f"{printable(path)} has changed: it does not match its SHA-256 hash in "
                 f"{CHECKSUMS}. {_REMEDY}. If the change is yours: sha256sum "
-                f"{' '.join(sorted(FILES))} > {CHECKSUMS}"
+                f"{' '.join(sorted(names))} > {CHECKSUMS}"
             )
 
 
@@ -155,12 +163,45 @@ def read_metadata(folder: Path) -> TrainedModel:
     try:
         return TrainedModel.model_validate({**content, "state_dict": {}})
     except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(map(str, problem["loc"]))
+        raise _invalid(folder / MODEL, error) from None
+
+
+def localizer_text(localizer: Localizer) -> str:
+    """Return everything about a localizer except its tensors, as JSON."""
+    head = {"format": LOCALIZER_FORMAT, "version": localizer.version}
+    return json.dumps(head | localizer.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def read_localizer_metadata(folder: Path) -> Localizer | None:
+    """Return the localizer of a bundle without tensors, or None if the bundle has none.
+
+    Call ``verify_checksums`` before.
+
+    Raises:
+        InputError: The file cannot be read, or has another format.
+    """
+    if LOCALIZER not in _read_checksums(folder):
+        return None
+    path = folder / LOCALIZER
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("format") != LOCALIZER_FORMAT:
+            raise ValueError(f"it does not have format {LOCALIZER_FORMAT}")
+        return Localizer.model_validate({**content, "state_dict": {}})
+    except ValidationError as error:  # also a ValueError
+        raise _invalid(path, error) from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{printable(folder / MODEL)} is not valid: {printable(name)}: {problem['msg']}. "
-            f"{_REMEDY}"
+            f"{printable(path)} cannot be read: {printable(error)}. {_REMEDY}"
         ) from None
+
+
+def _invalid(path: Path, error: ValidationError) -> InputError:
+    problem = error.errors()[0]
+    name = ".".join(map(str, problem["loc"]))
+    return InputError(
+        f"{printable(path)} is not valid: {printable(name)}: {problem['msg']}. {_REMEDY}"
+    )
 
 
 def read_head_name(path: Path) -> str:

@@ -6,3 +6,4 @@ PROBABILITIES = "probabilities"
 UNKNOWN_SCORE = "unknown_score"
 FEATURES = "features"
 FEATURE_MAP = "feature_map"  # only if the head is global average pooling and one linear layer
+LESION_PROBABILITIES = "lesion_probabilities"  # of the network of a localizer

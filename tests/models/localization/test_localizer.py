@@ -20,8 +20,9 @@ from skin_lesions.models.localization.localizer import (
 )
 from skin_lesions.models.localization.localizer_file import read_localizer, write_localizer
 from skin_lesions.models.networks import build_network
+from support.localization import LESION_IMAGE_SIZE as SIZE
+from support.localization import lesion_examples as examples
 
-SIZE = 64
 CPU = torch.device("cpu")
 PREPROCESSING = Preprocessing("center_crop", stored_image_size=80, image_size=48)
 
@@ -42,22 +43,6 @@ class TinyCNN(nn.Module):
 def tiny(seed=0):
     torch.manual_seed(seed)
     return TinyCNN().eval()
-
-
-def examples(count, seed=0, *, masks=True):
-    """Squares with one dark ellipse on light, noisy skin, and their annotations."""
-    rng = np.random.default_rng(seed)
-    y, x = (np.mgrid[:SIZE, :SIZE] + 0.5) / SIZE
-    squares, lesions = [], []
-    for _ in range(count):
-        radius = rng.uniform(0.12, 0.3, size=2)
-        center = rng.uniform(radius, 1 - radius)
-        mask = ((x - center[0]) / radius[0]) ** 2 + ((y - center[1]) / radius[1]) ** 2 <= 1
-        image = np.where(mask, 80, 190)[..., None] + rng.normal(0, 8, (SIZE, SIZE, 3))
-        squares.append(image.clip(0, 255).astype(np.uint8))
-        box = np.concatenate([center - radius, center + radius]).clip(0, 1)
-        lesions.append(Lesion(boxes=box[None], mask=mask if masks else None))
-    return np.stack(squares), lesions
 
 
 def recipe(**changes):

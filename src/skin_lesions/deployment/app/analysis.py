@@ -11,9 +11,16 @@ import pandas as pd
 
 from skin_lesions.core.atomic_files import format_bytes
 from skin_lesions.data.image_files import UnreadableImageError, read_pixels
-from skin_lesions.deployment.app.shown_images import jpeg_url, map_url, shown_pixels
+from skin_lesions.deployment.app.shown_images import (
+    jpeg_url,
+    map_url,
+    mask_url,
+    shown_boxes,
+    shown_pixels,
+)
 from skin_lesions.deployment.app.uploads import Upload
 from skin_lesions.deployment.decisions import Postprocessor, Prediction
+from skin_lesions.deployment.lesions import FoundLesions
 from skin_lesions.deployment.predictor import ModelDescription, Predictor
 from skin_lesions.reporting.formatting import whole_percent
 
@@ -50,6 +57,10 @@ class Analysis:
             knows; None if the model uses images only.
         map_url: The class activation map of the predicted class as a data URL. None if the
             architecture has no such maps, or if no region raises the score of the class.
+        lesions: The lesions that were found; None without a localizer.
+        shown_boxes: Their boxes in the shown part of the image, (left, top, width, height) in
+            percent; without those outside of it.
+        mask_url: The soft mask of the lesions as a data URL, or None.
     """
 
     file: str
@@ -61,6 +72,9 @@ class Analysis:
     image_url: str
     metadata: tuple[tuple[str, str], ...] | None
     map_url: str | None
+    lesions: FoundLesions | None
+    shown_boxes: tuple[tuple[float, float, float, float], ...]
+    mask_url: str | None
 
     @property
     def confidence(self) -> float:
@@ -144,13 +158,14 @@ class Analyzer:
         try:
             stored = read_pixels(upload.data)
             pixels = self._predictor.read(upload.data)
+            lesions = self._lesions(upload.data)
         except UnreadableImageError as error:
             reason = f"The file is not a readable image: {error}."
             return Rejection(file=upload.file, image_id=image_id, reason=reason)
         table = None if metadata is None else pd.DataFrame([metadata], dtype=object)
         outputs = self._predictor.outputs(pixels[None])
         [prediction] = self._postprocessor.predictions(outputs, table)
-        classes = self.description.classes
+        classes, preprocessing = self.description.classes, self.description.preprocessing
         ranked = np.argsort(-np.array(prediction.probabilities), kind="stable")
         return Analysis(
             file=upload.file,
@@ -159,10 +174,20 @@ class Analyzer:
             probabilities=tuple((classes[c], prediction.probabilities[c]) for c in ranked),
             uncertain_reason=self._uncertain_reason(prediction),
             unknown_reason=self._unknown_reason(prediction),
-            image_url=jpeg_url(shown_pixels(stored, self.description.preprocessing)),
+            image_url=jpeg_url(shown_pixels(stored, preprocessing)),
             metadata=_used_metadata(prediction, metadata),
             map_url=self._map_url(pixels, prediction),
+            lesions=lesions,
+            shown_boxes=() if lesions is None else shown_boxes(lesions, preprocessing),
+            mask_url=None if lesions is None else mask_url(lesions, preprocessing),
         )
+
+    def _lesions(self, data: bytes) -> FoundLesions | None:
+        finder = self._predictor.lesion_finder
+        if finder is None:
+            return None
+        [found] = finder.find([finder.read(data)])
+        return found
 
     def _map_url(self, pixels: npt.NDArray[np.uint8], prediction: Prediction) -> str | None:
         if not self.has_maps:

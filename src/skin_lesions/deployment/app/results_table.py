@@ -28,4 +28,5 @@ def _row(result: Result, description: ModelDescription) -> PredictionRow:
         prediction=result.prediction if isinstance(result, Analysis) else None,
         error=None if isinstance(result, Analysis) else result.reason,
         model_version=description.version,
+        lesions=result.lesions if isinstance(result, Analysis) else None,
     )

@@ -9,9 +9,12 @@ from PIL import Image
 
 from skin_lesions.data.image_files import Pixels, StoredPixels
 from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.deployment.lesions import FoundLesions
 
 MAX_SIDE = 720  # pixels; about twice the width of a figure in the page
 _MAP_SIDE = 96  # pixels; a map of 7 x 7 positions looks smooth at this size
+_MASK_SIDE = 192  # pixels
+_MASK_COLOR = (0, 158, 115)  # green, as the predicted boxes of the figures
 _JPEG_QUALITY = 88
 # Colors of a map from low to high: "inferno" of Matplotlib, as in the figure ``explanations``.
 _MAP_COLORS = np.array(
@@ -73,6 +76,54 @@ def map_url(values: npt.NDArray[np.floating]) -> str | None:
     channels = [np.interp(x, stops, _MAP_COLORS[:, c]) for c in range(3)]
     rgba = np.stack([*channels, 255 * x], axis=-1)  # (_MAP_SIDE, _MAP_SIDE, 4)
     return _data_url(Image.fromarray(np.rint(rgba).astype(np.uint8)), "PNG")
+
+
+def shown_boxes(
+    lesions: FoundLesions, preprocessing: Preprocessing
+) -> tuple[tuple[float, float, float, float], ...]:
+    """Return the boxes in the shown part of an image, the main lesion first.
+
+    Args:
+        lesions: The lesions of the image.
+        preprocessing: Its resize mode determines the part.
+
+    Returns:
+        (left, top, width, height) of each box, percent of the shown part. A box is cut at its
+        border, and boxes outside of it are left out.
+    """
+    (top, left), (height, width) = _shown_part(lesions, preprocessing)
+    corners = (lesions.localization.boxes - (left, top, left, top)) / (width, height, width, height)
+    return tuple(
+        (x0, y0, x1 - x0, y1 - y0)
+        for x0, y0, x1, y1 in (100 * np.clip(corners, 0, 1)).tolist()
+        if x0 < x1 and y0 < y1
+    )
+
+
+def mask_url(lesions: FoundLesions, preprocessing: Preprocessing) -> str:
+    """Return the shown part of a soft mask as a data URL: one color, opaque where it is certain."""
+    (top, left), (height, width) = _shown_part(lesions, preprocessing)
+    mask = Image.fromarray(np.asarray(lesions.localization.probabilities, np.float32))
+    side = mask.width
+    part = (left * side, top * side, (left + width) * side, (top + height) * side)
+    size = (_MASK_SIDE, _MASK_SIDE)
+    smooth = mask.resize(size, Image.Resampling.BILINEAR, box=part)
+    opacity = np.clip(np.asarray(smooth), 0, 1)[..., None] * 255
+    color = np.broadcast_to(np.array(_MASK_COLOR), (*opacity.shape[:2], 3))
+    rgba = np.concatenate([color, opacity], axis=2)
+    return _data_url(Image.fromarray(np.rint(rgba).astype(np.uint8)), "PNG")
+
+
+def _shown_part(
+    lesions: FoundLesions, preprocessing: Preprocessing
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return (top, left) and (height, width) of the shown part as fractions of the image."""
+    rows, columns = preprocessing.crop(lesions.width / lesions.height)  # of the stored square
+    size = preprocessing.stored_image_size
+    return (
+        (rows[0] / size, columns[0] / size),
+        ((rows[1] - rows[0]) / size, (columns[1] - columns[0]) / size),
+    )
 
 
 def _data_url(image: Image.Image, file_format: str, **options: int) -> str:

@@ -6,6 +6,7 @@ Research software, not a medical device. It needs only onnxruntime, numpy and Pi
 import contextlib
 import csv
 import hashlib
+import importlib
 import io
 import json
 import sys
@@ -70,11 +71,9 @@ def predict(model: dict, session: onnxruntime.InferenceSession, pixels: np.ndarr
     predicted = np.argmax(decisive)
     in_set = p >= [entry["min_probability"] for entry in fitted["conformal"]["classes"]]
     min_confidence = fitted["referral"]["min_confidence"]  # None: no image is certain enough
-    reasons = []
-    if min_confidence is None or p[predicted] < min_confidence:
-        reasons.append("uncertain")
-    if score > fitted["unknown_score"]["threshold"]:
-        reasons.append("unknown")
+    is_uncertain = min_confidence is None or p[predicted] < min_confidence
+    applies = {"uncertain": is_uncertain, "unknown": score > fitted["unknown_score"]["threshold"]}
+    reasons = [reason for reason, is_true in applies.items() if is_true]
     return row | {
         "predicted": classes[predicted],
         "prediction_set": "|".join(classes[c] for c in np.argsort(-p) if in_set[c]),
@@ -87,6 +86,7 @@ def predict(model: dict, session: onnxruntime.InferenceSession, pixels: np.ndarr
 def main(paths: list[str]) -> None:
     """Print one row for each image file."""
     verify_checksums()
+    lesions = importlib.import_module("lesions") if (FOLDER / "lesions.py").is_file() else None
     model = json.loads((FOLDER / "model.json").read_text(encoding="utf-8"))
     if model["provenance"]["origin"]["kind"] == "demo":
         sys.stderr.write("Trained on synthetic images: the rows say nothing about real skin.\n")
@@ -101,15 +101,15 @@ def main(paths: list[str]) -> None:
         except Exception as error:  # noqa: BLE001 (decoders raise many errors for damaged files)
             row |= {"refer": True, "refer_reason": "unreadable", "error": str(error)}
         else:
-            row |= predict(model, session, pixels)
+            found = lesions.find_lesions(data, read_pixels) if lesions else {}
+            row |= predict(model, session, pixels) | found
         texts = {name: cell for name, cell in row.items() if isinstance(cell, str)}
-        risky = {
-            name: f"'{text}" for name, text in texts.items() if text.startswith(FORMULA_STARTS)
-        }
-        rows.append(row | risky)
+        risky = {name for name, text in texts.items() if text.startswith(FORMULA_STARTS)}
+        rows.append(row | {name: f"'{texts[name]}" for name in risky})
     numbers = [name for name in max(rows, key=len) if name.startswith("p_")]
     columns = ["file", "image_id", "predicted", *numbers, "prediction_set", "unknown_score"]
-    columns += ["refer", "refer_reason", "error", "model_version"]
+    columns += ["refer", "refer_reason", *(lesions.COLUMNS if lesions else [])]
+    columns += ["error", "model_version"]
     writer = csv.DictWriter(sys.stdout, columns, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

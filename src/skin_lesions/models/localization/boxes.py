@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.models.localization.lesions import IMAGE_BOX, FloatArray, box_iou
+from skin_lesions.models.localization.lesions import IMAGE_BOX, FloatArray, box_coverage, box_iou
 
 _UPSAMPLING = 4  # the map is interpolated, so that a box is finer than its positions
 _MIN_RELATIVE_MASS = 0.1  # of a component, relative to the largest one
@@ -20,6 +20,7 @@ _MIN_RELATIVE_MASS = 0.1  # of a component, relative to the largest one
 # fraction of the maximum, and has a low score.
 _FALLBACK = 0.5
 _THRESHOLDS = np.arange(2, 19) / 20  # 0.1, 0.15, ..., 0.9
+_CONSTANT_GRID = 28  # side of the map of a constant box
 _MAX_FIT_IMAGES = 1000  # images for the threshold; more only take time
 
 
@@ -37,6 +38,13 @@ class Localization:
     boxes: FloatArray
     scores: FloatArray
     probabilities: npt.NDArray[np.float32]
+
+
+def constant_localization(box: Sequence[float]) -> Localization:
+    """Return a box that is the same for each image, (4,) fractions, with score 1."""
+    return Localization(
+        boxes=np.array([box]), scores=np.ones(1), probabilities=box_coverage(box, _CONSTANT_GRID)
+    )
 
 
 def boxes_of_map(probabilities: npt.NDArray[np.float32], threshold: float) -> Localization:

@@ -16,7 +16,12 @@ from skin_lesions.core.errors import InputError
 from skin_lesions.data.preprocessing import normalize_batch, resize_batch
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.models.grad_cam import MapUnavailableError, find_map_layer
-from skin_lesions.models.localization.boxes import Localization, boxes_of_map, fit_threshold
+from skin_lesions.models.localization.boxes import (
+    Localization,
+    boxes_of_map,
+    constant_localization,
+    fit_threshold,
+)
 from skin_lesions.models.localization.cam import lesion_activation_maps
 from skin_lesions.models.localization.decoder import (
     MaskDecoder,
@@ -31,13 +36,12 @@ from skin_lesions.models.localization.dense import (
     trainable_parameters,
 )
 from skin_lesions.models.localization.feature_pyramid import FeaturePyramid, find_pyramid_layers
-from skin_lesions.models.localization.lesions import IMAGE_BOX, Lesion, box_coverage
+from skin_lesions.models.localization.lesions import IMAGE_BOX, Lesion
 from skin_lesions.models.localization.localizer_model import Localizer, Method
 from skin_lesions.models.localization.poses import FLIPS, mean_over_poses
 from skin_lesions.models.map_layers import MapLayer
 from skin_lesions.models.model_file import content_checksum
 
-_GRID = 28  # side of the map of a constant box
 # Prefixes of the names of tensors.
 _DECODER = "decoder."
 _NETWORK = "network."
@@ -106,7 +110,7 @@ def fit_localizer(
     if settings.method == "dense":
         tensors = _fit_mask_network(localizer, network, squares, lesions, settings.decoder, device)
         localizer = localizer.model_copy(update={"state_dict": tensors})
-    maps = _probability_maps(localizer, network, squares, settings.batch_size, device)
+    maps = LesionDetector(localizer, network, device).maps(squares, settings.batch_size)
     return localizer.model_copy(update={"threshold": fit_threshold(maps, main_boxes)})
 
 
@@ -130,6 +134,60 @@ def check_annotations(
         )
 
 
+class LesionDetector:
+    """A localizer with the network of its classifier, ready for use.
+
+    Args:
+        localizer: A fitted localizer.
+        network: Network of the classifier, moved to ``device`` and set to evaluation mode.
+        device: Device of the computation.
+
+    Raises:
+        InputError: The localizer was fitted with other weights of the classifier.
+    """
+
+    def __init__(self, localizer: Localizer, network: nn.Module, device: torch.device) -> None:
+        check_classifier(localizer, weights_sha256(network))
+        self._localizer, self._device = localizer, device
+        self._network = network.to(device).eval()
+        self._masks: MaskNetwork | None = None
+        if localizer.method == "dense":
+            self._masks = mask_network(localizer, network).to(device)
+
+    def find(self, squares: npt.NDArray[np.uint8], batch_size: int) -> list[Localization]:
+        """Find the lesions of each image. A mirrored image has the mirrored boxes.
+
+        Args:
+            squares: Stretched images, (n, s, s, 3) uint8, of any size.
+            batch_size: Images per batch.
+        """
+        localizer = self._localizer
+        if localizer.box is not None:
+            return [constant_localization(localizer.box)] * len(squares)
+        threshold = localizer.threshold or 0.0
+        return [boxes_of_map(found, threshold) for found in self.maps(squares, batch_size)]
+
+    def maps(
+        self, squares: npt.NDArray[np.uint8], batch_size: int
+    ) -> list[npt.NDArray[np.float32]]:
+        """Return the map of each image, the mean over mirrored images and half turns."""
+        found: list[npt.NDArray[np.float32]] = []
+        for start in range(0, len(squares), batch_size):
+            batch = _resize(squares[start : start + batch_size], self._localizer.preprocessing)
+            maps = mean_over_poses(self._maps_of_images, batch.to(self._device), FLIPS)
+            found += list(maps.float().cpu().numpy())
+        return found
+
+    def _maps_of_images(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the maps (n, g, g) of images (n, 3, s, s) uint8 in one pose."""
+        inputs = normalize_batch(images, self._localizer.preprocessing)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        if self._masks is None:
+            return lesion_activation_maps(self._network, self._localizer.layers[0], inputs)
+        with torch.no_grad():
+            return torch.sigmoid(self._masks(inputs)[:, 0])
+
+
 def localize(
     localizer: Localizer,
     network: nn.Module,
@@ -138,39 +196,20 @@ def localize(
     batch_size: int,
     device: torch.device,
 ) -> list[Localization]:
-    """Find the lesions of each image. A mirrored image has the mirrored boxes.
-
-    Args:
-        localizer: A fitted localizer.
-        network: Network of the classifier, moved to ``device`` and set to evaluation mode.
-        squares: Stored squares, (n, s, s, 3) uint8, of any size; images stretched to squares.
-        batch_size: Images per batch.
-        device: Device of the computation.
+    """Find the lesions of each image; see ``LesionDetector``.
 
     Raises:
         InputError: The localizer was fitted with other weights of the classifier.
     """
-    check_classifier(localizer, network)
-    if localizer.box is not None:
-        found = Localization(
-            boxes=np.array([localizer.box]),
-            scores=np.ones(1),
-            probabilities=box_coverage(localizer.box, _GRID),
-        )
-        return [found] * len(squares)
-    network.to(device).eval()
-    maps = _probability_maps(localizer, network, squares, batch_size, device)
-    threshold = localizer.threshold or 0.0
-    return [boxes_of_map(probabilities, threshold) for probabilities in maps]
+    return LesionDetector(localizer, network, device).find(squares, batch_size)
 
 
-def check_classifier(localizer: Localizer, network: nn.Module) -> None:
-    """Check that the localizer was fitted with the weights of this network.
+def check_classifier(localizer: Localizer, sha256: str) -> None:
+    """Check that the localizer was fitted with the weights that have this hash.
 
     Raises:
         InputError: The weights differ.
     """
-    sha256 = weights_sha256(network)
     if sha256 != localizer.classifier_sha256:
         raise InputError(
             f"The localizer belongs to another classifier (weights {sha256[:12]}, expected "
@@ -299,31 +338,3 @@ def _fit_mask_network(
 def _resize(squares: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> torch.Tensor:
     """Return (n, 3, image_size, image_size) uint8."""
     return resize_batch(np.ascontiguousarray(squares), [1.0] * len(squares), preprocessing)
-
-
-def _probability_maps(
-    localizer: Localizer,
-    network: nn.Module,
-    squares: npt.NDArray[np.uint8],
-    batch_size: int,
-    device: torch.device,
-) -> list[npt.NDArray[np.float32]]:
-    """Return the map of each image, the mean over mirrored images and half turns."""
-    masks = None
-    if localizer.method == "dense":
-        masks = mask_network(localizer, network).to(device)
-
-    def maps_of_images(images: torch.Tensor) -> torch.Tensor:
-        inputs = normalize_batch(images, localizer.preprocessing)
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-        if masks is None:
-            return lesion_activation_maps(network, localizer.layers[0], inputs)
-        with torch.no_grad():
-            return torch.sigmoid(masks(inputs)[:, 0])
-
-    found: list[npt.NDArray[np.float32]] = []
-    for start in range(0, len(squares), batch_size):
-        batch = _resize(squares[start : start + batch_size], localizer.preprocessing).to(device)
-        maps = mean_over_poses(maps_of_images, batch, FLIPS)
-        found += list(maps.float().cpu().numpy())
-    return found

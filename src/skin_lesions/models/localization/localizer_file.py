@@ -13,17 +13,16 @@ from pydantic import ValidationError
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 from skin_lesions.models.localization.localizer import decoder_of_tensors
-from skin_lesions.models.localization.localizer_model import Localizer
+from skin_lesions.models.localization.localizer_model import LOCALIZER_FORMAT, Localizer
 from skin_lesions.models.model_file import content_checksum
 from skin_lesions.models.state_dicts import load_tensors
 
-FORMAT = 1  # increase it when keys are renamed or change their meaning
 _REMEDY = "Fit a localizer again: kedro run --pipelines localize"
 
 
 def write_localizer(localizer: Localizer, path: Path) -> None:
     """Save a localizer as a plain dict, with the checksum of its content."""
-    metadata = {"format": FORMAT, **localizer.model_dump(mode="json")}
+    metadata = {"format": LOCALIZER_FORMAT, **localizer.model_dump(mode="json")}
     tensors = dict(localizer.state_dict)
     content = {
         **metadata,
@@ -44,10 +43,10 @@ def read_localizer(path: Path) -> Localizer:
     keys = {"format", "method", "classifier_sha256", "state_dict"}
     if not isinstance(content, dict) or not keys <= content.keys():
         raise InputError(f"{path} is not a localizer of this project. {_REMEDY}")
-    if content["format"] != FORMAT:
+    if content["format"] != LOCALIZER_FORMAT:
         raise InputError(
             f"{path} has format {printable(content['format'])} of the localizer. Expected format "
-            f"{FORMAT}, which this version of skin-lesions writes. {_REMEDY}"
+            f"{LOCALIZER_FORMAT}, which this version of skin-lesions writes. {_REMEDY}"
         )
     metadata = {k: v for k, v in content.items() if k not in ("checksum", "state_dict")}
     tensors = content["state_dict"]

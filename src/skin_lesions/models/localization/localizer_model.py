@@ -6,16 +6,19 @@ This module does not import torch.
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
+from pydantic import ConfigDict, Field, SkipValidation, model_validator
 
+from skin_lesions.core.versions import VersionedModel
 from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.data.provenance import LocalizerProvenance
 from skin_lesions.models.map_layers import MapLayer
 
+LOCALIZER_FORMAT = 1  # increase it when keys are renamed or change their meaning
 Method = Literal["dense", "cam", "mean_box", "whole_image"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class Localizer(BaseModel):
+class Localizer(VersionedModel):
     """A fitted localizer.
 
     Attributes:
@@ -31,7 +34,9 @@ class Localizer(BaseModel):
         masks, boxes: Number of images for the fit with a mask, and with boxes only.
         state_dict: Tensors of ``dense`` by name, otherwise empty: those of the decoder
             (``decoder.``), and those of the network that were trained (``network.``). They are not
-            part of the JSON form.
+            part of the JSON form. A model bundle has them in its ONNX file only.
+        provenance: Classifier, annotations and software; None without a pipeline.
+        version: The catalog version that was loaded. It is not part of the JSON form.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -46,12 +51,13 @@ class Localizer(BaseModel):
     masks: int
     boxes: int
     state_dict: SkipValidation[Mapping[str, object]] = Field(exclude=True, repr=False)
+    provenance: LocalizerProvenance | None = None
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         has_map = self.method in ("dense", "cam")
         if has_map != (self.threshold is not None) or has_map == (self.box is not None):
             raise ValueError("methods with a map have a threshold, the others have a box")
-        if has_map != bool(self.layers) or (self.method == "dense") != bool(self.state_dict):
-            raise ValueError("methods with a map have layers, and dense has tensors")
+        if has_map != bool(self.layers):
+            raise ValueError("methods with a map have layers, the others have none")
         return self

@@ -14,7 +14,14 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 bundle,
-                inputs=["model", "model_card", "split_table", "pixel_store", "params:export"],
+                inputs=[
+                    "model",
+                    "model_card",
+                    "split_table",
+                    "pixel_store",
+                    "stored_localizers",
+                    "params:export",
+                ],
                 outputs="model_bundle",
                 name="bundle",
                 tags="network",

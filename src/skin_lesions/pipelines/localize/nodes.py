@@ -16,7 +16,7 @@ from skin_lesions.config.localize import Localize
 from skin_lesions.config.report import Report
 from skin_lesions.data.image_files import Pixels
 from skin_lesions.data.pixel_store import PixelStore
-from skin_lesions.data.provenance import LocalizationProvenance
+from skin_lesions.data.provenance import LocalizationProvenance, LocalizerProvenance
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.localization import LocalizationResults
 from skin_lesions.evaluation.localization.images import LocalizationImages
@@ -73,14 +73,14 @@ def fit(annotated_images: LocalizationImages, model: TrainedModel, localize: Loc
     rows = annotated_images.annotated.sort_values("file")
     if not _uses_folds(localize):
         rows = split_part(rows).fit
-    return _classifier(model, localize).fit(rows, annotated_images, _settings(localize))
+    found = _classifier(model, localize).fit(rows, annotated_images, _settings(localize))
+    return found.model_copy(update={"provenance": _provenance(annotated_images, model, localize)})
 
 
 def evaluate(
     annotated_images: LocalizationImages,
     localizer: Localizer,
     model: TrainedModel,
-    image_table: ImageTable,
     split_table: SplitTable,
     pixel_store: PixelStore,
     localize: Localize,
@@ -111,7 +111,6 @@ def evaluate(
         _settings(localize),
         fitted=None if uses_folds else localizer,
     )
-    own = localize.images is None
     results = compute_localization(
         tables,
         methods=tuple(tables.predicted["method"].unique()),
@@ -119,19 +118,14 @@ def evaluate(
         min_images=localize.min_images,
         max_worst=localize.worst_images,
         provenance=LocalizationProvenance(
-            model_version=model.version,
-            images="this data set" if own else Path(localize.images or "").name,
-            annotations="" if localize.annotations is None else Path(localize.annotations).name,
-            annotation_format=annotated_images.annotation_format,
+            **dict(_provenance(annotated_images, model, localize)),
             annotated_images=len(annotated),
             unusable_annotations=annotated_images.unusable,
             folds=len(parts) if uses_folds else None,
-            package_version=__version__,
-            synthetic_images=own and image_table.provenance.origin.is_synthetic,
         ),
     )
     log.info("%s", title(results))
-    if own:
+    if localize.images is None:
         dependence = _lesion_dependence(annotated_images, model, split_table, pixel_store, localize)
         results = results.model_copy(update={"lesion_dependence": dependence})
     tested = tables.predicted[tables.predicted["method"] == localize.method]
@@ -218,6 +212,21 @@ def _in_aspect_ratio(square: Pixels, width: int, height: int) -> Pixels:
     scale = len(square) / max(width, height)
     image = Image.fromarray(square)
     return np.asarray(image.resize((max(1, round(width * scale)), max(1, round(height * scale)))))
+
+
+def _provenance(
+    images: LocalizationImages, model: TrainedModel, localize: Localize
+) -> LocalizerProvenance:
+    own = localize.images is None
+    return LocalizerProvenance(
+        model_version=model.version,
+        images="this data set" if own else Path(localize.images or "").name,
+        annotations="" if localize.annotations is None else Path(localize.annotations).name,
+        annotation_format=images.annotation_format,
+        package_version=__version__,
+        # The model is trained on the images of the split.
+        synthetic_images=own and model.provenance.origin.is_synthetic,
+    )
 
 
 def _uses_folds(localize: Localize) -> bool:

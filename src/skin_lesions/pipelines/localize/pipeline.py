@@ -38,7 +38,6 @@ def create_pipeline() -> Pipeline:
                     "annotated_images",
                     "localizer",
                     "model",
-                    "image_table",
                     "split_table",
                     "pixel_store",
                     "params:localize",

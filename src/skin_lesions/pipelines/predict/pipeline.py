@@ -16,7 +16,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 predict,
-                inputs=["model", "params:predict"],
+                inputs=["model", "stored_localizers", "params:predict"],
                 outputs="new_predictions",
                 name="predict",
                 tags="network",

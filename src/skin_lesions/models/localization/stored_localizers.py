@@ -1,0 +1,52 @@
+"""Selection of the stored localizer of a classifier."""
+
+import logging
+
+from skin_lesions.core.text import pluralize
+from skin_lesions.core.versions import StoredVersions
+from skin_lesions.models.localization.localizer import check_classifier
+from skin_lesions.models.localization.localizer_model import Localizer
+from skin_lesions.models.model_file import content_checksum
+from skin_lesions.models.trained_model import TrainedModel
+
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+
+
+def select_localizer(
+    reference: str | None, stored: StoredVersions[Localizer], model: TrainedModel, parameter: str
+) -> Localizer | None:
+    """Return the localizer that a parameter selects.
+
+    Args:
+        reference: ``auto`` for the newest one of the classifier, a version or a path, or None.
+        stored: The stored localizers.
+        model: The classifier.
+        parameter: Name of the parameter, for messages.
+
+    Returns:
+        The localizer; None if none is wanted, or with ``auto`` if the classifier has none.
+
+    Raises:
+        InputError: It does not exist, cannot be read, or belongs to another classifier.
+    """
+    if reference is None:
+        return None
+    sha256 = content_checksum({}, model.state_dict)
+    if reference != AUTO:
+        chosen = stored.select(reference, parameter)
+        check_classifier(chosen, sha256)
+        return chosen
+    for version in stored.versions:
+        found = stored.load_version(version)
+        if found.classifier_sha256 == sha256:
+            log.info("Localizer of the lesions: %s (%s)", version, found.method)
+            return found
+    if stored.versions:
+        log.info(
+            "%s of other models: no lesion boxes. To fit one for this model: "
+            "kedro run --pipelines localize",
+            pluralize(len(stored.versions), "stored localizer"),
+        )
+    return None
