@@ -155,5 +155,5 @@ def test_data_sets_have_a_layer_and_tables_figures_and_metrics_a_preview(project
         *("uncalibrated_model", "annotated_images", "report", "model_card"),
         "comparison_page",
         *("stored_predictions", "stored_comparisons", "stored_external_metrics"),
-        "stored_raw_images",
+        *("stored_raw_images", "stored_localizers", "stored_localizations"),
     }

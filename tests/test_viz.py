@@ -171,6 +171,7 @@ def test_static_site_has_a_preview_of_each_figure_table_and_metrics_file(static_
         "model_card",
         "stored_comparisons",
         "stored_external_metrics",
+        "stored_localizations",
     }
     assert data - previews.keys() == without
 

@@ -486,6 +486,7 @@ class Study:
             test_ledger=self.test_ledger,
             stored_comparisons=StoredVersions("comparison", (), {}.__getitem__, Path.read_text),
             stored_external_metrics=NamedResults({}),
+            stored_localizations=StoredVersions("localization", (), {}.__getitem__, Path.read_text),
         )
 
     def card_arguments(self) -> dict[str, object]:

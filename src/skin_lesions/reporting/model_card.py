@@ -17,7 +17,12 @@ from skin_lesions.data.diagnoses import diagnosis_of
 from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.scorecard import Scorecard, registry
 from skin_lesions.metrics.intervals import FEW_IMAGES
-from skin_lesions.reporting import checklists, formatting, metric_tables
+from skin_lesions.reporting import (
+    checklists,
+    formatting,
+    localization_summary,
+    metric_tables,
+)
 from skin_lesions.reporting.environment import render_template
 from skin_lesions.reporting.figures.spec import ReportInputs
 from skin_lesions.reporting.formatting import NBSP
@@ -127,6 +132,12 @@ def _body(inputs: ReportInputs) -> str:
                 *clinical_metadata.equalized_sentences(inputs.fusion),
             ]
         ),
+        localizations=[
+            f"{results.provenance.images}: {localization_summary.summary_sentence(results)}"
+            for results in localization_summary.results_of_model(
+                inputs.stored_localizations, model
+            )[0]
+        ],
         evaluations=inputs.test_ledger.summary(metrics.provenance.model_version),
         gaps=[
             f"{column.column}: {subgroups.gap_sentence(column, inputs.slices.comparisons)}"

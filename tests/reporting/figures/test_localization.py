@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-from skin_lesions.evaluation.localization import LocalizationResults, MethodScores, WorstImage
+from skin_lesions.evaluation.localization import WorstImage
 from skin_lesions.metrics.intervals import Estimate, unavailable
 from skin_lesions.reporting.figures.localization import (
     draw_localization,
@@ -14,43 +14,9 @@ from skin_lesions.reporting.figures.localization import (
     worst_title,
 )
 from skin_lesions.reporting.figures.style import TEST
-from support.localization import LOCALIZATION_PROVENANCE
-
-NO_AP = unavailable("no image has several true boxes")
-
-
-def estimate(value, half=0.05, n=40):
-    return Estimate(value=value, low=value - half, high=value + half, n=n)
-
-
-def scores(iou, gain, images=40):
-    return MethodScores(
-        images=images,
-        groups=images - 2,
-        without_box=0,
-        iou=iou,
-        at_50=estimate(0.8),
-        at_70=estimate(0.6),
-        thresholded_jaccard=unavailable("the method has no masks"),
-        ap_50=NO_AP,
-        map_50_95=NO_AP,
-        gain=gain,
-    )
-
-
-def results(gain=0.2, worst=(), sources=(), images=40):
-    methods = {
-        "dense": scores(estimate(0.72), estimate(gain), images),
-        "mean_box": scores(estimate(0.52), unavailable("the fixed box is the baseline"), images),
-    }
-    return LocalizationResults(
-        provenance=LOCALIZATION_PROVENANCE,
-        trained="dense",
-        methods=methods,
-        sources=dict.fromkeys(sources, methods),
-        min_images=30,
-        worst=tuple(worst),
-    )
+from support.localization import localization_estimate as estimate
+from support.localization import localization_results as results
+from support.localization import localization_scores as scores
 
 
 def worst_images(n, **changes):

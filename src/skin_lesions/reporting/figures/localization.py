@@ -39,15 +39,10 @@ from skin_lesions.reporting.figures.style import (
     write_beside_rows,
 )
 from skin_lesions.reporting.formatting import NBSP, whole_percent
+from skin_lesions.reporting.localization_summary import METHOD_NAMES
 
 _Kind = Literal["true", "predicted", "mean_box"]  # of boxes in an image
 
-METHOD_NAMES: dict[Method, str] = {
-    "dense": "trained network",
-    "cam": "class activation map",
-    "mean_box": "fixed box",
-    "whole_image": "complete image",
-}
 _THRESHOLDS = (0.5, 0.7)
 _ROW, _PANEL_MARGIN = 0.29, 0.42  # inches: height of a method; heading and space of a panel
 _AXIS = 0.85  # inches, for the axis below the last panel and the legend

@@ -17,6 +17,7 @@ from skin_lesions.data.tables import ImageTable, SplitTable
 from skin_lesions.evaluation.comparison import Comparison
 from skin_lesions.evaluation.external import ExternalResults
 from skin_lesions.evaluation.fusion import FusionResults
+from skin_lesions.evaluation.localization import LocalizationResults
 from skin_lesions.evaluation.malignancy import MalignancyResults
 from skin_lesions.evaluation.robustness import RobustnessResult
 from skin_lesions.evaluation.scorecard import Scorecard
@@ -61,6 +62,7 @@ class ReportInputs:
     test_ledger: TestLedger
     stored_comparisons: StoredVersions[Comparison]
     stored_external_metrics: NamedResults[ExternalResults]
+    stored_localizations: StoredVersions[LocalizationResults]
 
 
 class NodeArguments(TypedDict):

@@ -2,6 +2,7 @@
 
 from skin_lesions.audit.finding import SEVERITIES, Finding
 from skin_lesions.audit.model_findings import unequal_missingness
+from skin_lesions.reporting import localization_summary
 from skin_lesions.reporting.blocks import (
     Block,
     Cell,
@@ -25,8 +26,12 @@ _PROBES = (
 
 
 def all_findings(inputs: ReportInputs) -> list[Finding]:
-    """Return the findings of the audit and of the trained model, the most severe first."""
+    """Return the findings of the audit and of the trained model, the most severe first.
+
+    Those of the model include what annotated lesions reveal, if it was measured with them.
+    """
     found = [*inputs.audit_findings.findings, *inputs.model_findings.findings]
+    found += localization_summary.findings_of_model(inputs.stored_localizations, inputs.model)
     if not inputs.fusion.equalized:
         found += unequal_missingness(inputs.fusion.predictive_missingness)
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
