@@ -16,7 +16,7 @@ OTHER_SEED = 77
 QUICK = {"decoder": {"epochs": 1, "views": 1}}
 
 
-def test_lesions_of_the_demo_are_localized(demo_copy):
+def test_lesions_of_the_demo_are_localized(demo_copy, tmp_path):
     demo_copy.run("localize", localize=QUICK)
     results = demo_copy.load("localization")
     split = demo_copy.table("split_table")
@@ -38,6 +38,34 @@ def test_lesions_of_the_demo_are_localized(demo_copy):
         assert demo_copy.load(name).startswith(b"\x89PNG")
     localizer = demo_copy.load("localizer")
     assert (localizer.method, localizer.architecture) == ("dense", "resnet18")
+    assert localizer.provenance.model_version == demo_copy.versions("model")[0]
+    assert localizer.provenance.synthetic_images
+    assert_predictions_and_bundle_have_the_boxes(demo_copy, boxes, tmp_path)
+    demo_copy.run("report")
+    assert "Does the classifier use the lesion?" in demo_copy.load("report")
+
+
+def assert_predictions_and_bundle_have_the_boxes(study, boxes, tmp_path):
+    """Compare the main boxes of some test images with those of ``localize``."""
+    split, raw = study.table("split_table"), study.load("raw_images")
+    rows = split[split["split"] == "test"].drop_duplicates("image_id").head(8)
+    rows = rows[rows["file"].isin(boxes["file"])]
+    files = {row.file: raw.store.get(row.image_id) for row in rows.itertuples()}
+    images = write_files(tmp_path / "new", files)
+    study.run("predict", predict={"input": str(images)})
+    first = boxes.groupby("file").first().loc[sorted(files), ["x0", "y0", "x1", "y1"]]
+    corners = [f"lesion_{name}" for name in first]
+    found = study.load("new_predictions").set_index("file").loc[first.index]
+    assert set(found["localizer_version"]) == {study.versions("localizer")[0]}
+    np.testing.assert_allclose(found[corners], first, atol=0.06)  # rounded
+    study.run("export")
+    [version] = study.versions("model_bundle")
+    bundle = study.data_root / "06_models/bundle" / version / "bundle"
+    study.run("predict", predict={"input": str(images), "model": str(bundle)})
+    found = study.load("new_predictions").set_index("file").loc[first.index]
+    np.testing.assert_allclose(found[corners], first, atol=3)  # Pillow resizes
+    study.run("predict", predict={"input": str(images), "localizer": None})
+    assert "lesion_x0" not in study.load("new_predictions")
 
 
 def test_folder_without_labels_is_localized_with_its_own_masks(demo_copy, tmp_path):
