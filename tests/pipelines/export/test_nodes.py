@@ -4,14 +4,21 @@ import pytest
 
 from skin_lesions.config.export import Export
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.versions import StoredVersions
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.deployment import onnx_export
+from skin_lesions.models.localization.localizer_file import read_localizer
 from skin_lesions.pipelines.export.nodes import bundle
 from support.bundles import CARD, exportable_model
+from support.localization import localizer_of
 
 LIMITS = Export(
-    compared_images=4, max_probability_difference=1e-4, max_unknown_score_difference=1e-3
+    compared_images=4,
+    max_probability_difference=1e-4,
+    max_unknown_score_difference=1e-3,
+    localizer="auto",
 )
+NO_LOCALIZERS = StoredVersions("localizer", (), {}.__getitem__, read_localizer)
 
 
 def model_of(split_table):
@@ -28,7 +35,7 @@ def model_of(split_table):
 def test_content_of_the_bundle_is_returned(stored):
     pixels, split_table = stored
     model = model_of(split_table)
-    found = bundle(model, CARD, split_table, pixels, LIMITS)
+    found = bundle(model, CARD, split_table, pixels, NO_LOCALIZERS, LIMITS)
     assert found.model is model
     assert found.card == CARD
     assert len(found.network) > 1000
@@ -39,7 +46,7 @@ def test_split_table_of_another_model_is_rejected_before_the_export(stored, monk
     monkeypatch.setattr(onnx_export, "export_onnx", lambda model: pytest.fail("exported"))
     pixels, split_table = stored
     with pytest.raises(InputError, match="are not those of the model"):
-        bundle(exportable_model(), CARD, split_table, pixels, LIMITS)
+        bundle(exportable_model(), CARD, split_table, pixels, NO_LOCALIZERS, LIMITS)
 
 
 def test_network_that_differs_is_rejected(stored, monkeypatch):
@@ -54,4 +61,16 @@ def test_network_that_differs_is_rejected(stored, monkeypatch):
 
     monkeypatch.setattr(onnx_export, "export_onnx", wrong)
     with pytest.raises(InputError, match=r"differs from the original one \(?.*on 4 images"):
-        bundle(model, CARD, split_table, pixels, LIMITS)
+        bundle(model, CARD, split_table, pixels, NO_LOCALIZERS, LIMITS)
+
+
+def test_constant_box_is_exported_without_a_network(stored):
+    pixels, split_table = stored
+    model = model_of(split_table)
+    localizer = localizer_of(model, "mean_box")
+    entries = StoredVersions("localizer", ("v1",), {"v1": localizer}.__getitem__, read_localizer)
+    found = bundle(model, CARD, split_table, pixels, entries, LIMITS)
+    assert found.localizer is localizer
+    assert found.lesion_network is None
+    without = LIMITS.model_copy(update={"localizer": None})
+    assert bundle(model, CARD, split_table, pixels, entries, without).localizer is None

@@ -96,9 +96,7 @@ def run(inputs, localize, classifier=None):
     classifier = classifier or model()
     images = read_annotations(classifier, *inputs, localize)
     localizer = fit(images, classifier, localize)
-    results, boxes = evaluate(
-        images, localizer, classifier, inputs[0], inputs[2], inputs[3], localize
-    )
+    results, boxes = evaluate(images, localizer, classifier, inputs[2], inputs[3], localize)
     return images, localizer, results, boxes
 
 
