@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +62,17 @@ def by_kind(images: Path, folder: Path) -> Path:
     return folder
 
 
-def main(root: Path, data: Path) -> None:
+def main(root: Path, data: Path, settings: Sequence[str], record: str) -> None:
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         images = by_kind(data / "images", Path(folder))
-        for name, (annotations, params) in SETTINGS.items():
+        for name in settings:
+            annotations, params = SETTINGS[name]
             found[name] = results_of(root, images, data / annotations, params)
             for part, methods in found[name]["scores"].items():
                 values = {m: round(scores["iou"]["value"], 3) for m, scores in methods.items()}
                 print(f"{name}, {part}: {values}")
-            save_results("localization", {"settings": found})
+            save_results(record, {"settings": found})
 
 
 if __name__ == "__main__":
@@ -79,5 +81,9 @@ if __name__ == "__main__":
     )
     parser.add_argument("--root", type=Path, required=True, help="data root with a model")
     parser.add_argument("--data", type=Path, required=True, help="folder with the real images")
+    parser.add_argument(
+        "--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="SETTING"
+    )
+    parser.add_argument("--name", default="localization")
     args = parser.parse_args()
-    main(args.root.resolve(), args.data.resolve())
+    main(args.root.resolve(), args.data.resolve(), args.settings, args.name)

@@ -8,16 +8,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
 from skin_lesions.models.state_dicts import load_tensors
 from skin_lesions.models.trained_model import FORMAT, TrainedModel
 
+Content = TypeVar("Content", bound=BaseModel)
 _REMEDY = "Train a model again: kedro run --pipelines train"
 
 
@@ -65,28 +66,52 @@ def model_from_content(
     Raises:
         InputError: As for ``read_model``; the message contains ``path``.
     """
-    if content["format"] != FORMAT:
+    return checked_content(content, TrainedModel, FORMAT, "model file", path, remedy)
+
+
+def checked_content(
+    content: Mapping[str, object],
+    schema: type[Content],
+    expected_format: int,
+    called: str,
+    path: Path,
+    remedy: str,
+) -> Content:
+    """Check the format, the checksum and the values of a loaded file.
+
+    Args:
+        content: The keys ``format``, ``checksum`` and ``state_dict``, and the fields of the schema.
+        schema: Class of the result, with a field ``state_dict``.
+        expected_format: Format that this version reads.
+        called: What the file is, for error messages.
+        path: The file, for error messages.
+        remedy: Last sentence of an error message.
+
+    Raises:
+        InputError: The content has another format, has changed since it was saved, or is not valid.
+    """
+    if content["format"] != expected_format:
         raise InputError(
-            f"{path} has format {printable(content['format'])} of the model file. Expected format "
-            f"{FORMAT}, which this version of skin-lesions writes. {remedy}"
+            f"{path} has format {printable(content['format'])} of the {called}. Expected format "
+            f"{expected_format}, which this version of skin-lesions writes. {remedy}"
         )
     metadata = {k: v for k, v in content.items() if k not in ("checksum", "state_dict")}
     state_dict = content["state_dict"]
     if not isinstance(state_dict, Mapping):
-        raise InputError(f"{path} contains no weights (state_dict). {remedy}")
+        raise InputError(f"{path} contains no tensors (state_dict). {remedy}")
     if content.get("checksum") != content_checksum(metadata, state_dict):
         raise InputError(
             f"{path} has changed since it was saved: its content does not match its checksum. "
             f"Restore the original file if you have it. {remedy}"
         )
+    del metadata["format"]
     try:
-        del metadata["format"]
-        return TrainedModel.model_validate({**metadata, "state_dict": state_dict})
+        return schema.model_validate({**metadata, "state_dict": state_dict})
     except ValidationError as error:
         problem = error.errors()[0]
         name = ".".join(map(str, problem["loc"]))
         raise InputError(
-            f"{path} is not a valid model file: {name}: {problem['msg']}. {remedy}"
+            f"{path} is not a valid {called}: {name}: {problem['msg']}. {remedy}"
         ) from None
 
 

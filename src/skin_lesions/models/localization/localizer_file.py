@@ -4,17 +4,14 @@ The dict has these keys: ``format``, ``checksum``, each field of ``Localizer`` i
 ``state_dict`` with the trained tensors by name.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 
 from skin_lesions.core.errors import InputError
-from skin_lesions.core.text import printable
 from skin_lesions.models.localization.localizer import decoder_of_tensors
 from skin_lesions.models.localization.localizer_model import LOCALIZER_FORMAT, Localizer
-from skin_lesions.models.model_file import content_checksum
+from skin_lesions.models.model_file import checked_content, content_checksum
 from skin_lesions.models.state_dicts import load_tensors
 
 _REMEDY = "Fit a localizer again: kedro run --pipelines localize"
@@ -43,31 +40,10 @@ def read_localizer(path: Path) -> Localizer:
     keys = {"format", "method", "classifier_sha256", "state_dict"}
     if not isinstance(content, dict) or not keys <= content.keys():
         raise InputError(f"{path} is not a localizer of this project. {_REMEDY}")
-    if content["format"] != LOCALIZER_FORMAT:
-        raise InputError(
-            f"{path} has format {printable(content['format'])} of the localizer. Expected format "
-            f"{LOCALIZER_FORMAT}, which this version of skin-lesions writes. {_REMEDY}"
-        )
-    metadata = {k: v for k, v in content.items() if k not in ("checksum", "state_dict")}
-    tensors = content["state_dict"]
-    if not isinstance(tensors, Mapping):
-        raise InputError(f"{path} contains no tensors (state_dict). {_REMEDY}")
-    if content.get("checksum") != content_checksum(metadata, tensors):
-        raise InputError(
-            f"{path} has changed since it was saved: its content does not match its checksum. "
-            f"Restore the original file if you have it. {_REMEDY}"
-        )
-    del metadata["format"]
+    localizer = checked_content(content, Localizer, LOCALIZER_FORMAT, "localizer", path, _REMEDY)
     try:
-        localizer = Localizer.model_validate({**metadata, "state_dict": dict(tensors)})
         if localizer.method == "dense":
             decoder_of_tensors(localizer)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(map(str, problem["loc"]))
-        raise InputError(
-            f"{path} is not a valid localizer: {name}: {problem['msg']}. {_REMEDY}"
-        ) from None
     except RuntimeError as error:
         detail = str(error).splitlines()[-1].strip()
         raise InputError(
