@@ -39,10 +39,16 @@ SLOW_FIXTURES = {"demo_run", "demo_copy", "kedro_run", "study"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that run the pipelines as slow."""
+    """Mark the tests that run the pipelines as slow, and start the files with slow tests first.
+
+    With several processes (pytest-xdist), the short files at the end then keep all of them busy.
+    """
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+    long = ("slow", "distributed", "browser")
+    slow_files = {item.path for item in items if any(map(item.get_closest_marker, long))}
+    items.sort(key=lambda item: item.path not in slow_files)
 
 
 @pytest.fixture(scope="session", autouse=True)
