@@ -196,9 +196,9 @@ def test_results_of_one_browser_are_not_shown_in_another(open_page):
 
 
 @pytest.mark.slow
-def test_page_of_a_bundle_has_its_predictions_and_maps(bundle_model, browser, tmp_path):
+def test_page_of_a_bundle_has_its_predictions_maps_and_boxes(lesion_bundle, browser, tmp_path):
     pytest.importorskip("onnxruntime", reason="the extra app is not installed")
-    folder, _ = bundle_model
+    folder, *_ = lesion_bundle
     with started_page(tmp_path, bundle=folder) as started:
         page = browser.new_page()
         page.goto(started.url)
@@ -207,6 +207,15 @@ def test_page_of_a_bundle_has_its_predictions_and_maps(bundle_model, browser, tm
             page.get_by_text("Download the table").click()
         text = download.value.path().read_text(encoding="utf-8-sig")
         assert page.locator(".map").count() + page.get_by_text("No region raises").count() == 3
+        shown = page.locator(".lesions .box").first
+        playwright.expect(shown).to_be_visible()
+        place, stack = shown.bounding_box(), page.locator(".stack").first.bounding_box()
+        page.get_by_label("Box").first.uncheck()
+        playwright.expect(shown).to_be_hidden()
+        mask = page.locator(".lesions img").first
+        playwright.expect(mask).to_be_hidden()
+        page.get_by_label("Soft mask").first.check()
+        playwright.expect(mask).to_be_visible()
         page.close()
     predictor = read_bundle(folder)
     pixels = np.stack([predictor.read(good["buffer"]) for good in GOOD])
@@ -215,6 +224,9 @@ def test_page_of_a_bundle_has_its_predictions_and_maps(bundle_model, browser, tm
     assert [row["predicted"] for row in rows] == [found.predicted for found in expected]
     for row, found in zip(rows, expected, strict=True):
         assert float(row["p_mel"]) == pytest.approx(found.probabilities[1], abs=1e-5)
+    size = Image.open(io.BytesIO(GOOD[0]["buffer"])).size
+    left = (place["x"] - stack["x"]) / stack["width"]
+    assert left == pytest.approx(float(rows[0]["lesion_x0"]) / size[0], abs=0.01)
 
 
 @pytest.mark.slow
