@@ -1,5 +1,6 @@
 """Boxes of lesions: model file, bundle and script of the bundle find the same ones."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from skin_lesions.commands.prediction_output import row_writer
 from skin_lesions.config.export import Export
 from skin_lesions.core.errors import InputError
 from skin_lesions.data.preprocessing_settings import Preprocessing
@@ -127,6 +129,20 @@ def predicted_rows(predictor):
     yield PredictionRow(
         file="a.png", image_id="0", prediction=prediction, error=None, model_version="V1"
     )
+
+
+def test_table_in_a_terminal_has_the_main_box(lesion_bundle, files):
+    predictor = read_bundle(lesion_bundle[0])
+    text = io.StringIO()
+    writer = row_writer("table", text, predictor.description)
+    writer.begin()
+    rows = predicted(predictor, files)
+    for row in rows:
+        writer.write(row)
+    writer.end()
+    x0, y0, *_ = rows[0].lesions.boxes[0]
+    assert "Lesion" in text.getvalue()
+    assert f"{x0:.0f} {y0:.0f} " in text.getvalue()
 
 
 @pytest.mark.parametrize("method", ["dense", "mean_box"])

@@ -98,6 +98,8 @@ class TableWriter(RowWriter):
         self._table.add_column("Predicted", overflow="fold")
         self._table.add_column("Probability", justify="right", no_wrap=True)
         self._table.add_column("Prediction set", overflow="fold")
+        if self._description.localizer_version is not None:
+            self._table.add_column("Lesion", overflow="fold")
         self._table.add_column("Refer", overflow="fold")
 
     def write(self, row: PredictionRow) -> None:
@@ -106,15 +108,15 @@ class TableWriter(RowWriter):
 
         found = row.prediction
         if found is None:
-            cells = [row.file, "", "", "", f"unreadable: {row.error}"]
+            cells, refer = [row.file, "", "", ""], f"unreadable: {row.error}"
         else:
-            cells = [
-                row.file,
-                found.predicted,
-                f"{found.confidence:.1%}",
-                ", ".join(found.prediction_set),
-                ", ".join(found.referral_reasons) or "no",
-            ]
+            sets = ", ".join(found.prediction_set)
+            cells = [row.file, found.predicted, f"{found.confidence:.1%}", sets]
+            refer = ", ".join(found.referral_reasons) or "no"
+        if self._description.localizer_version is not None:
+            box = [] if row.lesions is None else row.lesions.boxes[0]  # of the main lesion
+            cells.append(" ".join(f"{corner:.0f}" for corner in box))
+        cells.append(refer)
         # A Text is never markup. Names of files may contain control characters.
         self._table.add_row(*(Text(printable(cell)) for cell in cells))
 

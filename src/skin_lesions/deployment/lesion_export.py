@@ -7,11 +7,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from skin_lesions import __version__
 from skin_lesions.config.export import Export
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import pluralize
 from skin_lesions.data.preprocessing_settings import Preprocessing
-from skin_lesions.deployment.onnx_export import PixelNormalization, export_graph
+from skin_lesions.deployment.onnx_export import METADATA, PixelNormalization, export_graph
 from skin_lesions.deployment.onnx_session import open_session
 from skin_lesions.models.localization.decoder import MaskNetwork
 from skin_lesions.models.localization.localizer import LesionDetector, mask_network
@@ -74,7 +75,22 @@ def export_localizer(localizer: Localizer, network: nn.Module) -> bytes | None:
         [LESION_PROBABILITIES],
         f"The localizer for {localizer.architecture}",
     )
+    for key, value in _metadata(localizer).items():
+        program.model.metadata_props[METADATA + key] = value
     return program.model_proto.SerializeToString()
+
+
+def _metadata(localizer: Localizer) -> dict[str, str]:
+    """Return what a program needs to know about the file if it has no other file of the bundle."""
+    size = localizer.preprocessing.image_size
+    return {
+        "architecture": localizer.architecture,
+        "input": f"uint8 (n, {size}, {size}, 3), RGB, the complete image stretched to a square",
+        "threshold": repr(localizer.threshold),
+        "localizer_version": localizer.version,
+        "package_version": __version__,
+        "use": "Research software, not a medical device.",
+    }
 
 
 def check_localizer(

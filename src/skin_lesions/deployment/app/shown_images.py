@@ -14,7 +14,7 @@ from skin_lesions.deployment.lesions import FoundLesions
 MAX_SIDE = 720  # pixels; about twice the width of a figure in the page
 _MAP_SIDE = 96  # pixels; a map of 7 x 7 positions looks smooth at this size
 _MASK_SIDE = 192  # pixels
-_MASK_COLOR = (0, 158, 115)  # green, as the predicted boxes of the figures
+_MASK_COLOR = (0, 158, 115)  # bluish green of Okabe and Ito, as in the figures
 _JPEG_QUALITY = 88
 # Colors of a map from low to high: "inferno" of Matplotlib, as in the figure ``explanations``.
 _MAP_COLORS = np.array(
