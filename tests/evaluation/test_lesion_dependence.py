@@ -15,13 +15,15 @@ from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing import resize_batch
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.evaluation.localization import lesion_dependence
-from skin_lesions.evaluation.localization.lesion_dependence import (
+from skin_lesions.evaluation.localization.altered_images import (
     inpaint,
+    lesion_pixels,
+    only_lesion,
+)
+from skin_lesions.evaluation.localization.lesion_dependence import (
     input_coverage,
     inside_fractions,
-    lesion_pixels,
     measure_lesion_dependence,
-    only_lesion,
 )
 from skin_lesions.evaluation.localization.lesion_dependence_model import (
     LesionAttention,
