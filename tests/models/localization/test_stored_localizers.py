@@ -23,7 +23,7 @@ def stored(*localizers):
 
 @pytest.fixture(scope="module")
 def own():
-    return localizer_of(MODEL, "mean_box")
+    return localizer_of(MODEL, epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,13 @@ def foreign(own):
     return own.model_copy(update={"classifier_sha256": "0" * 64})
 
 
-def test_newest_localizer_of_the_model_is_selected(own, foreign, caplog):
+def test_newest_trained_localizer_of_the_model_is_selected(own, foreign, caplog):
     caplog.set_level(logging.INFO, "skin_lesions")
-    found = select_localizer("auto", stored(foreign, own, own), MODEL, "x")
-    assert found.version == "v8"
-    assert "Localizer of the lesions: v8 (mean_box)" in caplog.text
+    baseline = localizer_of(MODEL, "mean_box")
+    found = select_localizer("auto", stored(foreign, baseline, own, own), MODEL, "x")
+    assert found.version == "v7"
+    assert "Localizer of the lesions: v7" in caplog.text
+    assert select_localizer("v9", stored(baseline), MODEL, "x").method == "mean_box"
 
 
 def test_model_without_a_localizer_has_none_and_the_command_is_named(foreign, caplog):
@@ -43,7 +45,7 @@ def test_model_without_a_localizer_has_none_and_the_command_is_named(foreign, ca
     assert select_localizer("auto", stored(), MODEL, "x") is None
     assert caplog.text == ""
     assert select_localizer("auto", stored(foreign), MODEL, "x") is None
-    assert "1 stored localizer of other models: no lesion boxes" in caplog.text
+    assert "1 stored localizer of other models or methods: no lesion boxes" in caplog.text
 
 
 def test_null_selects_none(own):
@@ -55,7 +57,7 @@ def test_version_or_path_must_belong_to_the_model(own, foreign, tmp_path):
     assert select_localizer("v9", entries, MODEL, "x").version == "v9"
     write_localizer(own, tmp_path / "localizer.pth")
     found = select_localizer(str(tmp_path / "localizer.pth"), entries, MODEL, "x")
-    assert found.box == own.box
+    assert found.threshold == own.threshold
     with pytest.raises(InputError, match="belongs to another classifier"):
         select_localizer("v8", entries, MODEL, "x")
     with pytest.raises(InputError, match=r"predict.localizer \(v1\) is not a version of localizer"):

@@ -69,8 +69,8 @@ def test_constant_box_is_exported_without_a_network(stored):
     model = model_of(split_table)
     localizer = localizer_of(model, "mean_box")
     entries = StoredVersions("localizer", ("v1",), {"v1": localizer}.__getitem__, read_localizer)
-    found = bundle(model, CARD, split_table, pixels, entries, LIMITS)
+    chosen = LIMITS.model_copy(update={"localizer": "v1"})
+    found = bundle(model, CARD, split_table, pixels, entries, chosen)
     assert found.localizer is localizer
     assert found.lesion_network is None
-    without = LIMITS.model_copy(update={"localizer": None})
-    assert bundle(model, CARD, split_table, pixels, entries, without).localizer is None
+    assert bundle(model, CARD, split_table, pixels, entries, LIMITS).localizer is None

@@ -20,7 +20,8 @@ def select_localizer(
     """Return the localizer that a parameter selects.
 
     Args:
-        reference: ``auto`` for the newest one of the classifier, a version or a path, or None.
+        reference: ``auto`` for the newest one of the classifier with the method ``dense``, a
+            version or a path, or None. Other methods are baselines, so they must be named.
         stored: The stored localizers.
         model: The classifier.
         parameter: Name of the parameter, for messages.
@@ -40,12 +41,12 @@ def select_localizer(
         return chosen
     for version in stored.versions:
         found = stored.load_version(version)
-        if found.classifier_sha256 == sha256:
-            log.info("Localizer of the lesions: %s (%s)", version, found.method)
+        if found.classifier_sha256 == sha256 and found.method == "dense":
+            log.info("Localizer of the lesions: %s", version)
             return found
     if stored.versions:
         log.info(
-            "%s of other models: no lesion boxes. To fit one for this model: "
+            "%s of other models or methods: no lesion boxes. To fit one for this model: "
             "kedro run --pipelines localize",
             pluralize(len(stored.versions), "stored localizer"),
         )
