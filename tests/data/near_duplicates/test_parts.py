@@ -114,6 +114,18 @@ def test_equal_lesions_with_an_overlay_are_linked(overlay):
     assert linked([image, image[:240, 30:], overlay(smooth_skin(1))]) == [[0, 1]]
 
 
+@pytest.mark.parametrize("picture", [photograph, smooth_skin])
+def test_crop_with_a_caption_on_a_third_of_it_is_linked(picture):
+    def captioned(seed):
+        image = picture(seed)[20:, 30:]
+        top = int(0.65 * len(image))
+        image[top:] = 230
+        return cv2.putText(image, "abc defgh", (10, top + 40), 0, 0.8, (20, 20, 20))
+
+    images = [image for seed in range(3) for image in (picture(seed), captioned(seed))]
+    assert linked(images) == [[0, 1], [2, 3], [4, 5]]
+
+
 def test_noisy_copy_of_smooth_skin_is_linked():
     image = smooth_skin(0).astype(float)
     noisy = image + np.random.default_rng(1).normal(0, 6, image.shape)

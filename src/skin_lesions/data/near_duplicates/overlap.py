@@ -69,20 +69,25 @@ class Overlap:
 
         Lines and edges have more contrast than ``texture_contrast`` times the lower quartile, which
         still belongs to the texture if an overlay covers half of the image. Strong lines raise it,
-        so the search is repeated without the lines that are known.
+        so the search is repeated without the lines that are known. Cells without any
+        texture, such as those of a caption, do not count: with a quarter of them, the quartile
+        would be about zero, and all of the skin would be lines.
         """
         mask = self.is_inside.astype(np.float32)
+        cells = _cell_correlations(*self.details, mask, config.min_texture_contrast, config)
+        has_texture = _from_cells(~np.isnan(cells), mask.shape)
         is_line = np.zeros(mask.shape, bool)
         details: Sequence[npt.NDArray[np.float32]] = self.details
         for number in range(config.line_passes):
             inside = mask > 0
-            if not inside.any():
+            sample = inside & has_texture
+            if not sample.any():
                 break
             if number:
                 details = _band_passes((self.fixed, self.moving), mask, config)
             for detail in details:
                 contrast = np.abs(detail)
-                values = contrast[inside][::4]  # every fourth pixel is sufficient for a quartile
+                values = contrast[sample][::4]  # every fourth pixel is sufficient for a quartile
                 rank = len(values) // 4  # a quarter of the values is lower
                 lower_quartile = float(np.partition(values, rank)[rank])
                 is_line |= inside & (contrast > config.texture_contrast * lower_quartile)
@@ -280,3 +285,10 @@ def _to_cells(field: npt.NDArray, cell_size: int) -> npt.NDArray:
     cells = len(field) // cell_size  # cells in each row
     blocks = field.reshape(cells, cell_size, cells, cell_size)  # row, y in it, column, x in it
     return blocks.swapaxes(1, 2).reshape(cells * cells, cell_size * cell_size)
+
+
+def _from_cells(cells: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Return the value of the cell of each pixel: (256 cells,) -> ``shape``, (256, 256)."""
+    per_row = round(np.sqrt(len(cells)))
+    size = shape[0] // per_row
+    return np.repeat(np.repeat(cells.reshape(per_row, per_row), size, axis=0), size, axis=1)
