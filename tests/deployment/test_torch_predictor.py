@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.versions import file_version
 from skin_lesions.data.decoding import decode
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.deployment.decisions import Postprocessor
 from skin_lesions.deployment.load import load_predictor
-from skin_lesions.deployment.torch_predictor import TorchPredictor, file_version
+from skin_lesions.deployment.torch_predictor import TorchPredictor
 from skin_lesions.evaluation.predictions import predict_images
 from skin_lesions.models.model_file import write_model
 from skin_lesions.models.networks import build_network

@@ -1,5 +1,6 @@
 """Versions of loaded data, and selection of stored versions."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,17 @@ def is_stored_path(reference: str) -> bool:
     (False, True)
     """
     return "/" in reference or "\\" in reference or reference.endswith((".parquet", ".json"))
+
+
+def file_version(path: Path) -> str:
+    """Return the catalog version of a model or localizer, or the start of its sha256 elsewhere.
+
+    The catalog stores a file as ``<name>/<version>/<name>``.
+    """
+    if len(path.parents) > 1 and path.parents[1].name == path.name:
+        return path.parent.name
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Predictor of a model file, with torch."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
+from skin_lesions.core.versions import file_version
 from skin_lesions.data.decoding import decode
 from skin_lesions.data.preprocessing import normalize_batch, resize_batch
 from skin_lesions.deployment.predictor import ModelDescription
@@ -123,14 +123,3 @@ def read_torch_predictor(
         localizer = read_localizer(localizer_path).with_version(file_version(localizer_path))
     model = read_model(path).with_version(file_version(path))
     return TorchPredictor(model, device, localizer)
-
-
-def file_version(path: Path) -> str:
-    """Return the catalog version of a model or localizer, or the start of its sha256 elsewhere.
-
-    The catalog stores a file as ``<name>/<version>/<name>``.
-    """
-    if len(path.parents) > 1 and path.parents[1].name == path.name:
-        return path.parent.name
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"

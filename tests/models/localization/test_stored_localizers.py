@@ -58,6 +58,7 @@ def test_version_or_path_must_belong_to_the_model(own, foreign, tmp_path):
     write_localizer(own, tmp_path / "localizer.pth")
     found = select_localizer(str(tmp_path / "localizer.pth"), entries, MODEL, "x")
     assert found.threshold == own.threshold
+    assert found.version.startswith("sha256:")
     with pytest.raises(InputError, match="belongs to another classifier"):
         select_localizer("v8", entries, MODEL, "x")
     with pytest.raises(InputError, match=r"predict.localizer \(v1\) is not a version of localizer"):

@@ -1,9 +1,10 @@
 """Selection of the stored localizer of a classifier."""
 
 import logging
+from pathlib import Path
 
 from skin_lesions.core.text import pluralize
-from skin_lesions.core.versions import StoredVersions
+from skin_lesions.core.versions import StoredVersions, file_version
 from skin_lesions.models.localization.localizer import check_classifier
 from skin_lesions.models.localization.localizer_model import Localizer
 from skin_lesions.models.model_file import content_checksum
@@ -37,6 +38,8 @@ def select_localizer(
     sha256 = content_checksum({}, model.state_dict)
     if reference != AUTO:
         chosen = stored.select(reference, parameter)
+        if (path := Path(reference)).is_file():
+            chosen = chosen.with_version(file_version(path))
         check_classifier(chosen, sha256)
         return chosen
     for version in stored.versions:
