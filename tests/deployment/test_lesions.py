@@ -270,3 +270,16 @@ def test_lesions_of_a_bundle_are_found_without_torch(lesion_bundle):
     )
     data = encoded(Image.fromarray(lesion_images(1)[0]), "PNG")
     subprocess.run([sys.executable, "-c", code, lesion_bundle[0]], check=True, input=data)
+
+
+def test_files_that_the_checksums_do_not_list_are_not_used(lesion_bundle, bundle_copy, tmp_path):
+    (bundle_copy / "lesions.py").write_text("raise SystemExit('unlisted code was run')")
+    (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(lesion_images(1)[0]), "PNG"))
+    [row] = rows_of(run_script(bundle_copy, tmp_path, "a.png"))
+    assert "lesion_x0" not in row
+    folder = shutil.copytree(lesion_bundle[0], tmp_path / "without_network")
+    sums = folder / CHECKSUMS
+    lines = sums.read_text().splitlines(keepends=True)
+    sums.write_text("".join(line for line in lines if "localizer.onnx" not in line))
+    with pytest.raises(InputError, match="does not list localizer.onnx"):
+        read_bundle(folder)

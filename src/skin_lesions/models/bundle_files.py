@@ -180,14 +180,18 @@ def read_localizer_metadata(folder: Path) -> Localizer | None:
     Raises:
         InputError: The file cannot be read, or has another format.
     """
-    if LOCALIZER not in _read_checksums(folder):
+    listed = _read_checksums(folder)
+    if LOCALIZER not in listed:
         return None
     path = folder / LOCALIZER
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("format") != LOCALIZER_FORMAT:
             raise ValueError(f"it does not have format {LOCALIZER_FORMAT}")
-        return Localizer.model_validate({**content, "state_dict": {}})
+        localizer = Localizer.model_validate({**content, "state_dict": {}})
+        if localizer.box is None and LESION_NETWORK not in listed:
+            raise ValueError(f"{CHECKSUMS} does not list {LESION_NETWORK}, which it needs")
+        return localizer
     except ValidationError as error:  # also a ValueError
         raise _invalid(path, error) from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

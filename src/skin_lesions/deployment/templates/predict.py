@@ -86,7 +86,8 @@ def predict(model: dict, session: onnxruntime.InferenceSession, pixels: np.ndarr
 def main(paths: list[str]) -> None:
     """Print one row for each image file."""
     verify_checksums()
-    lesions = importlib.import_module("lesions") if (FOLDER / "lesions.py").is_file() else None
+    listed = (FOLDER / "SHA256SUMS").read_text(encoding="utf-8")  # no other file is run
+    lesions = importlib.import_module("lesions") if "  lesions.py\n" in listed else None
     model = json.loads((FOLDER / "model.json").read_text(encoding="utf-8"))
     if model["provenance"]["origin"]["kind"] == "demo":
         sys.stderr.write("Trained on synthetic images: the rows say nothing about real skin.\n")
@@ -106,10 +107,9 @@ def main(paths: list[str]) -> None:
         texts = {name: cell for name, cell in row.items() if isinstance(cell, str)}
         risky = {name for name, text in texts.items() if text.startswith(FORMULA_STARTS)}
         rows.append(row | {name: f"'{texts[name]}" for name in risky})
-    numbers = [name for name in max(rows, key=len) if name.startswith("p_")]
-    columns = ["file", "image_id", "predicted", *numbers, "prediction_set", "unknown_score"]
-    columns += ["refer", "refer_reason", *(lesions.COLUMNS if lesions else [])]
-    columns += ["error", "model_version"]
+    ps = [name for name in max(rows, key=len) if name.startswith("p_")]
+    columns = ["file", "image_id", "predicted", *ps, "prediction_set", "unknown_score", "refer"]
+    columns += ["refer_reason", *(lesions.COLUMNS if lesions else []), "error", "model_version"]
     writer = csv.DictWriter(sys.stdout, columns, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
