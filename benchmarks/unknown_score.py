@@ -66,6 +66,7 @@ from skin_lesions.training.checkpoints import Checkpoints
 
 FLAGGED = 0.05  # of the validation images
 FOLDS = 4  # of the classes of the demo
+WITHOUT_CROPS = Preprocess(resize_mode="stretch", localizer=None, lesion_margin=0, annotations=None)
 STORED_SIZE = 256  # pixels, of the stored images of the demo
 ISIC8_SIZE = 192  # pixels
 ARCHITECTURE = "timm/tf_efficientnet_lite0"
@@ -226,7 +227,7 @@ def trained_network(
                 groups,
                 Checkpoints(Path(folder)),
                 recipe,
-                Preprocess(resize_mode="stretch"),
+                WITHOUT_CROPS,
                 Ingest(stored_image_size=STORED_SIZE, max_unreadable_fraction=0.1),
                 MetadataInputs(columns=None, types={}, equalize_missing=True),
             )

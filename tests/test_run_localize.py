@@ -13,7 +13,7 @@ from support.factories import write_files
 pytestmark = pytest.mark.slow
 
 OTHER_SEED = 77
-QUICK = {"decoder": {"epochs": 1, "views": 1}}
+QUICK = {"image_size": 96, "decoder": {"epochs": 1, "views": 1}}
 
 
 def test_lesions_of_the_demo_are_localized(demo_copy, tmp_path):
@@ -43,6 +43,7 @@ def test_lesions_of_the_demo_are_localized(demo_copy, tmp_path):
     assert_predictions_and_bundle_have_the_boxes(demo_copy, boxes, tmp_path)
     demo_copy.run("report")
     assert "Does the classifier use the lesion?" in demo_copy.load("report")
+    assert_a_model_of_crops_works_everywhere(demo_copy, tmp_path / "new")
 
 
 def assert_predictions_and_bundle_have_the_boxes(study, boxes, tmp_path):
@@ -66,6 +67,37 @@ def assert_predictions_and_bundle_have_the_boxes(study, boxes, tmp_path):
     np.testing.assert_allclose(found[corners], first, atol=3)  # Pillow resizes
     study.run("predict", predict={"input": str(images), "localizer": None})
     assert "lesion_x0" not in study.load("new_predictions")
+
+
+def assert_a_model_of_crops_works_everywhere(study, images):
+    """Train on crops of the lesions; evaluate, report and export the model, and predict."""
+    version = study.versions("localizer")[0]
+    path = study.data_root / "06_models/localizer.pth" / version / "localizer.pth"
+    study.run(
+        *("train", "evaluate", "report", "export"),
+        preprocess={"localizer": str(path), "lesion_margin": 0.3},
+        evaluate={"robustness": {"enabled": True, "corruptions": ["blur"]}},
+    )
+    model = study.load("model")
+    assert model.preprocessing.lesion_margin == 0.3
+    assert model.localizer.tensors_sha256 == study.load("localizer").tensors_sha256
+    assert study.load("robustness").measured
+    framing = "a crop around the main lesion that its localizer finds, with a margin of 0.3 times"
+    assert framing in study.load("report")
+    assert framing in study.load("model_card")
+
+    bundle = study.data_root / "06_models/bundle" / study.versions("model_bundle")[0] / "bundle"
+    tables = []
+    for settings in ({}, {"model": str(bundle)}):
+        study.run("predict", predict={"input": str(images), **settings})
+        tables.append(study.load("new_predictions").set_index("file"))
+    columns = [name for name in tables[0] if name.startswith("p_")]
+    # Pillow resizes, so a box can move by a pixel, which is a large part of 64.
+    np.testing.assert_allclose(tables[0][columns], tables[1][columns], atol=0.1)
+    predictions = study.table("predictions").set_index("file")
+    found = predictions.loc[tables[0].index, columns]
+    np.testing.assert_allclose(tables[0][columns], found, atol=1e-6)
+    assert set(tables[0]["localizer_version"]) == {model.version}
 
 
 def test_folder_without_labels_is_localized_with_its_own_masks(demo_copy, tmp_path):

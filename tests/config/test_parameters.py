@@ -210,6 +210,7 @@ def test_missing_parameter_is_reported():
         ),
         ({"source__label_column": "dx"}, "requires source.metadata, which is not set"),
         ({"source__metadata_key": "id"}, "requires source.metadata, which is not set"),
+        ({"preprocess__annotations": "/x"}, "requires preprocess.localizer, which is not set"),
         ({"train__weights": "none", "train__weights_sha256": "0" * 64}, "does not read a file"),
         ({"train__weights": "http://host/a.pth"}, "use https://, or set train.weights_sha256"),
     ],

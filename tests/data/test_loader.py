@@ -143,3 +143,19 @@ def test_reading_ahead_for_a_gpu_returns_the_batches_in_order(images):
     loaded = list(dataset.iter_batches(positions, torch.device("meta")))
     assert [tuple(batch.shape) for batch, _ in loaded] == [(len(c), 3, 8, 8) for c in positions]
     assert all(batch.device.type == "meta" for batch, _ in loaded)
+
+
+def test_crops_around_lesions_stay_with_their_images(tmp_path):
+    pixels, table = blobs(6, size=8)
+    stored = square_images(tmp_path / "pixels", pixels)
+    corners = np.array([(0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (1, 3)])
+    boxes = np.hstack([corners, corners + 4]) / 8
+    preprocessing = Preprocessing("stretch", 8, 4, lesion_margin=0)
+    dataset = build_dataset(table, ["green", "red"], stored, preprocessing, boxes=boxes)
+    part = dataset.subset(slice(1, 6))
+    batch, _ = part.get_batch(np.array([4, 0]))
+    for image, number in zip(batch.permute(0, 2, 3, 1).numpy(), (5, 1), strict=True):
+        x, y = corners[number]
+        np.testing.assert_array_equal(image, pixels[number, y : y + 4, x : x + 4])
+    with pytest.raises(ValueError, match="requires its box"):
+        build_dataset(table, ["green", "red"], stored, preprocessing).get_batch(np.array([0]))

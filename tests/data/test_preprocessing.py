@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms.v2.functional import normalize
 
@@ -63,3 +65,62 @@ def test_normalization_equals_torchvision():
     preprocessing = Preprocessing("stretch", 8, 8)
     expected = normalize(batch / 255, list(preprocessing.mean), list(preprocessing.std))
     torch.testing.assert_close(normalize_batch(batch, preprocessing), expected)
+
+
+def boxes():
+    """Boxes with a side of at least 2 % of the image."""
+    interval = st.tuples(st.floats(0, 0.98), st.floats(0.02, 1)).map(
+        lambda x: (x[0], min(1.0, x[0] + x[1]))
+    )
+    return st.tuples(interval, interval).map(lambda b: (b[0][0], b[1][0], b[0][1], b[1][1]))
+
+
+@given(box=boxes(), aspect=st.floats(0.5, 2), margin=st.floats(0, 2))
+def test_crop_around_a_lesion_is_a_square_of_the_image_that_contains_the_box(box, aspect, margin):
+    size = 200
+    preprocessing = Preprocessing("stretch", size, 64, lesion_margin=margin)
+    (top, bottom), (left, right) = preprocessing.crop(aspect, box)
+    assert 0 <= top < bottom <= size
+    assert 0 <= left < right <= size
+    contained = np.array([left, top, -right, -bottom]) - size * np.array(box) * [1, 1, -1, -1]
+    assert contained.max() <= 1  # rounded to pixels
+    width, height = (right - left) * aspect, bottom - top
+    assert abs(width - height) <= 2 or right - left == size or bottom - top == size
+
+
+def test_margin_is_a_fraction_of_the_longer_side_on_each_side():
+    preprocessing = Preprocessing("center_crop", 100, 64, lesion_margin=0.5)
+    # In an image of 2:1, this box has 40 x 30 % of the height; with the margins, 80 x 80 %.
+    assert preprocessing.crop(2.0, (0.4, 0.3, 0.6, 0.6)) == ((5, 85), (30, 70))
+
+
+@given(box=boxes(), aspect=st.floats(0.5, 2))
+def test_mirrored_box_has_the_mirrored_crop(box, aspect):
+    preprocessing = Preprocessing("stretch", 200, 64, lesion_margin=0.2)
+    rows, (left, right) = preprocessing.crop(aspect, box)
+    x0, y0, x1, y1 = box
+    mirrored_rows, columns = preprocessing.crop(aspect, (1 - x1, y0, 1 - x0, y1))
+    assert mirrored_rows == rows
+    assert np.abs(np.subtract(columns, (200 - right, 200 - left))).max() <= 1  # rounding
+
+
+def test_crop_that_would_leave_the_image_is_moved_inside():
+    preprocessing = Preprocessing("stretch", 100, 64, lesion_margin=0.5)
+    assert preprocessing.crop(1.0, (0.0, 0.8, 0.2, 1.0)) == ((60, 100), (0, 40))
+    assert preprocessing.crop(1.0, (0.0, 0.0, 1.0, 1.0)) == ((0, 100), (0, 100))
+
+
+def test_crop_around_a_lesion_requires_its_box():
+    with pytest.raises(ValueError, match="requires its box"):
+        Preprocessing("stretch", 16, 16, lesion_margin=0.1).crop(1.0)
+
+
+def test_each_image_of_a_batch_has_the_crop_of_its_own_box():
+    squares = np.zeros((3, 40, 40, 3), np.uint8)
+    corners = [(0, 0), (20, 10), (8, 24)]
+    for square, (x, y) in zip(squares, corners, strict=True):
+        square[y : y + 8, x : x + 8] = 200
+    found = np.array([(x, y, x + 8, y + 8) for x, y in corners]) / 40
+    preprocessing = Preprocessing("stretch", 40, 8, lesion_margin=0)
+    resized = resize_batch(squares, [1.0] * 3, preprocessing, found)
+    assert (resized == 200).all()

@@ -222,7 +222,7 @@ def test_changed_or_missing_localizer_is_named(lesion_bundle, tmp_path):
             read_bundle(folder)
     path = folder / "localizer.json"
     content = json.loads(path.read_text())
-    for changed, message in (({"format": 0}, "format 1"), ({"threshold": 2}, "threshold: ")):
+    for changed, message in (({"format": 0}, "format 2"), ({"threshold": 2}, "threshold: ")):
         path.write_text(json.dumps(content | changed))
         write_checksums(folder)
         with pytest.raises(InputError, match=f"localizer.json .*{message}"):

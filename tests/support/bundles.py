@@ -68,15 +68,14 @@ def bundle_of(
     rows = [(i, "train") for i in model.train_image_ids] + [(i, "val") for i in model.val_image_ids]
     manifest = pd.DataFrame([("test_image", "test"), *rows], columns=["image_id", "split"])
     exported = export_onnx(model) if network is None else network
+    classifier = load_network(model) if model.localizer is None else None
     return ModelBundle(
         model=model,
         network=exported,
         manifest=manifest,
         card=CARD,
         localizer=localizer,
-        lesion_network=None
-        if localizer is None
-        else export_localizer(localizer, load_network(model)),
+        lesion_network=None if localizer is None else export_localizer(localizer, classifier),
     )
 
 

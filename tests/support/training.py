@@ -18,20 +18,26 @@ from support.factories import EVALUATE, IMAGES_ONLY
 from support.recipes import recipe
 
 Stored = tuple[PixelStore, SplitTable]  # the fixture ``stored``
+PREPROCESS = Preprocess(resize_mode="stretch", localizer=None, lesion_margin=0.2, annotations=None)
 
 
 def _image_table(split_table: SplitTable) -> ImageTable:
     """Return an image table with the images of a split table and its metadata columns."""
     provenance = ImageProvenance(origin=split_table.provenance.origin, raw_images_version="v1")
-    return ImageTable(split_table.frame.assign(source="here"), provenance, "v1")
+    frame = split_table.frame.assign(source="here", width=100, height=100)
+    return ImageTable(frame, provenance, "v1")
 
 
 def fit_stored(
-    stored: Stored, metadata: MetadataInputs = IMAGES_ONLY, **changes: Any
+    stored: Stored,
+    metadata: MetadataInputs = IMAGES_ONLY,
+    preprocess: Preprocess = PREPROCESS,
+    stored_size: int = 32,
+    **changes: Any,
 ) -> tuple[UncalibratedModel, pd.DataFrame]:
     """Train on the images of the fixture ``stored``; changes are those of ``recipe``.
 
-    The split table has the metadata columns.
+    The split table has the metadata columns. Other images have another stored size (pixels).
 
     Returns:
         model without calibration, history
@@ -44,8 +50,8 @@ def fit_stored(
         table.frame.assign(pixel_id=table.frame["image_id"]),
         Checkpoints(store.folder / "checkpoints"),
         recipe(**changes),
-        Preprocess(resize_mode="stretch"),
-        Ingest(stored_image_size=32, max_unreadable_fraction=0.0),
+        preprocess,
+        Ingest(stored_image_size=stored_size, max_unreadable_fraction=0.0),
         metadata,
     )
 

@@ -95,7 +95,7 @@ def test_leakage_stops_the_training_with_counts_examples_and_fixes():
     assert str(error.value) == (
         "The model m.pth (train.weights) was trained or selected on 3 of 3 test images and 1 of 2 "
         "validation images: 3 of them directly, 1 through another image of their group (e.g. a, "
-        "b, c). The results would be too high. Fix: use other weights (--params "
+        "b, c). The results would be too high. Fix: use another file (--params "
         "train.weights=imagenet), or the images and the split of that model. To train anyway and "
         "mark the results: --params train.allow_leaky_weights=true"
     )

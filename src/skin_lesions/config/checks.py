@@ -65,6 +65,7 @@ def check_parameters(parameters: Mapping[str, object]) -> None:
     else:
         problems = problems or [
             *_conflicts(valid.source, valid.ingest, valid.train),
+            *_crop_conflicts(valid.preprocess),
             *_external_conflicts(valid.external),
             *_localize_conflicts(valid.localize),
         ]
@@ -117,6 +118,15 @@ def _metadata_conflicts(folder: FolderSource, group: str) -> list[str]:
         f"{group}.{name}: requires {group}.metadata, which is not set"
         for name in ("metadata_key", "label_column")
         if getattr(folder, name) is not None
+    ]
+
+
+def _crop_conflicts(preprocess: Preprocess) -> list[str]:
+    if preprocess.annotations is None or preprocess.localizer is not None:
+        return []
+    return [
+        "preprocess.annotations: requires preprocess.localizer, which is not set; new images have "
+        "no annotations, so their crops need a localizer"
     ]
 
 

@@ -31,8 +31,9 @@ class ImageDataset:
         labels: (n,), class indices from 0 to ``num_classes`` - 1.
         num_classes: Number of classes.
         aspects: (n,), width divided by height of the original images.
-        preprocessing: Image sizes and resize mode.
+        preprocessing: Image sizes, and resize mode or margin of the lesion.
         metadata: (n, width) float32, encoded clinical metadata; None for images only.
+        boxes: (n, 4), main lesion of each image as fractions; None without crops of lesions.
     """
 
     images: PixelArray
@@ -42,6 +43,7 @@ class ImageDataset:
     aspects: npt.NDArray[np.float64]
     preprocessing: Preprocessing
     metadata: torch.Tensor | None = None
+    boxes: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -52,7 +54,15 @@ class ImageDataset:
 
     def _load_resized(self, positions: npt.NDArray[np.int64]) -> torch.Tensor:
         squares = self.images.read(self.rows[positions])  # (n, stored_size, stored_size, 3)
-        return resize_batch(squares, self.aspects[positions].tolist(), self.preprocessing)
+        return self._resize(squares, positions)
+
+    def _resize(
+        self, squares: npt.NDArray[np.uint8], positions: npt.NDArray[np.int64]
+    ) -> torch.Tensor:
+        """Return the inputs of the stored squares of some positions."""
+        boxes = None if self.boxes is None else self.boxes[positions]
+        aspects = self.aspects[positions].tolist()
+        return resize_batch(squares, aspects, self.preprocessing, boxes)
 
     def _load_batch(
         self, pool: ThreadPoolExecutor, positions: npt.NDArray[np.int64]
@@ -78,6 +88,7 @@ class ImageDataset:
             labels=self.labels[positions],
             aspects=self.aspects[positions],
             metadata=None if self.metadata is None else self.metadata[positions],
+            boxes=None if self.boxes is None else self.boxes[positions],
         )
 
     def with_image_size(self, size: int) -> "ImageDataset":
@@ -159,10 +170,12 @@ def build_dataset(
     images: PixelArray,
     preprocessing: Preprocessing,
     metadata: npt.NDArray[np.float32] | None = None,
+    boxes: npt.NDArray[np.float64] | None = None,
 ) -> ImageDataset:
     """Create the dataset of a table with the columns image_id and label.
 
-    The labels of the dataset are indices of ``classes``. ``metadata`` has one row per image.
+    The labels of the dataset are indices of ``classes``. ``metadata`` and ``boxes`` have one row
+    per image; ``boxes`` are required with ``preprocessing.lesion_margin``.
     """
     ids = table["image_id"]
     size = images.index.reindex(ids)[["width", "height"]].astype(float)
@@ -175,4 +188,5 @@ def build_dataset(
         aspects=(size["width"] / size["height"]).to_numpy(),
         preprocessing=preprocessing,
         metadata=None if metadata is None else torch.from_numpy(metadata),
+        boxes=boxes,
     )

@@ -15,23 +15,28 @@ from skin_lesions.data.preprocessing_settings import Preprocessing
 
 
 def resize_batch(
-    squares: npt.NDArray[np.uint8], aspects: Sequence[float], preprocessing: Preprocessing
+    squares: npt.NDArray[np.uint8],
+    aspects: Sequence[float],
+    preprocessing: Preprocessing,
+    boxes: npt.NDArray[np.float64] | None = None,
 ) -> torch.Tensor:
     """Resize stored squares to the input size.
 
     Args:
         squares: (n, stored_image_size, stored_image_size, 3).
         aspects: Width divided by height of each original image.
-        preprocessing: Image sizes and resize mode.
+        preprocessing: Image sizes, and resize mode or margin of the lesion.
+        boxes: Main lesion of each image, (n, 4) fractions; required with a margin.
 
     Returns:
         (n, 3, image_size, image_size) uint8, in channels-last memory format.
     """
     batch = torch.from_numpy(squares).permute(0, 3, 1, 2)  # (n, 3, height, width)
     size = preprocessing.image_size
-    if preprocessing.resize_mode == "stretch":
+    if preprocessing.lesion_margin is None and preprocessing.resize_mode == "stretch":
         return _resize(batch, size)
-    crops = [preprocessing.crop(aspect) for aspect in aspects]
+    of_image = [None] * len(batch) if boxes is None else boxes.tolist()
+    crops = [preprocessing.crop(*pair) for pair in zip(aspects, of_image, strict=True)]
     resized = torch.empty(
         (len(batch), 3, size, size), dtype=torch.uint8, memory_format=torch.channels_last
     )

@@ -31,8 +31,10 @@ class LocalizerDataset(AbstractDataset[Localizer, Localizer]):
         write_localizer(data, self._path)
 
     def preview(self) -> JSONPreview:
-        """Show everything except the weights in kedro-viz."""
-        return JSONPreview(self.load().model_dump_json())
+        """Show everything except the weights and the lists of images in kedro-viz."""
+        return JSONPreview(
+            self.load().model_dump_json(exclude={"train_image_ids", "val_image_ids"})
+        )
 
     def _exists(self) -> bool:
         return self._path.exists()

@@ -25,9 +25,8 @@ class ModelDataset(AbstractDataset[TrainedModel, TrainedModel]):
 
     def preview(self) -> JSONPreview:
         """Show everything except the weights and the lists of images in kedro-viz."""
-        return JSONPreview(
-            self.load().model_dump_json(exclude={"train_image_ids", "val_image_ids"})
-        )
+        lists = dict.fromkeys(("train_image_ids", "val_image_ids"), True)
+        return JSONPreview(self.load().model_dump_json(exclude=lists | {"localizer": lists}))
 
     def _exists(self) -> bool:
         return self._path.exists()

@@ -10,14 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from skin_lesions.core.errors import InputError
+from skin_lesions.core.text import printable
+from skin_lesions.deployment.lesions import FoundLesions
 from skin_lesions.deployment.onnx_lesions import OnnxLesionFinder, read_lesion_finder
 from skin_lesions.deployment.onnx_session import open_session
-from skin_lesions.deployment.pillow_images import read_with_pillow
+from skin_lesions.deployment.pillow_images import crop_square, read_with_pillow
 from skin_lesions.deployment.predictor import ModelDescription
 from skin_lesions.models.bundle_files import (
     CONFIG,
+    LOCALIZER,
     MISSING_EXTRA,
     NETWORK,
+    REMEDY,
     WEIGHTS,
     read_head_name,
     read_metadata,
@@ -57,6 +61,11 @@ class OnnxPredictor:
     def read(self, data: bytes) -> Images:
         """Decode an image file; see ``Predictor.read``."""
         return read_with_pillow(data, self.description.preprocessing)
+
+    def crop(self, square: Images, lesions: FoundLesions) -> Images:
+        """Return the input of a model of crops; see ``Predictor.crop``."""
+        box = lesions.main_box.tolist()
+        return crop_square(square, lesions.aspect, self.description.preprocessing, box)
 
     def outputs(self, images: Images) -> NetworkOutputs:
         """Run the network; see ``Predictor.outputs``."""
@@ -118,10 +127,15 @@ def read_bundle(path: Path) -> OnnxPredictor:
             another version of this package, or onnxruntime is not installed.
     """
     verify_checksums(path)
-    finder = read_lesion_finder(path)
+    model, finder = read_metadata(path), read_lesion_finder(path)
+    if model.localizer is not None and finder is None:
+        raise InputError(
+            f"{printable(path)} is not a complete model bundle: the model classifies crops around "
+            f"the lesion, and {LOCALIZER} is missing. {REMEDY}"
+        )
     return OnnxPredictor(
         folder=path,
-        description=ModelDescription.of(read_metadata(path), finder.version if finder else None),
+        description=ModelDescription.of(model, finder.version if finder else None),
         session=open_session(path / NETWORK),
         lesion_finder=finder,
     )

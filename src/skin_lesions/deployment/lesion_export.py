@@ -46,12 +46,12 @@ class LesionGraph(nn.Module):
         return torch.stack(upright).mean(dim=0)
 
 
-def export_localizer(localizer: Localizer, network: nn.Module) -> bytes | None:
+def export_localizer(localizer: Localizer, network: nn.Module | None) -> bytes | None:
     """Return the content of an ONNX file with the network of a localizer.
 
     Args:
         localizer: The localizer.
-        network: Network of its classifier.
+        network: Network of its classifier; None as in ``LesionDetector``.
 
     Returns:
         The content; None for a constant box, which needs no network.
@@ -96,7 +96,7 @@ def _metadata(localizer: Localizer) -> dict[str, str]:
 def check_localizer(
     content: bytes,
     localizer: Localizer,
-    network: nn.Module,
+    network: nn.Module | None,
     images: npt.NDArray[np.uint8],
     limits: Export,
 ) -> None:
@@ -105,7 +105,7 @@ def check_localizer(
     Args:
         content: Content of the ONNX file.
         localizer: The original localizer.
-        network: Network of its classifier.
+        network: Network of its classifier; None as in ``LesionDetector``.
         images: Inputs, (n, image_size, image_size, 3) uint8.
         limits: Allowed differences.
 

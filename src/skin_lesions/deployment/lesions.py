@@ -42,6 +42,16 @@ class FoundLesions:
     height: int
 
     @property
+    def aspect(self) -> float:
+        """Width divided by height of the image."""
+        return self.width / self.height
+
+    @property
+    def main_box(self) -> npt.NDArray[np.float64]:
+        """Box of the main lesion, (4,), fractions."""
+        return self.localization.boxes[0]
+
+    @property
     def boxes(self) -> npt.NDArray[np.float64]:
         """Corners x0, y0, x1, y1 of each box in pixels, (k, 4), rounded to 0.1."""
         sides = (self.width, self.height, self.width, self.height)

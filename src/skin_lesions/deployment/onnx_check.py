@@ -1,6 +1,7 @@
 """Comparison of an exported network with the original one, on equal pixels."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,9 @@ def images_to_compare(
         return np.random.default_rng(_SEED).integers(0, 256, shape).astype(np.uint8)
     positions = np.linspace(0, len(rows) - 1, min(limit, len(rows))).round().astype(np.int64)
     labels = sorted(rows["label"].unique())
-    dataset = build_dataset(rows.iloc[positions], labels, stored, preprocessing)
+    # The networks are compared on complete images, also if they classify crops of lesions.
+    complete = replace(preprocessing, lesion_margin=None)
+    dataset = build_dataset(rows.iloc[positions], labels, stored, complete)
     images, _ = dataset.get_batch(np.arange(len(dataset)))  # (n, 3, size, size)
     return images.permute(0, 2, 3, 1).contiguous().numpy()
 

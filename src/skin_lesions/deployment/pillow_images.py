@@ -4,6 +4,8 @@ Decoder, crop and colors are those of the pipelines. Only the resizing differs: 
 with antialiasing, but round some values to another gray level.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
@@ -19,21 +21,35 @@ def read_with_pillow(data: bytes, preprocessing: Preprocessing) -> Pixels:
         preprocessing: Image sizes and resize mode of the model.
 
     Returns:
-        (image_size, image_size, 3) uint8, RGB.
+        (image_size, image_size, 3) uint8, RGB. For crops of lesions, the complete image as a
+        square of ``stored_image_size`` pixels.
 
     Raises:
         UnreadableImageError: As for ``data.image_files.read_pixels``.
     """
-    return input_of_image(read_pixels(data), preprocessing)
+    image = read_pixels(data)
+    if preprocessing.lesion_margin is not None:
+        return _stored_square(image, preprocessing)
+    return input_of_image(image, preprocessing)
 
 
 def input_of_image(image: StoredPixels, preprocessing: Preprocessing) -> Pixels:
     """Resize a decoded image to one input, (image_size, image_size, 3) uint8, RGB."""
     width, height = image.upright_size
-    # First to the stored square: the pipelines store it, so the network was trained on its pixels.
-    square = image.finish(_resize(image.pixels, preprocessing.stored_image_size))
-    rows, columns = preprocessing.crop(width / height)
+    return crop_square(_stored_square(image, preprocessing), width / height, preprocessing)
+
+
+def crop_square(
+    square: Pixels, aspect: float, preprocessing: Preprocessing, box: Sequence[float] | None = None
+) -> Pixels:
+    """Return the input of a stored square, (image_size, image_size, 3); see ``resize_batch``."""
+    rows, columns = preprocessing.crop(aspect, box)
     return _resize(square[slice(*rows), slice(*columns)], preprocessing.image_size)
+
+
+def _stored_square(image: StoredPixels, preprocessing: Preprocessing) -> Pixels:
+    """Resize to the stored square: the pipelines store it, so the network is trained on it."""
+    return image.finish(_resize(image.pixels, preprocessing.stored_image_size))
 
 
 def _resize(pixels: Pixels, size: int) -> Pixels:

@@ -78,6 +78,10 @@ class PredictionRun:
         self, files: "list[_ReadFile]", postprocessor: Postprocessor
     ) -> list[PredictionRow]:
         images = [file.pixels for file in files if file.pixels is not None]
+        found = self._lesions(files)
+        if self.predictor.description.has_crops:
+            pairs = zip(images, found, strict=True)
+            images = [self.predictor.crop(square, lesions) for square, lesions in pairs]
         names = [file.name for file in files if file.pixels is not None]
         metadata = None if self.metadata is None else self.metadata.loc[names]
         predictions = iter(
@@ -85,7 +89,7 @@ class PredictionRun:
             if images
             else ()
         )
-        lesions = iter(self._lesions(files))
+        lesions = iter(found)
         return [
             PredictionRow(
                 file=encodable(file.name),

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skin_lesions.data.preprocessing_settings import Preprocessing
-from skin_lesions.deployment.lesions import LesionFinder
+from skin_lesions.deployment.lesions import FoundLesions, LesionFinder
 from skin_lesions.models.network_outputs import NetworkOutputs
 from skin_lesions.models.trained_model import Postprocessing, TrainedModel
 
@@ -48,8 +48,14 @@ class ModelDescription:
             postprocessing=model.postprocessing,
             version=model.version,
             is_synthetic=model.provenance.origin.is_synthetic,
-            localizer_version=localizer_version,
+            # The localizer of a model of crops is a part of the model.
+            localizer_version=model.version if model.localizer else localizer_version,
         )
+
+    @property
+    def has_crops(self) -> bool:
+        """Whether the inputs are crops around the main lesion."""
+        return self.preprocessing.lesion_margin is not None
 
     def warnings(self) -> list[str]:
         """Return what users must know before they use the predictions of this model."""
@@ -85,17 +91,29 @@ class Predictor(Protocol):
             data: Complete content of the file.
 
         Returns:
-            (image_size, image_size, 3) uint8, RGB.
+            (image_size, image_size, 3) uint8, RGB. With ``description.has_crops``, the complete
+            image as a square of ``stored_image_size`` pixels, for ``crop``.
 
         Raises:
             UnreadableImageError: The message is the reason.
+        """
+
+    def crop(self, square: npt.NDArray[np.uint8], lesions: FoundLesions) -> npt.NDArray[np.uint8]:
+        """Return the input of a model of crops.
+
+        Args:
+            square: Result of ``read``.
+            lesions: The lesions of the image, from ``lesion_finder``.
+
+        Returns:
+            (image_size, image_size, 3) uint8, RGB.
         """
 
     def outputs(self, images: npt.NDArray[np.uint8]) -> NetworkOutputs:
         """Run the network.
 
         Args:
-            images: (n, image_size, image_size, 3) uint8, results of ``read``.
+            images: (n, image_size, image_size, 3) uint8, results of ``read`` or ``crop``.
 
         Returns:
             Logits before calibration (with test-time augmentation, their mean) and penultimate

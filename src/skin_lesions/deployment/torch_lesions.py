@@ -22,14 +22,16 @@ class TorchLesionFinder:
 
     Args:
         localizer: The localizer.
-        network: Network of its classifier, on ``device``.
+        network: Network of its classifier, on ``device``; None as in ``LesionDetector``.
         device: Device of the computation.
 
     Raises:
         InputError: The localizer belongs to another classifier.
     """
 
-    def __init__(self, localizer: Localizer, network: nn.Module, device: torch.device) -> None:
+    def __init__(
+        self, localizer: Localizer, network: nn.Module | None, device: torch.device
+    ) -> None:
         self._localizer, self._device = localizer, device
         self._detector = LesionDetector(localizer, network, device)
 

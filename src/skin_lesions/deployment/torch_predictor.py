@@ -11,6 +11,7 @@ from skin_lesions.core.text import printable
 from skin_lesions.core.versions import file_version
 from skin_lesions.data.decoding import decode
 from skin_lesions.data.preprocessing import normalize_batch, resize_batch
+from skin_lesions.deployment.lesions import FoundLesions
 from skin_lesions.deployment.predictor import ModelDescription
 from skin_lesions.deployment.torch_lesions import TorchLesionFinder
 from skin_lesions.models.devices import choose_device, device_label, limit_threads
@@ -18,6 +19,7 @@ from skin_lesions.models.features import record_features
 from skin_lesions.models.inference import load_network, outputs_of_inputs
 from skin_lesions.models.localization.localizer_file import read_localizer
 from skin_lesions.models.localization.localizer_model import Localizer
+from skin_lesions.models.localization.stored_localizers import check_no_other_localizer
 from skin_lesions.models.model_file import read_model
 from skin_lesions.models.network_outputs import NetworkOutputs
 from skin_lesions.models.trained_model import TrainedModel
@@ -34,11 +36,12 @@ class TorchPredictor:
     Args:
         model: The model; its test-time augmentation is used.
         device: As in ``predict.device``.
-        localizer: Finds the lesions; None: the predictions have no boxes.
+        localizer: Finds the lesions; None: the predictions have no boxes. A model of crops has its
+            own.
 
     Raises:
-        InputError: The device is not available, the weights do not match the architecture, or the
-            localizer belongs to another model.
+        InputError: The device is not available, the weights do not match the architecture, the
+            localizer belongs to another model, or a model of crops gets another localizer.
     """
 
     def __init__(
@@ -50,9 +53,13 @@ class TorchPredictor:
         limit_threads()
         network = load_network(model).eval().to(self._device)
         self._network = network.to(memory_format=torch.channels_last)
-        self._lesion_finder = (
-            TorchLesionFinder(localizer, self._network, self._device) if localizer else None
-        )
+        self._lesion_finder = None
+        if model.localizer is not None:
+            check_no_other_localizer(localizer, model)
+            own = model.localizer.with_version(model.version)
+            self._lesion_finder = TorchLesionFinder(own, None, self._device)
+        elif localizer is not None:
+            self._lesion_finder = TorchLesionFinder(localizer, self._network, self._device)
 
     @property
     def description(self) -> ModelDescription:
@@ -68,8 +75,18 @@ class TorchPredictor:
         """Decode and resize an image file; see ``Predictor.read``."""
         preprocessing = self._description.preprocessing
         image = decode(data, preprocessing.stored_image_size)
+        if self._description.has_crops:
+            return image.pixels
         aspect = image.width / image.height
         resized = resize_batch(image.pixels[None], [aspect], preprocessing)
+        return resized[0].permute(1, 2, 0).numpy()
+
+    def crop(self, square: npt.NDArray[np.uint8], lesions: FoundLesions) -> npt.NDArray[np.uint8]:
+        """Return the input of a model of crops; see ``Predictor.crop``."""
+        preprocessing = self._description.preprocessing
+        resized = resize_batch(
+            square[None], [lesions.aspect], preprocessing, lesions.main_box[None]
+        )
         return resized[0].permute(1, 2, 0).numpy()
 
     @torch.inference_mode()

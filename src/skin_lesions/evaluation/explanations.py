@@ -7,7 +7,7 @@ from scipy.stats import rankdata
 from torch import nn
 
 from skin_lesions.config.evaluate import Evaluate
-from skin_lesions.data.loader import ImageDataset, build_dataset, sequential_batches
+from skin_lesions.data.loader import ImageDataset, sequential_batches
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing import normalize_batch
 from skin_lesions.evaluation.explained_images import ExplainedImages, without_maps
@@ -18,7 +18,7 @@ from skin_lesions.models.grad_cam import (
     find_map_layer,
     grad_cam,
 )
-from skin_lesions.models.inference import load_network
+from skin_lesions.models.inference import load_network, model_images
 from skin_lesions.models.map_layers import MapLayer
 from skin_lesions.models.networks import build_network
 from skin_lesions.models.trained_model import TrainedModel
@@ -48,10 +48,9 @@ def explain_images(
         layer = find_map_layer(network, model.preprocessing.image_size)
     except MapUnavailableError as error:
         return without_maps(rows, f"{model.architecture}: {error}")
-    stored = pixels.at(model.preprocessing.stored_image_size)
     # The loader returns the class of each map: the predicted class instead of the label.
     predicted = rows.assign(label=rows["predicted"])
-    images = build_dataset(predicted, model.classes, stored, model.preprocessing)
+    images = model_images(model, pixels, predicted, evaluate.batch_size, device)
     maps = _maps(network, layer, images, evaluate.batch_size, device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(evaluate.seed)

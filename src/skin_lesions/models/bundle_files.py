@@ -40,7 +40,7 @@ MISSING_EXTRA = (
 _OPTIONAL = (LOCALIZER, LESION_NETWORK, LESION_SCRIPT)
 _MANIFEST_COLUMNS = ["image_id", "split"]
 _LINE = re.compile(r"([0-9a-f]{64}) [ *]([\w.-]+)")  # the format of sha256sum
-_REMEDY = "Get a complete copy of the bundle, or create it again: kedro run --pipelines export"
+REMEDY = "Get a complete copy of the bundle, or create it again: kedro run --pipelines export"
 
 
 def is_bundle(path: Path) -> bool:
@@ -72,12 +72,12 @@ def verify_checksums(folder: Path) -> None:
             where = f"{CHECKSUMS} does not list it" if path.is_file() else "it does not exist"
             raise InputError(
                 f"{printable(folder)} is not a complete model bundle: {name} is missing ({where}). "
-                f"{_REMEDY}"
+                f"{REMEDY}"
             )
         if _sha256(path) != expected[name]:
             raise InputError(
                 f"{printable(path)} has changed: it does not match its SHA-256 hash in "
-                f"{CHECKSUMS}. {_REMEDY}. If the change is yours: sha256sum "
+                f"{CHECKSUMS}. {REMEDY}. If the change is yours: sha256sum "
                 f"{' '.join(sorted(names))} > {CHECKSUMS}"
             )
 
@@ -135,13 +135,13 @@ def read_content(folder: Path) -> dict[str, JsonValue]:
         rows = list(csv.reader(io.StringIO((folder / MANIFEST).read_text(encoding="utf-8"))))
     except (OSError, ValueError, csv.Error, RecursionError) as error:
         raise InputError(
-            f"{printable(folder)} is not a model bundle: {printable(error)}. {_REMEDY}"
+            f"{printable(folder)} is not a model bundle: {printable(error)}. {REMEDY}"
         ) from None
     is_table = rows[:1] == [_MANIFEST_COLUMNS] and all(len(row) == 2 for row in rows)
     if not isinstance(content, dict) or not is_table:
         raise InputError(
             f"{printable(folder)} is not a model bundle: {MODEL} or {MANIFEST} has another format. "
-            f"{_REMEDY}"
+            f"{REMEDY}"
         )
     ids = {split: sorted(i for i, of in rows[1:] if of == split) for split in ("train", "val")}
     return {**content, "train_image_ids": ids["train"], "val_image_ids": ids["val"]}
@@ -157,7 +157,7 @@ def read_metadata(folder: Path) -> TrainedModel:
     if content.pop("format", None) != FORMAT:
         raise InputError(
             f"{printable(folder)} was written by another version of skin-lesions. Expected format "
-            f"{FORMAT} of {MODEL}. {_REMEDY}"
+            f"{FORMAT} of {MODEL}. {REMEDY}"
         )
     content.pop("checksum", None)
     try:
@@ -167,9 +167,10 @@ def read_metadata(folder: Path) -> TrainedModel:
 
 
 def localizer_text(localizer: Localizer) -> str:
-    """Return everything about a localizer except its tensors, as JSON."""
+    """Return everything about a localizer except its tensors and image ids, as JSON."""
+    content = localizer.model_dump(mode="json", exclude={"train_image_ids", "val_image_ids"})
     head = {"format": LOCALIZER_FORMAT, "version": localizer.version}
-    return json.dumps(head | localizer.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(head | content, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_localizer_metadata(folder: Path) -> Localizer | None:
@@ -196,7 +197,7 @@ def read_localizer_metadata(folder: Path) -> Localizer | None:
         raise _invalid(path, error) from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{printable(path)} cannot be read: {printable(error)}. {_REMEDY}"
+            f"{printable(path)} cannot be read: {printable(error)}. {REMEDY}"
         ) from None
 
 
@@ -204,7 +205,7 @@ def _invalid(path: Path, error: ValidationError) -> InputError:
     problem = error.errors()[0]
     name = ".".join(map(str, problem["loc"]))
     return InputError(
-        f"{printable(path)} is not valid: {printable(name)}: {problem['msg']}. {_REMEDY}"
+        f"{printable(path)} is not valid: {printable(name)}: {problem['msg']}. {REMEDY}"
     )
 
 

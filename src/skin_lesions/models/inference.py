@@ -14,6 +14,7 @@ from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing import normalize_batch
 from skin_lesions.models.devices import choose_device, device_label, limit_threads
 from skin_lesions.models.features import FeatureRecorder, record_features
+from skin_lesions.models.localization.lesion_boxes import locate_main_lesions
 from skin_lesions.models.network_outputs import NetworkOutputs
 from skin_lesions.models.networks import build_network
 from skin_lesions.models.postprocessing.unknown_score import UnknownScorer, UnknownStatistics
@@ -127,6 +128,7 @@ def model_outputs(
     *,
     augment: bool = True,
     transform: Callable[[ImageDataset], ImageDataset] | None = None,
+    boxes: npt.NDArray[np.float64] | None = None,
 ) -> Iterator[NetworkOutputs]:
     """Yield the outputs of the rows of a table in batches, before calibration.
 
@@ -138,17 +140,58 @@ def model_outputs(
         device: Device, as in ``evaluate.device``.
         augment: Whether to use the test-time augmentation of the model.
         transform: Function that returns the dataset with other images, such as corrupted ones.
+        boxes: As for ``model_images``.
     """
-    stored = pixels.at(model.preprocessing.stored_image_size)
-    images = build_dataset(rows, model.classes, stored, model.preprocessing)
-    if transform is not None:
-        images = transform(images)
     chosen = choose_device(device)
     limit_threads()
+    images = model_images(model, pixels, rows, batch_size, chosen, boxes)
+    if transform is not None:
+        images = transform(images)
     network = load_network(model).to(chosen).to(memory_format=torch.channels_last)
     tta = model.test_time_augmentation if augment else "none"
     with record_features(network) as recorder:
         yield from predict_outputs(network, images, batch_size, chosen, tta=tta, recorder=recorder)
+
+
+def model_images(
+    model: UncalibratedModel,
+    pixels: PixelStore,
+    rows: pd.DataFrame,
+    batch_size: int,
+    device: torch.device,
+    boxes: npt.NDArray[np.float64] | None = None,
+) -> ImageDataset:
+    """Return the images of some rows as inputs of a model.
+
+    Args:
+        model: The model.
+        pixels: Decoded images.
+        rows: Rows with the columns image_id and label.
+        batch_size: Images per batch of the localizer of a model of crops.
+        device: Device of the localizer.
+        boxes: Main lesion of each image, (n, 4), for a model of crops. None: the localizer of the
+            model finds them.
+    """
+    if model.localizer is not None and boxes is None:
+        boxes = lesion_boxes(model, pixels, rows, batch_size, device)
+    stored = pixels.at(model.preprocessing.stored_image_size)
+    return build_dataset(rows, model.classes, stored, model.preprocessing, boxes=boxes)
+
+
+def lesion_boxes(
+    model: UncalibratedModel,
+    pixels: PixelStore,
+    rows: pd.DataFrame,
+    batch_size: int,
+    device: torch.device,
+) -> npt.NDArray[np.float64] | None:
+    """Return the main lesion of each image, (n, 4) fractions; None for a model without crops."""
+    if model.localizer is None:
+        return None
+    stored = pixels.at(model.preprocessing.stored_image_size)
+    return locate_main_lesions(
+        model.localizer, stored, rows["image_id"].tolist(), batch_size, device
+    )
 
 
 def logits_and_unknown_scores(

@@ -1,7 +1,8 @@
 """The model file: a plain dict that loads without executing code.
 
 The dict has these keys: ``format``, ``checksum``, each field of ``TrainedModel`` in its JSON form,
-and ``state_dict`` with the tensors by name.
+and ``state_dict`` with the tensors by name. A model of crops also has ``localizer_state_dict`` with
+those of its localizer.
 """
 
 import hashlib
@@ -20,6 +21,8 @@ from skin_lesions.models.trained_model import FORMAT, TrainedModel
 
 Content = TypeVar("Content", bound=BaseModel)
 _REMEDY = "Train a model again: kedro run --pipelines train"
+# The hash of the tensors of a localizer is part of its JSON form.
+_WITHOUT_CHECKSUM = ("checksum", "state_dict", "localizer_state_dict")
 
 
 def write_model(model: TrainedModel, path: Path) -> None:
@@ -30,6 +33,8 @@ def write_model(model: TrainedModel, path: Path) -> None:
         "checksum": model_checksum(model),
         "state_dict": model.state_dict,
     }
+    if model.localizer is not None:
+        content["localizer_state_dict"] = model.localizer.state_dict
     torch.save(content, path)
 
 
@@ -49,7 +54,19 @@ def read_model(path: Path) -> TrainedModel:
     content = load_tensors(path, _REMEDY)
     if not is_model_content(content):
         raise InputError(f"{path} is not a model file of this project. {_REMEDY}")
-    return model_from_content(content, path)
+    model = model_from_content(content, path)
+    if model.localizer is None:
+        return model
+    tensors = content.get("localizer_state_dict")
+    if not isinstance(tensors, Mapping) or (
+        content_checksum({}, tensors) != model.localizer.tensors_sha256
+    ):
+        raise InputError(
+            f"{path} has changed since it was saved: the tensors of its localizer do not match "
+            f"their hash. Restore the original file if you have it. {_REMEDY}"
+        )
+    localizer = model.localizer.model_copy(update={"state_dict": tensors})
+    return model.model_copy(update={"localizer": localizer})
 
 
 def is_model_content(content: object) -> TypeGuard[dict[str, object]]:
@@ -61,7 +78,9 @@ def is_model_content(content: object) -> TypeGuard[dict[str, object]]:
 def model_from_content(
     content: Mapping[str, object], path: Path, remedy: str = _REMEDY
 ) -> TrainedModel:
-    """Check the content of a model file and return the model; ``remedy`` ends an error message.
+    """Check the content of a model file and return the model without tensors of a localizer.
+
+    ``remedy`` ends an error message.
 
     Raises:
         InputError: As for ``read_model``; the message contains ``path``.
@@ -95,7 +114,7 @@ def checked_content(
             f"{path} has format {printable(content['format'])} of the {called}. Expected format "
             f"{expected_format}, which this version of skin-lesions writes. {remedy}"
         )
-    metadata = {k: v for k, v in content.items() if k not in ("checksum", "state_dict")}
+    metadata = {k: v for k, v in content.items() if k not in _WITHOUT_CHECKSUM}
     state_dict = content["state_dict"]
     if not isinstance(state_dict, Mapping):
         raise InputError(f"{path} contains no tensors (state_dict). {remedy}")

@@ -226,7 +226,7 @@ def _load_weights(
     else:
         content = load_tensors(file.path, remedy)
     state = _convert_published_state(extract_state_dict(content, file.path), architecture)
-    head_names = _head_names(start.network)
+    head_names = head_parameter_names(start.network)
     origin = start.origin
     if is_model_content(content):
         model = model_from_content(content, file.path, remedy)
@@ -338,7 +338,8 @@ def classifier_head(network: nn.Module) -> nn.Module:
     return [m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1]
 
 
-def _head_names(network: nn.Module) -> set[str]:
+def head_parameter_names(network: nn.Module) -> set[str]:
+    """Return the names of the parameters of ``classifier_head``."""
     head_ids = {id(parameter) for parameter in classifier_head(network).parameters()}
     return {name for name, parameter in network.named_parameters() if id(parameter) in head_ids}
 

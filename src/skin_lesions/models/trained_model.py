@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from skin_lesions.core.versions import UNSAVED
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import ModelProvenance
+from skin_lesions.models.localization.localizer_model import Localizer
 from skin_lesions.models.postprocessing.conformal import ConformalThresholds
 from skin_lesions.models.postprocessing.malignancy_thresholds import MalignancyThresholds
 from skin_lesions.models.postprocessing.metadata_fusion import MetadataFusion
@@ -76,6 +77,8 @@ class UncalibratedModel(BaseModel):
         provenance: Inputs, software and machine of the training.
         train_image_ids: image_id of each training image, sorted.
         val_image_ids: image_id of each validation image, sorted.
+        localizer: Finds the lesions that the inputs are crops of; None if
+            ``preprocessing.lesion_margin`` is None. Its tensors are not part of the JSON form.
         state_dict: Tensors by name. They are not part of the JSON form.
         metadata_model: Model of the clinical metadata without its weight, until the postprocessing
             is fitted; otherwise None. It is not part of the JSON form.
@@ -94,6 +97,7 @@ class UncalibratedModel(BaseModel):
     provenance: ModelProvenance
     train_image_ids: tuple[str, ...]
     val_image_ids: tuple[str, ...]
+    localizer: Localizer | None = None
     state_dict: SkipJsonSchema[SkipValidation[Mapping[str, object]]] = Field(
         exclude=True, repr=False
     )
@@ -101,6 +105,12 @@ class UncalibratedModel(BaseModel):
         default=None, exclude=True, repr=False
     )
     version: SkipJsonSchema[str] = Field(default=UNSAVED, exclude=True)
+
+    @model_validator(mode="after")
+    def _has_localizer_for_crops(self) -> Self:
+        if (self.localizer is None) != (self.preprocessing.lesion_margin is None):
+            raise ValueError("a model of crops has a margin and a localizer, others have neither")
+        return self
 
     def with_version(self, version: str) -> Self:
         """Return the same model with this version."""

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from skin_lesions.config.base import flatten
 from skin_lesions.core.text import pluralize, printable
+from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import Origin, SplitProvenance
 from skin_lesions.data.tables import SplitTable
 from skin_lesions.evaluation.scorecard import RangeByChance, Scorecard, SplitMetrics
@@ -188,14 +189,26 @@ def column_split_note(provenance: SplitProvenance) -> str:
     )
 
 
+def describe_framing(preprocessing: Preprocessing) -> str:
+    """Return which part of an image a model uses."""
+    if preprocessing.lesion_margin is None:
+        return f"resize mode {preprocessing.resize_mode}"
+    return (
+        "a crop around the main lesion that its localizer finds, with a margin of "
+        f"{preprocessing.lesion_margin:g} times the longer side of the box"
+    )
+
+
 def leaky_weights_note(model: TrainedModel) -> str:
-    """Describe the leakage of the initial weights; an empty text if there is none."""
+    """Describe the leakage of initial weights and localizer; an empty text if there is none."""
     leakage = model.initial_weights.leakage
     if leakage is None:
         return ""
+    file = model.initial_weights.file
+    source = "The initial weights or the localizer" if model.localizer else "The initial weights"
     return (
-        f"The initial weights ({model.initial_weights.file}) come from a model that was trained "
-        f"or selected on {pluralize(leakage.test_images, 'test image')} and "
+        f"{source}{f' ({file})' if file else ''} come from a model that was trained or selected on "
+        f"{pluralize(leakage.test_images, 'test image')} and "
         f"{pluralize(leakage.val_images, 'validation image')}, or on images of their groups. The "
         "results are therefore too high (train.allow_leaky_weights=true)."
     )

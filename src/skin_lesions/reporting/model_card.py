@@ -97,6 +97,7 @@ def _body(inputs: ReportInputs) -> str:
         "model_card_sections.md.jinja",
         **used,
         author=AUTHOR,
+        framing=formatting.describe_framing(model.preprocessing),
         synthetic=formatting.is_synthetic(model, metrics),
         malignant=list(inputs.malignancy.malignant_classes),
         premalignant=[label for label, known in diagnoses.items() if known and known.premalignant],

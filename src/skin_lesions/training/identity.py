@@ -52,7 +52,7 @@ _OTHER_SOURCES = (
     "models/downloads.py",  # the weights are identified by their content
     "models/features.py",  # used after the training
     "models/grad_cam.py",  # used after the training
-    "models/localization/*.py",  # used after the training
+    "models/localization/*.py",  # the boxes are identified by their values
     "models/map_layers.py",  # the same
     "models/model_file.py",  # written after the training
     "models/onnx_names.py",  # used after the training
@@ -71,8 +71,11 @@ def training_identity(
     preprocessing: Preprocessing,
     origin: WeightsOrigin,
     metadata: NetworkMetadata | None,
+    lesion_boxes: str | None,
 ) -> dict[str, object]:
     """Return everything that determines the weights.
+
+    ``lesion_boxes`` is a hash of those that the inputs are crops around, or None.
 
     A training resumes from a checkpoint only if their identities are equal.
     """
@@ -80,6 +83,7 @@ def training_identity(
         "train": recipe.model_dump(mode="json", exclude=_NOT_IN_IDENTITY),
         "initial weights": {"sha256": origin.sha256, "head": origin.head},
         "preprocess": to_jsonable_python(preprocessing),
+        "lesion boxes": lesion_boxes,
         "metadata": None if metadata is None else _metadata_identity(metadata, recipe),
         "image split": split_fingerprint(split_table),
         "decoder": DECODER_VERSION,

@@ -13,6 +13,10 @@ from skin_lesions.models.weights_origin import WeightsLeakage, WeightsOrigin
 log = logging.getLogger(__name__)
 
 _EXAMPLES = 3  # files in the message
+_REPLACEMENTS = {
+    "train.weights": "train.weights=imagenet",
+    "preprocess.localizer": "preprocess.localizer=null",
+}
 
 
 def check_weights_leakage(
@@ -21,6 +25,7 @@ def check_weights_leakage(
     image_groups: pd.DataFrame,
     *,
     allow: bool,
+    parameter: str = "train.weights",
 ) -> WeightsOrigin:
     """Check that the initial weights were not trained on the test or validation images.
 
@@ -35,6 +40,7 @@ def check_weights_leakage(
         split_table: One row per used file; columns file, image_id and split.
         image_groups: Groups of all files, also of those that the split excludes.
         allow: Whether to continue in case of leakage; a warning is logged.
+        parameter: The parameter that selects the weights, for messages.
 
     Returns:
         The origin, with the leakage if there is any.
@@ -58,26 +64,31 @@ def check_weights_leakage(
     found = {"test": leaked("test", trained | selected), "val": leaked("val", trained)}
     leakage = WeightsLeakage(test_images=len(found["test"]), val_images=len(found["val"]))
     if not leakage.test_images and not leakage.val_images:
-        log.info("No test or validation image was used to train the initial weights")
+        log.info("No test or validation image was used for %s", parameter)
         return origin
-    problem = _describe(origin, leakage, pd.concat(found.values()), rows["split"].value_counts())
+    sizes = rows["split"].value_counts()
+    problem = _describe(origin, parameter, leakage, pd.concat(found.values()), sizes)
     if not allow:
         raise InputError(
-            f"{problem} The results would be too high. Fix: use other weights (--params "
-            "train.weights=imagenet), or the images and the split of that model. To train anyway "
-            "and mark the results: --params train.allow_leaky_weights=true"
+            f"{problem} The results would be too high. Fix: use another file (--params "
+            f"{_REPLACEMENTS[parameter]}), or the images and the split of that model. To train "
+            "anyway and mark the results: --params train.allow_leaky_weights=true"
         )
     log.warning("%s The results are too high (train.allow_leaky_weights=true)", problem)
     return replace(origin, leakage=leakage)
 
 
 def _describe(
-    origin: WeightsOrigin, leakage: WeightsLeakage, leaked: pd.DataFrame, sizes: pd.Series
+    origin: WeightsOrigin,
+    parameter: str,
+    leakage: WeightsLeakage,
+    leaked: pd.DataFrame,
+    sizes: pd.Series,
 ) -> str:
     direct = int(leaked["is_direct"].sum())
     files = ", ".join(printable(file) for file in leaked["file"].head(_EXAMPLES))
     return (
-        f"The model {printable(origin.file)} (train.weights) was trained or selected on "
+        f"The model {printable(origin.file)} ({parameter}) was trained or selected on "
         f"{leakage.test_images} of {sizes['test']} test images and {leakage.val_images} of "
         f"{sizes['val']} validation images: {direct} of them directly, {len(leaked) - direct} "
         f"through another image of their group (e.g. {files})."

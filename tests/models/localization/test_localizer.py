@@ -12,6 +12,7 @@ from skin_lesions.models.localization.boxes import fit_threshold
 from skin_lesions.models.localization.dense import DecoderRecipe
 from skin_lesions.models.localization.lesions import Lesion, box_iou
 from skin_lesions.models.localization.localizer import (
+    LesionDetector,
     LocalizerSettings,
     fit_localizer,
     localize,
@@ -96,10 +97,14 @@ def test_last_layers_of_the_network_are_trained_in_a_copy(trained_localizer):
     before = copy.deepcopy(network.state_dict())
     localizer = fit(network=network, network_learning_rate=5e-3, epochs=15)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    trained = {name for name in localizer.state_dict if name.startswith("network.")}
+    trained = {
+        name
+        for name, value in localizer.state_dict.items()
+        if name.startswith("network.")
+        and not torch.equal(value, before[name.removeprefix("network.")])
+    }
     assert trained == {"network.second.0.weight", "network.second.0.bias"}
     for name in trained:
-        assert not torch.equal(localizer.state_dict[name], before[name.removeprefix("network.")])
         assert torch.equal(localizer.state_dict[name], trained_localizer.state_dict[name])
     loaded = mask_network(localizer, network).pyramid.network.second[0].weight
     assert torch.equal(loaded, localizer.state_dict["network.second.0.weight"])
@@ -271,6 +276,38 @@ def test_missing_annotations_are_rejected():
 def test_diverged_training_stops():
     with pytest.raises(InputError, match="loss of the localizer is nan"):
         fit(learning_rate=float("inf"))
+
+
+@pytest.mark.parametrize("learning_rate", [0.0, 1e-3])
+def test_localizer_needs_no_classifier(learning_rate, tmp_path):
+    """The file has all tensors of the network except those of its head."""
+    torch.manual_seed(0)
+    network = build_network("resnet18", 3).eval()
+    squares, lesions = examples(6)
+    settings = LocalizerSettings(
+        method="dense",
+        image_size=SIZE,
+        batch_size=8,
+        decoder=recipe(epochs=1, views=1, network_learning_rate=learning_rate),
+    )
+    options = {"architecture": "resnet18", "preprocessing": PREPROCESSING, "device": CPU}
+    localizer = fit_localizer(network, squares, lesions, settings, **options)
+    assert not any(name.startswith("network.fc.") for name in localizer.state_dict)
+    write_localizer(localizer, tmp_path / "localizer.pth")
+    loaded = read_localizer(tmp_path / "localizer.pth")
+    expected = LesionDetector(localizer, network, CPU).maps(squares, 4)
+    np.testing.assert_array_equal(LesionDetector(loaded, None, CPU).maps(squares, 4), expected)
+    incomplete = {k: v for k, v in loaded.state_dict.items() if k != "network.bn1.running_mean"}
+    with pytest.raises(InputError, match="other tensors than resnet18"):
+        LesionDetector(loaded.model_copy(update={"state_dict": incomplete}), None, CPU)
+
+
+def test_only_cam_needs_the_classifier():
+    squares, _ = examples(2)
+    [first, _] = LesionDetector(fit("mean_box"), None, CPU).find(squares, 2)
+    assert first.boxes.shape == (1, 4)
+    with pytest.raises(InputError, match="cam needs its classifier.*localize.method=dense"):
+        LesionDetector(fit("cam"), None, CPU)
 
 
 @pytest.mark.slow

@@ -159,6 +159,8 @@ class Analyzer:
             stored = read_pixels(upload.data)
             pixels = self._predictor.read(upload.data)
             lesions = self._lesions(upload.data)
+            if lesions is not None and self.description.has_crops:
+                pixels = self._predictor.crop(pixels, lesions)
         except UnreadableImageError as error:
             reason = f"The file is not a readable image: {error}."
             return Rejection(file=upload.file, image_id=image_id, reason=reason)
@@ -174,7 +176,7 @@ class Analyzer:
             probabilities=tuple((classes[c], prediction.probabilities[c]) for c in ranked),
             uncertain_reason=self._uncertain_reason(prediction),
             unknown_reason=self._unknown_reason(prediction),
-            image_url=jpeg_url(shown_pixels(stored, preprocessing)),
+            image_url=jpeg_url(shown_pixels(stored, preprocessing, lesions)),
             metadata=_used_metadata(prediction, metadata),
             map_url=self._map_url(pixels, prediction),
             lesions=lesions,

@@ -26,12 +26,15 @@ _MAP_COLORS = np.array(
 )
 
 
-def shown_pixels(stored: StoredPixels, preprocessing: Preprocessing) -> Pixels:
+def shown_pixels(
+    stored: StoredPixels, preprocessing: Preprocessing, lesions: FoundLesions | None = None
+) -> Pixels:
     """Return the part of an image that the network sees, at most ``MAX_SIDE`` pixels on a side.
 
     Args:
         stored: The decoded upload.
-        preprocessing: Its resize mode determines the part.
+        preprocessing: Its resize mode or margin determines the part.
+        lesions: The lesions of the image; required for a model of crops.
 
     Returns:
         (height, width, 3) uint8, sRGB, upright, with the original aspect ratio.
@@ -44,7 +47,8 @@ def shown_pixels(stored: StoredPixels, preprocessing: Preprocessing) -> Pixels:
     image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
     upright = stored.finish(np.asarray(image))
     height, width = upright.shape[:2]
-    rows, columns = preprocessing.crop(width / height)  # of the stored square
+    box = None if lesions is None else lesions.main_box.tolist()
+    rows, columns = preprocessing.crop(width / height, box)  # of the stored square
     scale = np.array([height, width]) / preprocessing.stored_image_size
     (top, left), (bottom, right) = (
         np.rint(np.array(corner) * scale).astype(int) for corner in zip(rows, columns, strict=True)
@@ -85,7 +89,7 @@ def shown_boxes(
 
     Args:
         lesions: The lesions of the image.
-        preprocessing: Its resize mode determines the part.
+        preprocessing: Its resize mode or margin determines the part.
 
     Returns:
         (left, top, width, height) of each box, percent of the shown part. A box is cut at its
@@ -118,7 +122,8 @@ def _shown_part(
     lesions: FoundLesions, preprocessing: Preprocessing
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return (top, left) and (height, width) of the shown part as fractions of the image."""
-    rows, columns = preprocessing.crop(lesions.width / lesions.height)  # of the stored square
+    # Of the stored square.
+    rows, columns = preprocessing.crop(lesions.aspect, lesions.main_box.tolist())
     size = preprocessing.stored_image_size
     return (
         (rows[0] / size, columns[0] / size),

@@ -18,12 +18,19 @@ if LOCALIZER["box"] is None:
     SESSION = onnxruntime.InferenceSession(FOLDER / "localizer.onnx")
 
 
-def find_lesions(data: bytes, read_pixels: Callable[[bytes, dict], np.ndarray]) -> dict:
-    """Return the box of the main lesion in pixels, its score and the number of lesions.
+def find_lesions(
+    data: bytes, read_pixels: Callable[[bytes, dict], np.ndarray], settings: dict
+) -> tuple[dict, dict]:
+    """Find the lesions of an image.
 
     Args:
         data: Complete content of an image file.
         read_pixels: The function of predict.py.
+        settings: Preprocessing of the model.
+
+    Returns:
+        The box of the main lesion in pixels, its score and the number of lesions. Then the
+        settings, with the region around the lesion if the model classifies crops of it.
     """
     box, score, count = LOCALIZER["box"], 1.0, 1
     if SESSION is not None:
@@ -34,12 +41,25 @@ def find_lesions(data: bytes, read_pixels: Callable[[bytes, dict], np.ndarray]) 
     is_rotated = image.getexif().get(0x0112, 1) >= 5  # by 90 degrees
     width, height = reversed(image.size) if is_rotated else image.size
     corners = np.round(np.multiply(box, (width, height, width, height)), 1)
-    return {
-        **dict(zip(CORNERS, corners, strict=True)),
-        "lesion_score": score,
-        "lesion_count": count,
-        "localizer_version": LOCALIZER["version"],
-    }
+    if settings.get("lesion_margin") is not None:
+        settings = settings | {"region": region_around(box, width / height, settings)}
+    cells = {"lesion_score": score, "lesion_count": count}
+    cells["localizer_version"] = LOCALIZER["version"]
+    return dict(zip(CORNERS, corners, strict=True)) | cells, settings
+
+
+def region_around(box: list[float], aspect: float, settings: dict) -> tuple[int, int, int, int]:
+    """Return the square around a box, inside of the image, in pixels of the stored square."""
+    x0, y0, x1, y1 = box
+    stored = settings["stored_image_size"]
+    side = (1 + 2 * settings["lesion_margin"]) * max((x1 - x0) * aspect, y1 - y0)
+    ends = []
+    for center, length in (((x0 + x1) / 2, side / aspect), ((y0 + y1) / 2, side)):
+        pixels = min(stored, max(1, round(length * stored)))
+        start = min(stored - pixels, max(0, round(center * stored - pixels / 2)))
+        ends.append((start, start + pixels))
+    (left, right), (top, bottom) = ends
+    return left, top, right, bottom
 
 
 def main_region(mask: np.ndarray, threshold: float) -> tuple[list[float], float, int]:

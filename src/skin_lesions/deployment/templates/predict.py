@@ -41,8 +41,7 @@ def read_pixels(data: bytes, settings: dict) -> np.ndarray:
         image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:  # blend with white
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     aspect = image.width / image.height
     stored, size = settings["stored_image_size"], settings["image_size"]
     image = image.convert("RGB").resize((stored, stored), Image.Resampling.BILINEAR)
@@ -50,9 +49,10 @@ def read_pixels(data: bytes, settings: dict) -> np.ndarray:
         srgb = ImageCms.createProfile("sRGB")
         with contextlib.suppress(ImageCms.PyCMSError):  # a damaged profile
             ImageCms.profileToProfile(image, io.BytesIO(profile), srgb, inPlace=True)
-    if settings["resize_mode"] == "center_crop":  # the central square of the original image
-        width = max(1, round(stored * min(1, 1 / aspect)))
-        height = max(1, round(stored * min(1, aspect)))
+    if "region" in settings:  # around the lesion
+        image = image.crop(settings["region"])
+    elif settings["resize_mode"] == "center_crop":  # the central square of the original image
+        width, height = (max(1, round(stored * min(1, x))) for x in (1 / aspect, aspect))
         left, top = (stored - width) // 2, (stored - height) // 2
         image = image.crop((left, top, left + width, top + height))
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
@@ -61,8 +61,7 @@ def read_pixels(data: bytes, settings: dict) -> np.ndarray:
 def predict(model: dict, session: onnxruntime.InferenceSession, pixels: np.ndarray) -> dict:
     """Return the prediction for an image, and whether a person must look at it."""
     classes, fitted = model["classes"], model["postprocessing"]
-    outputs = session.run(["probabilities", "unknown_score"], {"images": pixels[None]})
-    p, score = outputs[0][0], outputs[1][0]  # (classes,) and a number
+    [p], [score] = session.run(["probabilities", "unknown_score"], {"images": pixels[None]})
     row, decisive = {f"p_{name}": x for name, x in zip(classes, p, strict=True)}, p
     if fitted["frequencies"]["decision"] == "balanced":  # if all classes were equally common
         decisive = p / np.maximum(fitted["frequencies"]["train_counts"], 1)
@@ -91,22 +90,23 @@ def main(paths: list[str]) -> None:
     model = json.loads((FOLDER / "model.json").read_text(encoding="utf-8"))
     if model["provenance"]["origin"]["kind"] == "demo":
         sys.stderr.write("Trained on synthetic images: the rows say nothing about real skin.\n")
-    session = onnxruntime.InferenceSession(FOLDER / "model.onnx")
-    rows = []
+    session, rows = onnxruntime.InferenceSession(FOLDER / "model.onnx"), []
     for path in paths:
         row = {"file": path, "model_version": model["version"]}
         try:
             data = Path(path).read_bytes()
             row["image_id"] = hashlib.sha256(data).hexdigest()
-            pixels = read_pixels(data, model["preprocessing"])
+            found, settings = {}, model["preprocessing"]
+            if lesions:
+                found, settings = lesions.find_lesions(data, read_pixels, settings)
+            pixels = read_pixels(data, settings)
         except Exception as error:  # noqa: BLE001 (decoders raise many errors for damaged files)
             row |= {"refer": True, "refer_reason": "unreadable", "error": str(error)}
         else:
-            found = lesions.find_lesions(data, read_pixels) if lesions else {}
             row |= predict(model, session, pixels) | found
         texts = {name: cell for name, cell in row.items() if isinstance(cell, str)}
-        risky = {name for name, text in texts.items() if text.startswith(FORMULA_STARTS)}
-        rows.append(row | {name: f"'{texts[name]}" for name in risky})
+        risky = {name: x for name, x in texts.items() if x.startswith(FORMULA_STARTS)}
+        rows.append(row | {name: f"'{text}" for name, text in risky.items()})
     ps = [name for name in max(rows, key=len) if name.startswith("p_")]
     columns = ["file", "image_id", "predicted", *ps, "prediction_set", "unknown_score", "refer"]
     columns += ["refer_reason", *(lesions.COLUMNS if lesions else []), "error", "model_version"]

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 
 from skin_lesions.data.loader import ImageDataset
-from skin_lesions.data.preprocessing import resize_batch
 from skin_lesions.models.localization.lesions import Lesion
 
 Square = npt.NDArray[np.uint8]
@@ -59,7 +58,7 @@ class AlteredImages(ImageDataset):
                 square[:] = np.rint(255 * np.array(self.preprocessing.mean))
             else:
                 square[:] = inpaint(square, inside)
-        return resize_batch(squares, self.aspects[positions].tolist(), self.preprocessing)
+        return self._resize(squares, positions)
 
 
 def lesion_pixels(lesion: Lesion, size: int) -> Bools:

@@ -14,7 +14,7 @@ import torch
 
 from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import printable
-from skin_lesions.data.loader import build_dataset, sequential_batches
+from skin_lesions.data.loader import sequential_batches
 from skin_lesions.data.pixel_store import PixelStore
 from skin_lesions.data.preprocessing import normalize_batch
 from skin_lesions.data.preprocessing_settings import Preprocessing
@@ -44,7 +44,7 @@ from skin_lesions.metrics import paired
 from skin_lesions.metrics.localization import mean_gain, mean_of_images
 from skin_lesions.models.devices import choose_device, limit_threads
 from skin_lesions.models.grad_cam import MapUnavailableError, find_map_layer, grad_cam
-from skin_lesions.models.inference import load_network
+from skin_lesions.models.inference import lesion_boxes, load_network, model_images
 from skin_lesions.models.localization.lesions import FloatArray, Lesion
 from skin_lesions.models.trained_model import TrainedModel
 
@@ -90,12 +90,15 @@ def measure_lesion_dependence(
             attention_reason=reason,
             findings=(),
         )
-    predict = partial(predict_images, model, pixels, rows, batch_size, device)
+    boxes = lesion_boxes(model, pixels, rows, batch_size, choose_device(device))
+    predict = partial(predict_images, model, pixels, rows, batch_size, device, boxes=boxes)
     predicted = predict()
     scores = _scores(model, predicted, lesions, predict)
     # The loader returns the class of each map: the predicted class instead of the label.
     maps_of = rows.assign(label=predicted["predicted"])
-    attention, attention_reason = _attention(model, pixels, maps_of, lesions, batch_size, device)
+    attention, attention_reason = _attention(
+        model, pixels, maps_of, lesions, batch_size, device, boxes
+    )
     if reason is None and rows["label"].nunique() == 1:
         reason = "all annotated test images are of one class"
     found = [] if reason else score_findings(scores)
@@ -137,9 +140,6 @@ def _check_rows(rows: pd.DataFrame, lesions: Sequence[Lesion], classes: Sequence
             f"Labels that are no class of the model ({', '.join(map(printable, unknown))}). "
             f"Expected {', '.join(map(printable, classes))}. Fix: use the split table of the model"
         )
-
-
-# Alterations
 
 
 # Scores
@@ -204,10 +204,11 @@ def _attention(
     lesions: Sequence[Lesion],
     batch_size: int,
     device: str,
+    boxes: FloatArray | None,
 ) -> tuple[LesionAttention | None, str | None]:
     """Return the attention to the lesions, or the reason why there are no maps.
 
-    The label of each row is the class of its map.
+    The label of each row is the class of its map. ``boxes`` are those of the crops.
     """
     chosen = choose_device(device)
     limit_threads()
@@ -216,8 +217,7 @@ def _attention(
         layer = find_map_layer(network, model.preprocessing.image_size)
     except MapUnavailableError as error:
         return None, f"{model.architecture}: {error}"
-    stored = pixels.at(model.preprocessing.stored_image_size)
-    images = build_dataset(rows, model.classes, stored, model.preprocessing)
+    images = model_images(model, pixels, rows, batch_size, chosen, boxes)
     batches = images.iter_batches(sequential_batches(len(images), batch_size), chosen)
     maps = torch.cat(
         [
@@ -227,8 +227,10 @@ def _attention(
     ).numpy()
     covered = np.stack(
         [
-            input_coverage(lesion, aspect, model.preprocessing, maps.shape[1])
-            for lesion, aspect in zip(lesions, images.aspects, strict=True)
+            input_coverage(lesion, aspect, model.preprocessing, maps.shape[1], box)
+            for lesion, aspect, box in zip(
+                lesions, images.aspects, [None] * len(rows) if boxes is None else boxes, strict=True
+            )
         ]
     )
     inside = inside_fractions(maps, covered)
@@ -266,7 +268,11 @@ def inside_fractions(maps: npt.NDArray[np.float32], covered: FloatArray) -> Floa
 
 
 def input_coverage(
-    lesion: Lesion, aspect: float, preprocessing: Preprocessing, side: int
+    lesion: Lesion,
+    aspect: float,
+    preprocessing: Preprocessing,
+    side: int,
+    box: FloatArray | None = None,
 ) -> FloatArray:
     """Return the fraction of each cell of the network input that a lesion covers, (side, side).
 
@@ -277,9 +283,10 @@ def input_coverage(
         aspect: Width divided by height of the original image.
         preprocessing: Image sizes and resize mode.
         side: Number of cells on each side.
+        box: Main lesion, (4,), around which the input is cropped; None without such crops.
     """
     size = preprocessing.stored_image_size
-    rows, columns = preprocessing.crop(aspect)
+    rows, columns = preprocessing.crop(aspect, None if box is None else box.tolist())
     covered = lesion.coverage(size).astype(np.float64).clip(0, 1)  # (size, size)
     return _cell_weights(rows, size, side) @ covered @ _cell_weights(columns, size, side).T
 

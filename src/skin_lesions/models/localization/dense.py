@@ -37,7 +37,7 @@ class DecoderRecipe:
         batch_size: Images per step.
         learning_rate: Largest learning rate of AdamW for the decoder, after the warm-up.
         network_learning_rate: The same for the last layers of the network. With 0 the network is
-            frozen, and the localizer contains only the decoder.
+            frozen.
         weight_decay: Weight decay of AdamW.
         views: Augmented views of each image for a frozen network. Each epoch uses one of them, at
             random. If the network is trained, each epoch has its own view.

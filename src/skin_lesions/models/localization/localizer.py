@@ -29,18 +29,14 @@ from skin_lesions.models.localization.decoder import (
     decoder_channels,
     decoder_grid,
 )
-from skin_lesions.models.localization.dense import (
-    DecoderRecipe,
-    ViewFeatures,
-    train_decoder,
-    trainable_parameters,
-)
+from skin_lesions.models.localization.dense import DecoderRecipe, ViewFeatures, train_decoder
 from skin_lesions.models.localization.feature_pyramid import FeaturePyramid, find_pyramid_layers
 from skin_lesions.models.localization.lesions import IMAGE_BOX, Lesion
 from skin_lesions.models.localization.localizer_model import Localizer, Method
 from skin_lesions.models.localization.poses import FLIPS, mean_over_poses
 from skin_lesions.models.map_layers import MapLayer
 from skin_lesions.models.model_file import content_checksum
+from skin_lesions.models.networks import build_network, head_parameter_names
 
 # Prefixes of the names of tensors.
 _DECODER = "decoder."
@@ -109,7 +105,8 @@ def fit_localizer(
     )
     if settings.method == "dense":
         tensors = _fit_mask_network(localizer, network, squares, lesions, settings.decoder, device)
-        localizer = localizer.model_copy(update={"state_dict": tensors})
+        hashed = {"state_dict": tensors, "tensors_sha256": content_checksum({}, tensors)}
+        localizer = localizer.model_copy(update=hashed)
     maps = LesionDetector(localizer, network, device).maps(squares, settings.batch_size)
     return localizer.model_copy(update={"threshold": fit_threshold(maps, main_boxes)})
 
@@ -135,22 +132,34 @@ def check_annotations(
 
 
 class LesionDetector:
-    """A localizer with the network of its classifier, ready for use.
+    """A localizer, ready for use.
 
     Args:
         localizer: A fitted localizer.
-        network: Network of the classifier, moved to ``device`` and set to evaluation mode.
+        network: Network of the classifier, moved to ``device`` and set to evaluation mode. Only
+            the method ``cam`` requires it; None: the localizer is used without its classifier.
         device: Device of the computation.
 
     Raises:
-        InputError: The localizer was fitted with other weights of the classifier.
+        InputError: The localizer was fitted with other weights of the classifier, its tensors do
+            not match its architecture, or it requires the classifier.
     """
 
-    def __init__(self, localizer: Localizer, network: nn.Module, device: torch.device) -> None:
-        check_classifier(localizer, weights_sha256(network))
+    def __init__(
+        self, localizer: Localizer, network: nn.Module | None, device: torch.device
+    ) -> None:
         self._localizer, self._device = localizer, device
-        self._network = network.to(device).eval()
         self._masks: MaskNetwork | None = None
+        self._classifier: nn.Module | None = None
+        if network is not None:
+            check_classifier(localizer, weights_sha256(network))
+            self._classifier = network.to(device).eval()
+        elif localizer.method == "cam":
+            raise InputError(
+                "A localizer with the method cam needs its classifier. Expected the method dense, "
+                "mean_box or whole_image. Fix: kedro run --pipelines localize --params "
+                "localize.method=dense"
+            )
         if localizer.method == "dense":
             self._masks = mask_network(localizer, network).to(device)
 
@@ -182,10 +191,12 @@ class LesionDetector:
         """Return the maps (n, g, g) of images (n, 3, s, s) uint8 in one pose."""
         inputs = normalize_batch(images, self._localizer.preprocessing)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        if self._masks is None:
-            return lesion_activation_maps(self._network, self._localizer.layers[0], inputs)
-        with torch.no_grad():
-            return torch.sigmoid(self._masks(inputs)[:, 0])
+        if self._masks is not None:
+            with torch.no_grad():
+                return torch.sigmoid(self._masks(inputs)[:, 0])
+        if self._classifier is None:
+            raise ValueError("A constant box has no maps")
+        return lesion_activation_maps(self._classifier, self._localizer.layers[0], inputs)
 
 
 def localize(
@@ -217,33 +228,34 @@ def check_classifier(localizer: Localizer, sha256: str) -> None:
         )
 
 
-def mask_network(localizer: Localizer, network: nn.Module) -> MaskNetwork:
+def mask_network(localizer: Localizer, network: nn.Module | None = None) -> MaskNetwork:
     """Return the mask network of a localizer with the method ``dense``.
 
     It maps normalized images to mask logits, (n, 1, g, g), and can be exported to ONNX.
 
     Args:
         localizer: A fitted localizer.
-        network: Network of the classifier. It is copied if the localizer has trained tensors for
-            it, otherwise shared.
+        network: Network of the classifier, which is copied. None: it is built from the name of the
+            architecture.
 
     Raises:
-        InputError: The tensors do not match the network.
+        InputError: The tensors do not match the network, or the architecture cannot be built.
     """
-    trained = _with_prefix(localizer.state_dict, _NETWORK)
-    if trained:
-        network = copy.deepcopy(network)
-        own = network.state_dict()
-        matches = all(
-            name in own and isinstance(tensor, torch.Tensor) and own[name].shape == tensor.shape
-            for name, tensor in trained.items()
+    # The maps do not depend on the head, so its number of outputs is arbitrary.
+    network = (
+        build_network(localizer.architecture, 1) if network is None else copy.deepcopy(network)
+    )
+    own, tensors = network.state_dict(), _with_prefix(localizer.state_dict, _NETWORK)
+    matches = own.keys() - head_parameter_names(network) == tensors.keys() and all(
+        isinstance(tensor, torch.Tensor) and own[name].shape == tensor.shape
+        for name, tensor in tensors.items()
+    )
+    if not matches:
+        raise InputError(
+            f"The localizer has other tensors than {localizer.architecture}. Expected those of "
+            "the same architecture. Fix: kedro run --pipelines localize"
         )
-        if not matches:
-            raise InputError(
-                f"The localizer has other tensors than {localizer.architecture}. Expected those of "
-                "the same architecture. Fix: kedro run --pipelines localize"
-            )
-        network.load_state_dict(trained, strict=False)
+    network.load_state_dict(tensors, strict=False)
     decoder = decoder_of_tensors(localizer)
     return MaskNetwork(FeaturePyramid(network, localizer.layers), decoder).eval()
 
@@ -290,6 +302,7 @@ def _without_fit(
         masks=masks,
         boxes=len(lesions) - masks,
         state_dict={},
+        tensors_sha256=content_checksum({}, {}),
     )
 
 
@@ -313,7 +326,7 @@ def _fit_mask_network(
     recipe: DecoderRecipe,
     device: torch.device,
 ) -> dict[str, torch.Tensor]:
-    """Train a decoder, and a copy of the network; return the trained tensors on the CPU."""
+    """Train a decoder, and a copy of the network; return the tensors of both on the CPU."""
     if recipe.network_learning_rate > 0:
         network = copy.deepcopy(network)
     size = localizer.preprocessing.image_size
@@ -329,9 +342,10 @@ def _fit_mask_network(
     )
     decoder = train_decoder(features, recipe, device)
     tensors = {_DECODER + name: value.cpu() for name, value in decoder.state_dict().items()}
-    if recipe.network_learning_rate > 0:
-        for name, value in trainable_parameters(network).items():
-            tensors[_NETWORK + name] = value.detach().cpu()
+    head = head_parameter_names(network)
+    for name, value in network.state_dict().items():
+        if name not in head:
+            tensors[_NETWORK + name] = value.cpu()
     return tensors
 
 

@@ -1,7 +1,7 @@
 """The file of a localizer: a plain dict that loads without executing code.
 
 The dict has these keys: ``format``, ``checksum``, each field of ``Localizer`` in its JSON form, and
-``state_dict`` with the trained tensors by name.
+``state_dict`` with the tensors by name.
 """
 
 from pathlib import Path

@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, SkipValidation, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from skin_lesions.core.versions import VersionedModel
 from skin_lesions.data.preprocessing_settings import Preprocessing
 from skin_lesions.data.provenance import LocalizerProvenance
 from skin_lesions.models.map_layers import MapLayer
 
-LOCALIZER_FORMAT = 1  # increase it when keys are renamed or change their meaning
+LOCALIZER_FORMAT = 2  # increase it when keys are renamed or change their meaning
 Method = Literal["dense", "cam", "mean_box", "whole_image"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Localizer(VersionedModel):
@@ -33,8 +35,13 @@ class Localizer(VersionedModel):
         box: The constant box (``mean_box`` and ``whole_image``), otherwise None.
         masks, boxes: Number of images for the fit with a mask, and with boxes only.
         state_dict: Tensors of ``dense`` by name, otherwise empty: those of the decoder
-            (``decoder.``), and those of the network that were trained (``network.``). They are not
+            (``decoder.``), and those of the network without its head (``network.``). They are not
             part of the JSON form. A model bundle has them in its ONNX file only.
+        tensors_sha256: Hash of the tensors, so that a checksum of the JSON form includes them.
+        train_image_ids: image_id of each image that the classifier, or its initial weights, were
+            trained on, sorted; empty without a pipeline.
+        val_image_ids: The same for the images that the classifier was selected on, or that the
+            localizer was fitted to.
         provenance: Classifier, annotations and software; None without a pipeline.
         version: The catalog version that was loaded. It is not part of the JSON form.
     """
@@ -43,14 +50,19 @@ class Localizer(VersionedModel):
 
     method: Method
     architecture: str
-    classifier_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    classifier_sha256: Sha256
     preprocessing: Preprocessing
     layers: tuple[MapLayer, ...] = ()
     threshold: Fraction | None = None
     box: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
     masks: int
     boxes: int
-    state_dict: SkipValidation[Mapping[str, object]] = Field(exclude=True, repr=False)
+    state_dict: SkipJsonSchema[SkipValidation[Mapping[str, object]]] = Field(
+        default_factory=dict, exclude=True, repr=False
+    )
+    tensors_sha256: Sha256
+    train_image_ids: tuple[str, ...] = ()
+    val_image_ids: tuple[str, ...] = ()
     provenance: LocalizerProvenance | None = None
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from skin_lesions.core.errors import InputError
 from skin_lesions.core.text import pluralize
 from skin_lesions.core.versions import StoredVersions, file_version
 from skin_lesions.models.localization.localizer import check_classifier
@@ -20,6 +21,8 @@ def select_localizer(
 ) -> Localizer | None:
     """Return the localizer that a parameter selects.
 
+    A model of crops has its own localizer, which needs no selection.
+
     Args:
         reference: ``auto`` for the newest one of the classifier with the method ``dense``, a
             version or a path, or None. Other methods are baselines, so they must be named.
@@ -28,12 +31,13 @@ def select_localizer(
         parameter: Name of the parameter, for messages.
 
     Returns:
-        The localizer; None if none is wanted, or with ``auto`` if the classifier has none.
+        The localizer; None if none is wanted, with ``auto`` if the classifier has none, or for a
+        model of crops.
 
     Raises:
         InputError: It does not exist, cannot be read, or belongs to another classifier.
     """
-    if reference is None:
+    if reference is None or (reference == AUTO and model.localizer is not None):
         return None
     sha256 = content_checksum({}, model.state_dict)
     if reference != AUTO:
@@ -54,3 +58,17 @@ def select_localizer(
             pluralize(len(stored.versions), "stored localizer"),
         )
     return None
+
+
+def check_no_other_localizer(localizer: Localizer | None, model: TrainedModel) -> None:
+    """Check that a model of crops gets no other localizer.
+
+    Raises:
+        InputError: It gets one.
+    """
+    if model.localizer is not None and localizer is not None:
+        raise InputError(
+            "The model classifies crops around the lesion and has its own localizer. Expected no "
+            "other one. Fix: leave the localizer out (predict.localizer=auto, export.localizer="
+            "auto, no --localizer)"
+        )

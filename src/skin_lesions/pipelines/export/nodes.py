@@ -46,12 +46,16 @@ def bundle(
     from skin_lesions.deployment.onnx_export import export_onnx  # noqa: PLC0415
     from skin_lesions.models.inference import load_network  # noqa: PLC0415
     from skin_lesions.models.localization.stored_localizers import (  # noqa: PLC0415
+        check_no_other_localizer,
         select_localizer,
     )
 
     # These fail before the export, which takes longer.
     manifest = split_manifest(split_table, model)
     localizer = select_localizer(export.localizer, stored_localizers, model, "export.localizer")
+    if model.localizer is not None:
+        check_no_other_localizer(localizer, model)
+        localizer = model.localizer.with_version(model.version)
 
     def compared(preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
         return images_to_compare(preprocessing, split_table, pixel_store, export.compared_images)
@@ -60,7 +64,7 @@ def bundle(
     check_onnx(network, model, compared(model.preprocessing), export)
     lesion_network = None
     if localizer is not None:
-        original = load_network(model)
+        original = None if model.localizer is not None else load_network(model)
         lesion_network = export_localizer(localizer, original)
         if lesion_network is not None:
             images = compared(localizer.preprocessing)

@@ -74,7 +74,16 @@ def fit(annotated_images: LocalizationImages, model: TrainedModel, localize: Loc
     if not _uses_folds(localize):
         rows = split_part(rows).fit
     found = _classifier(model, localize).fit(rows, annotated_images, _settings(localize))
-    return found.model_copy(update={"provenance": _provenance(annotated_images, model, localize)})
+    before = model.initial_weights
+    train_ids = {*model.train_image_ids, *before.train_image_ids}
+    val_ids = {*model.val_image_ids, *before.val_image_ids, *rows["image_id"]}
+    return found.model_copy(
+        update={
+            "train_image_ids": tuple(sorted(train_ids)),
+            "val_image_ids": tuple(sorted(val_ids - train_ids)),
+            "provenance": _provenance(annotated_images, model, localize),
+        }
+    )
 
 
 def evaluate(

@@ -5,6 +5,7 @@ torch is imported inside the functions, so that listing the pipelines does not i
 
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +45,7 @@ from skin_lesions.models.trained_model import (
     UncalibratedModel,
 )
 from skin_lesions.pipelines.train.clinical_metadata import ClinicalMetadata, prepare_metadata
+from skin_lesions.pipelines.train.lesion_crops import LesionCrops, prepare_crops
 from skin_lesions.training.checkpoints import Checkpoint, Checkpoints
 from skin_lesions.training.identity import library_versions, training_identity
 from skin_lesions.training.network_metadata import NetworkMetadata
@@ -96,22 +98,40 @@ def fit(
     origin = check_weights_leakage(
         initial.origin, split_table.frame, image_groups, allow=train.allow_leaky_weights
     )
+    pixels = pixel_store.at(ingest.stored_image_size)
+    crops = prepare_crops(
+        pixels,
+        rows,
+        image_table.frame,
+        image_groups,
+        preprocess,
+        allow_leakage=train.allow_leaky_weights,
+        batch_size=2 * train.batch_size,
+        device=_inference_device(train),
+    )
+    if crops is not None:
+        origin = replace(origin, leakage=origin.leakage or crops.leakage)
     preprocessing = Preprocessing(
         resize_mode=preprocess.resize_mode,
         stored_image_size=ingest.stored_image_size,
         image_size=train.eval_image_size,
         mean=initial.mean,
         std=initial.std,
+        lesion_margin=None if crops is None else preprocess.lesion_margin,
     )
     joined = clinical.network_inputs() if clinical and train.fusion == "concat" else None
-    identity = training_identity(split_table.frame, train, preprocessing, origin, joined)
+    boxes_hash = None if crops is None else crops.digest()
+    identity = training_identity(
+        split_table.frame, train, preprocessing, origin, joined, boxes_hash
+    )
     job = _training_job(
         rows,
         classes,
-        pixel_store.at(ingest.stored_image_size),
+        pixels,
         preprocessing,
         train,
         joined,
+        crops,
         initial.network,
         checkpoints.for_training(identity),
     )
@@ -128,6 +148,7 @@ def fit(
         provenance=_provenance(split_table, train, result, job.checkpoint.name),
         train_image_ids=tuple(sorted(rows.loc[rows["split"] == "train", "image_id"])),
         val_image_ids=tuple(sorted(rows.loc[rows["split"] == "val", "image_id"])),
+        localizer=None if crops is None else crops.localizer,
         state_dict=network.state_dict(),
         metadata_model=metadata_model,
     )
@@ -141,6 +162,7 @@ def _training_job(
     preprocessing: Preprocessing,
     recipe: TrainRecipe,
     joined: NetworkMetadata | None,
+    crops: LesionCrops | None,
     network: "nn.Module",
     checkpoint: Checkpoint,
 ) -> "TrainingJob":
@@ -151,17 +173,25 @@ def _training_job(
 
     if joined is not None:
         network = ConcatNetwork(network, joined.width, len(classes))
-    train_images, val_images = (
-        build_dataset(rows[rows["split"] == split], classes, pixels, preprocessing, metadata)
-        for split, metadata in (
-            ("train", None if joined is None else joined.train),
-            ("val", None if joined is None else joined.val),
-        )
-    )
+    train, val = (rows[rows["split"] == split] for split in ("train", "val"))
     return TrainingJob(
         recipe=recipe,
-        train_images=train_images,
-        val_images=val_images,
+        train_images=build_dataset(
+            train,
+            classes,
+            pixels,
+            preprocessing,
+            None if joined is None else joined.train,
+            None if crops is None else crops.of(train),
+        ),
+        val_images=build_dataset(
+            val,
+            classes,
+            pixels,
+            preprocessing,
+            None if joined is None else joined.val,
+            None if crops is None else crops.of(val),
+        ),
         network=network,
         checkpoint=checkpoint,
     )

@@ -98,7 +98,7 @@ def draw_confused_pairs(
         model: Its preprocessing determines what is shown of an image.
     """
     confusions = find_confusions(predictions.frame)
-    tiles = ImageTiles.of(pixel_store, model.preprocessing)
+    tiles = ImageTiles.of(pixel_store, model)
     rows = -(-len(confusions) // _PAIRS_PER_ROW)
     height = max(rows * _ROW, 0.1)
     with titled_figure(

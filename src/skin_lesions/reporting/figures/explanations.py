@@ -63,7 +63,7 @@ def draw_explanations(
     images = ExplainedImages.from_frame(explained_images.frame)
     gallery = images.frame[images.frame["kind"] != ""]
     labels = [label for label in model.classes if (gallery["label"] == label).any()]
-    tiles = ImageTiles.of(pixel_store, model.preprocessing)
+    tiles = ImageTiles.of(pixel_store, model)
     height = _HEADING + len(labels) * _ROW
     malignant = set(labels) & set(malignancy.malignant_classes)
     legend = malignant_names(malignant)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from skin_lesions.data.pixel_store import PixelArray, PixelStore
 from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.models.localization.localizer_model import Localizer
+from skin_lesions.models.trained_model import TrainedModel
 from skin_lesions.reporting.figures.fonts import figure_name
 from skin_lesions.reporting.figures.style import GRAY, SMALL, ellipsize, wrap_text
 
@@ -22,28 +24,44 @@ class ImageTiles:
 
     Attributes:
         images: Stored images.
-        preprocessing: Its resize mode determines the framing.
+        preprocessing: Its resize mode or margin determines the framing.
+        localizer: Localizer of a model of crops, otherwise None.
     """
 
     images: PixelArray
     preprocessing: Preprocessing
+    localizer: Localizer | None = None
 
     @classmethod
-    def of(cls, store: PixelStore, preprocessing: Preprocessing) -> "ImageTiles":
+    def of(cls, store: PixelStore, model: TrainedModel) -> "ImageTiles":
         """Open the images of a store at the size that a model uses."""
-        return cls(store.at(preprocessing.stored_image_size), preprocessing)
+        preprocessing = model.preprocessing
+        return cls(store.at(preprocessing.stored_image_size), preprocessing, model.localizer)
 
     def pixels(self, image_id: str) -> NDArray[np.uint8]:
         """Return an image, (size, size, 3), cropped as for the network."""
         square: NDArray[np.uint8] = self.images[image_id]
-        if self.preprocessing.resize_mode == "stretch":
+        if self.localizer is None and self.preprocessing.resize_mode == "stretch":
             return square
         from skin_lesions.data.preprocessing import resize_batch  # noqa: PLC0415 (torch)
 
         settings = replace(self.preprocessing, image_size=self.images.size)
         width, height = self.images.index.loc[[image_id], ["width", "height"]].to_numpy(float)[0]
-        [resized] = resize_batch(square[None], [width / height], settings)
+        boxes = self._main_lesion(image_id)
+        [resized] = resize_batch(square[None], [width / height], settings, boxes)
         return np.asarray(resized.permute(1, 2, 0).numpy(), np.uint8)
+
+    def _main_lesion(self, image_id: str) -> NDArray[np.float64] | None:
+        """Return the main lesion of an image, (1, 4); None for a model without crops."""
+        if self.localizer is None:
+            return None
+        import torch  # noqa: PLC0415 (takes a second)
+
+        from skin_lesions.models.localization.lesion_boxes import (  # noqa: PLC0415 (torch)
+            locate_main_lesions,
+        )
+
+        return locate_main_lesions(self.localizer, self.images, [image_id], 1, torch.device("cpu"))
 
     def draw(
         self,

@@ -5,7 +5,7 @@ import pandas as pd
 from skin_lesions.core.text import format_duration, pluralize
 from skin_lesions.reporting.blocks import Block, Cell, FigurePlace, Heading, Paragraph, Table
 from skin_lesions.reporting.figures.spec import ReportInputs
-from skin_lesions.reporting.formatting import format_recipe, percent
+from skin_lesions.reporting.formatting import describe_framing, format_recipe, percent
 from skin_lesions.reporting.sections.section import Section
 
 
@@ -17,8 +17,7 @@ def training_content(inputs: ReportInputs) -> list[Block]:
     text = (
         f"{_duration(history)} on {model.provenance.device}. Epoch {selection.best_epoch} was "
         f"selected: it has the best {selection.metric.replace('_', ' ')} on the validation images, "
-        f"{percent(selection.value)}. Image size: {size} pixels, resize mode "
-        f"{preprocessing.resize_mode}."
+        f"{percent(selection.value)}. Image size: {size} pixels, {describe_framing(preprocessing)}."
     )
     rows = [
         [Cell(text=key), Cell(text=value)] for key, value in format_recipe(model.recipe).items()
