@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from skin_lesions.data.loader import ImageDataset
@@ -24,7 +22,6 @@ def predict_images(
     device: str,
     transform: Callable[[ImageDataset], ImageDataset] | None = None,
     metadata: pd.DataFrame | None = None,
-    boxes: npt.NDArray[np.float64] | None = None,
 ) -> pd.DataFrame:
     """Predict the images of some rows of a split table.
 
@@ -36,8 +33,6 @@ def predict_images(
         device: As in ``evaluate.device``.
         transform: Function that returns the dataset with other images, such as corrupted ones.
         metadata: Metadata of each row, for a model with late fusion. None: the images alone.
-        boxes: Main lesion of each row, (n, 4), for a model of crops. None: the localizer of the
-            model finds them.
 
     Returns:
         One row per image: file, image_id, group_id, split, label, is_leaked, predicted,
@@ -48,9 +43,7 @@ def predict_images(
     """
     rows = rows.reset_index(drop=True)
     fitted = model.postprocessing
-    outputs = model_outputs(
-        model, pixels, rows, batch_size, device, transform=transform, boxes=boxes
-    )
+    outputs = model_outputs(model, pixels, rows, batch_size, device, transform=transform)
     logits, unknown_score = logits_and_unknown_scores(outputs, fitted.unknown_score.statistics)
     temperature = fitted.calibration.temperature
     fused = fused_logits(logits, fitted.metadata_fusion, temperature, metadata)

@@ -6,8 +6,6 @@ Importing this module does not import torch.
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
@@ -139,13 +137,7 @@ def measure_robustness(
         evaluate: Batch size, device, seed and corruptions.
         provenance: Provenance of the result.
     """
-    from skin_lesions.models.devices import choose_device, limit_threads  # noqa: PLC0415 (torch)
-    from skin_lesions.models.inference import lesion_boxes  # noqa: PLC0415 (torch)
-
     original = prediction_arrays(test, model.classes)
-    limit_threads()
-    # The corruptions are applied to the inputs, so crops are those of the original images.
-    boxes = lesion_boxes(model, pixels, test, evaluate.batch_size, choose_device(evaluate.device))
     return RobustnessResult(
         provenance=provenance,
         measured=True,
@@ -155,7 +147,7 @@ def measure_robustness(
         accuracy=ACCURACY.estimate(_evaluation(original)),
         balanced_accuracy=BALANCED_ACCURACY.estimate(_evaluation(original)),
         corruptions=tuple(
-            _scores(name, model, pixels, test, metadata, original, evaluate, boxes)
+            _scores(name, model, pixels, test, metadata, original, evaluate)
             for name in evaluate.robustness.corruptions
         ),
     )
@@ -169,7 +161,6 @@ def _scores(
     metadata: pd.DataFrame,
     original: PredictionArrays,
     evaluate: Evaluate,
-    boxes: npt.NDArray[np.float64] | None,
 ) -> CorruptionScores:
     from skin_lesions.evaluation.corruptions import (  # noqa: PLC0415 (torch)
         CORRUPTIONS,
@@ -189,7 +180,7 @@ def _scores(
             seed=evaluate.seed,
         )
         predicted = predict_images(
-            model, pixels, test, evaluate.batch_size, evaluate.device, corrupt, metadata, boxes
+            model, pixels, test, evaluate.batch_size, evaluate.device, corrupt, metadata
         )
         corrupted = prediction_arrays(predicted, model.classes)
         scores.append(_score(strength, spec.settings[strength - 1], original, corrupted))

@@ -128,7 +128,6 @@ def model_outputs(
     *,
     augment: bool = True,
     transform: Callable[[ImageDataset], ImageDataset] | None = None,
-    boxes: npt.NDArray[np.float64] | None = None,
 ) -> Iterator[NetworkOutputs]:
     """Yield the outputs of the rows of a table in batches, before calibration.
 
@@ -140,11 +139,10 @@ def model_outputs(
         device: Device, as in ``evaluate.device``.
         augment: Whether to use the test-time augmentation of the model.
         transform: Function that returns the dataset with other images, such as corrupted ones.
-        boxes: As for ``model_images``.
     """
     chosen = choose_device(device)
     limit_threads()
-    images = model_images(model, pixels, rows, batch_size, chosen, boxes)
+    images = model_images(model, pixels, rows, batch_size, chosen)
     if transform is not None:
         images = transform(images)
     network = load_network(model).to(chosen).to(memory_format=torch.channels_last)
@@ -159,7 +157,6 @@ def model_images(
     rows: pd.DataFrame,
     batch_size: int,
     device: torch.device,
-    boxes: npt.NDArray[np.float64] | None = None,
 ) -> ImageDataset:
     """Return the images of some rows as inputs of a model.
 
@@ -169,29 +166,12 @@ def model_images(
         rows: Rows with the columns image_id and label.
         batch_size: Images per batch of the localizer of a model of crops.
         device: Device of the localizer.
-        boxes: Main lesion of each image, (n, 4), for a model of crops. None: the localizer of the
-            model finds them.
     """
-    if model.localizer is not None and boxes is None:
-        boxes = lesion_boxes(model, pixels, rows, batch_size, device)
-    stored = pixels.at(model.preprocessing.stored_image_size)
+    stored, boxes = pixels.at(model.preprocessing.stored_image_size), None
+    if model.localizer is not None:
+        image_ids = rows["image_id"].tolist()
+        boxes = locate_main_lesions(model.localizer, stored, image_ids, batch_size, device)
     return build_dataset(rows, model.classes, stored, model.preprocessing, boxes=boxes)
-
-
-def lesion_boxes(
-    model: UncalibratedModel,
-    pixels: PixelStore,
-    rows: pd.DataFrame,
-    batch_size: int,
-    device: torch.device,
-) -> npt.NDArray[np.float64] | None:
-    """Return the main lesion of each image, (n, 4) fractions; None for a model without crops."""
-    if model.localizer is None:
-        return None
-    stored = pixels.at(model.preprocessing.stored_image_size)
-    return locate_main_lesions(
-        model.localizer, stored, rows["image_id"].tolist(), batch_size, device
-    )
 
 
 def logits_and_unknown_scores(

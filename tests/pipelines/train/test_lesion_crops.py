@@ -14,6 +14,7 @@ from skin_lesions.deployment.torch_predictor import TorchPredictor
 from skin_lesions.evaluation.explanations import explain_images
 from skin_lesions.models.inference import model_images
 from skin_lesions.models.localization.lesion_boxes import locate_main_lesions
+from skin_lesions.models.localization.localizer import LesionDetector
 from skin_lesions.models.localization.localizer_file import write_localizer
 from skin_lesions.models.model_file import read_model, write_model
 from skin_lesions.pipelines.train.lesion_crops import prepare_crops
@@ -187,3 +188,21 @@ def test_maps_of_explanations_are_those_of_the_crops(lesions, localizer):
     maps = [explain_images(each, store, rows, EVALUATE).maps for each in (complete, cropped)]
     assert maps[0].max() > 0
     assert not np.allclose(maps[0], maps[1])
+
+
+def test_a_process_locates_each_image_once(lesions, localizer, monkeypatch):
+    pixels = lesions[0].at(SIZE)
+    first = locate_main_lesions(localizer, pixels, ["image0", "image1"], 2, CPU)
+    counts = []
+    find = LesionDetector.find
+    monkeypatch.setattr(
+        LesionDetector, "find", lambda self, *args: counts.append(len(args[0])) or find(self, *args)
+    )
+    again = locate_main_lesions(localizer, pixels, ["image1", "image2", "image0"], 2, CPU)
+    assert counts == [1]
+    np.testing.assert_array_equal(again[[2, 0]], first)
+    # Another threshold is another localizer.
+    other = localizer.model_copy(update={"threshold": 0.9})
+    locate_main_lesions(other, pixels, ["image0", "image1"], 2, CPU)
+    assert counts == [1, 2]
+    assert locate_main_lesions(localizer, pixels, [], 2, CPU).shape == (0, 4)

@@ -44,7 +44,7 @@ from skin_lesions.metrics import paired
 from skin_lesions.metrics.localization import mean_gain, mean_of_images
 from skin_lesions.models.devices import choose_device, limit_threads
 from skin_lesions.models.grad_cam import MapUnavailableError, find_map_layer, grad_cam
-from skin_lesions.models.inference import lesion_boxes, load_network, model_images
+from skin_lesions.models.inference import load_network, model_images
 from skin_lesions.models.localization.lesions import FloatArray, Lesion
 from skin_lesions.models.trained_model import TrainedModel
 
@@ -90,15 +90,12 @@ def measure_lesion_dependence(
             attention_reason=reason,
             findings=(),
         )
-    boxes = lesion_boxes(model, pixels, rows, batch_size, choose_device(device))
-    predict = partial(predict_images, model, pixels, rows, batch_size, device, boxes=boxes)
+    predict = partial(predict_images, model, pixels, rows, batch_size, device)
     predicted = predict()
     scores = _scores(model, predicted, lesions, predict)
     # The loader returns the class of each map: the predicted class instead of the label.
     maps_of = rows.assign(label=predicted["predicted"])
-    attention, attention_reason = _attention(
-        model, pixels, maps_of, lesions, batch_size, device, boxes
-    )
+    attention, attention_reason = _attention(model, pixels, maps_of, lesions, batch_size, device)
     if reason is None and rows["label"].nunique() == 1:
         reason = "all annotated test images are of one class"
     found = [] if reason else score_findings(scores)
@@ -204,11 +201,10 @@ def _attention(
     lesions: Sequence[Lesion],
     batch_size: int,
     device: str,
-    boxes: FloatArray | None,
 ) -> tuple[LesionAttention | None, str | None]:
     """Return the attention to the lesions, or the reason why there are no maps.
 
-    The label of each row is the class of its map. ``boxes`` are those of the crops.
+    The label of each row is the class of its map.
     """
     chosen = choose_device(device)
     limit_threads()
@@ -217,7 +213,7 @@ def _attention(
         layer = find_map_layer(network, model.preprocessing.image_size)
     except MapUnavailableError as error:
         return None, f"{model.architecture}: {error}"
-    images = model_images(model, pixels, rows, batch_size, chosen, boxes)
+    images = model_images(model, pixels, rows, batch_size, chosen)
     batches = images.iter_batches(sequential_batches(len(images), batch_size), chosen)
     maps = torch.cat(
         [
@@ -225,12 +221,11 @@ def _attention(
             for x, classes in batches
         ]
     ).numpy()
+    boxes = [None] * len(rows) if images.boxes is None else list(images.boxes)
     covered = np.stack(
         [
             input_coverage(lesion, aspect, model.preprocessing, maps.shape[1], box)
-            for lesion, aspect, box in zip(
-                lesions, images.aspects, [None] * len(rows) if boxes is None else boxes, strict=True
-            )
+            for lesion, aspect, box in zip(lesions, images.aspects, boxes, strict=True)
         ]
     )
     inside = inside_fractions(maps, covered)

@@ -1,6 +1,7 @@
 """Main lesion of stored images, around which the inputs of a network are cropped."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +10,12 @@ import torch
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.models.localization.localizer import LesionDetector
 from skin_lesions.models.localization.localizer_model import Localizer
+from skin_lesions.models.model_file import content_checksum
 
 _CHUNK = 512  # images in memory at a time
 _CPU_BATCH = 8  # larger batches take more time on a CPU
+# Boxes by image_id that this process has located, by the hash of the localizer and the folder.
+_LOCATED: dict[tuple[str, Path], dict[str, npt.NDArray[np.float64]]] = {}
 
 
 def locate_main_lesions(
@@ -22,6 +26,9 @@ def locate_main_lesions(
     device: torch.device,
 ) -> npt.NDArray[np.float64]:
     """Return the box of the main lesion of each image.
+
+    A process locates each image once: training, calibration, evaluation and figures need the same
+    boxes, and the localizer takes more time than many classifiers.
 
     Args:
         localizer: The localizer; its classifier is not needed.
@@ -36,12 +43,14 @@ def locate_main_lesions(
     Raises:
         InputError: As for ``LesionDetector``.
     """
-    detector = LesionDetector(localizer, None, device)
-    if device.type == "cpu":
-        batch_size = min(batch_size, _CPU_BATCH)
-    rows = images.rows(image_ids)
-    boxes = [np.empty((0, 4))]
-    for start in range(0, len(rows), _CHUNK):
-        found = detector.find(images.read(rows[start : start + _CHUNK]), batch_size)
-        boxes.append(np.stack([lesions.boxes[0] for lesions in found]))
-    return np.concatenate(boxes)
+    settings = localizer.model_dump(mode="json", exclude={"train_image_ids", "val_image_ids"})
+    located = _LOCATED.setdefault((content_checksum(settings, {}), images.folder), {})
+    missing = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in located]
+    if missing:
+        detector = LesionDetector(localizer, None, device)
+        size = min(batch_size, _CPU_BATCH) if device.type == "cpu" else batch_size
+        for start in range(0, len(missing), _CHUNK):
+            chunk = missing[start : start + _CHUNK]
+            found = detector.find(images.read(images.rows(chunk)), size)
+            located.update(zip(chunk, (lesions.boxes[0] for lesions in found), strict=True))
+    return np.array([located[image_id] for image_id in image_ids]).reshape(-1, 4)
