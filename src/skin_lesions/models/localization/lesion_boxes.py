@@ -1,5 +1,6 @@
 """Main lesion of stored images, around which the inputs of a network are cropped."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.models.localization.localizer import LesionDetector
 from skin_lesions.models.localization.localizer_model import Localizer
 from skin_lesions.models.model_file import content_checksum
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 512  # images in memory at a time
 _CPU_BATCH = 8  # larger batches take more time on a CPU
@@ -53,4 +56,7 @@ def locate_main_lesions(
             chunk = missing[start : start + _CHUNK]
             found = detector.find(images.read(images.rows(chunk)), size)
             located.update(zip(chunk, (lesions.boxes[0] for lesions in found), strict=True))
+            if len(missing) > _CHUNK:
+                done = start + len(chunk)
+                log.info("Located the lesions of %d of %d images", done, len(missing))
     return np.array([located[image_id] for image_id in image_ids]).reshape(-1, 4)
