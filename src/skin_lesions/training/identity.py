@@ -52,7 +52,7 @@ _OTHER_SOURCES = (
     "models/downloads.py",  # the weights are identified by their content
     "models/features.py",  # used after the training
     "models/grad_cam.py",  # used after the training
-    "models/localization/*.py",  # the boxes are identified by their values
+    "models/localization/*.py",  # only used for crops, see _CROP_SOURCES
     "models/map_layers.py",  # the same
     "models/model_file.py",  # written after the training
     "models/onnx_names.py",  # used after the training
@@ -63,6 +63,7 @@ _OTHER_SOURCES = (
     "training/preflight.py",  # checks only
     "training/weights_leakage.py",  # checks only
 )
+_CROP_SOURCES = ("models/localization/*.py",)  # shape the weights of a model of crops
 
 
 def training_identity(
@@ -71,11 +72,11 @@ def training_identity(
     preprocessing: Preprocessing,
     origin: WeightsOrigin,
     metadata: NetworkMetadata | None,
-    lesion_boxes: str | None,
+    crops: str | None,
 ) -> dict[str, object]:
     """Return everything that determines the weights.
 
-    ``lesion_boxes`` is a hash of those that the inputs are crops around, or None.
+    ``crops`` is a hash of what determines the lesions that the inputs are crops of, or None.
 
     A training resumes from a checkpoint only if their identities are equal.
     """
@@ -83,7 +84,7 @@ def training_identity(
         "train": recipe.model_dump(mode="json", exclude=_NOT_IN_IDENTITY),
         "initial weights": {"sha256": origin.sha256, "head": origin.head},
         "preprocess": to_jsonable_python(preprocessing),
-        "lesion boxes": lesion_boxes,
+        "crops": None if crops is None else [crops, code_hash(sources=_CROP_SOURCES, others=())],
         "metadata": None if metadata is None else _metadata_identity(metadata, recipe),
         "image split": split_fingerprint(split_table),
         "decoder": DECODER_VERSION,
@@ -109,14 +110,18 @@ def library_versions(recipe: TrainRecipe) -> dict[str, str]:
     return {name: version(name).split("+")[0] for name in names}
 
 
-def code_hash(package: Path = PACKAGE) -> str:
+def code_hash(
+    package: Path = PACKAGE,
+    sources: tuple[str, ...] = _SOURCES,
+    others: tuple[str, ...] = _OTHER_SOURCES,
+) -> str:
     """Return a hash of the code that shapes weights: 8 hexadecimal digits.
 
     The version of the package is not used: it does not change with every edit of the code, and it
     changes with releases that do not change the training.
     """
     digest = hashlib.sha256()
-    for path in sorted(_matches(package, _SOURCES) - _matches(package, _OTHER_SOURCES)):
+    for path in sorted(_matches(package, sources) - _matches(package, others)):
         digest.update(path.relative_to(package).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:8]

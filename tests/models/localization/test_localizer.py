@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -300,6 +301,19 @@ def test_localizer_needs_no_classifier(learning_rate, tmp_path):
     incomplete = {k: v for k, v in loaded.state_dict.items() if k != "network.bn1.running_mean"}
     with pytest.raises(InputError, match="other tensors than resnet18"):
         LesionDetector(loaded.model_copy(update={"state_dict": incomplete}), None, CPU)
+
+
+def test_classifier_of_crops_has_a_localizer_of_complete_images():
+    squares, lesions = examples(4)
+    settings = LocalizerSettings(
+        method="dense", image_size=SIZE, batch_size=8, decoder=recipe(epochs=1, views=1)
+    )
+    of_crops = replace(PREPROCESSING, lesion_margin=0.2)
+    localizer = fit_localizer(
+        tiny(), squares, lesions, settings, architecture="tiny", preprocessing=of_crops, device=CPU
+    )
+    assert localizer.preprocessing.lesion_margin is None
+    assert len(found(localizer, squares)) == 4
 
 
 def test_only_cam_needs_the_classifier():

@@ -11,13 +11,12 @@ import torch
 from skin_lesions.data.pixel_store import PixelArray
 from skin_lesions.models.localization.localizer import LesionDetector
 from skin_lesions.models.localization.localizer_model import Localizer
-from skin_lesions.models.model_file import content_checksum
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 512  # images in memory at a time
 _CPU_BATCH = 8  # larger batches take more time on a CPU
-# Boxes by image_id that this process has located, by the hash of the localizer and the folder.
+# Boxes by image_id that this process has located, by the digest of the localizer and the folder.
 _LOCATED: dict[tuple[str, Path], dict[str, npt.NDArray[np.float64]]] = {}
 
 
@@ -46,8 +45,7 @@ def locate_main_lesions(
     Raises:
         InputError: As for ``LesionDetector``.
     """
-    settings = localizer.model_dump(mode="json", exclude={"train_image_ids", "val_image_ids"})
-    located = _LOCATED.setdefault((content_checksum(settings, {}), images.folder), {})
+    located = _LOCATED.setdefault((localizer.digest(), images.folder), {})
     missing = [image_id for image_id in dict.fromkeys(image_ids) if image_id not in located]
     if missing:
         detector = LesionDetector(localizer, None, device)

@@ -295,6 +295,7 @@ def _without_fit(
         preprocessing=replace(
             preprocessing,
             resize_mode="stretch",
+            lesion_margin=None,
             stored_image_size=squares.shape[1],
             image_size=settings.image_size,
         ),

@@ -3,6 +3,7 @@
 This module does not import torch.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -73,3 +74,9 @@ class Localizer(VersionedModel):
         if has_map != bool(self.layers):
             raise ValueError("methods with a map have layers, the others have none")
         return self
+
+    def digest(self) -> str:
+        """Return a hash of everything that determines the boxes of an image, 64 hex digits."""
+        fields = {"method", "architecture", "preprocessing", "layers", "threshold", "box"}
+        content = self.model_dump_json(include=fields | {"tensors_sha256"})
+        return hashlib.sha256(content.encode()).hexdigest()

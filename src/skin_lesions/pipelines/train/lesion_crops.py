@@ -34,11 +34,13 @@ class LesionCrops:
     Attributes:
         localizer: The localizer; it becomes a part of the model.
         boxes: Box (4,), x0, y0, x1, y1 as fractions, by image_id.
+        annotated: Those of the boxes that are annotations.
         leakage: Test and validation images that the localizer was fitted to; None without any.
     """
 
     localizer: Localizer
     boxes: Mapping[str, Boxes]
+    annotated: Mapping[str, Boxes]
     leakage: WeightsLeakage | None
 
     def of(self, rows: pd.DataFrame) -> Boxes:
@@ -46,9 +48,15 @@ class LesionCrops:
         return np.array([self.boxes[image_id] for image_id in rows["image_id"]]).reshape(-1, 4)
 
     def digest(self) -> str:
-        """Return a hash of all boxes, 16 hex digits."""
-        values = np.stack([self.boxes[image_id] for image_id in sorted(self.boxes)])
-        return hashlib.sha256(values.tobytes()).hexdigest()[:16]
+        """Return a hash of the localizer and the annotations, 16 hex digits.
+
+        It does not depend on the located boxes. They can differ by rounding on another device, but
+        an interrupted training must resume there.
+        """
+        digest = hashlib.sha256(self.localizer.digest().encode())
+        for image_id, box in sorted(self.annotated.items()):
+            digest.update(image_id.encode() + box.tobytes())
+        return digest.hexdigest()[:16]
 
 
 def prepare_crops(
@@ -114,7 +122,9 @@ def prepare_crops(
         pluralize(len(boxes) - len(used), "image"),
         pluralize(len(used), "training image"),
     )
-    return LesionCrops(localizer=localizer, boxes={**boxes, **used}, leakage=checked.leakage)
+    return LesionCrops(
+        localizer=localizer, boxes={**boxes, **used}, annotated=used, leakage=checked.leakage
+    )
 
 
 def _read_localizer(path: Path, stored_image_size: int) -> Localizer:

@@ -120,9 +120,8 @@ def fit(
         lesion_margin=None if crops is None else preprocess.lesion_margin,
     )
     joined = clinical.network_inputs() if clinical and train.fusion == "concat" else None
-    boxes_hash = None if crops is None else crops.digest()
     identity = training_identity(
-        split_table.frame, train, preprocessing, origin, joined, boxes_hash
+        split_table.frame, train, preprocessing, origin, joined, crops.digest() if crops else None
     )
     job = _training_job(
         rows,
