@@ -2,13 +2,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from skin_lesions.deployment.bundle_writer import write_bundle
 from skin_lesions.models.bundle_files import NETWORK
 from skin_lesions.models.localization.localizer_model import Localizer
 from skin_lesions.models.trained_model import TrainedModel
 from support.bundles import bundle_of, write_small_bundle
-from support.localization import localizer_of
+from support.factories import encoded
+from support.localization import lesion_images, localizer_of
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +30,17 @@ def lesion_bundle(
     folder = tmp_path_factory.mktemp("lesion_bundle") / "bundle"
     write_bundle(bundle_of(model, (original / NETWORK).read_bytes(), localizer), folder)
     return folder, model, localizer
+
+
+@pytest.fixture
+def lesion_files(tmp_path: Path) -> Path:
+    """Write four PNG files with a lesion and a broken file; return their folder."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i, pixels in enumerate(lesion_images(4, seed=5)):
+        (folder / f"{i}.png").write_bytes(encoded(Image.fromarray(pixels), "PNG"))
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    return folder
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from skin_lesions.deployment.app.analysis import Analyzer
 from skin_lesions.deployment.app.uploads import Upload
 from skin_lesions.deployment.bundle import read_bundle
 from skin_lesions.deployment.bundle_writer import write_bundle
-from skin_lesions.deployment.images import find_images
-from skin_lesions.deployment.prediction_run import PredictionRun
 from skin_lesions.deployment.torch_predictor import TorchPredictor
 from skin_lesions.models.bundle_files import NETWORK
 from skin_lesions.models.localization.stored_localizers import select_localizer
@@ -22,6 +20,7 @@ from skin_lesions.models.networks import create_network
 from support.bundles import VERSION, bundle_of, exportable_model
 from support.factories import encoded
 from support.localization import lesion_images, localizer_of
+from support.predictors import predicted_rows
 from support.scripts import rows_of, run_script
 
 
@@ -38,49 +37,34 @@ def crop_bundle(bundle_model, tmp_path_factory):
     return folder, model
 
 
-@pytest.fixture
-def files(tmp_path):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for i, pixels in enumerate(lesion_images(5, seed=5)):
-        (folder / f"{i}.png").write_bytes(encoded(Image.fromarray(pixels), "PNG"))
-    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
-    return folder
-
-
-def predicted(predictor, folder):
-    found = find_images([str(folder)], follow_symlinks=False, option="x")
-    return [row for batch in PredictionRun(predictor, found, 3).batches() for row in batch]
-
-
 def probabilities(rows):
     return np.array([row.prediction.probabilities for row in rows if row.prediction is not None])
 
 
-def test_bundle_and_model_file_classify_the_same_crops(crop_bundle, files):
+def test_bundle_and_model_file_classify_the_same_crops(crop_bundle, lesion_files):
     folder, model = crop_bundle
     original, exported = TorchPredictor(model, "cpu"), read_bundle(folder)
     assert exported.description == original.description
     assert exported.description.localizer_version == VERSION
-    first, second = predicted(original, files), predicted(exported, files)
+    first, second = predicted_rows(original, lesion_files), predicted_rows(exported, lesion_files)
     # The images are resized by torch and by Pillow, which round differently.
     np.testing.assert_allclose(probabilities(first), probabilities(second), atol=0.01)
-    assert [row.error is None for row in first] == [True] * 5 + [False]
+    assert [row.error is None for row in first] == [True] * 4 + [False]
     complete = model.model_copy(
         update={
             "preprocessing": replace(model.preprocessing, lesion_margin=None),
             "localizer": None,
         }
     )
-    others = predicted(TorchPredictor(complete, "cpu"), files)
+    others = predicted_rows(TorchPredictor(complete, "cpu"), lesion_files)
     assert np.abs(probabilities(first) - probabilities(others)).max() > 0.03
 
 
-def test_script_has_the_rows_of_the_package(crop_bundle, files):
+def test_script_has_the_rows_of_the_package(crop_bundle, lesion_files):
     predictor = read_bundle(crop_bundle[0])
-    expected = predicted(predictor, files)
-    names = sorted(path.name for path in files.iterdir())
-    found = rows_of(run_script(crop_bundle[0], files, *names))
+    expected = predicted_rows(predictor, lesion_files)
+    names = sorted(path.name for path in lesion_files.iterdir())
+    found = rows_of(run_script(crop_bundle[0], lesion_files, *names))
     for row, cells in zip(expected, found, strict=True):
         if row.prediction is None:
             assert cells["refer_reason"] == "unreadable"

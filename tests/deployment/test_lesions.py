@@ -23,11 +23,9 @@ from skin_lesions.deployment.app.uploads import Upload
 from skin_lesions.deployment.bundle import read_bundle
 from skin_lesions.deployment.bundle_writer import write_bundle
 from skin_lesions.deployment.decisions import Postprocessor
-from skin_lesions.deployment.images import find_images
 from skin_lesions.deployment.lesion_export import check_localizer, export_localizer
 from skin_lesions.deployment.lesions import FoundLesions
 from skin_lesions.deployment.load import load_predictor
-from skin_lesions.deployment.prediction_run import PredictionRun
 from skin_lesions.deployment.rows import PredictionRow, column_names, row_cells, row_json
 from skin_lesions.deployment.torch_predictor import TorchPredictor
 from skin_lesions.models.bundle_files import CHECKSUMS, write_checksums
@@ -38,6 +36,7 @@ from skin_lesions.models.model_file import write_model
 from support.bundles import bundle_of, exportable_model, random_images
 from support.factories import encoded
 from support.localization import LOCALIZER_VERSION, lesion_images, localizer_of
+from support.predictors import predicted_rows
 from support.scripts import import_script, rows_of, run_script
 
 LIMITS = Export(
@@ -48,29 +47,13 @@ LIMITS = Export(
 )
 
 
-@pytest.fixture
-def files(tmp_path):
-    """Four PNG files with a lesion, and a broken one."""
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for i, pixels in enumerate(lesion_images(4, seed=5)):
-        (folder / f"{i}.png").write_bytes(encoded(Image.fromarray(pixels), "PNG"))
-    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
-    return folder
-
-
-def predicted(predictor, folder):
-    found = find_images([str(folder)], follow_symlinks=False, option="x")
-    return [row for batch in PredictionRun(predictor, found, 3).batches() for row in batch]
-
-
-def test_bundle_and_model_file_find_the_same_lesions(lesion_bundle, files):
+def test_bundle_and_model_file_find_the_same_lesions(lesion_bundle, lesion_files):
     folder, model, localizer = lesion_bundle
     original = TorchPredictor(model, "cpu", localizer)
     exported = read_bundle(folder)
     assert exported.description == original.description
     assert exported.description.localizer_version == LOCALIZER_VERSION
-    rows = predicted(original, files), predicted(exported, files)
+    rows = predicted_rows(original, lesion_files), predicted_rows(exported, lesion_files)
     for expected, found in zip(*rows, strict=True):
         if expected.prediction is None:
             assert expected.lesions is found.lesions is None
@@ -104,7 +87,7 @@ def test_rows_have_the_main_box_in_pixels_and_all_lesions(lesion_bundle):
         probabilities=np.zeros((8, 8), np.float32),
     )
     row = replace(
-        next(iter(predicted_rows(predictor))),
+        predicted_row(predictor),
         lesions=FoundLesions(localization=found, width=600, height=451),
     )
     cells = dict(
@@ -121,22 +104,21 @@ def test_rows_have_the_main_box_in_pixels_and_all_lesions(lesion_bundle):
     }
 
 
-def predicted_rows(predictor):
+def predicted_row(predictor):
     data = encoded(Image.fromarray(lesion_images(1)[0]), "PNG")
     outputs = predictor.outputs(predictor.read(data)[None])
-
     [prediction] = Postprocessor(predictor.description).predictions(outputs)
-    yield PredictionRow(
+    return PredictionRow(
         file="a.png", image_id="0", prediction=prediction, error=None, model_version="V1"
     )
 
 
-def test_table_in_a_terminal_has_the_main_box(lesion_bundle, files):
+def test_table_in_a_terminal_has_the_main_box(lesion_bundle, lesion_files):
     predictor = read_bundle(lesion_bundle[0])
     text = io.StringIO()
     writer = row_writer("table", text, predictor.description)
     writer.begin()
-    rows = predicted(predictor, files)
+    rows = predicted_rows(predictor, lesion_files)
     for row in rows:
         writer.write(row)
     writer.end()
@@ -147,7 +129,7 @@ def test_table_in_a_terminal_has_the_main_box(lesion_bundle, files):
 
 @pytest.mark.parametrize("method", ["dense", "mean_box"])
 def test_script_has_the_columns_and_boxes_of_the_package(
-    method, lesion_bundle, bundle_model, files, tmp_path
+    method, lesion_bundle, bundle_model, lesion_files, tmp_path
 ):
     folder, model, localizer = lesion_bundle
     if method == "mean_box":
@@ -157,8 +139,10 @@ def test_script_has_the_columns_and_boxes_of_the_package(
         write_bundle(bundle_of(model, network, localizer), folder)
         assert not (folder / "localizer.onnx").exists()
     predictor = read_bundle(folder)
-    expected = predicted(predictor, files)
-    found = rows_of(run_script(folder, files, *sorted(path.name for path in files.iterdir())))
+    expected = predicted_rows(predictor, lesion_files)
+    found = rows_of(
+        run_script(folder, lesion_files, *sorted(path.name for path in lesion_files.iterdir()))
+    )
     assert list(found[0]) == column_names(predictor.description)
     for row, cells in zip(expected, found, strict=True):
         if row.lesions is None:

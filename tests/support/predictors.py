@@ -1,13 +1,17 @@
 """A small predictor that needs no torch."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from skin_lesions.data.image_files import Pixels
 from skin_lesions.data.preprocessing_settings import Preprocessing
+from skin_lesions.deployment.images import find_images
 from skin_lesions.deployment.lesions import LesionFinder
 from skin_lesions.deployment.pillow_images import read_with_pillow
-from skin_lesions.deployment.predictor import ModelDescription
+from skin_lesions.deployment.prediction_run import PredictionRun
+from skin_lesions.deployment.predictor import ModelDescription, Predictor
+from skin_lesions.deployment.rows import PredictionRow
 from skin_lesions.models.network_outputs import NetworkOutputs
 from support.postprocessing import postprocessing, unknown_score
 
@@ -25,6 +29,12 @@ def description(**changes: Any) -> ModelDescription:
         "is_synthetic": False,
     }
     return ModelDescription(**(values | changes))
+
+
+def predicted_rows(predictor: Predictor, folder: Path) -> list[PredictionRow]:
+    """Predict all files in a folder, three at a time."""
+    found = find_images([str(folder)], follow_symlinks=False, option="x")
+    return [row for batch in PredictionRun(predictor, found, 3).batches() for row in batch]
 
 
 @dataclasses.dataclass

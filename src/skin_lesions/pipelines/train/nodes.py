@@ -172,25 +172,18 @@ def _training_job(
 
     if joined is not None:
         network = ConcatNetwork(network, joined.width, len(classes))
-    train, val = (rows[rows["split"] == split] for split in ("train", "val"))
+    metadata = {} if joined is None else {"train": joined.train, "val": joined.val}
+    images = {}
+    for split in ("train", "val"):
+        part = rows[rows["split"] == split]
+        boxes = None if crops is None else crops.of(part)
+        images[split] = build_dataset(
+            part, classes, pixels, preprocessing, metadata.get(split), boxes
+        )
     return TrainingJob(
         recipe=recipe,
-        train_images=build_dataset(
-            train,
-            classes,
-            pixels,
-            preprocessing,
-            None if joined is None else joined.train,
-            None if crops is None else crops.of(train),
-        ),
-        val_images=build_dataset(
-            val,
-            classes,
-            pixels,
-            preprocessing,
-            None if joined is None else joined.val,
-            None if crops is None else crops.of(val),
-        ),
+        train_images=images["train"],
+        val_images=images["val"],
         network=network,
         checkpoint=checkpoint,
     )
