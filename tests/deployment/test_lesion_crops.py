@@ -21,7 +21,7 @@ from support.bundles import VERSION, bundle_of, exportable_model
 from support.factories import encoded
 from support.localization import lesion_images, localizer_of
 from support.predictors import predicted_rows
-from support.scripts import rows_of, run_script
+from support.scripts import lesion_corners, rows_of, run_script
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +69,7 @@ def test_script_has_the_rows_of_the_package(crop_bundle, lesion_files):
         if row.prediction is None:
             assert cells["refer_reason"] == "unreadable"
             continue
-        corners = [float(cells[f"lesion_{name}"]) for name in ("x0", "y0", "x1", "y1")]
-        assert corners == row.lesions.boxes[0].tolist()
+        assert lesion_corners(cells) == row.lesions.boxes[0].tolist()
         classes = predictor.description.classes
         of_script = [float(cells[f"p_{name}"]) for name in classes]
         np.testing.assert_allclose(of_script, row.prediction.probabilities, atol=1e-4)
@@ -115,7 +114,7 @@ def test_bundle_of_crops_gives_initial_weights(crop_bundle):
     assert found.origin.head == "loaded"
 
 
-def test_files_of_the_bundle_have_no_image_ids_of_the_localizer(bundle_model, tmp_path):
+def test_localizer_json_has_no_image_ids(bundle_model, tmp_path):
     original, model = bundle_model
     localizer = localizer_of(model, "mean_box").model_copy(update={"val_image_ids": ("secret",)})
     write_bundle(bundle_of(model, (original / NETWORK).read_bytes(), localizer), tmp_path / "b")

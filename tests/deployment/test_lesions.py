@@ -37,7 +37,7 @@ from support.bundles import bundle_of, exportable_model, random_images
 from support.factories import encoded
 from support.localization import LOCALIZER_VERSION, lesion_images, localizer_of
 from support.predictors import predicted_rows
-from support.scripts import import_script, rows_of, run_script
+from support.scripts import import_script, lesion_corners, rows_of, run_script
 
 LIMITS = Export(
     compared_images=8,
@@ -148,8 +148,7 @@ def test_script_has_the_columns_and_boxes_of_the_package(
         if row.lesions is None:
             assert cells["lesion_x0"] == ""
             continue
-        corners = [float(cells[f"lesion_{name}"]) for name in ("x0", "y0", "x1", "y1")]
-        assert corners == row.lesions.boxes[0].tolist()
+        assert lesion_corners(cells) == row.lesions.boxes[0].tolist()
         score = row.lesions.localization.scores[0]
         assert float(cells["lesion_score"]) == pytest.approx(score, abs=1e-5)
         assert int(cells["lesion_count"]) == len(row.lesions.boxes)

@@ -41,6 +41,11 @@ def rows_of(done: subprocess.CompletedProcess) -> list[dict[str, str]]:
     return list(csv.DictReader(done.stdout.splitlines()))
 
 
+def lesion_corners(cells: dict[str, str]) -> list[float]:
+    """Return the corners of the main lesion in a row, pixels."""
+    return [float(cells[f"lesion_{name}"]) for name in ("x0", "y0", "x1", "y1")]
+
+
 def import_script(folder: Path, name: str = "predict.py") -> ModuleType:
     """Import a script of a bundle, to test its functions."""
     spec = importlib.util.spec_from_file_location("bundle_script", folder / name)

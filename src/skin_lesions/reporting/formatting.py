@@ -204,10 +204,12 @@ def leaky_weights_note(model: TrainedModel) -> str:
     leakage = model.initial_weights.leakage
     if leakage is None:
         return ""
-    file = model.initial_weights.file
-    source = "The initial weights or the localizer" if model.localizer else "The initial weights"
+    # The model file does not state which of the two has the leakage.
+    source = f"The initial weights ({model.initial_weights.file})"
+    if model.localizer is not None:
+        source = "The initial weights or the localizer"
     return (
-        f"{source}{f' ({file})' if file else ''} come from a model that was trained or selected on "
+        f"{source} come from a model that was trained or selected on "
         f"{pluralize(leakage.test_images, 'test image')} and "
         f"{pluralize(leakage.val_images, 'validation image')}, or on images of their groups. The "
         "results are therefore too high (train.allow_leaky_weights=true)."
